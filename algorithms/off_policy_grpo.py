@@ -1,0 +1,112 @@
+"""GRPO's ideas on responses that somebody else wrote: with importance ratios, or without."""
+
+import jax
+
+from algorithms.advantages import centered, group_relative
+from algorithms.divergences import k3
+from algorithms.policy_gradient import (
+  clipped_surrogate,
+  ratio_metrics,
+  sequence_mean,
+  sequence_ratio,
+  sequence_sum,
+  token_mean,
+  token_ratio,
+)
+from algorithms.preferences import pair_differences, pair_weights
+from algorithms.shapes import Count, Mask, PerResponse, PerToken, Scalar, check_shapes
+
+RATIOS = ("token", "sequence")
+WEIGHTS = ("centered", "standardized", "dpo")
+
+
+def off_policy_grpo(
+  logps: PerToken,
+  ref_logps: PerToken,
+  rewards: PerResponse,
+  mask: Mask,
+  old_logps: PerToken | None = None,
+  *,
+  beta: Scalar = 0.04,
+  clip_low: Scalar = 0.2,
+  clip_high: Scalar = 0.2,
+  ratio: str = "token",
+  ddof: Count = 0,
+):
+  """GRPO's clipped surrogate over a fixed data set: no response is sampled while training.
+
+  The loss of `grpo`, with pi_old = the behaviour policy whose log-probs the data set stores, else
+  the reference. One epoch; the whole data set is, in spirit, one batch that pi_old collected.
+
+  At pi_theta = pi_ref with K = 2, rewards (1, 0) and ratio="sequence" its gradient is
+  -1/2 grad(l_w - l_l): exactly parallel to DPO's, which is beta times it.
+
+  Args:
+    old_logps: the behaviour policy's; None lets the reference stand in.
+    ratio: "token": rho_it, tokens averaged by sequence; "sequence": one rho_i = pi_theta(y_i) /
+      pi_old(y_i) a response, averaged over responses.
+    beta, clip_low, clip_high, ddof: as in `grpo`.
+  """
+  check_shapes(
+    logps=logps,
+    ref_logps=ref_logps,
+    rewards=rewards,
+    mask=mask,
+    old_logps=old_logps,
+  )
+  if ratio not in RATIOS:
+    raise ValueError(f"ratio={ratio!r} is no importance ratio; choose one of {', '.join(RATIOS)}")
+  old_logps = ref_logps if old_logps is None else old_logps
+  old_logps, rewards, ref_logps = jax.lax.stop_gradient((old_logps, rewards, ref_logps))
+  advantages = group_relative(rewards, ddof=ddof)
+  rho = (token_ratio if ratio == "token" else sequence_ratio)(logps, old_logps, mask)
+  kl = k3(logps, ref_logps)
+  objective = clipped_surrogate(rho, advantages, clip_low, clip_high) - beta * kl
+  metrics = ratio_metrics(rho, advantages, mask, clip_low, clip_high)
+  return -sequence_mean(objective, mask), metrics | {"kl": token_mean(kl, mask)}
+
+
+def offline_grpo(
+  logps: PerToken,
+  rewards: PerResponse,
+  mask: Mask,
+  ref_logps: PerToken | None = None,
+  *,
+  weights: str = "centered",
+  beta: Scalar = 0.1,
+):
+  """Offline policy gradient with weights that sum to zero in the group, and no importance ratio.
+
+    loss = -sum_i w_i l_i,   l_i = sum_t m_it log pi_theta(y_it),   sum_{i in group} w_i = 0
+
+  Its value means little (the weights are constants to the gradient); its gradient is the point.
+
+  Args:
+    ref_logps: needed by weights="dpo" only.
+    weights: "centered" r - mean r, or "standardized" (r - mean r) / std r, averaged over groups;
+      "dpo": +-beta (1 - sigmoid(z)) on the best and worst response, averaged over untied groups as
+      DPO is: then the gradient *is* DPO's, at every theta.
+    beta: DPO's; only weights="dpo" uses it.
+  """
+  check_shapes(logps=logps, rewards=rewards, mask=mask, ref_logps=ref_logps)
+  rewards, ref_logps = jax.lax.stop_gradient((rewards, ref_logps))
+  if weights == "centered":
+    w = centered(rewards) / rewards.shape[0]
+  elif weights == "standardized":
+    w = group_relative(rewards) / rewards.shape[0]
+  elif weights == "dpo":
+    if ref_logps is None:
+      raise ValueError('offline_grpo(weights="dpo") needs ref_logps')
+    w = jax.lax.stop_gradient(_dpo_weights(logps, ref_logps, rewards, mask, beta))
+  else:
+    raise ValueError(f"weights={weights!r} is unknown; choose one of {', '.join(WEIGHTS)}")
+  return -(w * sequence_sum(logps, mask)).sum(), {}
+
+
+def _dpo_weights(logps, ref_logps, rewards, mask, beta) -> PerResponse:
+  """-d dpo / d l_i: what a response wins as the better of its pairs, less what it loses."""
+  z = beta * pair_differences(sequence_sum(logps - ref_logps, mask))
+  pairs = pair_weights(rewards, mask)
+  push = beta * jax.nn.sigmoid(-z) * pairs
+  total = pairs.sum()
+  return (push.sum(axis=2) - push.sum(axis=1)) / jax.numpy.where(total > 0, total, 1.0)

@@ -1,0 +1,79 @@
+"""Importance ratios, the clipped surrogate, and the ways to reduce tokens to one number."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from algorithms.divergences import LARGEST_LOG_RATIO
+from algorithms.shapes import Mask, Metrics, PerResponse, PerToken, Scalar
+
+# --- from tokens to sequences -------------------------------------------------------------------
+
+
+def sequence_sum(x: PerToken, mask: Mask) -> PerResponse:
+  """sum_t m_it x_it: with log-probs, the log-prob of the response. A row without tokens gives 0."""
+  return jnp.where(mask, x, 0.0).sum(axis=-1)  # not m * x: 0 * inf at a padded token would be NaN
+
+
+def lengths(mask: Mask) -> PerResponse:
+  """n_i = sum_t m_it, and 1 for a row without tokens, so that it can divide."""
+  return jnp.maximum(mask.sum(axis=-1), 1).astype(jnp.float32)
+
+
+# --- reductions: B x K x T numbers to one -------------------------------------------------------
+
+
+def sequence_mean(x: PerToken, mask: Mask) -> Float[Array, ""]:
+  """mean_i (sum_t m_it x_it / n_i) over all B*K rows; a row without tokens counts 0 (GRPO)."""
+  return (sequence_sum(x, mask) / lengths(mask)).mean()
+
+
+def token_mean(x: PerToken, mask: Mask) -> Float[Array, ""]:
+  """sum m x / sum m: every token weighs the same, so long responses weigh more (DAPO)."""
+  return jnp.where(mask, x, 0.0).sum() / jnp.maximum(mask.sum(), 1)
+
+
+# --- ratios and surrogates ----------------------------------------------------------------------
+
+
+def token_ratio(logps: PerToken, old_logps: PerToken, mask: Mask) -> PerToken:
+  """rho_it = pi_theta(y_it) / pi_old(y_it), and 1 at padding. Cut at e^+-20, to stay finite."""
+  log_ratio = jnp.where(mask, logps - old_logps, 0.0)
+  return jnp.exp(jnp.clip(log_ratio, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO))
+
+
+def sequence_ratio(logps: PerToken, old_logps: PerToken, mask: Mask) -> PerToken:
+  """rho_i = pi_theta(y_i) / pi_old(y_i) of the whole response, repeated at each of its tokens."""
+  log_ratio = sequence_sum(logps - old_logps, mask)[..., None]
+  ratio = jnp.exp(jnp.clip(log_ratio, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO))
+  return jnp.where(mask, ratio, 1.0)
+
+
+def clipped_surrogate(
+  ratio: PerToken, advantages: PerResponse, clip_low: Scalar, clip_high: Scalar
+) -> PerToken:
+  """min(rho A, clip(rho, 1 - clip_low, 1 + clip_high) A) (PPO: Schulman et al., 2017, eq. 7).
+
+  A multiplies both arms. It stops the push once the policy has moved far enough in the direction
+  that A asks for, and only then: a ratio beyond the clip on the wrong side is still pulled back.
+  """
+  a = advantages[..., None]
+  return jnp.minimum(ratio * a, jnp.clip(ratio, 1 - clip_low, 1 + clip_high) * a)
+
+
+def ratio_metrics(
+  ratio: PerToken,
+  advantages: PerResponse,
+  mask: Mask,
+  clip_low: Scalar,
+  clip_high: Scalar,
+) -> Metrics:
+  """How far the policy has moved from the one that wrote the data, over the tokens that count."""
+  a = advantages[..., None]
+  low = token_mean(((ratio < 1 - clip_low) & (a < 0)).astype(ratio.dtype), mask)
+  high = token_mean(((ratio > 1 + clip_high) & (a > 0)).astype(ratio.dtype), mask)
+  return {
+    "clip_ratio/low_mean": low,
+    "clip_ratio/high_mean": high,
+    "clip_ratio/region_mean": low + high,
+    "sampling/importance_sampling_ratio/mean": token_mean(ratio, mask),
+  }

@@ -1,0 +1,116 @@
+"""Every field of a config, with the value you would use today. The config files change a few.
+
+The comment after a field is its help: python -m experiments.train --config=configs/dpo.py --help
+"""
+
+import types
+
+from ml_collections import ConfigDict
+
+RESPONSES_A_STEP = 256
+
+
+def defaults(loss: str) -> ConfigDict:
+  """All fields, locked; only `algorithm` takes new ones: the hyperparameters you change."""
+  config = ConfigDict()
+  config.seed = 0  # of all that is random in the run: the order of the prompts, the sampling
+  config.steps = 80  # updates of the policy
+  config.source = "online"  # "online": the policy writes; "offline": a data set; "demonstrations"
+  config.batch_prompts = 32  # B: prompts (groups) an update
+  config.group_size = 8  # K: responses to each prompt
+  config.micro_batches = 1  # parts a batch is cut into to save memory; the result is the same
+  config.require_accelerator = False  # stop, rather than train on the CPU
+
+  config.task = ConfigDict()
+  config.task.name = "spell_backward"  # any task of reasoning-gym
+  config.task.options = ""  # of that task, "min_word_len=3,max_word_len=7"; empty: our defaults
+  config.task.reward = "exact"  # or "scorer": reasoning-gym's own, often with partial credit
+  config.task.train_prompts = 4096  # distinct prompts to train on
+  config.task.eval_prompts = 512  # distinct prompts held out
+
+  config.model = ConfigDict()
+  config.model.layers = 3  # decoder blocks
+  config.model.d_model = 128  # width of the residual stream
+  config.model.heads = 4  # query heads
+  config.model.kv_heads = 2  # key and value heads, each shared by heads / kv_heads query heads
+  config.model.head_dim = 32  # width of a head
+  config.model.ff_dim = 384  # width of the SwiGLU feed-forward layer
+  config.model.tied = True  # the output head is the embedding
+  config.model.qk_norm = True  # RMSNorm of queries and keys, as Qwen3 has
+  config.model.rope_theta = 10000.0  # base wavelength of the rotary positions
+  config.model.norm_eps = 1e-6  # of RMSNorm
+  config.model.dtype = "float32"  # of activations, or "bfloat16"; parameters are always float32
+
+  config.base = ConfigDict()  # the policy that all runs start from; it is also the reference
+  config.base.steps = 180  # updates of supervised training on demonstrations; 0: random weights
+  config.base.batch_prompts = 128  # demonstrations an update
+  config.base.learning_rate = 1e-3  # peak
+  config.base.seed = 0  # of its weights and data; runs that share it share the base policy
+
+  config.sampling = ConfigDict()
+  config.sampling.max_tokens = 8  # of a response, the end-of-sequence token included
+  config.sampling.temperature = 1.0  # of the policy; the trainer scores the same distribution
+  config.sampling.top_k = 0  # draw among the k likeliest tokens; 0: all
+  config.sampling.top_p = 1.0  # draw among the likeliest tokens of this total probability
+
+  config.optimizer = ConfigDict()
+  config.optimizer.learning_rate = 3e-4  # of AdamW, at its peak
+  config.optimizer.warmup_steps = 0  # linear, from 0
+  config.optimizer.schedule = "constant"  # after the warm-up; or "linear", "cosine", down to 0
+  config.optimizer.weight_decay = 0.0  # decoupled
+  config.optimizer.max_grad_norm = 1.0  # the gradient is scaled down to this global norm
+  config.optimizer.b1 = 0.9  # decay of the first moment
+  config.optimizer.b2 = 0.95  # decay of the second moment
+
+  config.offline = ConfigDict()
+  config.offline.dataset = ""  # a collected data set; empty: the base policy collects one, kept
+
+  config.eval = ConfigDict()
+  config.eval.every = 20  # steps between evaluations
+  config.eval.samples = 4  # sampled responses a prompt, for pass@k and the KL
+
+  config.checkpoint = ConfigDict()
+  config.checkpoint.every = 20  # steps between checkpoints
+
+  config.mesh = ConfigDict()
+  config.mesh.data = 1  # devices that split the prompts
+  config.mesh.fsdp = 1  # devices that split the prompts and the parameters
+  config.mesh.tensor = 1  # devices that split the heads and the feed-forward layer
+
+  config.wandb = ConfigDict()
+  config.wandb.mode = "auto"  # "online" if logged in, else "offline"; or one of these, "disabled"
+  config.wandb.project = "counterpoint"  # W&B project
+  config.wandb.entity = ""  # W&B user or team; empty: your default
+
+  config.algorithm = ConfigDict()
+  config.algorithm.loss = loss  # a loss of algorithms/, or your own as module:function
+
+  config.lock()
+  config.algorithm.unlock()
+  return config
+
+
+def use_groups_of(config: ConfigDict, k: int) -> None:
+  """K responses a prompt, and as many prompts as make an update of 256 responses, whatever K."""
+  config.group_size = k
+  config.batch_prompts = RESPONSES_A_STEP // max(k, 1)
+
+
+class ArgumentError(ValueError):
+  """What follows the colon of `configs/grpo.py:k=8` is not what the file takes."""
+
+
+def parse_arg(arg: str, **defaults: int | float | str) -> types.SimpleNamespace:
+  """parse_arg("k=4", k=8, name="x") -> .k == 4, .name == "x"; the defaults give the types."""
+  takes = "it takes " + ",".join(f"{name}={value}" for name, value in defaults.items())
+  values = dict(defaults)
+  for part in filter(None, arg.split(",")):
+    name, _, text = part.partition("=")
+    if name not in defaults:
+      raise ArgumentError(f"no argument {name!r}; {takes}")
+    kind = type(defaults[name])
+    try:
+      values[name] = kind(text)
+    except ValueError:
+      raise ArgumentError(f"{name} is {kind.__name__}, {text!r} is not; {takes}") from None
+  return types.SimpleNamespace(**values)

@@ -1,0 +1,17 @@
+"""DPO on pairs that the base policy wrote; --config.source=online lets the policy write them.
+
+The better response of a pair is the one with the higher reward; a pair of equal rewards teaches
+nothing. Offline, expect a small rise over the base policy (a few points of reward), in about 20 s
+on 2 CPU cores after the pairs are collected; online it goes further.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config() -> ConfigDict:
+  config = common.defaults("dpo")
+  config.source = "offline"
+  common.use_groups_of(config, 2)
+  return config

@@ -1,0 +1,71 @@
+"""The values of a config's fields: the type each has, and text turned into a value of it."""
+
+import ast
+import numbers
+from collections.abc import Iterator
+from typing import Any
+
+from ml_collections import ConfigDict, FieldReference
+
+Field = tuple[type, Any]  # its type, and its value (None: not set)
+
+
+def fields(config: ConfigDict, prefix: str = "") -> dict[str, Field]:
+  """{"algorithm.beta": (float, 0.1), ...} of a config with its sections."""
+  return dict(_walk(config, prefix))
+
+
+def assign(config: ConfigDict, key: str, value: Any) -> None:
+  """config.<key> = value, or the value that the text spells; ValueError if the type is another."""
+  *sections, name = key.split(".")
+  for section in sections:
+    config = config[section]
+  kind, old = fields(config)[name]
+  config[name] = convert(value, kind, old)
+
+
+def convert(value: Any, kind: type, old: Any) -> Any:
+  """`value`, or what it spells if it is text, as a `kind`; an `old` of None may stay None.
+
+  Raises:
+    ValueError: such as "is int (default 80); '2.5' is not."
+  """
+  given = value
+  if isinstance(value, str) and kind is not str:
+    value = _spelled(value)
+  if kind in (object, type(None)) or type(value) is kind or (value is None and old is None):
+    return value
+  if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
+    return float(value)
+  if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+    return int(value)
+  if kind in (tuple, list) and value is not True:
+    items = value if isinstance(value, (tuple, list)) else (value,)
+    return kind(convert(item, type(old[0]), old[0]) if old else item for item in items)
+  if given is True:  # the flag stood alone
+    raise ValueError(f"needs a value after a `=`: {kind.__name__} (default {old!r}).")
+  raise ValueError(f"is {kind.__name__} (default {old!r}); {given!r} is not.")
+
+
+def _walk(config: ConfigDict, prefix: str) -> Iterator[tuple[str, Field]]:
+  for name, value in config.items(preserve_field_references=True):
+    if isinstance(value, ConfigDict):
+      yield from _walk(value, f"{prefix}{name}.")
+    elif isinstance(value, FieldReference):
+      yield (
+        prefix + name,
+        (value.get_type(), None if value.empty() else value.get()),
+      )
+    else:
+      yield prefix + name, (type(value), value)
+
+
+def _spelled(text: str) -> Any:
+  """Text as Python would read it: "1e-3" -> 0.001, "true" -> True, "0.1,0.3" -> (0.1, 0.3)."""
+  words = {"true": True, "false": False, "none": None}
+  if text.lower() in words:
+    return words[text.lower()]
+  try:
+    return ast.literal_eval(text.strip())
+  except (ValueError, SyntaxError):
+    return tuple(text.split(",")) if "," in text else text

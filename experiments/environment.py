@@ -1,0 +1,80 @@
+"""Where a run happens: the code's commit, the versions of what it stands on, and its process."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+
+_PACKAGES = (
+  "jax",
+  "jaxlib",
+  "flax",
+  "optax",
+  "orbax-checkpoint",
+  "ml-collections",
+  "numpy",
+  "reasoning-gym",
+  "wandb",
+)
+
+
+def describe(device: str) -> dict[str, object]:
+  """The content of a run's env.json; `device` is what jax found, e.g. "cpu x1"."""
+  return {
+    "git": git_commit(),
+    "versions": _versions(),
+    "device": device,
+    "python": platform.python_version(),
+    "platform": platform.platform(),
+  }
+
+
+def git_commit() -> str:
+  """The commit of this code, with "-dirty" if files differ from it; "" without git."""
+  try:
+    return _git("rev-parse", "HEAD") + ("-dirty" if _git("status", "--porcelain") else "")
+  except (OSError, subprocess.SubprocessError):
+    return ""
+
+
+def process_start(pid: int) -> str:
+  """When the process started, in the kernel's ticks; "" where there is no /proc, or no process.
+
+  With the pid it names a process for good: a pid alone is used again, after a reboot for one.
+  """
+  try:
+    with open(f"/proc/{pid}/stat") as file:
+      state, *fields = file.read().rpartition(")")[2].split()
+  except OSError:
+    return ""
+  return "" if state == "Z" else fields[18]  # a zombie has ended
+
+
+def is_alive(pid: int, started: str) -> bool:
+  """Whether the process that had this pid and `process_start` still runs."""
+  if sys.platform == "linux":
+    return bool(started) and process_start(pid) == started
+  try:
+    os.kill(pid, 0)
+  except ProcessLookupError:
+    return False
+  except PermissionError:
+    return True
+  return True
+
+
+def _git(*arguments: str) -> str:
+  here = os.path.dirname(os.path.abspath(__file__))
+  command = ["git", "-C", here, *arguments]
+  done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+  return done.stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+  versions = {}
+  for package in _PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      versions[package] = importlib.metadata.version(package)
+  return versions

@@ -1,0 +1,26 @@
+"""What can go wrong that a person should read about, in a line or two and without a traceback.
+
+Exit codes of every command: 0 done, 1 some runs of a sweep failed, 2 a UserError, 3 Diverged,
+130 interrupted.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class UserError(Exception):
+  """Says what is wrong, where, and what to type instead; one problem a line."""
+
+
+class Diverged(Exception):
+  """Training left the finite numbers; the message names the metric, step and last checkpoint."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> list[str]:
+  """The choices that `word` may be a slip for, nearest first; at most three."""
+  return difflib.get_close_matches(word, list(choices), n=3, cutoff=0.6)
+
+
+def did_you_mean(choices: Sequence[str]) -> str:
+  """The end of a message, " Did you mean a or b?"; empty if there is nothing to choose from."""
+  return f" Did you mean {' or '.join(choices)}?" if choices else ""

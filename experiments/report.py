@@ -1,0 +1,85 @@
+"""Writes the comparison of a sweep's runs as one page that needs no network, and as a table.
+
+python -m experiments.report runs/quick
+python -m experiments.report runs/quick runs/mine     both in one comparison, in runs/
+python -m experiments.report runs/quick --png         also its plots as pictures, for papers
+
+Writes report.html and results.csv (a row a run). A sweep writes both itself when it ends.
+"""
+
+import argparse
+import csv
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from experiments import comparison
+from experiments.comparison import Comparison
+from experiments.errors import UserError
+from experiments.run_folder import write_atomically
+
+_STATE = ("run", "variant", "seed", "state", "step", "rollouts", "tokens", "seconds")
+
+
+def main(argv: Sequence[str]) -> int:
+  parser = argparse.ArgumentParser(
+    prog="python -m experiments.report",
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  parser.add_argument("folders", nargs="+", help="a sweep's or a run's folder, e.g. runs/quick")
+  parser.add_argument("--png", action="store_true", help="also write the plots as PNG files")
+  arguments = parser.parse_args(argv)
+  try:
+    path = write(*arguments.folders)
+    pictures = _write_pictures(*arguments.folders) if arguments.png else []
+  except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+  print("\n".join([path, *pictures]))
+  return 0
+
+
+def write(*folders: str) -> str:
+  """Writes report.html and results.csv and returns the page's path.
+
+  They go into the folder, or if there are several into the one that holds them all.
+  Raises UserError if a folder holds no runs.
+  """
+  from experiments import page  # Plotly and Jinja2 take half a second to import
+
+  result = comparison.read(*folders)
+  path = os.path.join(_home(folders), "report.html")
+  write_atomically(os.path.join(_home(folders), "results.csv"), _csv(result))
+  write_atomically(path, page.render(result))
+  return path
+
+
+def _home(folders: Sequence[str]) -> str:
+  if len(folders) == 1:
+    return folders[0]
+  return os.path.relpath(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
+
+
+def _csv(result: Comparison) -> str:
+  """A row a run with its last value of each eval/ metric, after a row of the base policy's."""
+  metrics = sorted(
+    {key for run in result.runs for row in run.rows for key in row if key[:5] == "eval/"}
+  )
+  table = io.StringIO()
+  writer = csv.DictWriter(table, [*_STATE, *metrics], lineterminator="\n")
+  writer.writeheader()
+  if result.has_one_base:
+    writer.writerow({"run": "base policy"} | {metric: result.base(metric) for metric in metrics})
+  for variant in result.variants:
+    for run in variant.runs:
+      about = {"run": run.name, "variant": variant.name, "seed": run.seed, "state": run.state}
+      numbers = {key: run.final(key) for key in (*_STATE[4:], *metrics)}
+      writer.writerow(about | numbers)
+  return table.getvalue()
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,141 @@
+"""From a config to the things a run is made of: task, model shape, loss, mesh, traced numbers."""
+
+import dataclasses
+import importlib
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from algorithms import LOSSES
+from experiments.errors import UserError
+from models.partitioning import make_mesh
+from models.sampling import Sampler
+from models.transformer import ModelConfig
+from tasks.reasoning import reasoning_task
+from tasks.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+  """What a config stands for, built."""
+
+  config: ConfigDict
+  task: Task
+  model: ModelConfig
+  mesh: Mesh
+
+  @classmethod
+  def of(cls, config: ConfigDict) -> "Parts":
+    """UserError when the config does not fit the task or the machine."""
+    mesh = mesh_of(config)  # first: it is quick
+    task = task_of(config)
+    return cls(config, task, model_of(config, task), mesh)
+
+  def sampler(self, group_size: int, *, greedy: bool = False) -> Sampler:
+    c, tokenizer = self.config.sampling, self.task.tokenizer
+    return Sampler(
+      max_tokens=c.max_tokens,
+      eos_id=tokenizer.eos_id,
+      pad_id=tokenizer.pad_id,
+      group_size=group_size,
+      greedy=greedy,
+      top_k=c.top_k,
+      top_p=c.top_p,
+    )
+
+
+def task_of(config: ConfigDict) -> Task:
+  """The task's prompts and reward. UserError when its options do not work out."""
+  c = config.task
+  options = tuple(parse_options(c.options).items())
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter("ignore")  # SyntaxWarnings of a dependency's dependency
+      return reasoning_task(
+        c.name,
+        options,
+        train_prompts=c.train_prompts,
+        evaluation_prompts=c.eval_prompts,
+        reward=c.reward,
+      )
+  except ValueError as error:
+    raise UserError(f"task: {error}") from None
+
+
+def parse_options(text: str) -> dict[str, Any]:
+  """ "min_word_len=3,max_word_len=7" -> {"min_word_len": 3, "max_word_len": 7}."""
+  pairs = (part.partition("=") for part in text.split(",") if part)
+  return {name.strip(): _number_or_text(value.strip()) for name, _, value in pairs}
+
+
+def _number_or_text(text: str) -> int | float | str:
+  for kind in (int, float):
+    try:
+      return kind(text)
+    except ValueError:
+      pass
+  return text
+
+
+def model_of(config: ConfigDict, task: Task) -> ModelConfig:
+  return ModelConfig(vocab_size=task.tokenizer.vocab_size, **config.model.to_dict())
+
+
+def mesh_of(config: ConfigDict) -> Mesh:
+  """UserError when the machine has too few devices, or no accelerator where one is required."""
+  if config.require_accelerator and jax.default_backend() == "cpu":
+    raise UserError("require_accelerator is set, and jax finds only the CPU. " + accelerator_hint())
+  try:
+    return make_mesh(**config.mesh.to_dict())
+  except ValueError as error:
+    raise UserError(str(error)) from None
+
+
+def loss_of(config: ConfigDict) -> Callable:
+  """The loss function: a name of the table, or anyone's "module:function"."""
+  name = config.algorithm.loss
+  if name in LOSSES:
+    return LOSSES[name]
+  module, _, function = name.partition(":")
+  return getattr(importlib.import_module(module), function)
+
+
+def hyperparameters(
+  config: ConfigDict,
+) -> tuple[dict[str, float], tuple[tuple[str, Any], ...]]:
+  """The loss's keyword arguments: numbers (traced: no value recompiles) and the rest (static)."""
+  options = config.algorithm.to_dict()
+  del options["loss"]
+  is_number = {
+    k: isinstance(v, int | float) and not isinstance(v, bool) for k, v in options.items()
+  }
+  numbers = {k: float(v) for k, v in options.items() if is_number[k]}
+  static = tuple((k, v) for k, v in sorted(options.items()) if not is_number[k])
+  return numbers, static
+
+
+def traced_numbers(config: ConfigDict) -> dict[str, Any]:
+  """Every number of the config that a compiled update takes as an argument."""
+  optimizer = {k: float(v) for k, v in config.optimizer.to_dict().items() if k != "schedule"}
+  return {
+    "algorithm": hyperparameters(config)[0],
+    "optimizer": optimizer | {"steps": float(config.steps)},
+    "temperature": float(config.sampling.temperature),
+  }
+
+
+def device_line() -> str:
+  """ "cpu x2": what jax will compute on."""
+  return f"{jax.default_backend()} x{jax.device_count()}"
+
+
+def accelerator_hint() -> str:
+  """What to type when a GPU is there and jax does not see it; "" when all is well."""
+  if jax.default_backend() != "cpu" or not os.path.exists("/dev/nvidia0"):
+    return ""
+  return f'An NVIDIA GPU is here: pip install "jax[cuda12]=={jax.__version__}"'

@@ -1,0 +1,81 @@
+"""What training changes: parameters, optimizer moments and the step; and the optimizer itself."""
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from models import transformer
+from models.partitioning import parameter_shardings
+from models.transformer import ModelConfig, Params
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+  """All that a checkpoint holds. Data order and sampling keys follow from the seed and the step."""
+
+  params: Params
+  moments: Any  # of Adam, with the paths of their parameters, so that they are placed like them
+  step: Int[Array, ""]
+
+
+def new_state(params: Params, mesh: Mesh) -> TrainState:
+  """Step 0 with these parameters (copied: the caller's stay), sharded over the mesh."""
+
+  def build(params):
+    return TrainState(
+      jax.tree.map(jnp.copy, params),
+      _adam({}).init(params),
+      jnp.zeros((), jnp.int32),
+    )
+
+  shardings = parameter_shardings(jax.eval_shape(build, params), mesh)
+  return jax.jit(build, out_shardings=shardings)(params)
+
+
+def random_params(model: ModelConfig, mesh: Mesh, seed: int) -> Params:
+  """Freshly initialised parameters, born in their shards."""
+  build = partial(transformer.init, model)
+  key = jax.random.key(seed)
+  shardings = parameter_shardings(jax.eval_shape(build, key), mesh)
+  return jax.jit(build, out_shardings=shardings)(key)
+
+
+def optimizer_step(
+  state: TrainState, gradient: Params, numbers: dict[str, Any], schedule: str
+) -> tuple[TrainState, dict[str, Array]]:
+  """One AdamW step with a clipped gradient. `numbers` (config.optimizer) may be traced."""
+  learning_rate = scheduled(state.step, numbers, schedule)
+  gradient_norm = optax.global_norm(gradient)
+  clip = jnp.minimum(1.0, numbers["max_grad_norm"] / jnp.maximum(gradient_norm, 1e-12))
+  gradient = jax.tree.map(lambda g: g * clip, gradient)
+  direction, moments = _adam(numbers).update(gradient, state.moments, state.params)
+  params = jax.tree.map(
+    lambda p, d: p - learning_rate * (d + numbers["weight_decay"] * p),
+    state.params,
+    direction,
+  )
+  metrics = {"grad_norm": gradient_norm, "learning_rate": learning_rate}
+  return TrainState(params, moments, state.step + 1), metrics
+
+
+def _adam(numbers: dict[str, Any]) -> optax.GradientTransformation:
+  return optax.scale_by_adam(b1=numbers.get("b1", 0.9), b2=numbers.get("b2", 0.95))
+
+
+def scheduled(step: Int[Array, ""], numbers: dict[str, Any], schedule: str) -> Float[Array, ""]:
+  """The learning rate: linear warm-up, then "constant", "linear" to 0, or "cosine" to 0."""
+  warmup = jnp.minimum(1.0, (step + 1) / jnp.maximum(numbers["warmup_steps"], 1.0))
+  progress = jnp.clip(step / numbers["steps"], 0.0, 1.0)
+  decay = {
+    "constant": 1.0,
+    "linear": 1.0 - progress,
+    "cosine": 0.5 * (1.0 + jnp.cos(jnp.pi * progress)),
+  }[schedule]
+  return numbers["learning_rate"] * warmup * decay

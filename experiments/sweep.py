@@ -1,0 +1,189 @@
+"""Trains every run of a sweep file and compares them.
+
+python -m experiments.sweep --config=configs/sweeps/quick.py
+
+The runs are planned and checked before anything runs. Finished runs are skipped and interrupted
+ones go on from their last checkpoint, so the same command can be typed until all is done. A run
+that diverges or crashes fails alone. --config.steps=200 and the like override a field of every run.
+
+Writes runs/<sweep>/report.html and results.csv. Exit code: 0 all finished, 1 some failed, 2 bad
+usage or config, 130 interrupted.
+"""
+
+import contextlib
+import glob
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from experiments import (
+  cli,
+  comparison,
+  environment,
+  jobs,
+  plan,
+  plan_table,
+  report,
+  run_folder,
+)
+from experiments.errors import UserError
+from experiments.live_table import LiveTable, Row
+from experiments.plan import Plan, PlannedRun
+from experiments.workers import Job, Pool
+
+FLAGS = {
+  "dry_run": (False, "show the plan and the commands; run nothing"),
+  "jobs": (
+    1,
+    "runs trained at a time, each in a process with its share of the machine",
+  ),
+  "only": ("", "only the runs whose name contains this text"),
+  "retry": (False, "run failed and diverged runs again"),
+  "fail_fast": (False, "stop at the first run that fails"),
+  "out": ("", "the sweep's folder (default: runs/<name of the sweep file>)"),
+}
+
+
+def main(argv: Sequence[str]) -> int:
+  flags = cli.parse(argv, __doc__ or "", FLAGS, configs="configs/sweeps")
+  if flags.jobs < 1:
+    raise UserError(f"--jobs={flags.jobs}: at least one run at a time")
+  sweep = plan.make(flags.config, flags.overrides, flags.out)
+  chosen = _choose(sweep, flags.only)
+  if flags.dry_run:
+    plan_table.show(sweep, chosen)
+    return 0
+  plan.refuse_impossible(chosen)
+  return _run(sweep, chosen, flags)
+
+
+def _choose(sweep: Plan, only: str) -> list[PlannedRun]:
+  chosen = [run for run in sweep.runs if only in run.name]
+  if not chosen:
+    names = ", ".join(run.name for run in sweep.runs)
+    raise UserError(f"no run's name contains {only!r}. The runs: {names}")
+  return chosen
+
+
+def _run(sweep: Plan, chosen: Sequence[PlannedRun], flags: Any) -> int:
+  """Trains what is left to do and prints the comparison; returns the exit code."""
+  _write_sweep(sweep)
+  done = {"finished"} if flags.retry else {"finished", "failed", "diverged"}
+  to_do = [run for run in chosen if run.state not in done]
+  if to_do and _train(sweep, chosen, to_do, flags):
+    print("stopped. Run the same command again to go on: finished runs are skipped,")
+    print("the rest resume from their last checkpoint.")
+    return 130
+  finished = [run for run in chosen if run.folder.state(run.digest) == "finished"]
+  if not to_do:
+    again = "" if len(finished) == len(chosen) else "; --retry runs the others again"
+    print(f"{sweep.folder}: {len(finished)}/{len(chosen)} runs finished already{again}")
+  _print_end(sweep.folder)
+  return 0 if len(finished) == len(chosen) else 1
+
+
+def _train(
+  sweep: Plan, chosen: Sequence[PlannedRun], to_do: Sequence[PlannedRun], flags: Any
+) -> bool:
+  """Trains the base policies that the runs share, then the runs; returns whether interrupted."""
+  for run in to_do:
+    if run.state == "diverged":  # from its last checkpoint it would only diverge again
+      run.folder.clear()
+  bases = jobs.base_policies(sweep, to_do)
+  rows = [Row(job.name, is_run=False) for job in bases.values()]
+  rows += [_row(run, is_done=run not in to_do) for run in chosen]
+  table = LiveTable(sweep.folder, rows, flags.jobs, Console())
+  with (
+    Pool(flags.jobs, jobs.environment(flags.jobs)) as pool,
+    _stopping_on_interrupt(pool, table) as interrupts,
+    table.shown(),
+  ):
+    without = _carry_out(list(bases.values()), pool, table, flags.fail_fast)
+    able = [run for run in to_do if bases[jobs.origin(run)].name not in without]
+    _carry_out([jobs.training(sweep, run) for run in able], pool, table, flags.fail_fast)
+  for job in bases.values():
+    if job.name in without:
+      print(f"{job.name}: failed, {without[job.name]}  ({job.log})")
+  return bool(interrupts)
+
+
+def _carry_out(tasks: list[Job], pool: Pool, table: LiveTable, fail_fast: bool) -> dict[str, str]:
+  """Runs the jobs; returns the names of those that failed, with the reason."""
+  failed = {}
+  for event in pool.run(tasks):
+    table.update(event)
+    if event.kind in ("failed", "diverged"):
+      failed[event.job.name] = event.reason
+      if "folder" in event.job.arguments:  # a worker that died could not write it down itself
+        run_folder.RunFolder(event.job.arguments["folder"]).mark(event.kind, event.reason)
+      if fail_fast:
+        pool.stop()
+  return failed
+
+
+def _row(run: PlannedRun, is_done: bool) -> Row:
+  status = run.folder.read_status()
+  row = Row(run.name, run.state if is_done else "queued", steps=run.config["steps"])
+  row.step, row.metrics = status.get("step", 0), status.get("metrics", {})
+  return row
+
+
+@contextlib.contextmanager
+def _stopping_on_interrupt(pool: Pool, table: LiveTable) -> Iterator[list[int]]:
+  """Within it ^C (or SIGTERM) stops the pool, twice kills it; yields the signals that came."""
+  interrupts: list[int] = []
+
+  def on_signal(number: int, frame: Any) -> None:
+    interrupts.append(number)
+    table.note = "stopping; ^C again to kill"
+    pool.stop()
+
+  before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+  try:
+    yield interrupts
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+def _write_sweep(sweep: Plan) -> None:
+  """Writes sweep.json: all runs of the plan, those that --only leaves out, too."""
+  runs = [
+    {
+      "name": run.name,
+      "variant": run.variant,
+      "config": run.config_file,
+      "overrides": run.overrides,
+    }
+    for run in sweep.runs
+  ]
+  about = {"name": sweep.name, "file": sweep.file, "created": time.time()}
+  about |= {"commit": environment.git_commit(), "runs": runs}
+  path = os.path.join(sweep.folder, "sweep.json")
+  run_folder.write_atomically(path, json.dumps(about, indent=2) + "\n")
+
+
+def _print_end(folder: str) -> None:
+  comparison.print_table(folder)
+  print(f"report: {report.write(folder)}")
+  _delete_wandb_stubs(folder)
+  if glob.glob(os.path.join(folder, "wandb", "offline-run-*")):
+    print(f"W&B: wandb sync {folder}/wandb/offline-run-*")
+    print(f"terminal: wandb leet {folder}/wandb")
+
+
+def _delete_wandb_stubs(folder: str) -> None:
+  """Deletes offline runs that a kill left without a row: one makes `wandb sync` fail for all."""
+  for path in glob.glob(os.path.join(folder, "wandb", "offline-run-*", "run-*.wandb")):
+    if os.path.getsize(path) < 1024:
+      shutil.rmtree(os.path.dirname(path))
+
+
+if __name__ == "__main__":
+  cli.run(main)

@@ -1,0 +1,1 @@
+"""What is learned: prompts with checkable answers, tokenizers, and rewards."""

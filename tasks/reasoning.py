@@ -1,0 +1,91 @@
+"""Tasks from reasoning-gym: procedurally made prompts with verifiable answers.
+
+Two have prompts cut down to what matters, so that a model of half a million parameters learns them
+in seconds; any other of reasoning-gym's hundred data sets runs by name, with its full question.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+from tasks.task import Item, Task, exact_match
+
+SHORT_PROMPTS: dict[str, Callable[[dict], str]] = {
+  "spell_backward": lambda entry: entry["metadata"]["word"] + ">",  # "stone>" -> "enots"
+  "chain_sum": lambda entry: (
+    entry["metadata"]["expression"].replace(" ", "") + "="
+  ),  # "4+13=" -> "17"
+}
+
+DEFAULT_OPTIONS: dict[str, dict[str, Any]] = {
+  "spell_backward": {"min_word_len": 3, "max_word_len": 7},
+  "chain_sum": {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2},
+}
+
+REWARDS = ("exact", "scorer")
+
+
+@cache
+def reasoning_task(
+  name: str,
+  options: tuple[tuple[str, Any], ...] = (),
+  *,
+  train_prompts: int,
+  evaluation_prompts: int,
+  reward: str = "exact",
+) -> Task:
+  """The task of this name, its prompts made afresh (and always the same ones).
+
+  Args:
+    options: of reasoning-gym's data set, as (name, value) pairs; () takes `DEFAULT_OPTIONS`.
+    reward: "exact": 1 for the answer to the letter, else 0. "scorer": reasoning-gym's own scorer,
+      which for several data sets gives part of the reward to answers that are only nearly right, and
+      for some (spell_backward among them) the whole reward to a few wrong ones.
+
+  Raises:
+    ValueError: reasoning-gym refuses the options, or has too few distinct prompts with them.
+  """
+  import reasoning_gym  # it imports sympy and matplotlib: seconds, so only when a task is made
+
+  options_dict = dict(options) or DEFAULT_OPTIONS.get(name, {})
+  wanted = train_prompts + evaluation_prompts
+  try:
+    entries = reasoning_gym.create_dataset(name, seed=0, size=20 * wanted, **options_dict)
+  except (AssertionError, TypeError) as refusal:
+    raise ValueError(f"reasoning-gym's {name} refuses {options_dict}: {refusal}") from None
+
+  # One stream, each prompt once: evaluation takes its first prompts, training the next. (Separate
+  # seeds would not do: reasoning-gym's item i of seed s is item i-1 of seed s+1.)
+  items = []
+  for item in distinct_items(name, entries):
+    items.append(item)
+    if len(items) == wanted:
+      break
+  if len(items) < wanted:
+    raise ValueError(
+      f"{name} has only {len(items)} distinct prompts with {options_dict or 'its own options'}; "
+      f"train_prompts + eval_prompts = {wanted}"
+    )
+
+  def scorer(completion: str, item: Item) -> float:
+    return float(entries.score_answer(completion, item.entry))
+
+  return Task(
+    name=name,
+    train=tuple(items[evaluation_prompts:]),
+    evaluation=tuple(items[:evaluation_prompts]),
+    score=scorer if reward == "scorer" else exact_match,
+    partial_credit=reward == "scorer",
+  )
+
+
+def distinct_items(name: str, entries) -> Iterator[Item]:
+  """The data set's items in order, without the prompts that came before."""
+  prompt_of = SHORT_PROMPTS.get(name, lambda entry: entry["question"])
+  seen = set()
+  for index in range(len(entries)):
+    entry = entries[index]
+    prompt = prompt_of(entry)
+    if prompt not in seen:
+      seen.add(prompt)
+      yield Item(prompt, str(entry["answer"]), entry)

@@ -1,0 +1,64 @@
+"""A task: prompts to train on, other prompts to judge by, and a reward."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+
+from tasks.tokenizer import CharTokenizer, left_pad
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+  """A prompt and what is known of its answer. `entry` is what the scorer needs, if it needs more."""
+
+  prompt: str
+  answer: str
+  entry: dict = dataclasses.field(default_factory=dict, compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """No prompt of `evaluation` is in `train`. Prompts are left-padded to one length for both."""
+
+  name: str
+  train: tuple[Item, ...]
+  evaluation: tuple[Item, ...]
+  score: Callable[[str, Item], float]  # of a completion that ended with EOS
+  partial_credit: bool  # does `score` give something to answers that are nearly right?
+  tokenizer: CharTokenizer = dataclasses.field(default_factory=CharTokenizer)
+
+  @cached_property
+  def max_prompt_tokens(self) -> int:
+    return max(len(self.tokenizer.encode(item.prompt)) for item in self.train + self.evaluation)
+
+  @cached_property
+  def max_answer_tokens(self) -> int:
+    """The longest demonstration, EOS included."""
+    return 1 + max(len(self.tokenizer.encode(item.answer)) for item in self.train + self.evaluation)
+
+  @cached_property
+  def train_prompts(self) -> tuple[np.ndarray, np.ndarray]:
+    return self._encode(self.train)
+
+  @cached_property
+  def evaluation_prompts(self) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids [N, P] and mask [N, P]."""
+    return self._encode(self.evaluation)
+
+  def _encode(self, items):
+    rows = [self.tokenizer.encode(item.prompt) for item in items]
+    return left_pad(rows, self.max_prompt_tokens, self.tokenizer.pad_id)
+
+  def rewards(self, items: list[Item], responses: np.ndarray, finished: np.ndarray) -> np.ndarray:
+    """Rewards [B, K] of responses [B, K, T]. One that never ended gets 0: it gave no answer."""
+    rewards = np.zeros(finished.shape, np.float32)
+    for b, k in zip(*np.nonzero(finished), strict=True):
+      rewards[b, k] = self.score(self.tokenizer.decode(responses[b, k]), items[b])
+    return rewards
+
+
+def exact_match(completion: str, item: Item) -> float:
+  """1 for the answer to the letter, else 0. No partial credit, no case folding, no stripping."""
+  return float(completion == item.answer)

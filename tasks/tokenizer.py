@@ -1,0 +1,55 @@
+"""A character tokenizer: one token a printable ASCII character."""
+
+import string
+from collections.abc import Sequence
+
+import numpy as np
+
+CHARACTERS = string.digits + string.ascii_letters + string.punctuation + " \n"
+
+
+class CharTokenizer:
+  """Tokens 0 (padding) and 1 (end of sequence), then one for each of `CHARACTERS`."""
+
+  pad_id = 0
+  eos_id = 1
+  vocab_size = 2 + len(CHARACTERS)
+
+  _ids = {character: i + 2 for i, character in enumerate(CHARACTERS)}
+
+  def encode(self, text: str) -> list[int]:
+    """ValueError, with the character, when the text holds one that has no token."""
+    try:
+      return [self._ids[character] for character in text]
+    except KeyError as unknown:
+      raise ValueError(f"the character tokenizer has no {unknown} (in {text!r})") from None
+
+  def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+    """The text up to the end of sequence; padding is left out."""
+    characters = []
+    for i in ids:
+      if i == self.eos_id:
+        break
+      if i != self.pad_id:
+        characters.append(CHARACTERS[int(i) - 2])
+    return "".join(characters)
+
+
+def left_pad(rows: Sequence[Sequence[int]], length: int, pad_id: int):
+  """Token ids [N, length] and their mask. Rows must not be longer than `length`."""
+  ids = np.full((len(rows), length), pad_id, np.int32)
+  mask = np.zeros((len(rows), length), bool)
+  for i, row in enumerate(rows):
+    ids[i, length - len(row) :] = row
+    mask[i, length - len(row) :] = True
+  return ids, mask
+
+
+def right_pad(rows: Sequence[Sequence[int]], length: int, pad_id: int):
+  """Token ids [N, length] and their mask. Rows must not be longer than `length`."""
+  ids = np.full((len(rows), length), pad_id, np.int32)
+  mask = np.zeros((len(rows), length), bool)
+  for i, row in enumerate(rows):
+    ids[i, : len(row)] = row
+    mask[i, : len(row)] = True
+  return ids, mask
