@@ -3,7 +3,13 @@
 import jax
 
 from algorithms.policy_gradient import sequence_sum
-from algorithms.preferences import pair_differences, pair_mean, pair_weights
+from algorithms.preferences import (
+  PairWeights,
+  means_of_pairs,
+  pair_differences,
+  pair_mean,
+  pair_weights,
+)
 from algorithms.shapes import Mask, Metrics, PerResponse, PerToken, Scalar, check_shapes
 
 
@@ -39,21 +45,17 @@ def dpo(
   return loss, preference_metrics(logps, h, weights, mask, beta)
 
 
-def preference_metrics(logps, h, weights, mask, beta) -> Metrics:
+def preference_metrics(
+  logps: PerToken, h: PerResponse, weights: PairWeights, mask: Mask, beta: Scalar
+) -> Metrics:
   """TRL's names. `rewards/*` are DPO's implicit rewards beta h, not the rewards of the task."""
-  sequence_logps = sequence_sum(logps, mask)
-
-  def chosen(x):
-    return pair_mean(x[:, :, None], weights)
-
-  def rejected(x):
-    return pair_mean(x[:, None, :], weights)
-
+  h_chosen, h_rejected = means_of_pairs(h, weights)
+  logps_chosen, logps_rejected = means_of_pairs(sequence_sum(logps, mask), weights)
   return {
-    "rewards/chosen": beta * chosen(h),
-    "rewards/rejected": beta * rejected(h),
-    "rewards/margins": beta * pair_mean(pair_differences(h), weights),
+    "rewards/chosen": beta * h_chosen,
+    "rewards/rejected": beta * h_rejected,
+    "rewards/margins": beta * (h_chosen - h_rejected),
     "rewards/accuracies": pair_mean((pair_differences(h) > 0).astype(h.dtype), weights),
-    "logps/chosen": chosen(sequence_logps),
-    "logps/rejected": rejected(sequence_logps),
+    "logps/chosen": logps_chosen,
+    "logps/rejected": logps_rejected,
   }

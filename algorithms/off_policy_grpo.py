@@ -13,7 +13,7 @@ from algorithms.policy_gradient import (
   token_mean,
   token_ratio,
 )
-from algorithms.preferences import pair_differences, pair_weights
+from algorithms.preferences import pair_differences, pair_weights, total_weight
 from algorithms.shapes import Count, Mask, PerResponse, PerToken, Scalar, check_shapes
 
 RATIOS = ("token", "sequence")
@@ -103,10 +103,11 @@ def offline_grpo(
   return -(w * sequence_sum(logps, mask)).sum(), {}
 
 
-def _dpo_weights(logps, ref_logps, rewards, mask, beta) -> PerResponse:
+def _dpo_weights(
+  logps: PerToken, ref_logps: PerToken, rewards: PerResponse, mask: Mask, beta: Scalar
+) -> PerResponse:
   """-d dpo / d l_i: what a response wins as the better of its pairs, less what it loses."""
   z = beta * pair_differences(sequence_sum(logps - ref_logps, mask))
   pairs = pair_weights(rewards, mask)
   push = beta * jax.nn.sigmoid(-z) * pairs
-  total = pairs.sum()
-  return (push.sum(axis=2) - push.sum(axis=1)) / jax.numpy.where(total > 0, total, 1.0)
+  return (push.sum(axis=2) - push.sum(axis=1)) / total_weight(pairs)

@@ -42,5 +42,18 @@ def pair_differences(x: PerResponse) -> PairWeights:
 
 def pair_mean(x: PairWeights, weights: PairWeights) -> Float[Array, ""]:
   """The mean of x over the pairs; 0, with gradient 0, when every group is a tie."""
+  return (x * weights).sum() / total_weight(weights)
+
+
+def means_of_pairs(
+  x: PerResponse, weights: PairWeights
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+  """The mean of x over the better responses of the pairs, and over the worse ones."""
+  total = total_weight(weights)
+  return (x * weights.sum(axis=2)).sum() / total, (x * weights.sum(axis=1)).sum() / total
+
+
+def total_weight(weights: PairWeights) -> Float[Array, ""]:
+  """The number of pairs, to divide by: 1 when there is none."""
   total = weights.sum()
-  return (x * weights).sum() / jnp.where(total > 0, total, 1.0)
+  return jnp.where(total > 0, total, 1.0)

@@ -25,7 +25,7 @@ def defaults(loss: str) -> ConfigDict:
   config.task.name = "spell_backward"  # any task of reasoning-gym
   config.task.options = ""  # of that task, "min_word_len=3,max_word_len=7"; empty: our defaults
   config.task.reward = "exact"  # or "scorer": reasoning-gym's own, often with partial credit
-  config.task.train_prompts = 4096  # distinct prompts to train on
+  config.task.train_prompts = 16384  # distinct prompts to train on
   config.task.eval_prompts = 512  # distinct prompts held out
 
   config.model = ConfigDict()
@@ -42,9 +42,9 @@ def defaults(loss: str) -> ConfigDict:
   config.model.dtype = "float32"  # of activations, or "bfloat16"; parameters are always float32
 
   config.base = ConfigDict()  # the policy that all runs start from; it is also the reference
-  config.base.steps = 180  # updates of supervised training on demonstrations; 0: random weights
+  config.base.steps = 150  # updates of supervised training on demonstrations; 0: random weights
   config.base.batch_prompts = 128  # demonstrations an update
-  config.base.learning_rate = 1e-3  # peak
+  config.base.learning_rate = 3e-3  # peak
   config.base.seed = 0  # of its weights and data; runs that share it share the base policy
 
   config.sampling = ConfigDict()

@@ -26,7 +26,7 @@ def overview(doc: str, flags: Mapping[str, tuple[Any, str]], configs: str | None
     files = config_modules.available(configs).items()
   for name, (default, text) in flags.items():
     is_switch = isinstance(default, bool)
-    rows.append((f"--{name}" if is_switch else f"--{name}={default}", text))
+    rows.append((f"--{name}" if is_switch else f"--{name}={default or '...'}", text))
   sections = [doc.strip(), "flags:\n" + _table(rows)]
   if files:
     sections.append(f"{configs}:\n" + _table(files))

@@ -1,4 +1,4 @@
-"""The runs of a sweep read back from their folders and compared: means over seeds, differences, failures.
+"""The runs of a sweep, read back from their folders and compared over seeds.
 
 Only finished runs count in a mean. The base policy's values are the runs' own rows of step 0.
 """
@@ -24,7 +24,10 @@ REWARD, SAMPLED, KL = "eval/reward", "eval/reward_sampled", "eval/kl"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-  """One run as its folder tells it. `state` is finished, running, diverged, failed, stopped or not started."""
+  """One run as its folder tells it.
+
+  `state`: finished, running, diverged, failed, stopped or not started.
+  """
 
   folder: RunFolder
   variant: str
@@ -116,7 +119,7 @@ class Comparison:
 
   @functools.cached_property
   def has_one_base(self) -> bool:
-    """Whether all runs start from the same policy on the same task, so that one number is its reward."""
+    """Whether all runs start from one policy on one task, so that one number is its reward."""
     parts = ("task", "model", "base")
     origins = {
       json.dumps([run.config.get(part) for part in parts]) for run in self.runs if run.rows
@@ -158,7 +161,7 @@ def read(*folders: str) -> Comparison:
   return Comparison(
     name=" + ".join(head.get("name") or name for head, name in zip(heads, names, strict=True)),
     folders=tuple(folders),
-    date=_date(max((run.status.get("time", 0) for run in everyone), default=0)),
+    date=_date(max((run.status.get("time", 0.0) for run in everyone), default=0.0)),
     commit=_one_or_several([run.folder.read_env().get("git") or "" for run in everyone]),
     file=_one_or_several([head.get("file", "") for head in heads]),
     variants=tuple(Variant(name, tuple(members)) for name, members in variants.items()),
@@ -197,7 +200,7 @@ def _table(result: Comparison) -> Table:
   for variant in result.variants:
     kl, rollouts = variant.final(KL), variant.final("rollouts")
     estimates = [str(variant.final(metric) or "—") for metric in (REWARD, SAMPLED)]
-    means = [number(kl and kl.mean), number(rollouts and round(rollouts.mean))]
+    means = [number(kl.mean if kl else None), number(round(rollouts.mean) if rollouts else None)]
     table.add_row(variant.name, variant.seeds, *estimates, *means, str(variant.failed))
   return table
 

@@ -34,25 +34,14 @@ def load(spec: str, overrides: Mapping[str, Any]) -> ConfigDict:
   """
   config = _run_get_config(spec)
   overrides, problems = dict(overrides), []
-  loss = overrides.pop("algorithm.loss", config.algorithm.loss)
   try:
-    _fill_algorithm(spec, config, loss)
+    _fill_algorithm(spec, config, overrides.pop("algorithm.loss", config.algorithm.loss))
   except UserError as error:
     problems.append(str(error))
     overrides = {key: value for key, value in overrides.items() if not key.startswith("algorithm.")}
-  fields = config_values.fields(config)
-  for key, value in overrides.items():
-    if key not in fields:
-      continue
-    try:
-      config_values.assign(config, key, value)
-    except ValueError as error:
-      problems.append(f"--config.{key} {error}{_int_hint(key, value, fields[key], loss)}")
-  unknown = [_unknown_field(spec, key, fields) for key in overrides if key not in fields]
-  if unknown:
-    unknown.append(f"(python -m experiments.train --config={spec} --help lists every field)")
-  if problems or unknown:
-    raise UserError("\n".join(problems + unknown))
+  problems += _override(spec, config, overrides)
+  if problems:
+    raise UserError("\n".join(problems))
   try:
     config.to_dict()
   except RequiredValueError as error:
@@ -116,8 +105,10 @@ def _run_get_config(spec: str) -> ConfigDict:
   return config
 
 
-def _fill_algorithm(spec: str, config: ConfigDict, loss: str) -> None:
+def _fill_algorithm(spec: str, config: ConfigDict, loss: Any) -> None:
   """Makes `algorithm` the loss and its hyperparameters: the file's values, else the defaults."""
+  if not isinstance(loss, str):
+    raise UserError(f"--config.algorithm.loss={loss!r}: must be the name of a loss")
   signature = loss_signatures.read(loss)
   old, config.algorithm = config.algorithm, ConfigDict({"loss": loss})
   for name, default in signature.hyperparameters.items():
@@ -136,6 +127,24 @@ def _fill_algorithm(spec: str, config: ConfigDict, loss: str) -> None:
         problems.append(f"{spec.partition(':')[0]}: algorithm.{name} {error}")
   if problems:
     raise UserError("\n".join(problems))
+
+
+def _override(spec: str, config: ConfigDict, overrides: Mapping[str, Any]) -> list[str]:
+  """Assigns what can be assigned; returns the problems with the rest."""
+  fields, problems = config_values.fields(config), []
+  for key in overrides:
+    if key not in fields:
+      continue
+    try:
+      config_values.assign(config, key, overrides[key])
+    except ValueError as error:
+      hint = _int_hint(key, fields[key], config.algorithm.loss)
+      problems.append(f"--config.{key} {error}{hint}")
+  unknown = [key for key in overrides if key not in fields]
+  problems += [_unknown_field(spec, key, fields) for key in unknown]
+  if unknown:
+    problems.append(f"(python -m experiments.train --config={spec} --help lists every field)")
+  return problems
 
 
 def _unknown_field(spec: str, key: str, fields: Mapping[str, Field]) -> str:
@@ -164,7 +173,7 @@ def _no_hyperparameter(name: str, algorithm: ConfigDict) -> str:
   return f"loss {algorithm.loss} has no hyperparameter {name!r}.{hint}"
 
 
-def _int_hint(key: str, value: Any, field: Field, loss: str) -> str:
+def _int_hint(key: str, field: Field, loss: str) -> str:
   """For the author of a loss who wrote `tau=1` and now wants 0.5."""
   if not key.startswith("algorithm.") or field[0] is not int or ":" not in loss:
     return ""

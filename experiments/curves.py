@@ -32,7 +32,7 @@ def mean_curve(runs: Iterable[Run], metric: str, axis: str = "step", width: int 
 
 
 def bin_width(runs: Sequence[Run]) -> int:
-  """How many steps a point averages, so that no curve has more than MAX_POINTS points."""
+  """How many steps a point averages, so that no curve has more than MAX_POINTS after step 0."""
   last = max((int(row["step"]) for run in runs for row in run.rows), default=0)
   return -(-last // MAX_POINTS) or 1
 
@@ -40,7 +40,7 @@ def bin_width(runs: Sequence[Run]) -> int:
 def _binned(run: Run, metric: str, axis: str, width: int) -> dict[int, tuple[float, float]]:
   """Bin -> mean (axis, metric) of the rows that have both. Step 0, the base policy, stays alone."""
   bins: dict[int, list[tuple[float, float]]] = defaultdict(list)
-  for row in run.rows:
+  for row in (row for row in run.rows if metric in row):
     x, y = value(row, axis), value(row, metric)
     if x is not None and y is not None:
       bins[-(-int(row["step"]) // width)].append((x, y))

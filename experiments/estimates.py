@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import statistics
 from collections.abc import Iterable
 
 
@@ -51,19 +52,18 @@ def estimate(values: Iterable[float | None]) -> Estimate | None:
   n = len(present)
   if n == 1:
     return Estimate(present[0], None, 1)
-  mean = sum(present) / n
+  mean = statistics.fmean(present)
   variance = sum((value - mean) ** 2 for value in present) / (n - 1)
   return Estimate(mean, _t_quantile(n - 1) * math.sqrt(variance / n), n)
 
 
-def number(value: float | None, decimals: int | None = None) -> str:
+def number(value: float | int | None, decimals: int | None = None) -> str:
   """0.6523 -> "0.652", 46.21 -> "46.2", 20480.0 -> "20,480", None -> "—"."""
   if value is None:
     return "—"
   if decimals is None:
     decimals = 0 if float(value).is_integer() and abs(value) >= 10 else _decimals(value)
-  text = f"{value:,.{decimals}f}"
-  return text.replace("-", "\N{MINUS SIGN}")
+  return f"{float(value):z,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 @functools.cache
@@ -74,6 +74,6 @@ def _t_quantile(degrees_of_freedom: int) -> float:
   return float(stdtrit(degrees_of_freedom, 0.975))
 
 
-def _decimals(value: float) -> int:
+def _decimals(value: float | int) -> int:
   size = abs(value)
   return 3 if size < 10 else 1 if size < 1000 else 0

@@ -1,4 +1,4 @@
-"""What a comparison found, in sentences computed from its numbers; no claim beyond the intervals."""
+"""What a comparison found, in sentences computed from its numbers, with no claim beyond them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _GROUPING = ("group_size", "batch_prompts", "micro_batches", "seed")
 
 
 def sentences(result: Comparison) -> list[str]:
-  """Against the base policy, then large against small groups where both ran, then what is missing."""
+  """Against the base policy, then large against small groups, then which runs are missing."""
   if not result.finished:
     return ["No run has finished yet, so there is nothing to conclude."]
   scored = [m for m in (REWARD, SAMPLED) if any(v.final(m) for v in result.variants)]
@@ -87,11 +87,10 @@ def _missing(result: Comparison) -> list[str]:
   if not missing:
     return []
   failed = sum(variant.failed for variant in result.variants)
+  left_out = f"{missing} of {len(result.runs)} runs did not finish ({failed} failed)"
   none = [variant.name for variant in result.variants if not variant.finished]
   without = f"; {' and '.join(none)} finished none" if none else ""
-  return [
-    f"{missing} of {len(result.runs)} runs did not finish ({failed} failed) and count in no mean{without}."
-  ]
+  return [f"{left_out} and count in no mean{without}."]
 
 
 def _without_grouping(config: dict[str, Any]) -> str:
@@ -100,6 +99,9 @@ def _without_grouping(config: dict[str, Any]) -> str:
 
 
 def _list(items: list[tuple[Variant, Estimate]]) -> str:
+  if len(items) > 6:  # a sentence, not a table
+    items, count = [max(items, key=lambda item: abs(item[1].mean))], len(items)
+    return f"{count} variants, most of all {_list(items)},"
   texts = [f"{v.name} ({gain.signed().replace(' (n=1)', ', n=1')})" for v, gain in items]
   return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
 

@@ -32,7 +32,7 @@ def training(sweep: Plan, run: PlannedRun) -> Job:
 
 def base_policies(sweep: Plan, runs: Sequence[PlannedRun]) -> dict[str, Job]:
   """One job for each base policy that the runs start from, by its `origin`."""
-  configs = {origin(run): run.config for run in runs}
+  configs = {origin(run): run.config for run in runs if run.config["base"]["steps"]}
   log = os.path.join(sweep.folder, "base_policy.txt")
   jobs = {}
   for number, (key, config) in enumerate(configs.items(), start=1):

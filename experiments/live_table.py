@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -25,6 +25,14 @@ _LOOK = {  # state -> its sign and colour
 _IMPORTANCE = ("running", "failed", "diverged", "stopped", "finished", "queued")
 
 
+@dataclasses.dataclass(frozen=True)
+class Moment:
+  """When a step was done, in unix seconds."""
+
+  step: int
+  time: float
+
+
 @dataclasses.dataclass
 class Row:
   """One job: a run, or what the runs share. `metrics` are the latest values it reported."""
@@ -34,10 +42,10 @@ class Row:
   step: int = 0
   steps: int = 0
   metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
-  stage: str = ""  # what it does before it trains
+  doing: str = ""  # what it does before it trains
   began: float = 0.0  # unix seconds; 0: not yet
   ended: float = 0.0
-  first_step: int | None = None  # the first that was reported: > 0 for a resumed run
+  first: Moment | None = None  # its first step here; the pace counts from it, without compilation
   is_run: bool = True
 
   @property
@@ -47,9 +55,10 @@ class Row:
   @property
   def left(self) -> float:
     """Seconds still to go at the pace so far; 0 when that can't be told, or it has ended."""
-    done = self.step - (self.first_step or 0)
-    is_known = self.state == "running" and done > 0
-    return self.elapsed / done * (self.steps - self.step) if is_known else 0.0
+    if self.state != "running" or not self.first or self.step == self.first.step:
+      return 0.0
+    pace = (time.time() - self.first.time) / (self.step - self.first.step)
+    return pace * (self.steps - self.step)
 
   def update(self, event: Event) -> None:
     if event.kind == "started":
@@ -60,13 +69,13 @@ class Row:
       self.state, self.ended = event.kind, time.time()
 
   def _progress(self, report: dict[str, Any]) -> None:
-    stage, self.stage = self.stage, report.pop("stage", "")
-    self.step, self.steps = (
-      report.pop("step", self.step),
-      report.pop("steps", self.steps),
-    )
-    if self.first_step is None or stage != self.stage:
-      self.first_step = self.step
+    before, self.doing = self.doing, report.pop("doing", "")
+    self.step = report.pop("step", self.step)
+    self.steps = report.pop("steps", self.steps)
+    if self.doing != before:
+      self.first = None
+    if not self.first and self.step > 0:
+      self.first = Moment(self.step, time.time())
     self.metrics |= report
 
 
@@ -82,7 +91,7 @@ class LiveTable:
     self.note = ""  # shown beside the title
 
   @contextlib.contextmanager
-  def shown(self) -> Iterator[None]:
+  def shown(self) -> Generator[None]:
     if not self._console.is_terminal:
       yield
       return
@@ -154,7 +163,7 @@ def _cells(row: Row) -> list[RenderableType]:
   metrics, is_running = row.metrics, row.state == "running"
   return [
     row.name,
-    Text(f"{sign} {row.stage or row.state}", style=colour),
+    Text(f"{sign} {row.doing or row.state}", style=colour),
     ProgressBar(row.steps or 1, row.step) if is_running else "",
     f"{row.step}/{row.steps}" if row.steps and row.state != "queued" else "",
     _number(metrics.get("eval/reward", metrics.get("train/reward"))),
@@ -168,7 +177,7 @@ def _line(row: Row, reason: str) -> str:
   """ "dpo-s0: finished  80/80  reward 0.512  kl 0.210  20,480 rollouts  0:21"."""
   words = [f"{row.name}: {row.state}"]
   if row.state != "running":
-    words += [f"{row.step}/{row.steps}"]
+    words += [f"{row.step}/{row.steps}" if row.steps else ""]
     for label, key in (("reward", "eval/reward"), ("kl", "eval/kl")):
       if row.metrics.get(key) is not None:
         words += [f"{label} {row.metrics[key]:.3f}"]

@@ -11,7 +11,7 @@ from experiments import setup
 from experiments.checkpoints import Checkpoints
 from experiments.collect import Batch, Source, batch_metrics
 from experiments.errors import Diverged
-from experiments.evaluation import evaluate
+from experiments.evaluation import completions, measure, summary
 from experiments.recorder import Recorder
 from experiments.reference import add_reference, wants_reference
 from experiments.run_folder import RunFolder
@@ -19,6 +19,8 @@ from experiments.setup import Parts
 from experiments.state import TrainState
 from experiments.update import compiled_update, update_spec
 from models.transformer import Params
+
+COMPLETIONS_KEPT = 16
 
 
 def train(
@@ -47,9 +49,9 @@ def train(
     clock = Clock(last_row)
 
     def judge(step: int) -> dict[str, float]:
-      metrics, completions = evaluate(parts, state.params, reference, step, config.eval.samples)
-      recorder.log_completions(completions)
-      return metrics
+      measured = measure(parts, state.params, reference, step, config.eval.samples)
+      recorder.log_completions(completions(parts, measured, step, COMPLETIONS_KEPT))
+      return summary(measured)
 
     if first == 0:
       recorder.log({"step": 0} | clock.read() | {"rollouts": 0} | judge(0))

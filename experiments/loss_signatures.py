@@ -1,8 +1,9 @@
 """What a loss asks for, read from its source text: no jax is imported to check a config.
 
-A loss is a name of algorithms.LOSSES, or "module.path:function" for one of your own. Its positional
-arguments are arrays of the vocabulary in algorithms/shapes.py (`= None`: optional). Its keyword-only
-arguments are the hyperparameters: their names, defaults and types are the config's `algorithm`.
+A loss is a name of algorithms.LOSSES, or "module.path:function" for one of your own. Its
+positional arguments are arrays of the vocabulary in algorithms/shapes.py (optional: `= None`). Its
+keyword-only ones are the hyperparameters: with their defaults and types they are the config's
+`algorithm` section.
 """
 
 import ast
@@ -57,15 +58,14 @@ def read(name: str) -> LossSignature:
     else:
       _check_array(name, parameter.name)
       (arrays if parameter.default is parameter.empty else optional).append(parameter.name)
-  comments = _argument_comments(doc, hyperparameters)
   return LossSignature(
-    name,
-    module,
-    function,
-    tuple(arrays),
-    tuple(optional),
-    hyperparameters,
-    comments,
+    name=name,
+    module=module,
+    function=function,
+    arrays=tuple(arrays),
+    optional_arrays=tuple(optional),
+    hyperparameters=hyperparameters,
+    comments=_argument_comments(doc, hyperparameters),
   )
 
 

@@ -33,20 +33,25 @@ class Column:
   base: float | None = None
   leaders: frozenset[str] = frozenset()
   is_difference: bool = False
-  has_spread: bool = True
+  is_count: bool = False  # the same for all seeds but for chance: no interval
 
 
-def render(result: Comparison) -> str:
-  here = os.path.dirname(os.path.abspath(__file__))
-  loader = jinja2.FileSystemLoader(here)
+def fill(template: str, **values: Any) -> str:
+  """A template of this folder with these values, escaped, and with Plotly's own source."""
   environment = jinja2.Environment(
-    loader=loader,
+    loader=jinja2.FileSystemLoader(os.path.dirname(os.path.abspath(__file__))),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
   )
-  environment.filters |= {"number": number, "data": _json_for_script}
+  environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+  environment.filters["number"] = number
+  return environment.get_template(template).render(plotly=Markup(get_plotlyjs()), **values)
+
+
+def render(result: Comparison) -> str:
+  """The page as one HTML text that needs nothing else."""
   shown = {
     "curves": plots.learning_curves(result),
     "frontier": plots.frontier(result),
@@ -54,7 +59,8 @@ def render(result: Comparison) -> str:
     "implied": plots.implied_rewards(result),
     "others": plots.other_curves(result, _other_metrics(result)),
   }
-  return environment.get_template("report.html.j2").render(
+  return fill(
+    "report.html.j2",
     result=result,
     finding=finding.sentences(result),
     facts=_facts(result),
@@ -67,7 +73,6 @@ def render(result: Comparison) -> str:
     commands=_commands(result.variants),
     completions=_completions(result),
     eval_prompts=_shared_value(result, "task", "eval_prompts"),
-    plotly=Markup(get_plotlyjs()),
   )
 
 
@@ -124,7 +129,7 @@ def _columns(result: Comparison) -> list[Column]:
     of("KL", KL),
     of("entropy", "eval/entropy"),
     of("length", "eval/length"),
-    Column("rollouts", lambda v: v.final("rollouts"), has_spread=False),
+    Column("rollouts", lambda v: v.final("rollouts"), is_count=True),
     Column("seconds", lambda v: v.final("seconds")),
   ]
   return [column for column in columns if any(column.cell(v) for v in result.variants)]
@@ -196,9 +201,3 @@ def _completions_at(run: Run, last: bool = True) -> list[dict[str, Any]]:
     return [row for row in rows if row["step"] == 0]
   step = max((row["step"] for row in rows), default=0)
   return [row for row in rows if row["step"] == step > 0]
-
-
-def _json_for_script(plot: plots.Plot) -> Markup:
-  """The figures as JSON that cannot end the <script> element it stands in."""
-  text = json.dumps(plot.figures, separators=(",", ":"), allow_nan=False)
-  return Markup(text.replace("<", "\\u003c"))

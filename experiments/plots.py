@@ -1,4 +1,4 @@
-"""The figures of the report: learning curves, reward against KL, final and implied rewards, the rest."""
+"""The report's figures: learning curves, reward against KL, final and implied rewards, the rest."""
 
 import dataclasses
 import itertools
@@ -11,6 +11,8 @@ from experiments.traces import AXES, Json, Lines, Style, axis, label, layout
 REWARDS = {REWARD: "greedy", SAMPLED: "sampled", "eval/pass@4": "pass@4"}
 BEST, WORST = "train/implied_rewards/best", "train/implied_rewards/worst"
 _COLUMNS = 3
+_TICKS = [digit * 10.0**power for power in range(-4, 5) for digit in (1, 2, 5)]
+_LOG_TICKS = {"tickvals": _TICKS, "ticktext": [f"{tick:g}" for tick in _TICKS]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +60,7 @@ def frontier(result: Comparison) -> Plot | None:
   def draw(metric: str, scale: str) -> Json:
     look = traces.base_line(result.base(metric), across="y")
     kl = axis("KL to the reference, nats a response", type=scale)
-    kl |= {"dtick": "D2"} if scale == "log" else {"rangemode": "tozero"}
+    kl |= _LOG_TICKS if scale == "log" else {"rangemode": "tozero"}
     look |= {"xaxis": kl, "yaxis": axis(_reward_title(metric))}
     paths = [traces.trajectory(v, style, metric, scale == "log") for v, style in _styled(result)]
     return {"data": sum(paths, []), "layout": layout(460, **look)}

@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
   arguments = parser.parse_args(argv)
   try:
     path = write(*arguments.folders)
-    pictures = _write_pictures(*arguments.folders) if arguments.png else []
+    pictures = write_pictures(*arguments.folders) if arguments.png else []
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2
@@ -57,6 +57,16 @@ def write(*folders: str) -> str:
   return path
 
 
+def write_pictures(*folders: str) -> list[str]:
+  """Writes the main plots, each light and dark, beside the page; returns their paths.
+
+  Raises UserError where there is no Chromium or Chrome to draw them.
+  """
+  from experiments import pictures
+
+  return pictures.write(comparison.read(*folders), _home(folders))
+
+
 def _home(folders: Sequence[str]) -> str:
   if len(folders) == 1:
     return folders[0]
@@ -76,9 +86,14 @@ def _csv(result: Comparison) -> str:
   for variant in result.variants:
     for run in variant.runs:
       about = {"run": run.name, "variant": variant.name, "seed": run.seed, "state": run.state}
-      numbers = {key: run.final(key) for key in (*_STATE[4:], *metrics)}
-      writer.writerow(about | numbers)
+      counts = {key: _whole(run.final(key)) for key in _STATE[4:]}
+      writer.writerow(about | counts | {metric: run.final(metric) for metric in metrics})
   return table.getvalue()
+
+
+def _whole(count: float | None) -> float | int | None:
+  """80.0 -> 80; 3.5 seconds stay."""
+  return int(count) if count is not None and count.is_integer() else count
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from experiments import environment
@@ -65,12 +65,12 @@ class RunFolder:
       "sweep": sweep,
       "config_file": config_file,
     }
-    _write_json(self._file("config.json"), about | {"digest": digest, "config": config})
+    write_json(self._file("config.json"), about | {"digest": digest, "config": config})
     write_atomically(self._file("command.txt"), command + "\n")
 
   def write_env(self, device: str) -> None:
     """`device` is what jax found, e.g. "cpu x1"."""
-    _write_json(self._file("env.json"), environment.describe(device))
+    write_json(self._file("env.json"), environment.describe(device))
 
   def write_status(
     self,
@@ -88,7 +88,7 @@ class RunFolder:
       "started": environment.process_start(os.getpid()),
     }
     status |= {"time": time.time(), "metrics": _finite(metrics or {})}
-    _write_json(self._file("status.json"), status)
+    write_json(self._file("status.json"), status)
 
   def mark(self, state: str, reason: str = "") -> None:
     """Changes the state, keeping the step and the metrics that the run reached."""
@@ -101,7 +101,7 @@ class RunFolder:
     self.write_status(state, step=step, steps=steps, reason=reason, metrics=metrics)
 
   @contextlib.contextmanager
-  def recording_outcome(self) -> Iterator[None]:
+  def recording_outcome(self) -> Generator[None]:
     """Marks the run finished, stopped, diverged or failed by how the block ends; re-raises."""
     try:
       yield
@@ -137,13 +137,13 @@ class RunFolder:
 
   def read_config(self) -> dict[str, Any]:
     """All of config.json (the config itself is under "config"); {} if there is none."""
-    return _read_json(self._file("config.json"))
+    return read_json(self._file("config.json"))
 
   def read_env(self) -> dict[str, Any]:
-    return _read_json(self._file("env.json"))
+    return read_json(self._file("env.json"))
 
   def read_status(self) -> dict[str, Any]:
-    return _read_json(self._file("status.json"))
+    return read_json(self._file("status.json"))
 
   def read_metrics(self) -> list[dict[str, Any]]:
     """All rows in the order written; a value that was not finite is None."""
@@ -257,11 +257,12 @@ def _plain(value: Any) -> Any:
   return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _write_json(path: str, value: Any) -> None:
+def write_json(path: str, value: Any) -> None:
   write_atomically(path, json.dumps(value, indent=2) + "\n")
 
 
-def _read_json(path: str) -> dict[str, Any]:
+def read_json(path: str) -> dict[str, Any]:
+  """The object in the file; {} if there is no file."""
   try:
     with open(path) as file:
       return json.load(file)

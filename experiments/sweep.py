@@ -12,12 +12,11 @@ usage or config, 130 interrupted.
 
 import contextlib
 import glob
-import json
 import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -39,10 +38,7 @@ from experiments.workers import Job, Pool
 
 FLAGS = {
   "dry_run": (False, "show the plan and the commands; run nothing"),
-  "jobs": (
-    1,
-    "runs trained at a time, each in a process with its share of the machine",
-  ),
+  "jobs": (1, "runs trained at a time, each in a process with its share of the machine"),
   "only": ("", "only the runs whose name contains this text"),
   "retry": (False, "run failed and diverged runs again"),
   "fail_fast": (False, "stop at the first run that fails"),
@@ -82,8 +78,9 @@ def _run(sweep: Plan, chosen: Sequence[PlannedRun], flags: Any) -> int:
     return 130
   finished = [run for run in chosen if run.folder.state(run.digest) == "finished"]
   if not to_do:
-    again = "" if len(finished) == len(chosen) else "; --retry runs the others again"
-    print(f"{sweep.folder}: {len(finished)}/{len(chosen)} runs finished already{again}")
+    failed = len(chosen) - len(finished)
+    again = f", {failed} failed (--retry runs them again)" if failed else ""
+    print(f"{sweep.folder}: nothing to do, {len(finished)}/{len(chosen)} runs finished{again}")
   _print_end(sweep.folder)
   return 0 if len(finished) == len(chosen) else 1
 
@@ -104,12 +101,12 @@ def _train(
     _stopping_on_interrupt(pool, table) as interrupts,
     table.shown(),
   ):
-    without = _carry_out(list(bases.values()), pool, table, flags.fail_fast)
-    able = [run for run in to_do if bases[jobs.origin(run)].name not in without]
+    failed = _carry_out(list(bases.values()), pool, table, flags.fail_fast)
+    lost = {origin: job for origin, job in bases.items() if job.name in failed}
+    able = [run for run in to_do if jobs.origin(run) not in lost]
     _carry_out([jobs.training(sweep, run) for run in able], pool, table, flags.fail_fast)
-  for job in bases.values():
-    if job.name in without:
-      print(f"{job.name}: failed, {without[job.name]}  ({job.log})")
+  for job in lost.values():
+    print(f"{job.name}: failed, {failed[job.name]}  ({job.log})")
   return bool(interrupts)
 
 
@@ -135,7 +132,7 @@ def _row(run: PlannedRun, is_done: bool) -> Row:
 
 
 @contextlib.contextmanager
-def _stopping_on_interrupt(pool: Pool, table: LiveTable) -> Iterator[list[int]]:
+def _stopping_on_interrupt(pool: Pool, table: LiveTable) -> Generator[list[int]]:
   """Within it ^C (or SIGTERM) stops the pool, twice kills it; yields the signals that came."""
   interrupts: list[int] = []
 
@@ -153,7 +150,10 @@ def _stopping_on_interrupt(pool: Pool, table: LiveTable) -> Iterator[list[int]]:
 
 
 def _write_sweep(sweep: Plan) -> None:
-  """Writes sweep.json: all runs of the plan, those that --only leaves out, too."""
+  """Writes sweep.json: all runs of the plan, those that --only leaves out, too.
+
+  It keeps the date and commit of the first launch; each run's env.json has the run's own.
+  """
   runs = [
     {
       "name": run.name,
@@ -163,10 +163,10 @@ def _write_sweep(sweep: Plan) -> None:
     }
     for run in sweep.runs
   ]
-  about = {"name": sweep.name, "file": sweep.file, "created": time.time()}
-  about |= {"commit": environment.git_commit(), "runs": runs}
   path = os.path.join(sweep.folder, "sweep.json")
-  run_folder.write_atomically(path, json.dumps(about, indent=2) + "\n")
+  launch = {"created": time.time(), "commit": environment.git_commit()}
+  launch |= {key: old for key, old in run_folder.read_json(path).items() if key in launch}
+  run_folder.write_json(path, {"name": sweep.name, "file": sweep.file, **launch, "runs": runs})
 
 
 def _print_end(folder: str) -> None:

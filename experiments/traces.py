@@ -1,8 +1,8 @@
-"""What the report's figures are made of: lines with bands, paths, dots, and a layout, as Plotly's JSON.
+"""What the report's figures are made of, as Plotly's JSON: lines with bands, paths, dots, a layout.
 
-A variant has the same colour, dash and marker in every figure. Colours come from Okabe and Ito's palette,
-which colour-blind readers can tell apart; dash and marker serve print. Backgrounds are transparent and the
-text has no colour of its own, so that the page can show the same figure light or dark.
+A variant has the same colour, dash and marker in every figure. Colours come from Okabe and Ito's
+palette, which colour-blind readers can tell apart; dash and marker serve print. Backgrounds are
+transparent and the text has no colour of its own, so that the page shows a figure light or dark.
 
 Plain dicts, because Plotly's Python objects cost seconds for a page; the tests validate them.
 """
@@ -52,7 +52,7 @@ class Lines:
   panel: int = 0
 
   def of(self, variant: Variant, look: Style, metric: str) -> list[Json]:
-    """The finished runs' mean with its band or seeds, and those that did not finish as thin lines."""
+    """The finished runs' mean with its band or seeds; the other runs as thin lines."""
     mean = curves.mean_curve(variant.finished, metric, self.axis, self.width)
     thin = [run for run in variant.runs if self.every_seed or run.state != "finished"]
     traces = [line for run in thin if (line := self._thin(run, look, metric))["x"]]

@@ -156,7 +156,7 @@ def _task(config: ConfigDict) -> Iterator[str]:
     yield f"task.name={name!r}: not among reasoning-gym's {len(files)} tasks.{hint}"
     return
   options = _task_options(files[name])
-  for part in filter(None, re.split(r",(?=\s*\w+=)", config.task.options)):
+  for part in filter(None, config.task.options.split(",")):
     option, equals, _ = part.strip().partition("=")
     if not equals:
       yield f"task.options={config.task.options!r}: {part!r} is not name=value"

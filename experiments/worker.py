@@ -9,6 +9,7 @@ SIGINT, or stdin closed during a job (the sweep is gone), stops the job with Key
 """
 
 import _thread
+import contextlib
 import importlib
 import json
 import os
@@ -16,18 +17,23 @@ import queue
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from experiments.errors import Diverged, UserError
 
 
 def main() -> int:
-  events = os.fdopen(os.dup(1), "w", buffering=1)  # fd 1 itself is lent to each job's log
+  sweep = os.dup(1)  # stdout itself is lent to each job's log
+
+  def send(message: dict[str, Any]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the sweep is gone, as stdin is about to tell
+      os.write(sweep, json.dumps(message, default=float).encode() + b"\n")
+
   try:
     for job in _jobs():
-      outcome = _run(job, events)
-      print(json.dumps(outcome), file=events)
+      outcome = _run(job, report=lambda row: send({"progress": row}))
+      send(outcome)
       if outcome["state"] == "stopped":
         return 130
   except KeyboardInterrupt:  # while waiting for a job
@@ -54,13 +60,9 @@ def _jobs() -> Iterator[dict[str, Any]]:
     is_busy = False
 
 
-def _run(job: dict[str, Any], events: TextIO) -> dict[str, str]:
+def _run(job: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, str]:
   """Runs the job; returns {"state": finished, stopped, diverged or failed, "reason"}."""
   _print_to(job["log"])
-
-  def report(row: dict[str, Any]) -> None:
-    print(json.dumps({"progress": row}, default=float), file=events)
-
   try:
     module, _, name = job["function"].partition(":")
     getattr(importlib.import_module(module), name)(report, **job["arguments"])

@@ -95,12 +95,17 @@ class Pool:
       yield Event(job, "progress", progress=message["progress"])
     elif "state" in message and job:
       worker.job = None
+      if message["state"] == "stopped":
+        self._forget(worker)  # it is about to end
       yield Event(job, message["state"], reason=message["reason"])
-    elif not line:  # its end; if in the middle of a job, not its own wish
-      self._workers = {slot: other for slot, other in self._workers.items() if other != worker}
-      reason = worker.reason_of_death()
-      if job:
-        yield Event(job, "stopped" if self._stops else "failed", reason=reason)
+    elif not line:
+      self._forget(worker)
+      if job:  # it ended in the middle of a job
+        kind = "stopped" if self._stops else "failed"
+        yield Event(job, kind, reason=worker.reason_of_death())
+
+  def _forget(self, worker: "_Worker") -> None:
+    self._workers = {slot: other for slot, other in self._workers.items() if other != worker}
 
 
 class _Worker:

@@ -1,9 +1,9 @@
 """The one batch type: B prompts, K responses to each, K rewards."""
 
 import dataclasses
+from typing import Any
 
 import jax
-from jaxtyping import Array, Bool, Float, Int
 
 
 @jax.tree_util.register_dataclass
@@ -12,13 +12,14 @@ class Groups:
   """B prompts with K responses each. A preference pair is a group with K = 2 and rewards (1, 0).
 
   The prompt is stored once a group, not K times. P and T are the longest prompt and response, in
-  tokens. An array that nobody asked for is None.
+  tokens. An array that nobody asked for is None. A pytree: fields are jax or numpy arrays, or what
+  jax's transformations put in their place.
   """
 
-  prompts: Int[Array, "B P"]  # left-padded
-  prompt_mask: Bool[Array, "B P"]
-  responses: Int[Array, "B K T"]  # right-padded, the end-of-sequence token included
-  mask: Bool[Array, "B K T"]  # the response tokens that count
-  rewards: Float[Array, "B K"]
-  old_logps: Float[Array, "B K T"] | None = None  # under the policy that wrote the responses
-  ref_logps: Float[Array, "B K T"] | None = None  # under the frozen reference
+  prompts: Any  # int [B, P], left-padded
+  prompt_mask: Any  # bool [B, P]
+  responses: Any  # int [B, K, T], right-padded, the end-of-sequence token included
+  mask: Any  # bool [B, K, T], the response tokens that count
+  rewards: Any  # float32 [B, K]
+  old_logps: Any = None  # float32 [B, K, T], under the policy that wrote the responses
+  ref_logps: Any = None  # float32 [B, K, T], under the frozen reference

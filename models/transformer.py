@@ -166,7 +166,7 @@ class Decoder(nnx.Module):
     embedding = jax.random.normal(rngs.params(), (c.vocab_size, c.d_model), jnp.float32)
     self.embedding = nnx.Param(embedding * c.d_model**-0.5)
     # One module whose leaves have a leading axis of layers: it compiles once, whatever the depth.
-    self.layers = nnx.vmap(lambda r: Layer(c, r), axis_size=c.layers)(rngs.fork(split=c.layers))
+    self.layers = nnx.vmap(lambda r: Layer(c, r), axis_size=c.layers)(rngs.split(c.layers))
     self.final_norm = nnx.Param(jnp.ones(c.d_model, jnp.float32))
     if not c.tied:
       head = jax.random.normal(rngs.params(), (c.d_model, c.vocab_size), jnp.float32)

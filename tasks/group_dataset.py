@@ -39,6 +39,15 @@ def write(directory: str, rows: Iterable[dict], group_size: int, max_tokens: int
   }
   features |= {"prompt": tfds.features.Text(), "answer": tfds.features.Text()}
 
+  # Unregistered: the class is made anew for each shape, and its name may stand only once.
+  with tfds.core.registered.skip_registration():
+    builder_class = _builder_class(tfds, features, rows)
+  builder = builder_class(data_dir=os.path.abspath(directory), file_format="array_record")
+  builder.download_and_prepare()
+  return str(builder.data_dir)
+
+
+def _builder_class(tfds, features: dict, rows: Iterable[dict]):
   class Groups(tfds.core.GeneratorBasedBuilder):
     """Groups of responses, scored."""
 
@@ -59,9 +68,7 @@ def write(directory: str, rows: Iterable[dict], group_size: int, max_tokens: int
     def _generate_examples(self):
       raise NotImplementedError("the rows are given")
 
-  builder = Groups(data_dir=os.path.abspath(directory), file_format="array_record")
-  builder.download_and_prepare()
-  return str(builder.data_dir)
+  return Groups
 
 
 def path_in(directory: str) -> str:

@@ -1,9 +1,10 @@
-"""Run folders as training would leave them, with made-up numbers, to develop and test the report on."""
+"""Run folders as training leaves them, with made-up numbers, to test the report on."""
 
 import json
 import math
 import os
 import random
+from typing import Any
 
 from experiments.run_folder import RunFolder
 
@@ -32,7 +33,7 @@ PROMPTS = {
 }
 
 
-def write(folder, variants=tuple(VARIANTS), seeds=(0, 1, 2), steps=80) -> str:
+def write(folder, variants=tuple(VARIANTS), seeds=(0, 1, 2), steps=8) -> str:
   """A finished sweep under `folder`; returns its path."""
   folder = str(folder)
   runs = [{"name": f"{v}-s{seed}", "variant": v} for seed in seeds for v in variants]
@@ -54,7 +55,7 @@ def write_sweep(folder: str, runs: list[dict]) -> None:
     json.dump(head | {"runs": runs}, file)
 
 
-def write_run(folder: str, variant: str, seed: int, steps: int = 80) -> RunFolder:
+def write_run(folder: str, variant: str, seed: int, steps: int = 8) -> RunFolder:
   config_file, *_ = VARIANTS[variant]
   run = RunFolder(os.path.join(folder, f"{variant}-s{seed}"))
   run.create(
@@ -73,10 +74,10 @@ def write_run(folder: str, variant: str, seed: int, steps: int = 80) -> RunFolde
   return run
 
 
-def config_of(variant: str, seed: int, steps: int) -> dict:
+def config_of(variant: str, seed: int, steps: int) -> dict[str, Any]:
   _, loss, k, *_ = VARIANTS[variant]
-  shared = {"model": {"layers": 3}, "base": {"steps": 180}, "task": {"name": "spell_backward"}}
-  shared["task"]["eval_prompts"] = 512
+  shared: dict[str, Any] = {"model": {"layers": 3}, "base": {"steps": 180}}
+  shared["task"] = {"name": "spell_backward", "eval_prompts": 512}
   algorithm = {"loss": loss} | (
     {"beta": 0.1} if loss == "dpo" else {"clip_low": 0.2, "clip_high": 0.2}
   )
@@ -93,7 +94,11 @@ def rows_of(variant: str, seed: int, steps: int) -> list[dict]:
   for step in range(1, steps + 1):
     done = step / steps
     rise = (1 - math.exp(-3 * done)) / (1 - math.exp(-3))
-    row = {"step": step, "rollouts": 256 * step, "tokens": 1500 * step + draw.randrange(99)}
+    row = {
+      "step": step,
+      "rollouts": 20480 * step // steps,
+      "tokens": 1500 * step + draw.randrange(99),
+    }
     row |= {"seconds": 0.26 * step + draw.random(), "train/loss": draw.gauss(0, 0.1)}
     row |= {
       "train/grad_norm": 0.5 + draw.random(),

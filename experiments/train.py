@@ -1,0 +1,127 @@
+"""Trains one policy from a config file.
+
+python -m experiments.train --config=configs/grpo.py:k=8 --config.optimizer.learning_rate=1e-4
+
+Writes runs/<run>/: metrics.jsonl, completions.jsonl, checkpoints and W&B's files. Typed again, it goes
+on from the last checkpoint, or says that the run is finished. Exit code: 0 finished, 2 bad usage or
+config, 3 diverged, 130 interrupted.
+"""
+
+import os
+import shlex
+import signal
+from collections.abc import Sequence
+
+import yaml
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from experiments import cli, config_files, run_folder, validate
+from experiments.errors import UserError
+from experiments.run_folder import RunFolder
+
+FLAGS = {
+  "out": ("", "the run's folder (default: runs/<name made of the config and its overrides>)"),
+  "overwrite": (False, "delete the run that is there and start again"),
+  "dry_run": (False, "print the resolved config and the folder; train nothing"),
+}
+ROOT = "runs"
+
+
+def main(argv: Sequence[str]) -> int:
+  args = cli.parse(argv, __doc__, FLAGS)
+  config = config_files.load(args.config, args.overrides)
+  validate.check(config)
+  digest = config_files.digest(config)
+  folder = RunFolder(args.out or os.path.join(ROOT, run_name(args.config, args.overrides)))
+  if args.dry_run:
+    print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
+    print(f"# {args.config} -> {folder.path}  (config {digest})")
+    return 0
+
+  if args.overwrite:
+    folder.clear()
+  state = folder.state(digest)
+  if state == "finished":
+    step = folder.read_status()["step"]
+    print(f"{folder.path}: finished already (step {step}); --overwrite to start again")
+    return 0
+  refuse(folder, state, config)
+
+  command = "python -m experiments.train " + shlex.join(argv)
+  folder.create(config.to_dict(), digest=digest, config_file=args.config, command=command)
+  with folder.recording_outcome():
+    train(config, folder)
+  return 0
+
+
+def run_name(config_file: str, overrides: dict) -> str:
+  settings = {key: value for key, value in overrides.items() if not key.startswith("wandb.")}
+  return run_folder.run_name(config_file, settings)
+
+
+def refuse(folder: RunFolder, state: str, config) -> None:
+  """UserError where training here would lose, or disturb, what is there."""
+  if state == "running":
+    raise UserError(f"{folder.path}: another process is training this run")
+  if state == "changed":
+    differences = "; ".join(folder.changes(config.to_dict())[:4])
+    raise UserError(
+      f"{folder.path} holds a run of another config ({differences}).\n"
+      "Give this one --out=FOLDER, or --overwrite to delete that one"
+    )
+  if state == "diverged":
+    raise UserError(
+      f"{folder.path} diverged: {folder.read_status()['reason']}\n"
+      "Change the config, or --overwrite to start again"
+    )
+
+
+def train(config, folder: RunFolder) -> None:
+  """Trains with a progress bar; jax is imported only now that the config is known to be good."""
+  signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
+  from experiments import run, setup
+
+  print(
+    f"{folder.name}  {config.algorithm.loss}  K={config.group_size}  seed {config.seed}", end="  "
+  )
+  print(f"{setup.device_line()} {config.model.dtype}  → {folder.path}")
+  if setup.accelerator_hint():
+    print(setup.accelerator_hint())
+  columns = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TextColumn("{task.fields[numbers]}"),
+    TimeRemainingColumn(),
+  )
+  with Progress(*columns) as progress:
+    bar = progress.add_task("base policy", total=None, numbers="")
+
+    def report(row: dict) -> None:
+      doing = row.get("doing", "train")
+      progress.update(
+        bar, description=doing, completed=row["step"], total=row["steps"], numbers=numbers(row)
+      )
+
+    last = run.train(config, folder, ROOT, report)
+  print(f"done  {numbers(last)}  {last['rollouts']:,} rollouts")
+
+
+SHOWN = {
+  "reward": ("eval/reward", "train/reward"),
+  "kl": ("eval/kl",),
+  "loss": ("train/loss",),
+}
+
+
+def numbers(row: dict) -> str:
+  """The numbers that matter, of those that the row has: "reward 0.612  kl 0.880"."""
+  found = {
+    label: next((row[name] for name in names if name in row), None)
+    for label, names in SHOWN.items()
+  }
+  return "  ".join(f"{label} {value:.3f}" for label, value in found.items() if value is not None)
+
+
+if __name__ == "__main__":
+  cli.run(main)

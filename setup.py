@@ -1,0 +1,47 @@
+"""Counterpoint's metadata. Lower bounds only: requirements.lock has the versions that are tested."""
+
+from setuptools import find_packages, setup
+
+FOLDERS = ("algorithms", "models", "tasks", "experiments", "configs")
+
+setup(
+  name="counterpoint",
+  version="0.1.0",
+  description="DPO, GRPO and their relatives in JAX, compared under one budget with one set of metrics",
+  author="The Counterpoint authors",
+  license="Apache-2.0",
+  python_requires=">=3.11",
+  packages=find_packages(include=[*FOLDERS, *(f"{folder}.*" for folder in FOLDERS)]),
+  package_data={"experiments": ["*.j2", "*.css", "*.js"]},  # the report page
+  install_requires=[
+    "array_record",  # the file format of data sets; tensorflow-datasets imports it on first use
+    "flax>=0.12.8",
+    "importlib_resources",  # likewise, without TensorFlow
+    "jax>=0.10.2",
+    "jaxtyping",
+    "jinja2",
+    "markupsafe",
+    "ml-collections>=1.1",
+    "numpy",
+    "optax",
+    "orbax-checkpoint>=0.12.8,<1",  # 1.0 makes its v1 interface the top level
+    "plotly",
+    "reasoning-gym",
+    "rich",
+    "scipy",
+    "tensorflow-datasets",
+    "wandb>=0.31",
+  ],
+  extras_require={
+    "cuda12": ["jax[cuda12]"],
+    "cuda13": ["jax[cuda13]"],
+    "tpu": ["jax[tpu]"],
+    "dev": [
+      "beartype",
+      "pyrefly",
+      "pytest",
+      "ruff",
+      "setuptools>=77",  # builds the editable install, so that nothing comes from outside the lock
+    ],
+  },
+)

@@ -1,0 +1,89 @@
+"""What the losses have to do with each other: the identities that the project is about."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from algorithms import dpo, grpo, implied_rewards, off_policy_grpo, offline_grpo
+from tests.algorithms.groups import arrays_of, call, evaluate, random_groups
+
+
+def gradient(loss, arrays, **options):
+  return evaluate(loss, arrays, options)[2]
+
+
+def cosine(a, b):
+  return (a * b).sum() / jnp.sqrt((a * a).sum() * (b * b).sum())
+
+
+def pairs_at_the_reference(equal_lengths=False):
+  arrays = random_groups(k=2)
+  arrays["rewards"] = jnp.tile(jnp.array([[1.0, 0.0]]), (4, 1))
+  arrays |= {"ref_logps": arrays["logps"], "old_logps": arrays["logps"]}
+  return arrays | ({"mask": jnp.ones_like(arrays["mask"])} if equal_lengths else {})
+
+
+def test_dpo_gradient_is_beta_times_that_of_off_policy_grpo_at_the_reference():
+  arrays = pairs_at_the_reference()
+  grpo_gradient = gradient(off_policy_grpo, arrays, ratio="sequence")
+  dpo_gradient = gradient(dpo, arrays, beta=0.3)
+  # off_policy_grpo with sequence_mean over a ratio that is one number a response: rho_i itself.
+  assert cosine(dpo_gradient, grpo_gradient) > 1 - 1e-6
+  ratio = jnp.linalg.norm(dpo_gradient) / jnp.linalg.norm(grpo_gradient)
+  np.testing.assert_allclose(ratio, 0.3 * 0.5001 / 0.5, rtol=1e-5)  # 1e-4: the eps beside the std
+
+
+def test_the_token_ratio_breaks_the_parallel_when_lengths_differ_and_only_then():
+  ragged, equal = pairs_at_the_reference(), pairs_at_the_reference(equal_lengths=True)
+  assert cosine(gradient(dpo, equal), gradient(off_policy_grpo, equal)) > 1 - 1e-6
+  assert cosine(gradient(dpo, ragged), gradient(off_policy_grpo, ragged)) < 0.99
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("k", [2, 5])
+def test_offline_grpo_with_dpo_weights_has_dpos_gradient_everywhere(seed, k):
+  arrays = random_groups(seed, k=k, distance=2.0)
+  np.testing.assert_allclose(
+    gradient(offline_grpo, arrays, weights="dpo", beta=0.7),
+    gradient(dpo, arrays, beta=0.7),
+    rtol=1e-6,
+    atol=1e-7,
+  )
+
+
+def test_on_the_first_step_grpo_has_loss_zero_and_a_gradient_all_the_same():
+  arrays = random_groups()
+  arrays["old_logps"] = arrays["logps"]
+  loss, metrics = call(grpo, arrays)
+  assert abs(loss) < 1e-7
+  assert metrics["sampling/importance_sampling_ratio/mean"] == 1
+  assert jnp.abs(gradient(grpo, arrays)).max() > 0.01
+
+
+@pytest.mark.parametrize(
+  ("loss", "options", "per"),
+  [
+    (dpo, {}, "sequence"),
+    (dpo, {"pairs": "all"}, "sequence"),
+    (offline_grpo, {}, "sequence"),
+    (offline_grpo, {"weights": "standardized"}, "sequence"),
+    (offline_grpo, {"weights": "dpo"}, "sequence"),
+    (off_policy_grpo, {"ratio": "sequence"}, "sequence"),
+    (grpo, {}, "tokens"),
+    (off_policy_grpo, {}, "tokens"),
+  ],
+)
+def test_implied_rewards_sum_to_zero_in_each_group(loss, options, per):
+  arrays = random_groups()
+  arrays |= {"ref_logps": arrays["logps"], "old_logps": arrays["logps"]}
+  implied = implied_rewards(loss, per=per)(**arrays_of(loss, arrays), **options)
+  assert jnp.abs(implied).max() > 0.01
+  np.testing.assert_allclose(implied.sum(axis=1), 0, atol=1e-7)
+
+
+def test_length_enters_grpo_between_the_two_ways_to_weigh_a_response():
+  """Per sequence GRPO rewards short responses more; it is zero-sum there when lengths are equal."""
+  ragged = implied_rewards(grpo)(**arrays_of(grpo, pairs_at_the_reference()))
+  assert jnp.abs(ragged.sum(axis=1)).max() > 1e-3  # each response weighs 1 / n_i
+  equal = implied_rewards(grpo)(**arrays_of(grpo, pairs_at_the_reference(equal_lengths=True)))
+  np.testing.assert_allclose(equal.sum(axis=1), 0, atol=1e-7)

@@ -1,0 +1,107 @@
+import inspect
+import sys
+
+import pytest
+
+import algorithms
+from algorithms import shapes
+from experiments import loss_signatures
+from experiments.errors import UserError
+
+LOSSES = '''
+from functools import partial
+
+DEFAULT = 0.5
+
+def tempered(logps, ref_logps, rewards, mask, old_logps=None, *, beta: float = 1, kind="soft"):
+  """Mine.
+
+  Args:
+    beta: how close to the reference,
+      in 1/nats.
+    kind, unknown: "soft" or "hard".
+  """
+
+def named_default(logps, mask, *, tau=DEFAULT):
+  """Its default is no literal, so the module is imported."""
+
+partially = partial(tempered, kind="hard")
+
+def misnamed(log_probs, mask): ...
+def no_star(logps, mask, beta=0.1): ...
+def no_default(logps, mask, *, tau): ...
+def starred(logps, *arrays): ...
+'''
+
+
+@pytest.fixture(autouse=True)
+def my_losses(tmp_path, monkeypatch):
+  """A user's folder with mylab/losses.py, where the command is typed."""
+  (tmp_path / "mylab").mkdir()
+  (tmp_path / "mylab" / "losses.py").write_text(LOSSES)
+  (tmp_path / "mylab" / "broken.py").write_text("import not_there\nloss = not_there.loss\n")
+  (tmp_path / "mylab" / "typo.py").write_text("def loss(logps:\n")
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(sys, "path", list(sys.path))
+  yield
+  for name in [name for name in sys.modules if name.partition(".")[0] == "mylab"]:
+    del sys.modules[name]
+
+
+def test_the_names_are_those_of_the_table():
+  assert loss_signatures.names() == list(algorithms.LOSSES)
+
+
+def test_the_vocabulary_is_that_of_the_losses():
+  assert set(loss_signatures.vocabulary()) == {*shapes.PER_TOKEN, *shapes.PER_RESPONSE}
+
+
+@pytest.mark.parametrize("name", algorithms.LOSSES)
+def test_what_is_read_from_the_source_is_what_python_sees(name):
+  parameters = inspect.signature(algorithms.LOSSES[name]).parameters.values()
+  signature = loss_signatures.read(name)
+  empty, keyword = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
+  arrays = [p for p in parameters if p.kind != keyword]
+  assert signature.arrays == tuple(p.name for p in arrays if p.default is empty)
+  assert signature.optional_arrays == tuple(p.name for p in arrays if p.default is None)
+  assert signature.hyperparameters == {p.name: p.default for p in parameters if p.kind == keyword}
+  assert signature.comments.keys() == signature.hyperparameters.keys()  # each is documented
+  assert signature.load() is algorithms.LOSSES[name]
+
+
+def test_a_loss_of_ones_own_is_read_without_importing_it():
+  signature = loss_signatures.read("mylab.losses:tempered")
+  assert signature.arrays == ("logps", "ref_logps", "rewards", "mask")
+  assert signature.optional_arrays == ("old_logps",)
+  assert signature.hyperparameters == {"beta": 1.0, "kind": "soft"}
+  assert isinstance(signature.hyperparameters["beta"], float)  # it is annotated so
+  assert signature.comments["beta"] == "how close to the reference, in 1/nats."
+  assert signature.comments["kind"] == '"soft" or "hard".'
+  assert "mylab.losses" not in sys.modules
+  assert signature.load().__name__ == "tempered"
+
+
+def test_a_loss_that_is_no_plain_def_is_imported():
+  assert loss_signatures.read("mylab.losses:named_default").hyperparameters == {"tau": 0.5}
+  assert loss_signatures.read("mylab.losses:partially").hyperparameters["kind"] == "hard"
+
+
+@pytest.mark.parametrize(
+  "name, message",
+  [
+    ("grpoo", "no loss 'grpoo'. Did you mean grpo?"),
+    ("zzz", "The losses: sft, dpo, grpo, off_policy_grpo, offline_grpo."),
+    ("mylab/losses.py:tempered", "not module.path:function, such as mylab.losses:tempered"),
+    ("mylab.losses:temperd", "no function 'temperd' in .*Did you mean tempered?"),
+    ("mylab.nothing:loss", "cannot import mylab.nothing:loss from .*No module named"),
+    ("mylab.broken:loss", "cannot import mylab.broken:loss from .*No module named 'not_there'"),
+    ("mylab.typo:loss", "typo.py line 1: "),
+    ("mylab.losses:misnamed", "'log_probs' is no array that the trainer has. Did you mean .*logps"),
+    ("mylab.losses:no_star", "'beta' is no array.*\n.*hyperparameters go after a `\\*`"),
+    ("mylab.losses:no_default", "give tau a default"),
+    ("mylab.losses:starred", "takes \\*arrays"),
+  ],
+)
+def test_what_the_trainer_cannot_use_is_refused_in_words(name, message):
+  with pytest.raises(UserError, match=message):
+    loss_signatures.read(name)

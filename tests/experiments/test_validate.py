@@ -1,0 +1,97 @@
+import pytest
+
+import configs.common
+from algorithms.off_policy_grpo import RATIOS, WEIGHTS
+from algorithms.preferences import PAIR_RULES
+from experiments import config_files, config_values, validate
+from experiments.errors import UserError
+
+
+def problem(spec: str, overrides: dict) -> str:
+  with pytest.raises(UserError) as error:
+    validate.check(config_files.load(spec, overrides))
+  return str(error.value)
+
+
+@pytest.mark.parametrize("name", ["sft", "dpo", "grpo", "grpo.py:k=2", "off_policy_grpo"])
+def test_the_projects_configs_are_valid(name):
+  path, colon, argument = name.partition(".py:")
+  validate.check(config_files.load(f"configs/{path}.py" + (f":{argument}" if colon else ""), {}))
+
+
+@pytest.mark.parametrize(
+  "key, value, message",
+  [
+    ("group_size", 1, "so K must be at least 2 (K=1 gives zero gradient)"),
+    ("group_size", 0, "group_size=0: must be at least 1"),
+    ("steps", 0, "steps=0: must be at least 1"),
+    ("seed", -1, "seed=-1: must not be negative"),
+    ("optimizer.learning_rate", 0, "optimizer.learning_rate=0.0: must be above 0"),
+    ("optimizer.learning_rate", float("nan"), "must be a finite number"),
+    ("optimizer.warmup_steps", 81, "optimizer.warmup_steps=81: the run has only 80 steps"),
+    ("optimizer.schedule", "cosin", "Did you mean cosine?"),
+    ("optimizer.b2", 1.0, "must be at least 0 and below 1"),
+    ("sampling.temperature", 0, "sampling.temperature=0.0: must be above 0 (evaluation samples"),
+    ("sampling.top_p", 0, "sampling.top_p=0.0: must be above 0 and at most 1"),
+    ("source", "offlin", "choose one of online, offline, demonstrations. Did you mean offline"),
+    ("task.name", "chain_sun", "Did you mean chain_sum or"),
+    ("task.options", "min_word_length=3", "has no option 'min_word_length'. Did you mean min_word"),
+    ("task.options", "short", "'short' is not name=value"),
+    ("model.kv_heads", 3, "model.heads=4: must be a multiple of kv_heads=3"),
+    ("model.head_dim", 31, "need an even number"),
+    ("mesh.data", 3, "batch_prompts=32: does not divide over mesh.data x mesh.fsdp = 3 devices; "),
+    ("micro_batches", 3, "batch_prompts=32: does not divide over 3 micro-batches; try 30 or 33"),
+    ("task.train_prompts", 16, "batch_prompts=32: there are only task.train_prompts=16"),
+    ("offline.dataset", "x", "offline.dataset='x': only source='offline' reads it, not 'online'"),
+    ("algorithm.beta", -1, "algorithm.beta=-1.0: must not be negative"),
+    ("algorithm.clip_low", 0, "algorithm.clip_low=0.0: must be above 0"),
+    ("algorithm.ddof", 2, "algorithm.ddof=2: choose one of 0, 1."),
+  ],
+)
+def test_what_makes_no_sense_for_grpo_is_said(key, value, message):
+  assert message in problem("configs/grpo.py", {key: value})
+
+
+@pytest.mark.parametrize(
+  "overrides, message",
+  [
+    ({"group_size": 1}, "group_size=1: DPO compares the responses"),
+    (
+      {"group_size": 4, "algorithm.pairs": ""},
+      "which of the 4 responses to a prompt are compared?",
+    ),
+    ({"algorithm.pairs": "bestworst"}, "Did you mean best_worst?"),
+    ({"algorithm.beta": 0}, "algorithm.beta=0.0: must be above 0"),
+    ({"algorithm.label_smoothing": 0.5}, "must be at least 0 and below 0.5"),
+    ({"offline.dataset": "/not/there"}, "offline.dataset='/not/there': no such file or folder"),
+    ({"source": "demonstrations"}, "so group_size must be 1, not 2"),
+  ],
+)
+def test_what_makes_no_sense_for_dpo_is_said(overrides, message):
+  assert message in problem("configs/dpo.py", overrides)
+
+
+def test_groups_larger_than_two_need_a_pair_rule_that_exists():
+  for rule in PAIR_RULES:
+    overrides = {"group_size": 4, "algorithm.pairs": rule}
+    validate.check(config_files.load("configs/dpo.py", overrides))
+
+
+def test_all_problems_are_said_at_once():
+  overrides = {"steps": 0, "task.name": "x", "sampling.top_p": 2, "group_size": 1}
+  assert len(problem("configs/grpo.py", overrides).splitlines()) == 4
+
+
+def test_the_choices_are_those_of_the_losses():
+  choices = {"pairs": PAIR_RULES, "ratio": RATIOS, "weights": WEIGHTS}
+  assert {key: validate._LOSS_CHOICES[key] for key in choices} == choices
+
+
+def test_every_rule_is_about_a_field_that_exists():
+  rules = {*validate._AT_LEAST_1, *validate._AT_LEAST_0, *validate._ABOVE_0, *validate._BELOW_1}
+  assert {*rules, *validate._CHOICES} <= config_values.fields(configs.common.defaults("dpo")).keys()
+
+
+def test_the_tasks_are_found_without_importing_reasoning_gym():
+  assert {"spell_backward", "chain_sum"} <= set(validate.task_names())
+  assert len(validate.task_names()) > 100

@@ -1,0 +1,112 @@
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from models.groups import Groups
+from models.log_probs import token_log_probs
+from models.transformer import bind
+from tests.models.tiny import PAD, TINY, ragged_groups, tiny_params
+
+score = jax.jit(token_log_probs, static_argnums=0)
+MODELS = {
+  "as configured": TINY,
+  "untied head, no q/k-norm": dataclasses.replace(TINY, tied=False, qk_norm=False),
+  "one key head a query head": dataclasses.replace(TINY, kv_heads=4),
+}
+every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def plain_logits(model, params, tokens):
+  decoder = bind(model, params)
+  return decoder.logits(decoder.prefill(tokens, jnp.ones(tokens.shape, bool))[0])
+
+
+def plain_log_probs(model, params, prompt, response):
+  """The unshared way: one concatenated sequence, causal attention, log-softmax by hand."""
+  tokens = [*prompt, *response]
+  padded = jnp.asarray([tokens + [PAD] * (16 - len(tokens))])  # on the right: causality hides it
+  logits = np.asarray(plain_logits(model, params, padded))[0].astype(np.float64)
+  log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+  at = len(prompt) - 1 + np.arange(len(response))  # position t is predicted from t-1
+  return log_p[at, np.asarray(response)], -(np.exp(log_p[at]) * log_p[at]).sum(-1)
+
+
+@every_model
+def test_shared_prompt_log_probs_are_the_plain_ones_of_concatenated_sequences(model):
+  params, groups = tiny_params(model), ragged_groups(b=4)
+  logps, entropy = score(model, params, groups)
+  for b in range(4):
+    prompt = groups.prompts[b][groups.prompt_mask[b]].tolist()
+    for k in range(2):
+      mask = np.asarray(groups.mask[b, k])
+      response = groups.responses[b, k][mask].tolist()
+      plain, plain_entropy = plain_log_probs(model, params, prompt, response)
+      np.testing.assert_allclose(logps[b, k][mask], plain, atol=1e-5)
+      np.testing.assert_allclose(entropy[b, k][mask], plain_entropy, atol=1e-5)
+
+
+@pytest.mark.parametrize("pads", [1, 7])
+def test_more_left_padding_changes_nothing(pads):
+  groups = ragged_groups()
+  padded = dataclasses.replace(
+    groups,
+    prompts=jnp.pad(groups.prompts, ((0, 0), (pads, 0)), constant_values=PAD),
+    prompt_mask=jnp.pad(groups.prompt_mask, ((0, 0), (pads, 0))),
+  )
+  logps, _ = score(TINY, tiny_params(), groups)
+  padded_logps, _ = score(TINY, tiny_params(), padded)
+  mask = groups.mask
+  np.testing.assert_allclose(padded_logps[mask], logps[mask], atol=1e-5)
+
+
+def test_what_stands_after_a_response_or_in_another_row_changes_nothing():
+  groups = ragged_groups()
+  garbage = dataclasses.replace(groups, responses=jnp.where(groups.mask, groups.responses, 7))
+  longer = jax.tree.map(lambda x: x.at[1:].set(jnp.roll(x, 1, axis=0)[1:]), groups)
+  logps, _ = score(TINY, tiny_params(), groups)
+  np.testing.assert_array_equal(
+    score(TINY, tiny_params(), garbage)[0][groups.mask], logps[groups.mask]
+  )
+  first = groups.mask[0]
+  np.testing.assert_array_equal(score(TINY, tiny_params(), longer)[0][0][first], logps[0][first])
+
+
+def test_the_first_response_token_is_predicted_from_the_last_prompt_token():
+  groups = ragged_groups()
+  other = dataclasses.replace(groups, prompts=groups.prompts.at[:, -1].set(3))
+  logps, other_logps = score(TINY, tiny_params(), groups)[0], score(TINY, tiny_params(), other)[0]
+  changed = groups.prompts[:, -1] != 3
+  assert (logps[changed, :, 0] != other_logps[changed, :, 0]).all()
+
+
+def test_temperature_divides_the_logits():
+  groups = ragged_groups(b=2)
+  hot, _ = score(TINY, tiny_params(), groups, 1e6)
+  np.testing.assert_allclose(hot, -np.log(24), rtol=1e-4)
+
+
+def test_log_probs_are_float32_under_bfloat16_activations():
+  model = dataclasses.replace(TINY, dtype="bfloat16")
+  groups = ragged_groups()
+  logps, entropy = score(model, tiny_params(), groups)
+  assert logps.dtype == entropy.dtype == jnp.float32
+  exact = score(TINY, tiny_params(), groups)[0]
+  np.testing.assert_allclose(logps[groups.mask], exact[groups.mask], atol=0.1)
+
+
+def test_scoring_twice_gives_the_same_bits():
+  groups = ragged_groups()
+  first, second = (score(TINY, tiny_params(), groups)[0] for _ in range(2))
+  np.testing.assert_array_equal(first, second)
+
+
+def test_groups_are_a_pytree_whose_absent_arrays_stay_absent():
+  groups = ragged_groups()
+  doubled = jax.tree.map(lambda x: jnp.concatenate([x, x]), groups)
+  assert isinstance(doubled, Groups) and doubled.old_logps is None
+  assert doubled.responses.shape == (16, 2, 6)

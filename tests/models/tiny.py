@@ -1,0 +1,36 @@
+"""A tiny decoder and ragged groups to score with it."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from models.groups import Groups
+from models.transformer import ModelConfig, init
+
+TINY = ModelConfig(vocab_size=24, layers=2, d_model=32, heads=4, kv_heads=2, head_dim=8, ff_dim=48)
+PAD, EOS = 0, 1
+
+
+@functools.cache
+def tiny_params(model=TINY, seed=0):
+  return jax.jit(init, static_argnums=0)(model, jax.random.key(seed))
+
+
+def ragged_groups(seed=0, b=8, k=2, p=5, t=6, vocabulary=24):
+  """Prompts of 1..p tokens, responses of 1..t tokens that end with EOS, rewards 0 or 1."""
+  rng = np.random.default_rng(seed)
+  prompt_lengths, lengths = rng.integers(1, p + 1, b), rng.integers(1, t + 1, (b, k))
+  prompt_mask = np.arange(p) >= p - prompt_lengths[:, None]
+  mask = np.arange(t) < lengths[..., None]
+  responses = np.where(mask, rng.integers(2, vocabulary, (b, k, t)), PAD)
+  responses[np.arange(t) == lengths[..., None] - 1] = EOS
+  rewards = np.tile(np.arange(k) % 2, (b, 1)).astype(np.float32)
+  return Groups(
+    jnp.asarray(np.where(prompt_mask, rng.integers(2, vocabulary, (b, p)), PAD)),
+    jnp.asarray(prompt_mask),
+    jnp.asarray(responses),
+    jnp.asarray(mask),
+    jnp.asarray(rewards),
+  )
