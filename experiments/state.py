@@ -22,7 +22,7 @@ class TrainState:
 
   params: Params
   moments: Any  # of Adam, with the paths of their parameters, so that they are placed like them
-  step: Int[Array, ""]
+  step: Any  # int32 []
 
 
 def new_state(params: Params, mesh: Mesh) -> TrainState:
@@ -52,7 +52,7 @@ def optimizer_step(
 ) -> tuple[TrainState, dict[str, Array]]:
   """One AdamW step with a clipped gradient. `numbers` (config.optimizer) may be traced."""
   learning_rate = scheduled(state.step, numbers, schedule)
-  gradient_norm = optax.global_norm(gradient)
+  gradient_norm = optax.tree.norm(gradient)
   clip = jnp.minimum(1.0, numbers["max_grad_norm"] / jnp.maximum(gradient_norm, 1e-12))
   gradient = jax.tree.map(lambda g: g * clip, gradient)
   direction, moments = _adam(numbers).update(gradient, state.moments, state.params)

@@ -81,20 +81,34 @@ def update(
 
 def loss_gradient(spec: UpdateSpec, params, groups: Groups, numbers: dict[str, Any]):
   """The loss's gradient with respect to the parameters, and metrics (the loss among them)."""
-  forward, backward = _whole if spec.micro_batches == 1 else _in_micro_batches(spec.micro_batches)
   wanted, given = loss_arrays(spec.loss, groups)
-  score = partial(_score, spec.model, numbers["temperature"], wanted)
-  outputs, unused, residuals = forward(score, params, groups)
 
   def loss_of(outputs):
     return spec.loss(**outputs, **given, **numbers["algorithm"], **dict(spec.options))
 
+  score = partial(_score, spec.model, numbers["temperature"], wanted)
+  gradient, cotangent, metrics, scores = through_network(
+    score, loss_of, params, groups, spec.micro_batches
+  )
+  implied = from_gradient(cotangent["logps"], groups.mask)
+  metrics |= best_and_worst(implied, groups.rewards)
+  return gradient, metrics | {"entropy": token_mean(scores["entropy"], groups.mask)}
+
+
+def through_network(score: Callable, loss_of: Callable, params, groups, micro_batches: int):
+  """The gradient of loss_of(outputs) in the parameters, cut at the network's outputs.
+
+  Args:
+    score: (params, groups) -> (outputs, unused), two dicts of arrays [B, ...] by prompt.
+    loss_of: outputs of the whole batch -> (loss, metrics).
+  Returns:
+    (gradient, d loss / d outputs, metrics with the loss, outputs and unused).
+  """
+  forward, backward = _whole if micro_batches == 1 else _in_micro_batches(micro_batches)
+  outputs, unused, residuals = forward(score, params, groups)
   (loss, metrics), cotangent = jax.value_and_grad(loss_of, has_aux=True)(outputs)
   gradient = backward(score, params, groups, residuals, cotangent)
-  implied = from_gradient(cotangent["logps"], groups.mask)
-  entropy = token_mean((outputs | unused)["entropy"], groups.mask)
-  metrics = metrics | best_and_worst(implied, groups.rewards) | {"loss": loss, "entropy": entropy}
-  return gradient, metrics
+  return gradient, cotangent, metrics | {"loss": loss}, outputs | unused
 
 
 def loss_arrays(loss: Callable, groups: Groups) -> tuple[list[str], dict[str, jax.Array]]:
