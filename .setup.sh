@@ -39,7 +39,7 @@ set_up() {
     python=$(find_python)
   fi
 
-  echo "setting up .venv with $("$python" -V): about 120 packages, once"
+  echo "setting up .venv with $("$python" -V) (the first time: about 120 packages)"
   mkdir -p .venv
   echo "installing $$" >"$STATE"
   [[ -e .venv/bin/python ]] || "$python" -m venv .venv || fail "could not make .venv (see above)"

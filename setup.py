@@ -1,17 +1,19 @@
-"""Counterpoint's metadata. Lower bounds only: requirements.lock has the versions that are tested."""
+"""Counterpoint's metadata. Lower bounds only; requirements.lock has the versions tested with."""
 
-from setuptools import find_packages, setup
+from setuptools import find_namespace_packages, setup
 
 FOLDERS = ("algorithms", "models", "tasks", "experiments", "configs")
 
 setup(
   name="counterpoint",
   version="0.1.0",
-  description="DPO, GRPO and their relatives in JAX, compared under one budget with one set of metrics",
+  description="DPO, GRPO and their relatives in JAX, compared on one budget with the same metrics",
   author="The Counterpoint authors",
   license="Apache-2.0",
   python_requires=">=3.11",
-  packages=find_packages(include=[*FOLDERS, *(f"{folder}.*" for folder in FOLDERS)]),
+  packages=find_namespace_packages(
+    include=[*FOLDERS, *(f"{folder}.*" for folder in FOLDERS)], exclude=["*.__pycache__"]
+  ),
   package_data={"experiments": ["*.j2", "*.css", "*.js"]},  # the report page
   install_requires=[
     "array_record",  # the file format of data sets; tensorflow-datasets imports it on first use

@@ -54,9 +54,9 @@ def defaults(loss: str) -> ConfigDict:
   config.sampling.top_p = 1.0  # draw among the likeliest tokens of this total probability
 
   config.optimizer = ConfigDict()
-  config.optimizer.learning_rate = 3e-4  # of AdamW, at its peak
+  config.optimizer.learning_rate = 2e-4  # of AdamW, at its peak
   config.optimizer.warmup_steps = 0  # linear, from 0
-  config.optimizer.schedule = "constant"  # after the warm-up; or "linear", "cosine", down to 0
+  config.optimizer.schedule = "linear"  # after the warm-up, down to 0; or "cosine", "constant"
   config.optimizer.weight_decay = 0.0  # decoupled
   config.optimizer.max_grad_norm = 1.0  # the gradient is scaled down to this global norm
   config.optimizer.b1 = 0.9  # decay of the first moment

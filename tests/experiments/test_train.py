@@ -1,0 +1,171 @@
+"""Real runs of the command, small enough to take seconds."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from experiments.run_folder import RunFolder
+
+PROJECT = pathlib.Path(__file__).parent.parent.parent
+SMALL = """
+  task.reward=scorer steps=6 batch_prompts=8 group_size=4 task.train_prompts=64 task.eval_prompts=16
+  model.layers=1 model.d_model=32 model.heads=2 model.kv_heads=1 model.head_dim=16 model.ff_dim=64
+  base.steps=4 base.batch_prompts=16 eval.every=3 eval.samples=2 checkpoint.every=2
+""".split()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+  """An empty folder to run in; programs compiled by one run serve the next."""
+  return tmp_path_factory.mktemp("place")
+
+
+def command(*arguments, config="configs/grpo.py"):
+  settings = [f"--config.{setting}" for setting in SMALL]
+  return [sys.executable, "-m", "experiments.train", f"--config={config}", *settings, *arguments]
+
+
+def environment(place):
+  cache = {"JAX_COMPILATION_CACHE_DIR": str(place / "cache")}
+  cache["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+  return os.environ | cache | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{place}"}
+
+
+def train(place, *arguments, config="configs/grpo.py"):
+  return subprocess.run(
+    command(*arguments, config=config),
+    cwd=place,
+    env=environment(place),
+    capture_output=True,
+    text=True,
+  )
+
+
+def results(folder):
+  """The metrics but for the times, and the completions."""
+  timed = ("seconds", "train/step_time", "perf/tokens_per_second")
+  rows = RunFolder(str(folder)).read_metrics()
+  rows = [{k: v for k, v in row.items() if k not in timed} for row in rows]
+  return rows, RunFolder(str(folder)).read_completions()
+
+
+def checkpoint_bytes(folder):
+  import jax
+  import numpy as np
+  from orbax.checkpoint import v1 as ocp
+
+  with ocp.training.Checkpointer(os.path.abspath(folder / "checkpoints")) as checkpoints:
+    tree = checkpoints.load(checkpoints.latest.step)
+  return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+def test_a_run_killed_and_resumed_ends_with_the_bits_of_one_never_stopped(place):
+  whole = train(place, "--out=runs/whole")
+  assert whole.returncode == 0, whole.stderr
+  assert "done" in whole.stdout
+
+  cut = RunFolder(str(place / "runs" / "cut"))
+  process = subprocess.Popen(command("--out=runs/cut"), cwd=place, env=environment(place))
+  while process.poll() is None and cut.read_status().get("step", 0) < 3:
+    time.sleep(0.01)
+  process.send_signal(signal.SIGKILL)
+  assert process.wait() == -signal.SIGKILL
+  assert 3 <= cut.read_status()["step"] < 6
+  assert train(place, "--out=runs/cut").returncode == 0
+
+  assert results(place / "runs" / "cut") == results(place / "runs" / "whole")
+  assert len(results(place / "runs" / "cut")[0]) == 7  # step 0 .. 6
+  assert checkpoint_bytes(place / "runs" / "cut") == checkpoint_bytes(place / "runs" / "whole")
+
+
+def test_what_a_run_leaves_behind(place):
+  train(place, "--out=runs/whole")
+  folder = RunFolder(str(place / "runs" / "whole"))
+  rows = folder.read_metrics()
+  assert rows[0]["step"] == 0 and rows[0]["eval/kl"] == 0  # the policy is its reference
+  assert [row["rollouts"] for row in rows] == [32 * step for step in range(7)]
+  assert {"eval/reward", "eval/pass@2", "eval/entropy", "eval/length"} <= rows[3].keys()
+  assert {"train/loss", "train/reward", "train/implied_rewards/best"} <= rows[1].keys()
+  assert rows[1]["train/sampling/importance_sampling_ratio/mean"] == pytest.approx(1, abs=1e-5)
+  assert folder.read_status()["state"] == "finished"
+  assert len(folder.read_completions()) == 16 * 3  # at steps 0, 3 and 6
+
+
+def test_a_finished_run_is_left_alone_and_another_config_is_refused(place):
+  train(place, "--out=runs/whole")
+  before = results(place / "runs" / "whole")
+  again = train(place, "--out=runs/whole")
+  assert again.returncode == 0 and "finished already (step 6)" in again.stdout
+  other = train(place, "--out=runs/whole", "--config.algorithm.beta=0.3")
+  assert other.returncode == 2
+  assert "algorithm.beta 0.0 -> 0.3" in other.stderr
+  assert results(place / "runs" / "whole") == before
+
+
+def test_a_run_that_diverges_says_where_and_exits_with_3(place):
+  done = train(place, "--out=runs/wild", "--config.optimizer.learning_rate=1e38")
+  assert done.returncode == 3, done.stderr
+  assert "at step" in done.stderr and "Lower optimizer.learning_rate" in done.stderr
+  assert RunFolder(str(place / "runs" / "wild")).read_status()["state"] == "diverged"
+
+
+def test_a_mesh_larger_than_the_machine_is_refused(place):
+  done = train(place, "--out=runs/large", "--config.mesh.data=8")
+  assert done.returncode == 2
+  assert "needs 8 devices; this machine has" in done.stderr
+
+
+OWN_LOSS = '''
+"""A loss that Counterpoint has never heard of."""
+import jax.numpy as jnp
+
+def tempered(logps, rewards, mask, *, temperature=2.0):
+  weights = (rewards - rewards.mean(axis=1, keepdims=True)) / temperature
+  return -(weights[..., None] * jnp.where(mask, logps, 0)).sum() / rewards.size, {}
+'''
+
+
+def test_a_users_own_loss_trains_in_a_sweep_and_shows_in_its_report(place):
+  (place / "mylab.py").write_text(OWN_LOSS)
+  (place / "mine.py").write_text(f"""
+def get_sweep():
+  small = dict(setting.split("=") for setting in {SMALL!r})
+  yield {{"name": "own", "config": "configs/grpo.py", "algorithm.loss": "mylab:tempered", **small}}
+  yield {{"name": "off", "config": "configs/off_policy_grpo.py", **small}}
+  yield {{"name": "bad", "config": "configs/grpo.py", **small, "optimizer.learning_rate": 1e38}}
+""")
+  sweep = [sys.executable, "-m", "experiments.sweep", "--config=mine.py"]
+  done = subprocess.run(sweep, cwd=place, env=environment(place), capture_output=True, text=True)
+  assert done.returncode == 1, done.stdout + done.stderr  # one diverged, the others went on
+  states = {
+    name: RunFolder(str(place / "runs" / "mine" / f"{name}-s0")).read_status()["state"]
+    for name in ("own", "off", "bad")
+  }
+  assert states == {"own": "finished", "off": "finished", "bad": "diverged"}
+  page = (place / "runs" / "mine" / "report.html").read_text()
+  assert "own" in page and "mylab:tempered" in page
+  off = RunFolder(str(place / "runs" / "mine" / "off-s0")).read_metrics()
+  assert off[-1]["rollouts"] == 6 * 8 * 4  # the data set's generation is counted
+
+
+def test_a_checkpoint_is_evaluated(place):
+  train(place, "--out=runs/whole")
+  arguments = ["--run=runs/whole", "--samples=4", "--show=3"]
+  done = subprocess.run(
+    [sys.executable, "-m", "experiments.evaluate", *arguments],
+    cwd=place,
+    env=environment(place),
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  assert "pass@4" in done.stdout and "KL" in done.stdout
+  saved = json.loads((place / "runs" / "whole" / "evaluation.json").read_text())
+  last = RunFolder(str(place / "runs" / "whole")).read_metrics()[-1]
+  assert saved["metrics"]["reward, greedy"]["value"] == pytest.approx(last["eval/reward"], abs=1e-6)

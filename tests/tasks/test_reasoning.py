@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from tasks.reasoning import reasoning_task
+from tasks.task import exact_match
+from tasks.tokenizer import CHARACTERS, CharTokenizer, left_pad, right_pad
+
+
+def words(**options):
+  return reasoning_task("spell_backward", train_prompts=300, evaluation_prompts=100, **options)
+
+
+@pytest.mark.parametrize("name", ["spell_backward", "chain_sum"])
+def test_no_evaluation_prompt_is_trained_on_and_none_comes_twice(name):
+  task = reasoning_task(name, train_prompts=300, evaluation_prompts=100)
+  prompts = [item.prompt for item in task.train + task.evaluation]
+  assert len(set(prompts)) == len(prompts) == 400
+
+
+def test_the_evaluation_prompts_do_not_depend_on_how_many_there_are_to_train_on():
+  few = reasoning_task("spell_backward", train_prompts=10, evaluation_prompts=100)
+  assert few.evaluation == words().evaluation
+
+
+def test_the_answers_are_right():
+  for item in words().train:
+    assert item.answer == item.prompt.removesuffix(">")[::-1]
+  for item in reasoning_task("chain_sum", train_prompts=300, evaluation_prompts=100).train:
+    assert int(item.answer) == eval(item.prompt.removesuffix("="))
+
+
+@pytest.mark.parametrize(
+  "wrong", ["", "abc", "Olleh", "olleh ", "olle", "olleho", "hello>olleh", "ollehx", "0123456789"]
+)
+def test_an_exact_match_accepts_the_answer_and_nothing_else(wrong):
+  task = words()
+  item = task.train[0].__class__("hello>", "olleh")
+  assert exact_match("olleh", item) == 1
+  assert exact_match(wrong, item) == 0
+
+
+def test_a_response_without_end_of_sequence_gets_nothing_even_if_its_text_is_right():
+  task = words()
+  item = task.train[0]
+  ids = np.array([[task.tokenizer.encode(item.answer)] * 2])
+  rewards = task.rewards([item], ids, np.array([[True, False]]))
+  assert rewards.tolist() == [[1, 0]]
+
+
+def test_the_native_scorer_gives_partial_credit_and_says_so():
+  task = words(reward="scorer")
+  item = task.train[0]
+  assert task.partial_credit and not words().partial_credit
+  assert 0 < task.score(item.prompt, item) < 1  # nonsense, and still something
+
+
+def test_any_reasoning_gym_task_runs_by_name_with_its_own_question():
+  task = reasoning_task("letter_counting", train_prompts=20, evaluation_prompts=5)
+  assert "letter" in task.train[0].prompt
+  assert task.train_prompts[0].shape == (20, task.max_prompt_tokens)
+
+
+def test_too_few_distinct_prompts_is_an_error_that_counts_them():
+  with pytest.raises(ValueError, match="has only .* distinct prompts"):
+    reasoning_task(
+      "chain_sum",
+      (("min_terms", 2), ("max_terms", 2), ("min_digits", 1), ("max_digits", 1)),
+      train_prompts=5000,
+      evaluation_prompts=5000,
+    )
+
+
+def test_refused_options_are_an_error():
+  with pytest.raises(ValueError, match="refuses"):
+    words(options=(("min_word_len", 9), ("max_word_len", 3)))
+
+
+def test_text_survives_the_tokenizer_and_ends_at_eos():
+  tokenizer = CharTokenizer()
+  ids = tokenizer.encode(CHARACTERS)
+  assert len(set(ids)) == len(ids) == tokenizer.vocab_size - 2
+  assert not {tokenizer.pad_id, tokenizer.eos_id} & set(ids)
+  assert tokenizer.decode([*ids, tokenizer.eos_id, 5, 6]) == CHARACTERS
+  with pytest.raises(ValueError, match="é"):
+    tokenizer.encode("café")
+
+
+def test_padding_goes_left_for_prompts_and_right_for_responses():
+  ids, mask = left_pad([[5, 6], [7]], 3, 0)
+  assert ids.tolist() == [[0, 5, 6], [0, 0, 7]]
+  assert mask.tolist() == [[False, True, True], [False, False, True]]
+  ids, mask = right_pad([[5, 6], [7]], 3, 0)
+  assert ids.tolist() == [[5, 6, 0], [7, 0, 0]]
+  assert mask.tolist() == [[True, True, False], [True, False, False]]

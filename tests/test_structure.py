@@ -1,0 +1,64 @@
+"""The walls of the house: which folder may import which, and how big a room may grow."""
+
+import ast
+import graphlib
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PROJECT = pathlib.Path(__file__).parent.parent
+FLOORS = ("algorithms", "models", "tasks", "experiments")  # each may import those before it
+FILES = [path for floor in FLOORS for path in sorted((PROJECT / floor).rglob("*.py"))]
+
+
+def imports(path: pathlib.Path) -> set[str]:
+  """The modules that a file imports, wherever in it."""
+  found = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      found |= {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom) and node.module:
+      found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+  return found
+
+
+def module_of(path: pathlib.Path) -> str:
+  name = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+  return name.removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_imports_point_down(path):
+  floor = path.relative_to(PROJECT).parts[0]
+  above = set(FLOORS[FLOORS.index(floor) + 1 :])
+  assert not above & {name.partition(".")[0] for name in imports(path)}
+
+
+def test_no_circle_of_imports():
+  modules = {module_of(path): path for path in FILES}
+  arrows = {name: imports(path) & modules.keys() - {name} for name, path in modules.items()}
+  # A package's own table of contents imports its modules; they import each other past it.
+  arrows = {
+    name: {m for m in found if not name.startswith(f"{m}.")} for name, found in arrows.items()
+  }
+  list(graphlib.TopologicalSorter(arrows).static_order())  # raises CycleError
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_a_file_is_a_room_one_can_see_across(path):
+  assert len(path.read_text().splitlines()) <= 320
+
+
+@pytest.mark.parametrize("module", ["configs.common", "experiments.sweep", "experiments.report"])
+def test_nothing_slow_at_import(module):
+  heavy = ("jax", "flax", "wandb", "plotly", "reasoning_gym", "tensorflow_datasets", "tensorflow")
+  code = f"import sys, {module}; sys.exit(str([m for m in {heavy} if m in sys.modules] or ''))"
+  done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT)
+  assert done.stderr.strip() in ("", "[]"), done.stderr
+
+
+def test_tasks_need_no_tensorflow():
+  code = "import sys, tasks.group_dataset, tasks.reasoning; sys.exit('tensorflow' in sys.modules)"
+  assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT).returncode == 0
