@@ -3,8 +3,9 @@
   from algorithms import dpo
   loss, metrics = dpo(logps, ref_logps, rewards, mask, beta=0.1)
 
-Positional arguments are arrays, named from one vocabulary (`shapes`); keyword-only arguments are the
-hyperparameters. Adding a loss = one function + one line here; the tests then find it by themselves.
+Positional arguments are arrays, named from one vocabulary (`shapes`); keyword-only arguments are
+the hyperparameters. Adding a loss = one function + one line here; the tests then find it by
+themselves.
 """
 
 from algorithms.dpo import dpo

@@ -11,8 +11,8 @@ from algorithms.shapes import Count, PerResponse, Scalar
 def centered(rewards: PerResponse) -> PerResponse:
   """r_i - mean_j r_j (Dr. GRPO, Liu et al., 2025). Exactly 0 in a group of equal rewards."""
   tied = rewards.max(axis=1, keepdims=True) == rewards.min(axis=1, keepdims=True)
-  # Without the `where`, the rounding of the mean would leave 1e-8, which group_relative then divides
-  # by its own spread.
+  # Without the `where`, the rounding of the mean would leave 1e-8, which group_relative then
+  # divides by its own spread.
   return jnp.where(tied, 0.0, rewards - rewards.mean(axis=1, keepdims=True))
 
 

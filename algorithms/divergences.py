@@ -3,12 +3,14 @@
 With d = log pi_ref - log pi_theta at a token the policy sampled (Schulman, 2020, "Approximating KL
 divergence"), in nats:
 
-  k1 = -d            unbiased, high variance, may be negative. As a *loss* it does nothing: on-policy
-                     its gradient has mean zero. It belongs in the reward, detached (PPO, RLOO).
+  k1 = -d            unbiased, high variance, may be negative. As a *loss* it does nothing:
+                     on-policy its gradient has mean zero. It belongs in the reward, detached
+                     (PPO, RLOO).
   k2 = d^2 / 2       biased, low variance. Its gradient is, on-policy, the true one of
                      KL(policy || reference).
-  k3 = e^d - d - 1   unbiased, never negative; GRPO's. Its gradient is, in expectation, the one of the
-                     *forward* KL(reference || policy), not of the reverse KL whose value it estimates.
+  k3 = e^d - d - 1   unbiased, never negative; GRPO's. Its gradient is, in expectation, the
+                     one of the *forward* KL(reference || policy), not of the reverse KL whose
+                     value it estimates.
 
 All are elementwise, log-probs in, nats out. `d` is cut at +-20 so that e^d stays finite in float32:
 it changes nothing between policies that are less than e^20 apart.

@@ -30,7 +30,8 @@ def grpo(
 
     A_i    = (r_i - mean_j r_j) / (std_j r_j + 1e-4)
     rho_it = pi_theta(y_it) / pi_old(y_it)
-    loss   = -mean_i 1/n_i sum_t [min(rho_it A_i, clip(rho_it, 1-eps_low, 1+eps_high) A_i) - beta k3_it]
+    loss   = -mean_i 1/n_i sum_t [min(rho_it A_i, clip(rho_it, 1-eps_low, 1+eps_high) A_i)
+                                  - beta k3_it]
 
   Args:
     old_logps: under the policy that sampled the responses. On the first step after sampling

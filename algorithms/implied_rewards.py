@@ -22,7 +22,7 @@ def implied_rewards(loss: Callable, *, per: str = "sequence") -> Callable[..., P
 
   The two differ by the length n_i, and that is how length enters a loss. Losses on whole-sequence
   log-probs (dpo, offline_grpo) have R that sum to zero in each group per "sequence", whatever the
-  lengths; those that average over a response's tokens (grpo) per "tokens". With equal lengths: both.
+  lengths; those that average over a response's tokens (grpo) per "tokens"; with equal lengths both.
   """
   if per not in ("sequence", "tokens"):
     raise ValueError(f'per={per!r} is unknown; choose "sequence" or "tokens"')

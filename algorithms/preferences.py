@@ -17,7 +17,7 @@ def pair_weights(rewards: PerResponse, mask: Mask, pairs: str = "best_worst") ->
     never matters. With K = 2 this is the preference pair.
   "all": every two responses with unequal scores, weight 1 each.
 
-  Ties weigh 0 under both rules, and so does a response without tokens (a padded place in the group).
+  Ties weigh 0 under both rules, and so does a response without tokens (padding of the group).
   """
   if pairs not in PAIR_RULES:
     raise ValueError(f"pairs={pairs!r} is no pair rule; choose one of {', '.join(PAIR_RULES)}")

@@ -30,7 +30,8 @@ def check_shapes(**arrays: Array | None) -> None:
 
   `logps` sets B, K and T; arrays that are None (optional and absent) are skipped.
   """
-  per_token = arrays["logps"].shape
+  logps, mask = arrays["logps"], arrays.get("mask")
+  per_token = () if logps is None else logps.shape
   if len(per_token) != 3:
     raise ValueError(
       f"logps has shape {per_token}; a loss takes [B prompts, K responses, T tokens]"
@@ -43,6 +44,5 @@ def check_shapes(**arrays: Array | None) -> None:
       raise ValueError(
         f"{name} has shape {array.shape}; with logps {per_token} it must be {expected}"
       )
-  mask = arrays.get("mask")
   if mask is not None and mask.dtype != bool:
     raise ValueError(f"mask is {mask.dtype}; it must be bool (True where a token counts)")

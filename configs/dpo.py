@@ -14,7 +14,7 @@ def get_config() -> ConfigDict:
   config = common.defaults("dpo")
   config.source = "offline"
   # Pairs of one short word differ in a letter or two, so what lowers the worse response lowers the
-  # better one too. With beta = 0.1 offline DPO ran 1.6 to 2.6 nats away and ended far below its base.
+  # better one too. With beta = 0.1 offline DPO ran 1.6 to 2.6 nats away, far below its base.
   config.algorithm.beta = 0.5
   common.use_groups_of(config, 2)
   return config

@@ -24,7 +24,9 @@ class Checkpoints(contextlib.AbstractContextManager):
     self._path = folder.checkpoints  # absolute: Orbax refuses relative paths
     self._checkpointer = ocp.training.Checkpointer(
       self._path,
+      # pyrefly: ignore[bad-argument-type]
       save_decision_policy=_save.FixedIntervalPolicy(1),  # the loop decides when
+      # pyrefly: ignore[bad-argument-type]
       preservation_policy=_keep.AnyPreservationPolicy(
         [
           _keep.LatestN(1),
@@ -47,6 +49,7 @@ class Checkpoints(contextlib.AbstractContextManager):
 
   def save(self, step: int, state: TrainState, best_by: float) -> None:
     """`best_by` is the value that the best checkpoint has most of: the latest eval/reward."""
+    # pyrefly: ignore[bad-argument-type]
     self._checkpointer.save_async(step, state, metrics={BEST_BY: float(best_by)})
 
   def restore(self, state: TrainState) -> TrainState:
@@ -56,12 +59,13 @@ class Checkpoints(contextlib.AbstractContextManager):
     return self._load(self._checkpointer.latest.step, state)
 
   def load(self, step: int | None, state: TrainState) -> TrainState:
-    """The checkpoint of this step (None: the latest). UserError, with those there are, if absent."""
+    """The checkpoint of this step (None: the latest). UserError, naming those there are."""
     steps = [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
     if not steps or (step is not None and step not in steps):
       there = ", ".join(map(str, steps)) or "none"
       raise UserError(
-        f"no checkpoint {step if step is not None else ''} in {os.path.relpath(self._path)}; there: {there}"
+        f"no checkpoint {'' if step is None else step} in {os.path.relpath(self._path)}; "
+        f"there: {there}"
       )
     return self._load(steps[-1] if step is None else step, state)
 
@@ -70,7 +74,7 @@ class Checkpoints(contextlib.AbstractContextManager):
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
     )
     self._check(step, target)
-    return self._checkpointer.load(step, target)
+    return self._checkpointer.load(step, target)  # pyrefly: ignore[bad-return]
 
   def _check(self, step: int, target: Any) -> None:
     """Compares names and shapes first: Orbax's own message on a mismatch hides the cause."""

@@ -45,7 +45,7 @@ class Source(Protocol):
 
 
 class Online:
-  """The current policy samples K responses to each of the step's prompts, and the task scores them."""
+  """The current policy samples K responses to each prompt of the step; the task scores them."""
 
   def __init__(self, parts: Parts):
     self._config, self._task = parts.config, parts.task
@@ -107,7 +107,7 @@ def _permutation(seed: int, epoch: int, n: int) -> np.ndarray:
 
 
 class Offline:
-  """A fixed data set of scored groups, in epochs, with the log-probs of the policy that wrote it."""
+  """A fixed data set of scored groups, in epochs, with the log-probs of its behaviour policy."""
 
   def __init__(self, config: ConfigDict, task: Task, path: str):
     self._config = config
@@ -115,32 +115,35 @@ class Offline:
       self._rows = group_dataset.read(path)
     except FileNotFoundError as error:
       raise UserError(f"offline.dataset: {error}") from None
-    n, k, t = self._rows["responses"].shape
+    n, k, t = self._rows.arrays["responses"].shape
     if k != config.group_size or t > config.sampling.max_tokens:
       raise UserError(
         f"offline.dataset {path} holds K={k} responses of up to {t} tokens; this config has "
         f"group_size={config.group_size} and sampling.max_tokens={config.sampling.max_tokens}"
       )
-    encoded = [task.tokenizer.encode(prompt) for prompt in self._rows["prompt"]]
+    encoded = [task.tokenizer.encode(prompt) for prompt in self._rows.prompts]
     longest = max(task.max_prompt_tokens, *map(len, encoded))
     self._prompts = left_pad(encoded, longest, task.tokenizer.pad_id)
 
   def collect(self, step: int, params: Params) -> Batch:
     del params
-    rows = self._rows
-    n = len(rows["responses"])
+    n = len(self._rows.prompts)
     chosen = prompt_order(self._config.seed, step, self._config.batch_prompts, n)
     prompts, prompt_mask = (array[chosen] for array in self._prompts)
-    arrays = {name: rows[name][chosen] for name in ("responses", "mask", "rewards", "logps")}
-    old_logps = arrays.pop("logps")
-    return Batch(
-      Groups(prompts, prompt_mask, **arrays, old_logps=old_logps),
-      rows["finished"][chosen],
+    rows = {name: array[chosen] for name, array in self._rows.arrays.items()}
+    groups = Groups(
+      prompts,
+      prompt_mask,
+      rows["responses"],
+      rows["mask"],
+      rows["rewards"],
+      old_logps=rows["logps"],
     )
+    return Batch(groups, rows["finished"])
 
   def rollouts(self, steps: int) -> int:
     """Each response of the data set counts when it is first used: it was sampled for that."""
-    used = min(steps * self._config.batch_prompts, len(self._rows["responses"]))
+    used = min(steps * self._config.batch_prompts, len(self._rows.prompts))
     return used * self._config.group_size
 
 

@@ -1,4 +1,4 @@
-"""The offline data set: what the base policy writes, once, when asked for as many groups as a run uses."""
+"""The offline data set: as many groups as a run uses, written once by the base policy."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -25,8 +25,8 @@ def ensure(
 ) -> str:
   """The path of the data set for this config: found, or collected by the base policy now.
 
-  One group for each prompt that the run trains on, K responses each. The folder's name holds a digest
-  of all that determines the groups, so runs that would collect the same share it.
+  One group for each prompt that the run trains on, K responses each. The folder's name holds a
+  digest of all that determines the groups, so runs that would collect the same share it.
   """
   config = parts.config
   recipe = {"base": base_policy.digest_of_base(config)}

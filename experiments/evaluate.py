@@ -3,8 +3,8 @@
 python -m experiments.evaluate --run=runs/quick/grpo-k8-s0 --samples=16
 
 Prints the reward of greedy and of sampled responses, pass@k, the KL to the base policy, entropy and
-length, each with its standard error over prompts, and completions to read. Writes evaluation.json in
-the run's folder.
+length, each with its standard error over prompts, and completions to read. Writes evaluation.json
+in the run's folder.
 """
 
 import json
@@ -74,6 +74,7 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
     state = checkpoints.load(None if args.step < 0 else args.step, new_state(reference, parts.mesh))
   measured = measure(parts, state.params, reference, int(state.step), args.samples)
 
+  assert measured.log_ratios is not None  # there is a reference
   per_prompt = {
     "reward, greedy": measured.greedy_rewards,
     "reward, sampled": measured.rewards.mean(axis=1),

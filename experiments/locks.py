@@ -1,4 +1,4 @@
-"""One process at a time: for the things that several runs share, and that the first to come makes."""
+"""One process at a time: for what several runs share and the first to come makes."""
 
 import contextlib
 import fcntl

@@ -31,7 +31,7 @@ def train(
   reference: Params | None,
   report: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-  """Trains from `state`, or from the folder's latest checkpoint; returns the last value of each metric.
+  """Trains from `state`, or from the folder's latest checkpoint; returns the last metrics.
 
   Everything random is a function of the seed and the step, so a run that was stopped ends with the
   same bits as one that was not. Raises Diverged when the loss or its gradient is no longer finite.
@@ -97,7 +97,7 @@ def stop_if_diverged(
 
 
 class Clock:
-  """Seconds of training (evaluation and saving apart) and tokens trained on, over all resumptions."""
+  """Seconds of training (evaluation apart) and tokens trained on, over all resumptions."""
 
   def __init__(self, last_row: dict[str, Any]):
     self._seconds = last_row.get("seconds", 0.0)

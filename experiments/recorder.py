@@ -54,7 +54,7 @@ class Recorder(contextlib.AbstractContextManager):
     if self._wandb:
       import wandb
 
-      columns = ["step", "prompt", "answer", "completion", "reward"]
+      columns: list[Any] = ["step", "prompt", "answer", "completion", "reward"]
       table = wandb.Table(columns, [[row[column] for column in columns] for row in rows])
       self._wandb.log({"completions": table}, step=rows[0]["step"])
 
@@ -93,7 +93,7 @@ def start_wandb(config: ConfigDict, folder: RunFolder):
     return None
 
 
-def _mode(wanted: str, wandb) -> str:
+def _mode(wanted: str, wandb) -> Any:
   """ "auto": what WANDB_MODE says, else online where somebody is logged in, else offline."""
   if wanted != "auto":
     return wanted

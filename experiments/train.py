@@ -2,9 +2,9 @@
 
 python -m experiments.train --config=configs/grpo.py:k=8 --config.optimizer.learning_rate=1e-4
 
-Writes runs/<run>/: metrics.jsonl, completions.jsonl, checkpoints and W&B's files. Typed again, it goes
-on from the last checkpoint, or says that the run is finished. Exit code: 0 finished, 2 bad usage or
-config, 3 diverged, 130 interrupted.
+Writes runs/<run>/: metrics.jsonl, completions.jsonl, checkpoints and W&B's files. Typed again, it
+goes on from the last checkpoint, or says that the run is finished. Exit code: 0 finished, 2 bad
+usage or config, 3 diverged, 130 interrupted.
 """
 
 import os

@@ -59,7 +59,7 @@ def update_spec(config: ConfigDict, model: ModelConfig, mesh: Mesh) -> UpdateSpe
 def compiled_update(spec: UpdateSpec) -> Callable:
   """(state, groups, numbers) -> (state, metrics), jitted; the state's buffers are donated.
 
-  One compilation serves all runs with the same spec and shapes: `setup.traced_numbers` are arguments.
+  One compilation serves all runs with the same spec and shapes: the numbers are arguments.
   """
 
   def with_shardings(state: TrainState, groups: Groups, numbers: dict[str, Any]):

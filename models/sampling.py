@@ -1,4 +1,4 @@
-"""Sampling K responses to each prompt: the prompt is read once, then decoding goes token by token."""
+"""Sampling K responses to each prompt: the prompt is read once, then decoded token by token."""
 
 import dataclasses
 from typing import NamedTuple
@@ -45,9 +45,9 @@ def sample(
 ) -> Samples:
   """K = sampler.group_size responses to each left-padded prompt. Stops early when all have ended.
 
-  The log-probs are of the distribution that the trainer scores (`log_probs.token_log_probs` with the
-  same temperature). top-k and top-p only restrict what is drawn; greedy ignores the temperature in
-  its choice.
+  The log-probs are of the distribution that the trainer scores (`log_probs.token_log_probs` with
+  the same temperature). top-k and top-p only restrict what is drawn; greedy ignores the temperature
+  in its choice.
   """
   decoder = bind(config, params)
   hidden, prompt_cache = decoder.prefill(prompts, prompt_mask)
@@ -101,7 +101,7 @@ def sample(
 
 
 def restrict(log_p: Float[Array, "*n V"], sampler: Sampler) -> Float[Array, "*n V"]:
-  """-inf for tokens outside the top k, then outside the smallest set that holds top_p of the rest."""
+  """-inf for tokens outside the top k, then outside the smallest set holding top_p of the rest."""
   if sampler.top_k:
     least = jax.lax.top_k(log_p, min(sampler.top_k, log_p.shape[-1]))[0][..., -1:]
     log_p = jnp.where(log_p >= least, log_p, -jnp.inf)

@@ -1,8 +1,8 @@
 """A decoder of the Llama / Qwen3 shape: RMSNorm, RoPE, grouped-query attention, SwiGLU.
 
 Written for groups: `prefill` reads each prompt once and keeps its keys and values; `extend` reads
-tokens of the K responses, which attend to that one prompt and to their own past. Training extends by
-all response tokens at once, decoding by one token at a time; both are the same computation.
+tokens of the K responses, which attend to that one prompt and to their own past. Training extends
+by all response tokens at once, decoding by one token at a time; both are the same computation.
 
 The network is a Flax NNX module, used functionally: `init` gives parameters as a plain tree, and
 `bind` puts such a tree back into the module. Only `models/` knows there is a module.
@@ -68,13 +68,13 @@ def rotate(x: Float[Array, "*n S H D"], positions: Int[Array, "*n S"], theta: fl
 
 
 def masked_softmax(scores, mask):
-  """Softmax over the last axis in float32. A row that may attend to nothing gives finite garbage."""
+  """Softmax over the last axis in float32. A row that may attend to nothing gives garbage."""
   scores = jnp.where(mask, scores.astype(jnp.float32), jnp.finfo(jnp.float32).min)
   return jax.nn.softmax(scores, axis=-1)
 
 
 class Layer(nnx.Module):
-  """One decoder layer. Weights are [in, out]; queries are grouped by the key head that they share."""
+  """One decoder layer. Weights are [in, out]; queries are grouped by the key head they share."""
 
   def __init__(self, c: ModelConfig, rngs: nnx.Rngs):
     def weight(*shape):
@@ -133,7 +133,7 @@ class Layer(nnx.Module):
   def extend(self, x: Float[Array, "B K S M"], positions, prompt, prompt_mask, past, index):
     """S tokens of each response attend to their prompt and to the response so far.
 
-    `past`: keys and values [B, K, T, Hkv, D] of the response; the S new ones are written at `index`.
+    `past`: keys and values [B, K, T, Hkv, D] of the response; the S new ones go in at `index`.
     None when the S tokens are the whole response.
     """
     q, keys, values = self.project(x, positions)
@@ -197,9 +197,9 @@ class Decoder(nnx.Module):
   ):
     """Hidden states [B, K, S, M] of response tokens index .. index+S-1, and the response's cache.
 
-    `past` is the cache so far, [L, B, K, T, Hkv, D]; None reads a whole response at once. Left-padded
-    prompts end at the same column, so a response's token t stands at position (tokens of its
-    prompt) + t.
+    `past` is the cache so far, [L, B, K, T, Hkv, D]; None reads a whole response at once.
+    Left-padded prompts end at the same column, so a response's token t stands at position (tokens
+    of its prompt) + t.
     """
     offsets = index + jnp.arange(tokens.shape[2])
     positions = prompt_mask.sum(axis=1)[:, None, None] + offsets

@@ -12,6 +12,7 @@ Array-record files, so nothing here imports TensorFlow. One row is one group:
 
 import os
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,13 +78,21 @@ def path_in(directory: str) -> str:
   return path if os.path.exists(os.path.join(path, "dataset_info.json")) else ""
 
 
-def read(path: str) -> dict[str, np.ndarray | list[str]]:
-  """All rows, stacked: arrays [N, ...], and lists of N texts. FileNotFoundError if none is there."""
+class Rows(NamedTuple):
+  """A data set of N groups: its texts, and its arrays [N, ...] by name."""
+
+  prompts: list[str]
+  answers: list[str]
+  arrays: dict[str, np.ndarray]
+
+
+def read(path: str) -> Rows:
+  """All rows, in the order written. FileNotFoundError if there is no data set."""
   if not os.path.exists(os.path.join(path, "dataset_info.json")):
     raise FileNotFoundError(f"no data set of groups in {path!r} (it would hold dataset_info.json)")
   import tensorflow_datasets as tfds
 
   source = tfds.builder_from_directory(os.path.abspath(path)).as_data_source(split="train")
-  rows = source.__getitems__(list(range(len(source))))
-  columns = {name: np.stack([row[name] for row in rows]) for name in ARRAYS}
-  return columns | {name: [row[name].decode() for row in rows] for name in ("prompt", "answer")}
+  rows: Any = source.__getitems__(list(range(len(source))))  # pyrefly: ignore[missing-attribute]
+  prompts, answers = ([row[name].decode() for row in rows] for name in ("prompt", "answer"))
+  return Rows(prompts, answers, {name: np.stack([row[name] for row in rows]) for name in ARRAYS})

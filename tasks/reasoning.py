@@ -39,8 +39,8 @@ def reasoning_task(
   Args:
     options: of reasoning-gym's data set, as (name, value) pairs; () takes `DEFAULT_OPTIONS`.
     reward: "exact": 1 for the answer to the letter, else 0. "scorer": reasoning-gym's own scorer,
-      which for several data sets gives part of the reward to answers that are only nearly right, and
-      for some (spell_backward among them) the whole reward to a few wrong ones.
+      which for several data sets gives part of the reward to answers that are only nearly right,
+      and for some (spell_backward among them) the whole reward to a few wrong ones.
 
   Raises:
     ValueError: reasoning-gym refuses the options, or has too few distinct prompts with them.

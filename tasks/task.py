@@ -1,7 +1,7 @@
 """A task: prompts to train on, other prompts to judge by, and a reward."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +11,7 @@ from tasks.tokenizer import CharTokenizer, left_pad
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-  """A prompt and what is known of its answer. `entry` is what the scorer needs, if it needs more."""
+  """A prompt and what is known of its answer. `entry` is what a scorer may need beside."""
 
   prompt: str
   answer: str
@@ -51,7 +51,9 @@ class Task:
     rows = [self.tokenizer.encode(item.prompt) for item in items]
     return left_pad(rows, self.max_prompt_tokens, self.tokenizer.pad_id)
 
-  def rewards(self, items: list[Item], responses: np.ndarray, finished: np.ndarray) -> np.ndarray:
+  def rewards(
+    self, items: Sequence[Item], responses: np.ndarray, finished: np.ndarray
+  ) -> np.ndarray:
     """Rewards [B, K] of responses [B, K, T]. One that never ended gets 0: it gave no answer."""
     rewards = np.zeros(finished.shape, np.float32)
     for b, k in zip(*np.nonzero(finished), strict=True):

@@ -1,4 +1,4 @@
-"""What every loss of the table keeps to. A new loss is tested by being listed in algorithms.LOSSES."""
+"""What every loss keeps to. A new loss is tested by being listed in algorithms.LOSSES."""
 
 import functools
 import inspect
