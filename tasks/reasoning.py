@@ -4,6 +4,9 @@ Two have prompts cut down to what matters, so that a model of half a million par
 in seconds; any other of reasoning-gym's hundred data sets runs by name, with its full question.
 """
 
+import importlib.util
+import sys
+import types
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -45,8 +48,7 @@ def reasoning_task(
   Raises:
     ValueError: reasoning-gym refuses the options, or has too few distinct prompts with them.
   """
-  import reasoning_gym  # it imports sympy and matplotlib: seconds, so only when a task is made
-
+  reasoning_gym = import_reasoning_gym()
   options_dict = dict(options) or DEFAULT_OPTIONS.get(name, {})
   wanted = train_prompts + evaluation_prompts
   try:
@@ -77,6 +79,19 @@ def reasoning_task(
     score=scorer if reward == "scorer" else exact_match,
     partial_credit=reward == "scorer",
   )
+
+
+def import_reasoning_gym():
+  """The package, imported when a task is made and not before: it takes seconds (sympy, matplotlib).
+
+  It imports the SAT solver pycosat, for its zebra puzzles alone. pycosat has no wheels and would ask
+  every newcomer for a C compiler, so requirements.lock leaves it out; an empty module takes its place.
+  """
+  if "pycosat" not in sys.modules and importlib.util.find_spec("pycosat") is None:
+    sys.modules["pycosat"] = types.ModuleType("pycosat")
+  import reasoning_gym
+
+  return reasoning_gym
 
 
 def distinct_items(name: str, entries) -> Iterator[Item]:
