@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from experiments import cli
+from experiments.command_line import cli
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder, write_atomically
 
@@ -58,11 +58,11 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
   """{metric: (mean, standard error over prompts)}, and completions; imports jax."""
   import numpy as np
 
-  from experiments import base_policy
-  from experiments.checkpoints import Checkpoints
-  from experiments.evaluation import completions, measure, pass_at_k
-  from experiments.setup import Parts
-  from experiments.state import new_state, random_params
+  from experiments.training import base_policy
+  from experiments.training.checkpoints import Checkpoints
+  from experiments.training.evaluation import completions, measure, pass_at_k
+  from experiments.training.setup import Parts
+  from experiments.training.state import new_state, random_params
 
   parts = Parts.of(config)
   if config.base.steps:

@@ -14,8 +14,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from experiments import comparison
-from experiments.comparison import Comparison
+from experiments.comparing import comparison
+from experiments.comparing.comparison import Comparison
 from experiments.errors import UserError
 from experiments.run_folder import write_atomically
 
@@ -48,7 +48,7 @@ def write(*folders: str) -> str:
   They go into the folder, or if there are several into the one that holds them all.
   Raises UserError if a folder holds no runs.
   """
-  from experiments import page  # Plotly and Jinja2 take half a second to import
+  from experiments.comparing import page  # Plotly and Jinja2 take half a second to import
 
   result = comparison.read(*folders)
   path = os.path.join(_home(folders), "report.html")
@@ -62,7 +62,7 @@ def write_pictures(*folders: str) -> list[str]:
 
   Raises UserError where there is no Chromium or Chrome to draw them.
   """
-  from experiments import pictures
+  from experiments.comparing import pictures
 
   return pictures.write(comparison.read(*folders), _home(folders))
 

@@ -21,20 +21,14 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments import (
-  cli,
-  comparison,
-  environment,
-  jobs,
-  plan,
-  plan_table,
-  report,
-  run_folder,
-)
+from experiments import environment, report, run_folder
+from experiments.command_line import cli
+from experiments.comparing import comparison
 from experiments.errors import UserError
-from experiments.live_table import LiveTable, Row
-from experiments.plan import Plan, PlannedRun
-from experiments.workers import Job, Pool
+from experiments.sweeping import jobs, plan, plan_table
+from experiments.sweeping.live_table import LiveTable, Row
+from experiments.sweeping.plan import Plan, PlannedRun
+from experiments.sweeping.workers import Job, Pool
 
 FLAGS = {
   "dry_run": (False, "show the plan and the commands; run nothing"),

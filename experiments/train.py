@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments import cli, config_files, run_folder, validate
+from experiments import run_folder
+from experiments.command_line import cli, config_files, validate
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 
@@ -79,7 +80,7 @@ def refuse(folder: RunFolder, state: str, config) -> None:
 def train(config, folder: RunFolder) -> None:
   """Trains with a progress bar; jax is imported only now that the config is known to be good."""
   signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
-  from experiments import run, setup
+  from experiments.training import run, setup
 
   print(
     f"{folder.name}  {config.algorithm.loss}  K={config.group_size}  seed {config.seed}", end="  "

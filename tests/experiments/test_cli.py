@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from experiments import cli
+from experiments.command_line import cli
 from experiments.errors import UserError
 
 FLAGS = {"dry_run": (False, "run nothing"), "jobs": (1, "at a time"), "out": ("", "the folder")}
 COMMAND = """
 import sys
-from experiments import cli, config_files, validate
+from experiments.command_line import cli, config_files, validate
 from experiments.errors import Diverged
 
 def main(argv):

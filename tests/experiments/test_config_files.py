@@ -4,7 +4,7 @@ import sys
 import pytest
 
 import configs.common
-from experiments import config_files, config_values
+from experiments.command_line import config_files, config_values
 from experiments.errors import UserError
 
 CONFIG = """
@@ -247,7 +247,7 @@ def test_the_projects_configs_are_found_from_any_folder(tmp_path, monkeypatch):
 
 
 def test_every_field_has_a_comment():
-  from experiments.cli_help import field_comments
+  from experiments.command_line.cli_help import field_comments
 
   with open(configs.common.__file__) as file:
     comments = field_comments(file.read())

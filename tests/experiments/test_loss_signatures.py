@@ -5,7 +5,7 @@ import pytest
 
 import algorithms
 from algorithms import shapes
-from experiments import loss_signatures
+from experiments.command_line import loss_signatures
 from experiments.errors import UserError
 
 LOSSES = '''

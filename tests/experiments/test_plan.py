@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from experiments import plan, plan_table
 from experiments.errors import UserError
+from experiments.sweeping import plan, plan_table
 
 
 @pytest.fixture

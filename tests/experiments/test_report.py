@@ -9,7 +9,8 @@ import subprocess
 import plotly.graph_objects as go
 import pytest
 
-from experiments import comparison, plots, report
+from experiments import report
+from experiments.comparing import comparison, plots
 from experiments.run_folder import RunFolder
 from tests.experiments import fake_sweep
 

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from experiments import plan
 from experiments.run_folder import RunFolder
+from experiments.sweeping import plan
 
 SWEEP = """
 TINY = {

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from algorithms import LOSSES, dpo, grpo, off_policy_grpo, offline_grpo
-from experiments.state import new_state
-from experiments.update import (
+from experiments.training.state import new_state
+from experiments.training.update import (
   UpdateSpec,
   compiled_update,
   loss_arrays,
@@ -170,8 +170,8 @@ def test_the_ratio_is_one_on_the_first_inner_step_only():
 EIGHT_DEVICES = """
 import jax
 import numpy as np
-from experiments.state import new_state
-from experiments.update import UpdateSpec, compiled_update, loss_gradient
+from experiments.training.state import new_state
+from experiments.training.update import UpdateSpec, compiled_update, loss_gradient
 from models.partitioning import batch_sharding, make_mesh
 from tests.algorithms.groups import evaluate, random_groups
 from tests.experiments.test_update import NAMED, OPTIMIZER, vector, with_log_probs

@@ -3,7 +3,7 @@ import pytest
 import configs.common
 from algorithms.off_policy_grpo import RATIOS, WEIGHTS
 from algorithms.preferences import PAIR_RULES
-from experiments import config_files, config_values, validate
+from experiments.command_line import config_files, config_values, validate
 from experiments.errors import UserError
 
 

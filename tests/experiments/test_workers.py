@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from experiments.workers import Job, Pool
+from experiments.sweeping.workers import Job, Pool
 
 FUNCTIONS = """
 import os, signal, sys, time
@@ -142,7 +142,7 @@ def test_a_worker_whose_sweep_was_killed_stops_its_job(job):
     "log": work.log,
   }
   worker = subprocess.Popen(
-    [sys.executable, "-m", "experiments.worker"],
+    [sys.executable, "-m", "experiments.sweeping.worker"],
     stdin=subprocess.PIPE,
     stdout=subprocess.PIPE,
     text=True,
@@ -158,7 +158,7 @@ def test_a_worker_whose_sweep_was_killed_stops_its_job(job):
 
 def test_an_interrupted_idle_worker_ends_quietly(job):
   worker = subprocess.Popen(
-    [sys.executable, "-m", "experiments.worker"],
+    [sys.executable, "-m", "experiments.sweeping.worker"],
     stdin=subprocess.PIPE,
     stderr=subprocess.PIPE,
   )

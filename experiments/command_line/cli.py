@@ -1,0 +1,132 @@
+"""The command line of every command: `--config=FILE[:ARG]`, `--config.dotted.field=value`, flags.
+
+A command is
+
+  def main(argv):
+    args = cli.parse(argv, __doc__, {"dry_run": (False, "print the config and stop")})
+    config = config_files.load(args.config, args.overrides)
+
+  if __name__ == "__main__":
+    cli.run(main)
+
+Nothing here imports jax: what is wrong with a command line is said at once.
+"""
+
+import collections
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from configs import common
+from experiments.command_line import cli_help, config_files, config_modules, config_values
+from experiments.errors import Diverged, UserError, did_you_mean, nearest
+
+Flags = Mapping[str, tuple[Any, str]]  # name -> (default, which gives the type; help)
+Given = dict[str, Any]  # {"config": spec, "config.steps": "7", "help": True, flag: text}
+
+
+def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
+  """Calls main(arguments) and exits with its code, or with the code of what it raised."""
+  try:
+    sys.exit(main(sys.argv[1:]))
+  except (UserError, Diverged) as error:
+    print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
+    sys.exit(3 if isinstance(error, Diverged) else 2)
+  except KeyboardInterrupt:
+    sys.exit(130)
+
+
+def parse(
+  argv: Sequence[str], doc: str, flags: Flags, *, configs: str | None = "configs"
+) -> types.SimpleNamespace:
+  """The arguments: `.config` (the spec), `.overrides` (dotted field -> text) and every flag.
+
+  A lone --config.field overrides with True and --noconfig.field with False, and so do --flag and
+  --noflag. --help prints `doc`, the flags and the config files, or all fields of a given --config,
+  and exits.
+
+  Args:
+    configs: the folder whose files --config chooses from; None if the command takes no config.
+  Raises:
+    UserError: naming every argument that is no flag, or whose value is of another type.
+  """
+  given, strangers = _read(argv, flags, takes_config=configs is not None)
+  spec = given.get("config", "")
+  overrides = {key[len("config.") :]: v for key, v in given.items() if key.startswith("config.")}
+  if "help" in given:
+    print(cli_help.fields(spec, overrides) if spec else cli_help.overview(doc, flags, configs))
+    sys.exit(0)
+  values, problems = {}, []
+  for name, (default, _) in flags.items():
+    try:
+      values[name] = config_values.convert(given.get(name, default), type(default), default)
+    except ValueError as error:
+      problems.append(f"--{name} {error}")
+  problems += [_stranger(word, flags, configs, spec) for word in strangers]
+  if configs and not spec:
+    example = next(iter(config_modules.available(configs)), "FILE")
+    problems.append(f"--config is required, e.g. --config={example} (see --help)")
+  if problems:
+    raise UserError("\n".join(problems))
+  return types.SimpleNamespace(config=spec, overrides=overrides, **values)
+
+
+def _read(argv: Sequence[str], flags: Flags, takes_config: bool) -> tuple[Given, list[str]]:
+  """What each flag was given, and the words that are no flag."""
+  given: Given = {}
+  strangers: list[str] = []
+  words = collections.deque(argv)
+  while words:
+    word = words.popleft()
+    name, equals, text = word.removeprefix("--").partition("=")
+    off = name.removeprefix("no") if name.startswith("no") and not equals else ""
+    if word in ("-h", "--help"):
+      given["help"] = True
+    elif not word.startswith("--"):
+      strangers.append(word)
+    elif takes_config and (name == "config" or name.startswith("config.")):
+      given[name] = text if equals else _next(words, "" if name == "config" else True)
+    elif takes_config and off.startswith("config."):
+      given[off] = False
+    elif (flag := name.replace("-", "_")) in flags:
+      is_switch = isinstance(flags[flag][0], bool)
+      given[flag] = text if equals else True if is_switch else _next(words, True)
+    elif (flag := off.replace("-", "_")) in flags and isinstance(flags[flag][0], bool):
+      given[flag] = False
+    else:
+      strangers.append(word)
+  return given, strangers
+
+
+def _next(words: collections.deque[str], missing: Any) -> Any:
+  """The value of `--name value`: the next word, unless it is a flag itself."""
+  return words.popleft() if words and not words[0].startswith("--") else missing
+
+
+def _stranger(word: str, flags: Flags, configs: str | None, spec: str) -> str:
+  """'config.steps=7' is not a flag. Did you mean --config.steps=7?"""
+  name, equals, text = word.lstrip("-").partition("=")
+  value = equals + text
+  flag = name.replace("-", "_")
+  if flag in flags:
+    hints = [f"--{flag}{value}"]
+  elif not configs:
+    hints = [f"--{near}{value}" for near in nearest(flag, flags)]
+  elif name == "config" or name.startswith("config."):
+    hints = [f"--{name}{value}"]
+  elif name.partition(":")[0].endswith(".py"):
+    hints = [f"--config={word.lstrip('-')}"]
+  else:
+    same_name = [f for f in _field_names(spec) if name in (f, f.rpartition(".")[2])]
+    fields = sorted(same_name, key=len)  # `steps` before `base.steps`
+    near = [f"--{flag}{value}" for flag in nearest(flag, ["config", *flags])]
+    hints = [f"--config.{field}{value}" for field in fields] or near
+  return f"{word!r} is not a flag.{did_you_mean(hints) or ' (see --help)'}"
+
+
+def _field_names(spec: str) -> Iterable[str]:
+  try:
+    return config_values.fields(config_files.load(spec, {}))
+  except UserError:  # no such config, or a sweep
+    return config_values.fields(common.defaults(""))

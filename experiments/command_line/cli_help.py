@@ -1,0 +1,91 @@
+"""What --help prints: a command's flags and configs, or all fields of one config."""
+
+import ast
+import io
+import re
+import shutil
+import textwrap
+import tokenize
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from experiments.command_line import config_files, config_modules, config_values, loss_signatures
+
+
+def overview(doc: str, flags: Mapping[str, tuple[Any, str]], configs: str | None) -> str:
+  """The command's docstring, its flags, and the config files it may be given."""
+  rows, files = [], []
+  if configs:
+    rows = [
+      ("--config=FILE[:ARG]", "one of the files below, or your own"),
+      (
+        "--config.FIELD=VALUE",
+        "changes a field, such as --config.optimizer.learning_rate=1e-4",
+      ),
+    ]
+    files = config_modules.available(configs).items()
+  for name, (default, text) in flags.items():
+    is_switch = isinstance(default, bool)
+    rows.append((f"--{name}" if is_switch else f"--{name}={default or '...'}", text))
+  sections = [doc.strip(), "flags:\n" + _table(rows)]
+  if files:
+    sections.append(f"{configs}:\n" + _table(files))
+    sections.append("--config=FILE --help describes a file and lists its fields.")
+  return "\n\n".join(sections)
+
+
+def fields(spec: str, overrides: Mapping[str, Any]) -> str:
+  """The docstring of a config file and the table of its fields: type, value, comment.
+
+  Raises:
+    UserError: when the file or the overrides do not load.
+  """
+  text = config_modules.read(spec.partition(":")[0])
+  doc = ast.get_docstring(ast.parse(text)) or ""
+  if "def get_config(" not in text:  # a sweep
+    return f"{spec}: {doc}\n\n(--dry_run lists its runs)"
+  config = config_files.load(spec, overrides)
+  signature = loss_signatures.read(config.algorithm.loss)
+  comments = field_comments(config_modules.read("configs/common.py")) | field_comments(text)
+  comments |= {f"algorithm.{name}": comment for name, comment in signature.comments.items()}
+  found = config_values.fields(config)
+  ordered = [key for key in comments if key in found]
+  rows = [("field", "type", "value", "")]
+  for key in [*ordered, *(key for key in found if key not in comments)]:
+    kind, value = found[key]
+    rows.append(
+      (
+        f"--config.{key}",
+        kind.__name__,
+        str(value) or "''",
+        comments.get(key, ""),
+      )
+    )
+  return f"{spec}: {doc}\n\n{_table(rows)}"
+
+
+def field_comments(text: str) -> dict[str, str]:
+  """{"optimizer.b1": "decay of ..."} from lines `config.optimizer.b1 = 0.9  # decay of ...`."""
+  comments = {}
+  for token in tokenize.generate_tokens(io.StringIO(text).readline):
+    target = re.match(r" *\w+\.([\w.]+) = ", token.line)
+    if token.type == tokenize.COMMENT and target:
+      comments[target[1]] = token.string.lstrip("# ")
+  return comments
+
+
+def _table(rows: Iterable[Sequence[str]]) -> str:
+  """Aligned columns, the last one wrapped to the terminal."""
+  rows = list(rows)
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+  indent = sum(widths) + 2 * len(widths) + 2
+  room = max(shutil.get_terminal_size((100, 24)).columns - indent, 30)
+  lines = []
+  for *cells, last in rows:
+    start = "".join(f"  {cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+    wrapped = textwrap.wrap(last, room) or [""]
+    lines += [
+      f"{start}  {wrapped[0]}".rstrip(),
+      *(" " * indent + line for line in wrapped[1:]),
+    ]
+  return "\n".join(lines)

@@ -1,0 +1,210 @@
+"""What a loss asks for, read from its source text: no jax is imported to check a config.
+
+A loss is a name of algorithms.LOSSES, or "module.path:function" for one of your own. Its
+positional arguments are arrays of the vocabulary in algorithms/shapes.py (optional: `= None`). Its
+keyword-only ones are the hyperparameters: with their defaults and types they are the config's
+`algorithm` section.
+"""
+
+import ast
+import dataclasses
+import importlib
+import importlib.machinery
+import inspect
+import os
+import re
+import sys
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from experiments.errors import UserError, did_you_mean, nearest
+
+_ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+
+
+@dataclasses.dataclass(frozen=True)
+class LossSignature:
+  """`comments` are the hyperparameters' lines of the docstring's Args."""
+
+  name: str
+  module: str
+  function: str
+  arrays: tuple[str, ...]
+  optional_arrays: tuple[str, ...]
+  hyperparameters: dict[str, Any]
+  comments: dict[str, str]
+
+  def load(self) -> Callable:
+    """The loss itself; raises UserError if its module cannot be imported."""
+    return _import(self.module, self.function)
+
+
+def names() -> list[str]:
+  """The names of algorithms.LOSSES, in their order."""
+  return list(_table())
+
+
+def read(name: str) -> LossSignature:
+  """The signature of a loss; raises UserError if there is none, or the trainer cannot feed it."""
+  module, function = _locate(name)
+  signature, doc = _from_source(module, function) or _from_import(module, function)
+  arrays, optional, hyperparameters = [], [], {}
+  for parameter in signature.parameters.values():
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+      raise UserError(f"loss {name} takes {parameter}: write its arrays and hyperparameters out")
+    if parameter.kind == parameter.KEYWORD_ONLY:
+      hyperparameters[parameter.name] = _default(name, parameter)
+    else:
+      _check_array(name, parameter.name)
+      (arrays if parameter.default is parameter.empty else optional).append(parameter.name)
+  return LossSignature(
+    name=name,
+    module=module,
+    function=function,
+    arrays=tuple(arrays),
+    optional_arrays=tuple(optional),
+    hyperparameters=hyperparameters,
+    comments=_argument_comments(doc, hyperparameters),
+  )
+
+
+def vocabulary() -> tuple[str, ...]:
+  """The arrays a loss may ask for."""
+  words = {}
+  for node in _parse(os.path.join(_ROOT, "algorithms", "shapes.py")).body:
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+      if node.targets[0].id in ("PER_TOKEN", "PER_RESPONSE"):
+        words |= dict.fromkeys(ast.literal_eval(node.value))
+  return tuple(words)
+
+
+def _table() -> dict[str, str]:
+  """{"dpo": "algorithms.dpo", ...}: the names in LOSSES = ... and where they are imported from."""
+  modules, table = {}, {}
+  for node in _parse(os.path.join(_ROOT, "algorithms", "__init__.py")).body:
+    if isinstance(node, ast.ImportFrom):
+      modules |= {alias.asname or alias.name: node.module for alias in node.names}
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LOSSES":
+      used = [child.id for child in ast.walk(node.value) if isinstance(child, ast.Name)]
+      table = {word: modules[word] for word in used if word in modules}
+  return table
+
+
+def _locate(name: str) -> tuple[str, str]:
+  table = _table()
+  if name in table:
+    return table[name], name
+  module, colon, function = name.partition(":")
+  if not colon:
+    hint = did_you_mean(nearest(name, table)) or f" The losses: {', '.join(table)}."
+    raise UserError(f"no loss {name!r}.{hint} (Your own: module.path:function)")
+  if not function or not re.fullmatch(r"\w+(\.\w+)*", module) or module.endswith(".py"):
+    hint = module.removesuffix(".py").strip("./").replace("/", ".") or "mylab.losses"
+    raise UserError(f"{name!r} is not module.path:function, such as {hint}:{function or 'my_loss'}")
+  return module, function
+
+
+def _from_source(module: str, function: str) -> tuple[inspect.Signature, str] | None:
+  """None if the loss is not a plain `def` with literal defaults in a file that can be found."""
+  path = _source_path(module)
+  if path is None or not path.endswith(".py"):
+    return None
+  tree = _parse(path)
+  definitions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+  if function in definitions:
+    definition = definitions[function]
+    try:
+      return _signature(definition.args), ast.get_docstring(definition) or ""
+    except ValueError:  # a default is not a literal
+      return None
+  if function not in re.findall(r"\w+", ast.unparse(tree)):
+    hint = did_you_mean(nearest(function, definitions)) or f" It defines {', '.join(definitions)}."
+    raise UserError(f"no function {function!r} in {path}.{hint}")
+  return None
+
+
+def _signature(arguments: ast.arguments) -> inspect.Signature:
+  """Raises ValueError for a default that is not a literal."""
+
+  def parameter(argument: ast.arg, kind: Any, default: ast.expr | None = None) -> inspect.Parameter:
+    annotation = ast.unparse(argument.annotation) if argument.annotation else ""
+    value = inspect.Parameter.empty if default is None else ast.literal_eval(default)
+    return inspect.Parameter(argument.arg, kind, default=value, annotation=annotation)
+
+  positional = [*arguments.posonlyargs, *arguments.args]
+  defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
+  kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+  parameters = [parameter(a, kind, d) for a, d in zip(positional, defaults, strict=True)]
+  if arguments.vararg:
+    parameters.append(parameter(arguments.vararg, inspect.Parameter.VAR_POSITIONAL))
+  kind = inspect.Parameter.KEYWORD_ONLY
+  keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+  parameters += [parameter(a, kind, d) for a, d in keywords]
+  if arguments.kwarg:
+    parameters.append(parameter(arguments.kwarg, inspect.Parameter.VAR_KEYWORD))
+  return inspect.Signature(parameters)
+
+
+def _from_import(module: str, function: str) -> tuple[inspect.Signature, str]:
+  loss = _import(module, function)
+  return inspect.signature(loss), inspect.getdoc(loss) or ""
+
+
+def _import(module: str, function: str) -> Callable:
+  if os.getcwd() not in sys.path:
+    sys.path.insert(0, os.getcwd())
+  try:
+    return getattr(importlib.import_module(module), function)
+  except Exception as error:  # the user's module may raise anything
+    reason = f"{type(error).__name__}: {error}"
+    raise UserError(f"cannot import {module}:{function} from {os.getcwd()}: {reason}") from error
+
+
+def _source_path(module: str) -> str | None:
+  """The file of a module, found without importing its packages."""
+  folders, origin = [os.getcwd(), *sys.path, _ROOT], None
+  parts = module.split(".")
+  for depth in range(1, len(parts) + 1):
+    spec = importlib.machinery.PathFinder.find_spec(".".join(parts[:depth]), folders)
+    if spec is None:
+      return None
+    folders, origin = list(spec.submodule_search_locations or []), spec.origin
+  return origin
+
+
+def _parse(path: str) -> ast.Module:
+  with open(path, encoding="utf-8") as file:
+    try:
+      return ast.parse(file.read())
+    except SyntaxError as error:
+      raise UserError(f"{path} line {error.lineno}: {error.msg}") from error
+
+
+def _default(name: str, parameter: inspect.Parameter) -> Any:
+  """The default of a hyperparameter; 1 becomes 1.0 where the annotation says float."""
+  value = parameter.default
+  if value is parameter.empty:
+    raise UserError(f"loss {name}: give {parameter.name} a default, it is the config's default too")
+  is_int = isinstance(value, int) and not isinstance(value, bool)
+  return float(value) if is_int and "float" in str(parameter.annotation) else value
+
+
+def _check_array(name: str, argument: str) -> None:
+  words = vocabulary()
+  if argument not in words:
+    hint = did_you_mean(nearest(argument, words))
+    raise UserError(
+      f"loss {name}: its argument {argument!r} is no array that the trainer has.{hint}\n"
+      f"(arrays: {', '.join(words)}; hyperparameters go after a `*`)"
+    )
+
+
+def _argument_comments(doc: str, hyperparameters: dict[str, Any]) -> dict[str, str]:
+  """From the lines `beta: what it is` or `clip_low, clip_high: what they are` of a docstring."""
+  arguments = textwrap.dedent(doc.partition("Args:\n")[2].partition("\n\n")[0])
+  comments = {}
+  for words, text in re.findall(r"^(\w+(?:, \w+)*): (.*(?:\n +.*)*)", arguments, re.M):
+    known = [word for word in words.split(", ") if word in hyperparameters]
+    comments |= dict.fromkeys(known, " ".join(text.split()))
+  return comments

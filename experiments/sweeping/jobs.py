@@ -1,0 +1,75 @@
+"""The jobs of a sweep: how the sweep orders them, and what a worker process then does.
+
+The functions that a worker calls import jax when called: the sweep's own process never loads it.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from experiments.run_folder import RunFolder
+from experiments.sweeping.plan import Plan, PlannedRun
+from experiments.sweeping.workers import Job
+
+ROOT = "runs"  # all sweeps share its base policies, its data sets and its compilation cache
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def training(sweep: Plan, run: PlannedRun) -> Job:
+  about = {
+    "digest": run.digest,
+    "config_file": run.config_file,
+    "variant": run.variant,
+  }
+  about |= {"sweep": sweep.name, "command": run.command}
+  arguments = {"folder": run.folder.path, "config": run.config} | about
+  return Job(run.name, "experiments.sweeping.jobs:train", arguments, run.folder.log)
+
+
+def base_policies(sweep: Plan, runs: Sequence[PlannedRun]) -> dict[str, Job]:
+  """One job for each base policy that the runs start from, by its `origin`."""
+  configs = {origin(run): run.config for run in runs if run.config["base"]["steps"]}
+  log = os.path.join(sweep.folder, "base_policy.txt")
+  jobs = {}
+  for number, (key, config) in enumerate(configs.items(), start=1):
+    name = f"base policy {number} (SFT)" if len(configs) > 1 else "base policy (SFT)"
+    jobs[key] = Job(name, "experiments.sweeping.jobs:prepare_base_policy", {"config": config}, log)
+  return jobs
+
+
+def origin(run: PlannedRun) -> str:
+  """What a base policy depends on: runs of the same origin start from the same weights."""
+  return json.dumps([run.config[section] for section in ("task", "model", "base")])
+
+
+def environment(workers: int) -> dict[str, str]:
+  """What the workers share: compiled programs, on disk, and an accelerator's memory."""
+  ours = {
+    "JAX_COMPILATION_CACHE_DIR": os.path.abspath(os.path.join(ROOT, ".jax_cache")),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+  }
+  if workers > 1:  # each would take 75 % of a GPU's memory otherwise
+    ours["XLA_CLIENT_MEM_FRACTION"] = f"{0.9 / workers:.3f}"
+  return ours | os.environ
+
+
+def prepare_base_policy(report: Report, *, config: Mapping[str, Any]) -> None:
+  """Trains the base policy that this config starts from, unless it is there already."""
+  from experiments.training import base_policy
+
+  base_policy.ensure(ConfigDict(config), ROOT, report)
+
+
+def train(report: Report, *, folder: str, config: Mapping[str, Any], **about: str) -> None:
+  """Trains, or resumes, the run in `folder`; `about` is what RunFolder.create takes."""
+  from experiments.training import run as one_run
+
+  run = RunFolder(folder)
+  with run.recording_outcome():
+    run.create(config, **about)
+    one_run.train(ConfigDict(config), run, ROOT, report)

@@ -1,0 +1,195 @@
+"""A sweep as it goes: a table that redraws itself on a terminal, else a plain line an event."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from experiments.sweeping.workers import Event
+
+_LOOK = {  # state -> its sign and colour
+  "queued": ("·", "dim"),
+  "running": ("▶", "cyan"),
+  "finished": ("✓", "green"),
+  "stopped": ("■", "yellow"),
+  "diverged": ("✗", "red"),
+  "failed": ("✗", "red"),
+}
+_IMPORTANCE = ("running", "failed", "diverged", "stopped", "finished", "queued")
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+  """When a step was done, in unix seconds."""
+
+  step: int
+  time: float
+
+
+@dataclasses.dataclass
+class Row:
+  """One job: a run, or what the runs share. `metrics` are the latest values it reported."""
+
+  name: str
+  state: str = "queued"
+  step: int = 0
+  steps: int = 0
+  metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
+  doing: str = ""  # what it does before it trains
+  began: float = 0.0  # unix seconds; 0: not yet
+  ended: float = 0.0
+  first: Moment | None = None  # its first step here; the pace counts from it, without compilation
+  is_run: bool = True
+
+  @property
+  def elapsed(self) -> float:
+    return (self.ended or time.time()) - self.began if self.began else 0.0
+
+  @property
+  def left(self) -> float:
+    """Seconds still to go at the pace so far; 0 when that can't be told, or it has ended."""
+    if self.state != "running" or not self.first or self.step == self.first.step:
+      return 0.0
+    pace = (time.time() - self.first.time) / (self.step - self.first.step)
+    return pace * (self.steps - self.step)
+
+  def update(self, event: Event) -> None:
+    if event.kind == "started":
+      self.state, self.began = "running", time.time()
+    elif event.kind == "progress":
+      self._progress(dict(event.progress))
+    else:
+      self.state, self.ended = event.kind, time.time()
+
+  def _progress(self, report: dict[str, Any]) -> None:
+    before, self.doing = self.doing, report.pop("doing", "")
+    self.step = report.pop("step", self.step)
+    self.steps = report.pop("steps", self.steps)
+    if self.doing != before:
+      self.first = None
+    if not self.first and self.step > 0:
+      self.first = Moment(self.step, time.time())
+    self.metrics |= report
+
+
+class LiveTable:
+  """The rows of a sweep, drawn on `console` while `shown`."""
+
+  def __init__(self, title: str, rows: Sequence[Row], jobs: int, console: Console):
+    self._title = title
+    self._rows = {row.name: row for row in rows}
+    self._jobs = jobs
+    self._console = console
+    self._began = time.time()
+    self.note = ""  # shown beside the title
+
+  @contextlib.contextmanager
+  def shown(self) -> Generator[None]:
+    if not self._console.is_terminal:
+      yield
+      return
+    with Live(get_renderable=self.draw, console=self._console, refresh_per_second=4):
+      yield
+
+  def update(self, event: Event) -> None:
+    row = self._rows[event.job.name]
+    row.update(event)
+    if not self._console.is_terminal and event.kind != "progress":
+      print(_line(row, event.reason), flush=True)
+
+  def draw(self) -> RenderableType:
+    """The title, and as many rows as the terminal is high; the others are counted."""
+    is_wide = self._console.width >= 100
+    table = Table(box=None, padding=(0, 2 if is_wide else 1, 0, 0))
+    table.add_column("run", no_wrap=True)
+    table.add_column("state", no_wrap=True, min_width=10)
+    if is_wide:
+      table.add_column("", width=16)
+    for name, width in (
+      ("step", 7),
+      ("reward", 6),
+      ("kl", 6),
+      ("rollouts", 8),
+      ("time", 9),
+    ):
+      table.add_column(name, justify="right", no_wrap=True, min_width=width)
+    shown, hidden = self._fitting(self._console.height - 4)
+    for row in shown:
+      name, state, bar, *numbers = _cells(row)
+      table.add_row(name, state, *([bar] if is_wide else []), *numbers)
+    return Group(self._headline(), table, *([Text(hidden, style="dim")] if hidden else []))
+
+  def _headline(self) -> Text:
+    runs = [row for row in self._rows.values() if row.is_run]
+    ended = [row for row in runs if row.state in ("finished", "diverged", "failed")]
+    failed = sum(row.state != "finished" for row in ended)
+    words = f"{len(ended) - failed}/{len(runs)} finished" + (f", {failed} failed" if failed else "")
+    left = self._left(runs)
+    times = _clock(time.time() - self._began) + (f", about {_clock(left)} left" if left else "")
+    note = (f"   {self.note}", "yellow")
+    return Text.assemble((self._title, "bold"), f"   {words}   {times}", note)
+
+  def _left(self, runs: Sequence[Row]) -> float:
+    """Seconds to the end of the sweep, once a run has told how long one takes; else 0."""
+    known = [row.elapsed + row.left for row in runs if row.began and (row.ended or row.left)]
+    if not known:
+      return 0.0
+    mean = sum(known) / len(known)
+    states = [row.state for row in runs]
+    running = sum(row.left or mean for row in runs if row.state == "running")
+    return (states.count("queued") * mean + running) / self._jobs
+
+  def _fitting(self, height: int) -> tuple[list[Row], str]:
+    """The rows that fit, in the sweep's order, and a line about the rest."""
+    rows = list(self._rows.values())
+    if len(rows) <= height:
+      return rows, ""
+    ranked = sorted(rows, key=lambda row: (_IMPORTANCE.index(row.state), -row.ended))
+    kept = {row.name for row in ranked[: max(height - 1, 1)]}
+    states = [row.state for row in rows if row.name not in kept]
+    rest = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    return [row for row in rows if row.name in kept], f"… and {rest}"
+
+
+def _cells(row: Row) -> list[RenderableType]:
+  sign, colour = _LOOK[row.state]
+  metrics, is_running = row.metrics, row.state == "running"
+  return [
+    row.name,
+    Text(f"{sign} {row.doing or row.state}", style=colour),
+    ProgressBar(row.steps or 1, row.step) if is_running else "",
+    f"{row.step}/{row.steps}" if row.steps and row.state != "queued" else "",
+    _number(metrics.get("eval/reward", metrics.get("train/reward"))),
+    _number(metrics.get("eval/kl", metrics.get("train/kl"))),
+    f"{metrics['rollouts']:,.0f}" if "rollouts" in metrics else "",
+    f"{_clock(row.left)} left" if row.left else _clock(row.elapsed) if row.began else "",
+  ]
+
+
+def _line(row: Row, reason: str) -> str:
+  """ "dpo-s0: finished  80/80  reward 0.512  kl 0.210  20,480 rollouts  0:21"."""
+  words = [f"{row.name}: {row.state}"]
+  if row.state != "running":
+    words += [f"{row.step}/{row.steps}" if row.steps else ""]
+    for label, key in (("reward", "eval/reward"), ("kl", "eval/kl")):
+      if row.metrics.get(key) is not None:
+        words += [f"{label} {row.metrics[key]:.3f}"]
+    words += [_clock(row.elapsed), reason]
+  return "  ".join(word for word in words if word)
+
+
+def _number(value: float | None) -> str:
+  return "" if value is None else f"{value:.3f}"
+
+
+def _clock(seconds: float) -> str:
+  minutes, seconds = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

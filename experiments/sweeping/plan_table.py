@@ -1,0 +1,62 @@
+"""A sweep's plan on the terminal: a table to read on stderr, the commands to pipe on stdout."""
+
+import sys
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from experiments.run_folder import flatten
+from experiments.sweeping import plan
+from experiments.sweeping.plan import Plan, PlannedRun
+
+_FIELDS = {  # shown always, under a short name
+  "algorithm.loss": "loss",
+  "source": "source",
+  "group_size": "K",
+  "batch_prompts": "B",
+  "steps": "steps",
+}
+
+
+def show(sweep: Plan, runs: Sequence[PlannedRun]) -> None:
+  """Prints the plan, then the exact command of each run that is not finished."""
+  console = Console(stderr=True)
+  if not console.is_terminal:  # a file has no width: never fold a number
+    console.width = 140
+  to_do = [run for run in runs if run.state != "finished"]
+  console.print(headline(sweep, runs), highlight=False, markup=False, soft_wrap=True)
+  console.print(_table(runs))
+  for run in to_do:
+    print(run.command, file=sys.stdout)
+
+
+def headline(sweep: Plan, runs: Sequence[PlannedRun]) -> str:
+  """ "configs/sweeps/quick.py: 15 runs, 10 to do, in runs/quick; all with steps=100"."""
+  count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+  to_do = sum(run.state != "finished" for run in runs)
+  words = f"{sweep.file}: {count}, {to_do} to do, in {sweep.folder}"
+  if sweep.common:
+    words += f"; all with {', '.join(f'{key}={value}' for key, value in sweep.common.items())}"
+  if sweep.repeats:
+    words += f"; items that repeat another: {sweep.repeats}"
+  return words
+
+
+def _table(runs: Sequence[PlannedRun]) -> Table:
+  others = [key for key in plan.differing(runs) if key not in _FIELDS]
+  columns = _FIELDS | {key: key.rpartition(".")[2] for key in others}
+  table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+  table.add_column("#", justify="right")
+  table.add_column("run", no_wrap=True)
+  for key, label in columns.items():
+    is_word = any(isinstance(flatten(run.config).get(key), str) for run in runs)
+    table.add_column(label, justify="left" if is_word else "right")
+  table.add_column("rollouts", justify="right")
+  table.add_column("state")
+  for number, run in enumerate(runs):
+    config = flatten(run.config)
+    values = [str(config.get(key, "")) for key in columns]
+    table.add_row(str(number), run.name, *values, f"{run.rollouts:,}", run.state)
+  return table

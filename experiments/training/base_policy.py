@@ -1,0 +1,83 @@
+"""The base policy: a short SFT that every run of a comparison starts from, and its reference.
+
+It is trained by the loop that trains everything else, once, into runs/base/<task>-<digest>; the
+digest covers all that determines the weights, so runs share it exactly when they should.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from experiments.command_line.config_files import digest
+from experiments.run_folder import RunFolder
+from experiments.training import loop
+from experiments.training.checkpoints import Checkpoints
+from experiments.training.collect import Demonstrations
+from experiments.training.locks import locked
+from experiments.training.setup import Parts
+from experiments.training.state import new_state, random_params
+from models.transformer import Params
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def base_config(config: ConfigDict) -> ConfigDict:
+  """The config of the SFT run that makes the base policy of `config`."""
+  base = config.copy_and_resolve_references()
+  with base.unlocked():
+    base.source = "demonstrations"
+    base.seed = config.base.seed
+    base.steps = config.base.steps
+    base.batch_prompts = config.base.batch_prompts
+    base.group_size = 1
+    base.micro_batches = 1
+    base.algorithm = ConfigDict({"loss": "sft"})
+    base.optimizer.update(
+      learning_rate=config.base.learning_rate,
+      warmup_steps=min(20, config.base.steps // 10),
+      schedule="cosine",
+      weight_decay=0.0,
+      max_grad_norm=1.0,
+      b1=0.9,
+      b2=0.95,
+    )
+    base.eval.every = base.checkpoint.every = config.base.steps
+    base.wandb.mode = "disabled"
+    base.sampling.temperature = 1.0
+  return base
+
+
+def digest_of_base(config: ConfigDict) -> str:
+  """What determines the base policy's weights, in 8 hex digits."""
+  return digest(ConfigDict({name: config[name].to_dict() for name in ("task", "model", "base")}))
+
+
+def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
+  """The run folder of the base policy, trained first if it is not there (other processes wait)."""
+  name = f"{config.task.name}-{digest_of_base(config)}"
+  folder = RunFolder(os.path.join(root, "base", name))
+  with locked(folder.path):
+    if folder.read_status().get("state") == "finished":
+      return folder
+    sft = base_config(config)
+    folder.create(
+      sft.to_dict(),
+      digest=digest(sft),
+      config_file="configs/sft.py",
+      variant=name,
+    )
+    with folder.recording_outcome():
+      parts = Parts.of(sft)
+      state = new_state(random_params(parts.model, parts.mesh, sft.base.seed), parts.mesh)
+      source = Demonstrations(sft, parts.task)
+      loop.train(parts, folder, state, source, reference=None, report=report)
+  return folder
+
+
+def params_of(folder: RunFolder, parts: Parts) -> Params:
+  """The parameters of a base policy, sharded over the run's mesh."""
+  blank = new_state(random_params(parts.model, parts.mesh, seed=0), parts.mesh)
+  with Checkpoints(folder) as checkpoints:
+    return checkpoints.restore(blank).params

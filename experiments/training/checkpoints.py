@@ -1,0 +1,97 @@
+"""Checkpoints of a run, by Orbax: the latest, and the one with the best evaluation."""
+
+import contextlib
+import os
+from typing import Any
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from experiments.errors import UserError
+from experiments.run_folder import RunFolder
+from experiments.training.state import TrainState
+
+_keep = ocp.training.preservation_policies
+_save = ocp.training.save_decision_policies
+
+BEST_BY = "eval/reward"
+
+
+class Checkpoints(contextlib.AbstractContextManager):
+  """The checkpoints below a run's folder. Saving goes on in the background until `close`."""
+
+  def __init__(self, folder: RunFolder):
+    self._path = folder.checkpoints  # absolute: Orbax refuses relative paths
+    self._checkpointer = ocp.training.Checkpointer(
+      self._path,
+      # pyrefly: ignore[bad-argument-type]
+      save_decision_policy=_save.FixedIntervalPolicy(1),  # the loop decides when
+      # pyrefly: ignore[bad-argument-type]
+      preservation_policy=_keep.AnyPreservationPolicy(
+        [
+          _keep.LatestN(1),
+          _keep.BestN(get_metric_fn=lambda metrics: metrics[BEST_BY], n=1),
+        ]
+      ),
+      cleanup_tmp_directories=True,
+    )
+
+  def __exit__(self, *_: object) -> None:
+    self._checkpointer.close()
+
+  @property
+  def latest_step(self) -> int | None:
+    latest = self._checkpointer.latest
+    return None if latest is None else latest.step
+
+  def path(self, step: int) -> str:
+    return f"{os.path.relpath(self._path)}/{step}"
+
+  def save(self, step: int, state: TrainState, best_by: float) -> None:
+    """`best_by` is the value that the best checkpoint has most of: the latest eval/reward."""
+    # pyrefly: ignore[bad-argument-type]
+    self._checkpointer.save_async(step, state, metrics={BEST_BY: float(best_by)})
+
+  def restore(self, state: TrainState) -> TrainState:
+    """The latest checkpoint, on the devices of `state`; `state` itself if there is none."""
+    if self._checkpointer.latest is None:
+      return state
+    return self._load(self._checkpointer.latest.step, state)
+
+  def load(self, step: int | None, state: TrainState) -> TrainState:
+    """The checkpoint of this step (None: the latest). UserError, naming those there are."""
+    steps = [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
+    if not steps or (step is not None and step not in steps):
+      there = ", ".join(map(str, steps)) or "none"
+      raise UserError(
+        f"no checkpoint {'' if step is None else step} in {os.path.relpath(self._path)}; "
+        f"there: {there}"
+      )
+    return self._load(steps[-1] if step is None else step, state)
+
+  def _load(self, step: int, state: TrainState) -> TrainState:
+    target = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
+    )
+    self._check(step, target)
+    return self._checkpointer.load(step, target)  # pyrefly: ignore[bad-return]
+
+  def _check(self, step: int, target: Any) -> None:
+    """Compares names and shapes first: Orbax's own message on a mismatch hides the cause."""
+    saved = _shapes(self._checkpointer.metadata(step).metadata)
+    wanted = _shapes(target)
+    problems = [
+      f"{name}: checkpoint {saved[name]}, this config {wanted[name]}"
+      for name in sorted(saved.keys() & wanted.keys())
+      if saved[name] != wanted[name]
+    ]
+    problems += [f"{name}: not in the checkpoint" for name in sorted(wanted.keys() - saved.keys())]
+    if problems:
+      lines = "\n  ".join(problems[:5])
+      raise UserError(f"{self.path(step)} does not fit this config:\n  {lines}")
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+  leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+  name = jax.tree_util.keystr
+  return {name(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}

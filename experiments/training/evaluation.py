@@ -1,0 +1,118 @@
+"""How good a policy is on prompts it never trained on, and how far it went from the reference.
+
+Measured the same way for every algorithm: the policy's own samples at temperature 1 on the held-out
+prompts, whatever the algorithm trained on.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from experiments.training.collect import compiled_sampler, key_for
+from experiments.training.reference import compiled_log_probs
+from experiments.training.setup import Parts
+from models.groups import Groups
+from models.transformer import Params
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+  """What a policy does with N held-out prompts: one greedy response, and n samples, to each."""
+
+  greedy: Int[np.ndarray, "N T"]
+  greedy_lengths: Int[np.ndarray, " N"]  # tokens, EOS included
+  greedy_finished: Bool[np.ndarray, " N"]  # ended by itself
+  greedy_rewards: Float[np.ndarray, " N"]
+  rewards: Float[np.ndarray, "N n"]  # of the samples
+  entropy: Float[np.ndarray, " N"]  # of the policy at a sampled token, mean over tokens, in nats
+  log_ratios: Float[np.ndarray, "N n"] | None  # log pi(y) - log pi_ref(y), in nats a sequence
+
+
+def measure(
+  parts: Parts, params: Params, reference: Params | None, step: int, samples: int
+) -> Measured:
+  """Greedy and sampled responses to the held-out prompts, scored by the task and the reference."""
+  task = parts.task
+  prompts, prompt_mask = task.evaluation_prompts
+  key = key_for("evaluation", parts.config.seed, step)
+
+  def draw(group_size: int, *, greedy: bool):
+    sampler = compiled_sampler(parts.model, parts.sampler(group_size, greedy=greedy), parts.mesh)
+    drawn = sampler(params, prompts, prompt_mask, key, 1.0)
+    responses, finished = np.asarray(drawn.responses), np.asarray(drawn.finished)
+    rewards = task.rewards(task.evaluation, responses, finished)
+    return Groups(prompts, prompt_mask, responses, np.asarray(drawn.mask), rewards), finished
+
+  best, best_finished = draw(1, greedy=True)
+  drawn, _ = draw(samples, greedy=False)
+  log_probs = compiled_log_probs(parts.model, parts.mesh)
+  logps, entropy = (np.asarray(x) for x in log_probs(params, drawn, 1.0))
+  log_ratios = None
+  if reference is not None:
+    ref_logps = np.asarray(log_probs(reference, drawn, 1.0)[0])
+    log_ratios = np.where(drawn.mask, logps - ref_logps, 0.0).sum(axis=-1)
+  tokens = drawn.mask.sum(axis=(1, 2))
+  return Measured(
+    greedy=best.responses[:, 0],
+    greedy_lengths=best.mask[:, 0].sum(axis=-1),
+    greedy_finished=best_finished[:, 0],
+    greedy_rewards=best.rewards[:, 0],
+    rewards=drawn.rewards,
+    entropy=np.where(drawn.mask, entropy, 0.0).sum(axis=(1, 2)) / tokens,
+    log_ratios=log_ratios,
+  )
+
+
+def summary(measured: Measured) -> dict[str, float]:
+  """The metrics of an evaluation row: means over the prompts.
+
+  eval/reward          of the greedy response
+  eval/reward_sampled  of the samples
+  eval/pass@n          share of prompts with a sample of reward > 0.5 among their n
+  eval/kl              log pi(y) - log pi_ref(y) over the samples, in nats a sequence: the unbiased
+                       estimate of KL(pi || pi_ref); left out when there is no reference
+  eval/entropy         nats a token
+  eval/length          tokens of a greedy response
+  eval/finished        share of greedy responses that ended by themselves
+  """
+  m = measured
+  metrics = {
+    "eval/reward": m.greedy_rewards.mean(),
+    "eval/reward_sampled": m.rewards.mean(),
+    f"eval/pass@{m.rewards.shape[1]}": (m.rewards > 0.5).any(axis=1).mean(),
+    "eval/entropy": m.entropy.mean(),
+    "eval/length": m.greedy_lengths.mean(),
+    "eval/finished": m.greedy_finished.mean(),
+  }
+  if m.log_ratios is not None:
+    metrics["eval/kl"] = m.log_ratios.mean()
+  return {name: float(value) for name, value in metrics.items()}
+
+
+def completions(parts: Parts, measured: Measured, step: int, count: int) -> list[dict]:
+  """The greedy completions of the first `count` held-out prompts, as rows to read."""
+  return [
+    {
+      "step": step,
+      "prompt": item.prompt,
+      "answer": item.answer,
+      "completion": parts.task.tokenizer.decode(measured.greedy[i]),
+      "reward": float(measured.greedy_rewards[i]),
+      "finished": bool(measured.greedy_finished[i]),
+    }
+    for i, item in enumerate(parts.task.evaluation[:count])
+  ]
+
+
+def pass_at_k(rewards: Float[np.ndarray, "N n"], k: int) -> Float[np.ndarray, " N"]:
+  """The chance that one of k samples is right, from n >= k samples of which c are (reward > 0.5).
+
+  1 - C(n-c, k) / C(n, k), the unbiased estimate (Chen et al., 2021, eq. 1).
+  """
+  n = rewards.shape[1]
+  wrong = n - (rewards > 0.5).sum(axis=1)
+  all_wrong = np.ones(len(rewards))
+  for i in range(k):
+    all_wrong *= np.maximum(wrong - i, 0) / (n - i)
+  return 1 - all_wrong
