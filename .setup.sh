@@ -1,5 +1,5 @@
 # Sourced by quickstart and check: goes to the clone's folder and gives set_up, which makes .venv
-# hold exactly what requirements.lock says, or ends with exit code 2.
+# hold what requirements.lock says, or ends with exit code 2.
 
 unset CDPATH
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
