@@ -14,7 +14,7 @@ def defaults(loss: str) -> ConfigDict:
   """All fields, locked; only `algorithm` takes new ones: the hyperparameters you change."""
   config = ConfigDict()
   config.seed = 0  # of all that is random in the run: the order of the prompts, the sampling
-  config.steps = 80  # updates of the policy
+  config.steps = 60  # updates of the policy
   config.source = "online"  # "online": the policy writes; "offline": a data set; "demonstrations"
   config.batch_prompts = 32  # B: prompts (groups) an update
   config.group_size = 8  # K: responses to each prompt
