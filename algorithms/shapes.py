@@ -13,16 +13,8 @@ Count = int | Int[Array, ""]
 Metrics = dict[str, Float[Array, ""]]
 
 # The vocabulary: a loss names its arrays with these words, and the trainer computes what is named.
-PER_TOKEN = (
-  "logps",
-  "old_logps",
-  "ref_logps",
-  "entropy",
-  "values",
-  "old_values",
-  "mask",
-)
-PER_RESPONSE = ("rewards", "scores")
+PER_TOKEN = ("logps", "old_logps", "ref_logps", "entropy", "mask")
+PER_RESPONSE = ("rewards",)
 
 
 def check_shapes(**arrays: Array | None) -> None:

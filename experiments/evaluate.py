@@ -64,6 +64,7 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
   from experiments.training.setup import Parts
   from experiments.training.state import new_state, random_params
 
+  config.mesh.update(data=1, fsdp=1, tensor=1)  # whatever the run was trained on
   parts = Parts.of(config)
   if config.base.steps:
     base = base_policy.ensure(config, ROOT, lambda row: None)

@@ -102,7 +102,8 @@ class RunFolder:
 
   @contextlib.contextmanager
   def recording_outcome(self) -> Generator[None]:
-    """Marks the run finished, stopped, diverged or failed by how the block ends; re-raises."""
+    """Marks the run as running, then as finished, stopped, diverged or failed; re-raises."""
+    self.mark("running")
     try:
       yield
     except KeyboardInterrupt:

@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
   if flags.dry_run:
     plan_table.show(sweep, chosen)
     return 0
-  plan.refuse_impossible(chosen)
+  plan.refuse_impossible(sweep.runs)  # all: they are compared with each other
   return _run(sweep, chosen, flags)
 
 

@@ -39,9 +39,11 @@ def main(argv: Sequence[str]) -> int:
     print(f"# {args.config} -> {folder.path}  (config {digest})")
     return 0
 
-  if args.overwrite:
-    folder.clear()
   state = folder.state(digest)
+  if args.overwrite and state != "running":
+    refuse_to_delete(folder)
+    folder.clear()
+    state = "new"
   if state == "finished":
     step = folder.read_status()["step"]
     print(f"{folder.path}: finished already (step {step}); --overwrite to start again")
@@ -65,7 +67,7 @@ def refuse(folder: RunFolder, state: str, config) -> None:
   if state == "running":
     raise UserError(f"{folder.path}: another process is training this run")
   if state == "changed":
-    differences = "; ".join(folder.changes(config.to_dict())[:4])
+    differences = "; ".join(folder.changes(config.to_dict())[:4]) or "its loss's code is another"
     raise UserError(
       f"{folder.path} holds a run of another config ({differences}).\n"
       "Give this one --out=FOLDER, or --overwrite to delete that one"
@@ -75,6 +77,12 @@ def refuse(folder: RunFolder, state: str, config) -> None:
       f"{folder.path} diverged: {folder.read_status()['reason']}\n"
       "Change the config, or --overwrite to start again"
     )
+
+
+def refuse_to_delete(folder: RunFolder) -> None:
+  """UserError if what --overwrite would delete is something else than a run."""
+  if os.path.isdir(folder.path) and os.listdir(folder.path) and not folder.read_config():
+    raise UserError(f"--out={folder.path} is no run's folder (it has no config.json): not deleted")
 
 
 def train(config, folder: RunFolder) -> None:

@@ -104,4 +104,6 @@ def distinct_items(name: str, entries) -> Iterator[Item]:
     prompt = prompt_of(entry)
     if prompt not in seen:
       seen.add(prompt)
+      if entry["answer"] is None:
+        raise ValueError(f"{name} stores no answers, which demonstrations and exact matches need")
       yield Item(prompt, str(entry["answer"]), entry)

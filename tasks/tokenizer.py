@@ -25,13 +25,12 @@ class CharTokenizer:
       raise ValueError(f"the character tokenizer has no {unknown} (in {text!r})") from None
 
   def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-    """The text up to the end of sequence; padding is left out."""
+    """The text up to the end of sequence. Padding that a policy drew shows as "�"."""
     characters = []
     for i in ids:
       if i == self.eos_id:
         break
-      if i != self.pad_id:
-        characters.append(CHARACTERS[int(i) - 2])
+      characters.append("�" if i == self.pad_id else CHARACTERS[int(i) - 2])
     return "".join(characters)
 
 

@@ -18,10 +18,8 @@ from experiments.command_line import config_modules, config_values, loss_signatu
 from experiments.command_line.config_values import Field
 from experiments.errors import UserError, did_you_mean, nearest
 
-_NOT_RESULTS = (
-  "wandb",
-  "require_accelerator",
-)  # settings that cannot change what a run computes
+# Settings that cannot change what a run computes (but for the last digits, on another mesh).
+_NOT_RESULTS = ("wandb", "require_accelerator", "mesh", "micro_batches", "checkpoint")
 
 
 def load(spec: str, overrides: Mapping[str, Any]) -> ConfigDict:
@@ -56,8 +54,10 @@ def to_dict(config: ConfigDict) -> dict[str, Any]:
 
 
 def digest(config: ConfigDict) -> str:
-  """8 hex digits of all that can change the results; W&B and `require_accelerator` cannot."""
+  """8 hex digits of all that can change the results, the loss's own code included."""
   values = {key: value for key, value in config.to_dict().items() if key not in _NOT_RESULTS}
+  if "algorithm" in values:  # not so in the recipes of data sets and base policies
+    values["code"] = loss_signatures.fingerprint(values["algorithm"]["loss"])
   text = json.dumps(values, sort_keys=True, separators=(",", ":"))
   return hashlib.sha256(text.encode()).hexdigest()[:8]
 

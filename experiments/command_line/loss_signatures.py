@@ -69,6 +69,12 @@ def read(name: str) -> LossSignature:
   )
 
 
+def fingerprint(name: str) -> str:
+  """Changes when the code of the file that defines the loss does; comments and layout aside."""
+  path = _source_path(_locate(name)[0])
+  return ast.dump(_parse(path)) if path and path.endswith(".py") else ""
+
+
 def vocabulary() -> tuple[str, ...]:
   """The arrays a loss may ask for."""
   words = {}

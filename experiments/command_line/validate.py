@@ -95,6 +95,7 @@ def _batches(config: ConfigDict) -> Iterator[str]:
   if min(devices, parts) < 1:
     return  # said already
   batches = [("batch_prompts", config.batch_prompts, parts)]
+  batches.append(("task.eval_prompts", config.task.eval_prompts, 1))
   if config.base.steps > 0:
     batches.append(("base.batch_prompts", config.base.batch_prompts, 1))
   for name, prompts, pieces in batches:
@@ -107,7 +108,7 @@ def _batches(config: ConfigDict) -> Iterator[str]:
         f"{name}={prompts}: does not divide over {' and '.join(over)}; "
         f"try {' or '.join(map(str, fits))}"
       )
-    if prompts > config.task.train_prompts > 0:
+    if name != "task.eval_prompts" and prompts > config.task.train_prompts > 0:
       yield f"{name}={prompts}: there are only task.train_prompts={config.task.train_prompts}"
 
 

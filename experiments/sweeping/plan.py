@@ -89,7 +89,7 @@ def refuse_impossible(runs: Sequence[PlannedRun]) -> None:
   problems = []
   for run in runs:
     if run.state == "changed":
-      changes = ", ".join(run.folder.changes(run.config))
+      changes = ", ".join(run.folder.changes(run.config)) or "its loss's code is another"
       problems.append(f"{run.folder.path} exists with another config ({changes})")
     if run.state == "running":
       pid = run.folder.read_status()["pid"]

@@ -1,21 +1,22 @@
 """Where a step's groups come from: the policy itself, a data set, or demonstrations.
 
-All three are functions of the step alone (and of the policy): a run that resumes at step n sees the
-groups it would have seen.
+Each has `collect(step, params)`, the groups of a step; `rollouts(steps)`, the sampled responses
+that so many steps have used; and `seconds(steps)`, what those took to collect before training
+began. All are functions of the step alone (and of the policy): a run that resumes at step n sees
+the groups it would have seen.
 """
 
 import dataclasses
 import zlib
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from experiments.errors import UserError
 from experiments.training.setup import Parts
 from models.groups import Groups
 from models.partitioning import batch_sharding, replicated
@@ -34,13 +35,6 @@ class Batch:
   finished: np.ndarray  # bool [B, K]
 
 
-class Source(Protocol):
-  """Collects the groups of a step. `rollouts(n)`: sampled responses that n steps have used."""
-
-  def collect(self, step: int, params: Params) -> Batch: ...
-  def rollouts(self, steps: int) -> int: ...
-
-
 # --- online -------------------------------------------------------------------------------------
 
 
@@ -49,7 +43,8 @@ class Online:
 
   def __init__(self, parts: Parts):
     self._config, self._task = parts.config, parts.task
-    sampler = parts.sampler(parts.config.group_size)
+    c = parts.config
+    sampler = parts.sampler(c.group_size, top_k=c.sampling.top_k, top_p=c.sampling.top_p)
     self._sample = compiled_sampler(parts.model, sampler, parts.mesh)
 
   def collect(self, step: int, params: Params) -> Batch:
@@ -74,6 +69,11 @@ class Online:
   def rollouts(self, steps: int) -> int:
     return steps * self._config.batch_prompts * self._config.group_size
 
+  def seconds(self, steps: int) -> float:
+    """Sampling is a part of every step."""
+    del steps
+    return 0.0
+
 
 @cache
 def compiled_sampler(model: ModelConfig, sampler: Sampler, mesh: Mesh) -> Callable[..., Samples]:
@@ -94,7 +94,7 @@ def key_for(purpose: str, seed: int, step: int) -> jax.Array:
 
 def prompt_order(seed: int, step: int, batch: int, n: int) -> np.ndarray:
   """The rows, of n, that step `step` trains on: each epoch a new permutation, nothing left out."""
-  positions = np.arange(step * batch, (step + 1) * batch)
+  positions = range(step * batch, (step + 1) * batch)
   return np.array([_permutation(seed, p // n, n)[p % n] for p in positions])
 
 
@@ -109,21 +109,12 @@ def _permutation(seed: int, epoch: int, n: int) -> np.ndarray:
 class Offline:
   """A fixed data set of scored groups, in epochs, with the log-probs of its behaviour policy."""
 
-  def __init__(self, config: ConfigDict, task: Task, path: str):
-    self._config = config
-    try:
-      self._rows = group_dataset.read(path)
-    except FileNotFoundError as error:
-      raise UserError(f"offline.dataset: {error}") from None
-    n, k, t = self._rows.arrays["responses"].shape
-    if k != config.group_size or t > config.sampling.max_tokens:
-      raise UserError(
-        f"offline.dataset {path} holds K={k} responses of up to {t} tokens; this config has "
-        f"group_size={config.group_size} and sampling.max_tokens={config.sampling.max_tokens}"
-      )
-    encoded = [task.tokenizer.encode(prompt) for prompt in self._rows.prompts]
-    longest = max(task.max_prompt_tokens, *map(len, encoded))
-    self._prompts = left_pad(encoded, longest, task.tokenizer.pad_id)
+  def __init__(self, parts: Parts, rows: group_dataset.Rows, seconds: float):
+    """`seconds`: what it took to sample and score the data set."""
+    self._config, self._rows, self._seconds = parts.config, rows, seconds
+    encoded = [parts.task.tokenizer.encode(prompt) for prompt in rows.prompts]
+    longest = max(parts.task.max_prompt_tokens, *map(len, encoded))
+    self._prompts = left_pad(encoded, longest, parts.task.tokenizer.pad_id)
 
   def collect(self, step: int, params: Params) -> Batch:
     del params
@@ -143,8 +134,14 @@ class Offline:
 
   def rollouts(self, steps: int) -> int:
     """Each response of the data set counts when it is first used: it was sampled for that."""
-    used = min(steps * self._config.batch_prompts, len(self._rows.prompts))
-    return used * self._config.group_size
+    return self._used(steps) * self._config.group_size
+
+  def seconds(self, steps: int) -> float:
+    """What it took to collect the groups used so far."""
+    return self._seconds * self._used(steps) / len(self._rows.prompts)
+
+  def _used(self, steps: int) -> int:
+    return min(steps * self._config.batch_prompts, len(self._rows.prompts))
 
 
 # --- demonstrations -----------------------------------------------------------------------------
@@ -169,19 +166,26 @@ class Demonstrations:
     return Batch(Groups(prompts, prompt_mask, responses, mask, ones), ones > 0)
 
   def rollouts(self, steps: int) -> int:
-    """People wrote them: nothing was sampled."""
+    """They were written, not sampled."""
     del steps
     return 0
+
+  def seconds(self, steps: int) -> float:
+    del steps
+    return 0.0
+
+
+Source = Online | Offline | Demonstrations
 
 
 def batch_metrics(batch: Batch) -> dict[str, Any]:
   """What the responses are like, in TRL's names: their rewards and their lengths in tokens."""
   rewards = batch.groups.rewards
-  spread = rewards.std(axis=1)
+  is_tie = rewards.max(axis=1) == rewards.min(axis=1)  # a std of equal floats may not be 0
   return {
     "reward": rewards.mean(),
-    "reward_std": spread.mean(),
-    "frac_reward_zero_std": (spread == 0).mean(),
+    "reward_std": rewards.std(axis=1).mean(),
+    "frac_reward_zero_std": is_tie.mean(),
     "completions/mean_length": batch.groups.mask.sum(axis=-1).mean(),
     "completions/clipped_ratio": 1 - batch.finished.mean(),
   }

@@ -1,18 +1,23 @@
 """The offline data set: as many groups as a run uses, written once by the base policy."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from experiments.command_line.config_files import digest
+from experiments.errors import UserError
+from experiments.run_folder import read_json, write_json
 from experiments.training import base_policy
-from experiments.training.collect import Online, prompt_order
+from experiments.training.collect import Offline, Online, prompt_order
 from experiments.training.locks import locked
 from experiments.training.setup import Parts
 from models.transformer import Params
 from tasks import group_dataset
+
+RECIPE = "recipe.json"  # beside the data: what determined it, and the seconds that it took
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -29,7 +34,7 @@ def ensure(
   digest of all that determines the groups, so runs that would collect the same share it.
   """
   config = parts.config
-  recipe = {"base": base_policy.digest_of_base(config)}
+  recipe: dict[str, Any] = {"base": base_policy.digest_of_base(config)}
   recipe |= {name: config[name].to_dict() for name in ("task", "sampling")}
   recipe |= {name: config[name] for name in ("seed", "steps", "batch_prompts", "group_size")}
   name = f"{config.task.name}-k{config.group_size}-s{config.seed}-{digest(ConfigDict(recipe))}"
@@ -38,8 +43,38 @@ def ensure(
     written = group_dataset.path_in(directory)
     if written:
       return written
+    started = time.perf_counter()
     rows = _rows(parts, base, report)
-    return group_dataset.write(directory, rows, config.group_size, config.sampling.max_tokens)
+    path = group_dataset.write(directory, rows, config.group_size, config.sampling.max_tokens)
+    recipe["seconds"] = time.perf_counter() - started
+    write_json(os.path.join(path, RECIPE), recipe)
+    return path
+
+
+def load(parts: Parts, path: str) -> Offline:
+  """The data set at this path as a source. UserError if the config can't train on it honestly."""
+  try:
+    rows = group_dataset.read(path)
+  except FileNotFoundError as error:
+    raise UserError(f"offline.dataset: {error}") from None
+  config, recipe = parts.config, read_json(os.path.join(path, RECIPE))
+  n, k, t = rows.arrays["responses"].shape
+  problems = []
+  if k != config.group_size:
+    problems.append(f"K={k} responses a group; this config has group_size={config.group_size}")
+  if t > config.sampling.max_tokens:
+    problems.append(f"{t} tokens; this config has sampling.max_tokens={config.sampling.max_tokens}")
+  temperature = recipe.get("sampling", {}).get("temperature", config.sampling.temperature)
+  if temperature != config.sampling.temperature:
+    problems.append(
+      f"log-probs at temperature {temperature}; this config has {config.sampling.temperature}"
+    )
+  held_out = {item.prompt for item in parts.task.evaluation} & set(rows.prompts)
+  if held_out:
+    problems.append(f"{len(held_out)} of the prompts held out for evaluation")
+  if problems:
+    raise UserError(f"offline.dataset {path} holds " + "; and ".join(problems))
+  return Offline(parts, rows, seconds=recipe.get("seconds", 0.0))
 
 
 def _rows(parts: Parts, policy: Params, report: Report) -> Iterator[dict[str, Any]]:

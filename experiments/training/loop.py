@@ -12,6 +12,7 @@ from experiments.run_folder import RunFolder
 from experiments.training import setup
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.collect import Batch, Source, batch_metrics
+from experiments.training.compilation import compile_seconds
 from experiments.training.evaluation import completions, measure, summary
 from experiments.training.recorder import Recorder
 from experiments.training.reference import add_reference, wants_reference
@@ -21,6 +22,7 @@ from experiments.training.update import compiled_update, update_spec
 from models.transformer import Params
 
 COMPLETIONS_KEPT = 16
+NOT_EVALUATED = -1e30  # a checkpoint between two evaluations is never the best
 
 
 def train(
@@ -46,7 +48,7 @@ def train(
     state = checkpoints.restore(state)
     first = int(state.step)
     last_row = recorder.resume(first if first else -1)
-    clock = Clock(last_row)
+    clock = Clock(last_row, source)
 
     def judge(step: int) -> dict[str, float]:
       measured = measure(parts, state.params, reference, step, config.eval.samples)
@@ -57,7 +59,7 @@ def train(
       recorder.log({"step": 0} | clock.read() | {"rollouts": 0} | judge(0))
 
     for step in range(first, config.steps):
-      started = time.perf_counter()
+      started, compiled = time.perf_counter(), compile_seconds()
       batch = source.collect(step, state.params)  # responses, and their scores
       groups = batch.groups
       if reference is not None and wants_reference(config):
@@ -66,7 +68,7 @@ def train(
       metrics = {name: float(value) for name, value in jax.device_get(metrics).items()}
       stop_if_diverged(metrics, step + 1, config, checkpoints)
 
-      clock.add(batch, time.perf_counter() - started)
+      clock.add(batch, time.perf_counter() - started - (compile_seconds() - compiled))
       row = {
         "step": step + 1,
         "rollouts": source.rollouts(step + 1),
@@ -77,7 +79,7 @@ def train(
         row |= judge(step + 1)
       recorder.log(row)
       if is_last or (step + 1) % config.checkpoint.every == 0:
-        checkpoints.save(step + 1, state, best_by=recorder.latest["eval/reward"])
+        checkpoints.save(step + 1, state, best_by=row.get("eval/reward", NOT_EVALUATED))
   return recorder.latest
 
 
@@ -97,21 +99,27 @@ def stop_if_diverged(
 
 
 class Clock:
-  """Seconds of training (evaluation apart) and tokens trained on, over all resumptions."""
+  """Seconds of training and tokens trained on, over all resumptions.
 
-  def __init__(self, last_row: dict[str, Any]):
-    self._seconds = last_row.get("seconds", 0.0)
+  Evaluation and compilation are no training; collecting is, also when it was done before.
+  """
+
+  def __init__(self, last_row: dict[str, Any], source: Source):
+    self._training = last_row.get("train/seconds", 0.0)
     self._tokens = last_row.get("tokens", 0)
+    self._source = source
+    self._steps = last_row.get("step", 0)
     self._speed: dict[str, float] = {}
 
   def add(self, batch: Batch, seconds: float) -> None:
+    """One step, and what it took without compilation."""
     tokens = int(batch.groups.mask.sum() + batch.groups.prompt_mask.sum())
-    self._seconds += seconds
+    self._training += seconds
     self._tokens += tokens
-    self._speed = {
-      "train/step_time": seconds,
-      "perf/tokens_per_second": tokens / seconds,
-    }
+    self._steps += 1
+    speed = {"train/step_time": seconds, "perf/tokens_per_second": tokens / seconds}
+    self._speed = speed | {"train/seconds": self._training}
 
   def read(self) -> dict[str, float]:
-    return {"seconds": self._seconds, "tokens": self._tokens} | self._speed
+    seconds = self._training + self._source.seconds(self._steps)
+    return {"seconds": seconds, "tokens": self._tokens} | self._speed

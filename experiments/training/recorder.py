@@ -24,12 +24,9 @@ class Recorder(contextlib.AbstractContextManager):
     self.latest: dict[str, Any] = {}
 
   def __exit__(self, kind, error, trace) -> None:
-    if self._wandb:
-      finals = {
-        f"final/{k.removeprefix('eval/')}": v for k, v in self.latest.items() if "eval/" in k
-      }
-      self._wandb.summary.update(finals)
-      self._wandb.finish(exit_code=0 if kind is None else 1)
+    finals = {k.replace("eval/", "final/"): v for k, v in self.latest.items() if "eval/" in k}
+    self._mirror(lambda run: run.summary.update(finals))
+    self._mirror(lambda run: run.finish(exit_code=0 if kind is None else 1))
 
   def resume(self, step: int) -> dict[str, Any]:
     """Forgets the rows after `step`, and returns the last row kept ({} if there is none)."""
@@ -46,17 +43,28 @@ class Recorder(contextlib.AbstractContextManager):
     steps = self._config.steps
     self._folder.write_status("running", step=row["step"], steps=steps, metrics=self.latest)
     self._report({"steps": steps} | row)
-    if self._wandb:
-      self._wandb.log({"train/global_step": row["step"]} | row, step=row["step"])
+    self._mirror(lambda run: run.log({"train/global_step": row["step"]} | row, step=row["step"]))
 
   def log_completions(self, rows: list[dict[str, Any]]) -> None:
     self._folder.append_completions(rows)
-    if self._wandb:
+
+    def log_table(run) -> None:
       import wandb
 
       columns: list[Any] = ["step", "prompt", "answer", "completion", "reward"]
       table = wandb.Table(columns, [[row[column] for column in columns] for row in rows])
-      self._wandb.log({"completions": table}, step=rows[0]["step"])
+      run.log({"completions": table}, step=rows[0]["step"])
+
+    self._mirror(log_table)
+
+  def _mirror(self, write: Callable[[Any], None]) -> None:
+    """Does it in W&B, if that works; gives W&B up, and goes on, when it does not."""
+    if self._wandb:
+      try:
+        write(self._wandb)
+      except Exception as error:  # whatever it is
+        print(f"W&B: off from here ({type(error).__name__}: {error})")
+        self._wandb = None
 
 
 def start_wandb(config: ConfigDict, folder: RunFolder):

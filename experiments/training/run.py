@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from experiments.run_folder import RunFolder
 from experiments.training import base_policy, dataset, loop, setup
-from experiments.training.collect import Demonstrations, Offline, Online
+from experiments.training.collect import Demonstrations, Online
 from experiments.training.setup import Parts
 from experiments.training.state import new_state, random_params
 
@@ -37,5 +37,5 @@ def train(
     source = Demonstrations(config, parts.task)
   else:
     path = config.offline.dataset or dataset.ensure(parts, base, root, report)
-    source = Offline(config, parts.task, path)
+    source = dataset.load(parts, path)
   return loop.train(parts, folder, state, source, reference=base, report=report)

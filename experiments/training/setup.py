@@ -34,18 +34,22 @@ class Parts:
     """UserError when the config does not fit the task or the machine."""
     mesh = mesh_of(config)  # first: it is quick
     task = task_of(config)
+    needed = task.max_answer_tokens
+    if needed > config.sampling.max_tokens:
+      raise UserError(
+        f"sampling.max_tokens={config.sampling.max_tokens}: the longest answer of {task.name} has "
+        f"{needed} tokens, the end of sequence included"
+      )
     return cls(config, task, model_of(config, task), mesh)
 
-  def sampler(self, group_size: int, *, greedy: bool = False) -> Sampler:
-    c, tokenizer = self.config.sampling, self.task.tokenizer
+  def sampler(self, group_size: int, **options: Any) -> Sampler:
+    """How to decode this task's responses; `options` are the Sampler's other fields."""
     return Sampler(
-      max_tokens=c.max_tokens,
-      eos_id=tokenizer.eos_id,
-      pad_id=tokenizer.pad_id,
+      max_tokens=self.config.sampling.max_tokens,
+      eos_id=self.task.tokenizer.eos_id,
+      pad_id=self.task.tokenizer.pad_id,
       group_size=group_size,
-      greedy=greedy,
-      top_k=c.top_k,
-      top_p=c.top_p,
+      **options,
     )
 
 
@@ -56,13 +60,15 @@ def task_of(config: ConfigDict) -> Task:
   try:
     with warnings.catch_warnings():
       warnings.simplefilter("ignore")  # SyntaxWarnings of a dependency's dependency
-      return reasoning_task(
+      task = reasoning_task(
         c.name,
         options,
         train_prompts=c.train_prompts,
         evaluation_prompts=c.eval_prompts,
         reward=c.reward,
       )
+      task.max_prompt_tokens, task.max_answer_tokens  # noqa: B018  (do they encode?)
+      return task
   except ValueError as error:
     raise UserError(f"task: {error}") from None
 

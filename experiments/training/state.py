@@ -71,8 +71,10 @@ def _adam(numbers: dict[str, Any]) -> optax.GradientTransformation:
 
 def scheduled(step: Int[Array, ""], numbers: dict[str, Any], schedule: str) -> Float[Array, ""]:
   """The learning rate: linear warm-up, then "constant", "linear" to 0, or "cosine" to 0."""
-  warmup = jnp.minimum(1.0, (step + 1) / jnp.maximum(numbers["warmup_steps"], 1.0))
-  progress = jnp.clip(step / numbers["steps"], 0.0, 1.0)
+  warmup_steps = numbers["warmup_steps"]
+  warmup = jnp.minimum(1.0, (step + 1) / jnp.maximum(warmup_steps, 1.0))
+  left = jnp.maximum(numbers["steps"] - warmup_steps, 1.0)
+  progress = jnp.clip((step - warmup_steps) / left, 0.0, 1.0)
   decay = {
     "constant": 1.0,
     "linear": 1.0 - progress,

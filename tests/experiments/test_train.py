@@ -49,7 +49,7 @@ def train(place, *arguments, config="configs/grpo.py"):
 
 def results(folder):
   """The metrics but for the times, and the completions."""
-  timed = ("seconds", "train/step_time", "perf/tokens_per_second")
+  timed = ("seconds", "train/seconds", "train/step_time", "perf/tokens_per_second")
   rows = RunFolder(str(folder)).read_metrics()
   rows = [{k: v for k, v in row.items() if k not in timed} for row in rows]
   return rows, RunFolder(str(folder)).read_completions()
@@ -109,7 +109,8 @@ def test_a_finished_run_is_left_alone_and_another_config_is_refused(place):
 
 
 def test_a_run_that_diverges_says_where_and_exits_with_3(place):
-  done = train(place, "--out=runs/wild", "--config.optimizer.learning_rate=1e38")
+  too_much = ("--config.optimizer.weight_decay=1e38", "--config.optimizer.learning_rate=10")
+  done = train(place, "--out=runs/wild", *too_much)
   assert done.returncode == 3, done.stderr
   assert "at step" in done.stderr and "Lower optimizer.learning_rate" in done.stderr
   assert RunFolder(str(place / "runs" / "wild")).read_status()["state"] == "diverged"
@@ -138,7 +139,8 @@ def get_sweep():
   small = dict(setting.split("=") for setting in {SMALL!r})
   yield {{"name": "own", "config": "configs/grpo.py", "algorithm.loss": "mylab:tempered", **small}}
   yield {{"name": "off", "config": "configs/off_policy_grpo.py", **small}}
-  yield {{"name": "bad", "config": "configs/grpo.py", **small, "optimizer.learning_rate": 1e38}}
+  yield {{"name": "bad", "config": "configs/grpo.py", **small, "optimizer.weight_decay": 1e38,
+         "optimizer.learning_rate": 10}}
 """)
   sweep = [sys.executable, "-m", "experiments.sweep", "--config=mine.py"]
   done = subprocess.run(sweep, cwd=place, env=environment(place), capture_output=True, text=True)
