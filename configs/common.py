@@ -42,7 +42,7 @@ def defaults(loss: str) -> ConfigDict:
   config.model.dtype = "float32"  # of activations, or "bfloat16"; parameters are always float32
 
   config.base = ConfigDict()  # the policy that all runs start from; it is also the reference
-  config.base.steps = 150  # updates of supervised training on demonstrations; 0: random weights
+  config.base.steps = 135  # updates of supervised training on demonstrations; 0: random weights
   config.base.batch_prompts = 128  # demonstrations an update
   config.base.learning_rate = 3e-3  # peak
   config.base.seed = 0  # of its weights and data; runs that share it share the base policy

@@ -64,6 +64,7 @@ class RunFolder:
       "variant": variant,
       "sweep": sweep,
       "config_file": config_file,
+      "created": self.read_config().get("created", int(time.time())),
     }
     write_json(self._file("config.json"), about | {"digest": digest, "config": config})
     write_atomically(self._file("command.txt"), command + "\n")

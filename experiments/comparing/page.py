@@ -21,7 +21,7 @@ _FIRST = (
   "train/frac_reward_zero_std train/entropy train/completions/mean_length train/grad_norm "
   "train/clip_ratio/region_mean train/kl"
 ).split()
-_SHOWN_ELSEWHERE = {*plots.REWARDS, plots.BEST, plots.WORST}
+_SHOWN_ELSEWHERE = {plots.BEST, plots.WORST}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,12 +120,14 @@ def _columns(result: Comparison) -> list[Column]:
   def lead(variant: Variant) -> Estimate | None:
     return None if variant is first else variant.minus(first, REWARD)
 
+  names = plots.reward_metrics(result)
+  passes = [of(names[m], m, has_best=True) for m in names if m not in plots.REWARDS]
   columns = [
     of("reward, greedy", REWARD, has_best=True),
     Column("minus base", gain, is_difference=True),
     Column(f"minus {first.name}", lead, is_difference=True),
     of("reward, sampled", SAMPLED, has_best=True),
-    of("pass@4", "eval/pass@4", has_best=True),
+    *passes,
     of("KL", KL),
     of("entropy", "eval/entropy"),
     of("length", "eval/length"),
@@ -137,7 +139,7 @@ def _columns(result: Comparison) -> list[Column]:
 
 def _other_metrics(result: Comparison) -> list[str]:
   found = {key for run in result.runs for row in run.rows for key in row if "/" in key}
-  found -= _SHOWN_ELSEWHERE
+  found -= _SHOWN_ELSEWHERE | plots.reward_metrics(result).keys()
   ordered = [metric for metric in _FIRST if metric in found]
   return ordered + sorted(found.difference(_FIRST))
 

@@ -8,7 +8,7 @@ from experiments.comparing import curves, traces
 from experiments.comparing.comparison import KL, REWARD, SAMPLED, Comparison, Run, Variant
 from experiments.comparing.traces import AXES, Json, Lines, Style, axis, label, layout
 
-REWARDS = {REWARD: "greedy", SAMPLED: "sampled", "eval/pass@4": "pass@4"}
+REWARDS = {REWARD: "greedy", SAMPLED: "sampled"}
 BEST, WORST = "train/implied_rewards/best", "train/implied_rewards/worst"
 _COLUMNS = 3
 _TICKS = [digit * 10.0**power for power in range(-4, 5) for digit in (1, 2, 5)]
@@ -29,9 +29,16 @@ class Plot:
   figures: dict[str, Json]
 
 
+def reward_metrics(result: Comparison) -> dict[str, str]:
+  """The rewards there are, and their names: greedy, sampled, and pass@n for every n of the runs."""
+  keys = {key for run in result.runs for row in run.rows for key in row}
+  passes = sorted(key for key in keys if key.startswith("eval/pass@"))
+  return REWARDS | {key: key.removeprefix("eval/") for key in passes}
+
+
 def learning_curves(result: Comparison) -> Plot | None:
   """Held-out reward while training, against each measure of cost."""
-  rewards, axes = _present(result, REWARDS), _present(result, AXES)
+  rewards, axes = _present(result, reward_metrics(result)), _present(result, AXES)
   if not rewards or not axes:
     return None
   spreads = {"band": "95 % band", "seeds": "every seed"}
@@ -53,7 +60,7 @@ def learning_curves(result: Comparison) -> Plot | None:
 
 def frontier(result: Comparison) -> Plot | None:
   """How much reward each variant bought with how much KL: mean trajectories and where they end."""
-  rewards = _present(result, {metric: REWARDS[metric] for metric in (REWARD, SAMPLED)})
+  rewards = _present(result, REWARDS)
   if not rewards or not any(variant.final(KL) for variant in result.variants):
     return None
 
@@ -72,7 +79,8 @@ def frontier(result: Comparison) -> Plot | None:
 
 def final_rewards(result: Comparison) -> Plot | None:
   """A dot and an interval a variant, in the order of the sweep, with every seed as a tick."""
-  rewards = {m: text for m, text in REWARDS.items() if any(v.final(m) for v in result.variants)}
+  metrics = reward_metrics(result)
+  rewards = {m: text for m, text in metrics.items() if any(v.final(m) for v in result.variants)}
   if not rewards:
     return None
   names = [label(variant.name) for variant in result.variants]
@@ -155,7 +163,7 @@ def _has(run: Run, metric: str) -> bool:
 
 
 def _reward_title(metric: str) -> str:
-  return f"held-out reward, {REWARDS[metric]}"
+  return f"held-out reward, {REWARDS.get(metric, metric.removeprefix('eval/'))}"
 
 
 def _panels(titles: Sequence[str], one_scale: bool = False, zeroline: bool = False) -> Json:

@@ -87,7 +87,8 @@ def start_wandb(config: ConfigDict, folder: RunFolder):
       entity=config.wandb.entity or None,
       mode=mode,
       dir=where,
-      id=f"{sweep or 'run'}-{folder.name}-{about.get('digest', '')}",
+      # A run started over is another run to W&B, which would take none of its first rows.
+      id=f"{sweep or 'run'}-{folder.name}-{about.get('digest', '')}-{about.get('created', 0)}",
       name=folder.name,
       group=f"{sweep}/{variant}" if sweep else variant,
       job_type="sft" if config.source == "demonstrations" else "train",
