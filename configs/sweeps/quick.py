@@ -25,4 +25,4 @@ VARIANTS = (
 def get_sweep() -> Iterator[dict[str, Any]]:
   for seed in range(3):
     for variant in VARIANTS:
-      yield variant | {"seed": seed}
+      yield variant | {"seed": seed, "optimizer.warmup_steps": 10}  # Adam's first steps are wild

@@ -17,7 +17,9 @@ def sentences(result: Comparison) -> list[str]:
   if not scored:
     return ["No finished run was evaluated on held-out prompts, so there is nothing to conclude."]
   metric = scored[0]
-  return [_against_base(result, metric), *_group_sizes(result, metric), *_missing(result)]
+  found = [_against_base(result, metric)]
+  found += [f"Sampled, not greedy: {_against_base(result, other)}" for other in scored[1:]]
+  return [*found, *_group_sizes(result, metric), *_missing(result)]
 
 
 def _against_base(result: Comparison, metric: str) -> str:

@@ -127,9 +127,10 @@ def test_the_finding_claims_only_what_exceeds_its_interval(sweep):
 
 def test_the_finding_of_one_seed_judges_nothing(tmp_path):
   result = comparison.read(fake_sweep.write(tmp_path / "one", seeds=(0,)))
-  against_base, group_size = finding.sentences(result)
+  against_base, sampled, group_size = finding.sentences(result)
   assert "cannot be judged against the base policy (0.602): one seed" in against_base
   assert "improve" not in against_base
+  assert sampled.startswith("Sampled, not greedy: ") and "(0.443)" in sampled
   assert group_size.endswith("one seed gives no interval.")
 
 

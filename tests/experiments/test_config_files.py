@@ -51,7 +51,7 @@ def test_the_algorithm_section_is_the_keyword_arguments_of_the_loss():
   config = config_files.load("configs/dpo.py", {})
   assert config.algorithm.to_dict() == {
     "loss": "dpo",
-    "beta": 0.1,
+    "beta": 0.5,
     "label_smoothing": 0.0,
     "pairs": "best_worst",
   }
@@ -104,7 +104,7 @@ def test_another_loss_keeps_the_hyperparameters_it_shares_with_the_file(write):
 
 def test_the_digest_changes_with_what_changes_the_results_only():
   digest = config_files.digest(config_files.load("configs/dpo.py", {}))
-  same = config_files.load("configs/dpo.py", {"wandb.mode": "offline", "algorithm.beta": "0.1"})
+  same = config_files.load("configs/dpo.py", {"wandb.mode": "offline", "algorithm.beta": "0.5"})
   other = config_files.load("configs/dpo.py", {"algorithm.beta": "0.2"})
   assert len(digest) == 8 and config_files.digest(same) == digest
   assert config_files.digest(other) != digest
@@ -139,12 +139,12 @@ def test_a_wrong_file_or_argument_names_the_right_one(spec, message):
     ("optimizer.lr", "1", "configs/dpo.py has no field 'optimizer.lr'."),
     ("modl.layers", "1", "Did you mean --config.model.layers?"),
     ("model", "1", "model is a section of configs/dpo.py; set its fields, such as --config.model."),
-    ("steps", "2.5", "--config.steps is int (default 80); '2.5' is not."),
-    ("steps", "4.0", "--config.steps is int (default 80); '4.0' is not."),
-    ("steps", True, "--config.steps needs a value after a `=`: int (default 80)."),
+    ("steps", "2.5", "--config.steps is int (default 60); '2.5' is not."),
+    ("steps", "4.0", "--config.steps is int (default 60); '4.0' is not."),
+    ("steps", True, "--config.steps needs a value after a `=`: int (default 60)."),
     ("model.tied", "yes", "--config.model.tied is bool (default True); 'yes' is not."),
     ("model.tied", 1, "--config.model.tied is bool (default True); 1 is not."),
-    ("algorithm.beta", "high", "--config.algorithm.beta is float (default 0.1); 'high' is not."),
+    ("algorithm.beta", "high", "--config.algorithm.beta is float (default 0.5); 'high' is not."),
     ("algorithm.loss", "dpoo", "no loss 'dpoo'. Did you mean dpo?"),
     ("algorithm.loss", True, "--config.algorithm.loss=True: must be the name of a loss"),
   ],
@@ -256,7 +256,7 @@ def test_every_field_has_a_comment():
 
 def test_checking_a_config_imports_no_jax():
   code = (
-    "import sys; from experiments import cli, config_files, validate; "
+    "import sys; from experiments.command_line import cli, config_files, validate; "
     "validate.check(config_files.load('configs/grpo.py', {})); sys.exit('jax' in sys.modules)"
   )
   assert subprocess.run([sys.executable, "-c", code]).returncode == 0
