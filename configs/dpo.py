@@ -1,8 +1,8 @@
 """DPO on pairs that the base policy wrote; --config.source=online lets the policy write them.
 
 The better response of a pair is the one with the higher reward; a pair of equal rewards teaches
-nothing. Offline, expect a small rise over the base policy (a few points of reward), in about 20 s
-on 2 CPU cores after the pairs are collected; online it goes further.
+nothing. Online, expect the sampled reward to go from 0.36 to 0.40, in about 30 s on 2 CPU cores.
+Offline, lower optimizer.learning_rate to 5e-5 and expect a point; at 2e-4 it falls.
 """
 
 from ml_collections import ConfigDict

@@ -1,8 +1,9 @@
 """DPO against GRPO, offline and online, K = 2 and K = 8: same base policy and budget.
 
-Every run makes the same number of updates on 256 responses each, whatever K; 3 seeds. Expect
-on-policy GRPO to end highest, K = 2 and K = 8 about level, then off-policy GRPO, then DPO on
-offline pairs.
+Every run makes 60 updates on 256 responses each, whatever K; 3 seeds; about 7 minutes on 2 CPU
+cores. Expect all five to raise the sampled reward over the base policy's (0.36), on-policy GRPO and
+online DPO to 0.40, off-policy GRPO nearly as far at a third of the KL, DPO on offline pairs least.
+The greedy reward hardly moves in so few steps.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ VARIANTS = (
     "name": "dpo-offline",
     "config": "configs/dpo.py",
     "source": "offline",
-    "optimizer.learning_rate": 5e-5,  # at 2e-4 it ends further below the base policy
+    "optimizer.learning_rate": 5e-5,  # at 2e-4 it ends below the base policy
   },
   {"name": "dpo-online", "config": "configs/dpo.py", "source": "online"},
   {"name": "grpo-k2", "config": "configs/grpo.py:k=2"},
@@ -25,4 +26,4 @@ VARIANTS = (
 def get_sweep() -> Iterator[dict[str, Any]]:
   for seed in range(3):
     for variant in VARIANTS:
-      yield variant | {"seed": seed, "optimizer.warmup_steps": 10}  # Adam's first steps are wild
+      yield variant | {"seed": seed}
