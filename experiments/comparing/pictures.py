@@ -6,7 +6,8 @@ import subprocess
 import tempfile
 
 from experiments.comparing import page, plots
-from experiments.comparing.comparison import Comparison
+from experiments.comparing.comparison import REWARD, Comparison
+from experiments.comparing.traces import Json
 from experiments.errors import UserError
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -19,7 +20,7 @@ _WIDTH, _MARGIN = 960, 32  # pixels
 
 
 def write(result: Comparison, folder: str) -> list[str]:
-  """Each main plot as it first stands in the report, as NAME.png and NAME-dark.png."""
+  """Each main plot, as NAME.png and NAME-dark.png; NAME-sampled has the sampled reward."""
   browser = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
   if browser is None:
     raise UserError(
@@ -27,15 +28,17 @@ def write(result: Comparison, folder: str) -> list[str]:
     )
   drawn = (plots.learning_curves(result), plots.frontier(result), plots.final_rewards(result))
   paths = []
-  for plot in drawn:
-    if plot:
-      paths += [_draw(browser, plot, folder, scheme) for scheme in ("light", "dark")]
+  for plot in filter(None, drawn):
+    for metric, label in plots.REWARDS.items():
+      figure = next((f for key, f in plot.figures.items() if key.split("|")[0] == metric), None)
+      if figure:
+        path = os.path.join(folder, plot.name + ("" if metric == REWARD else f"-{label}"))
+        paths += [_draw(browser, plot, figure, path, scheme) for scheme in ("light", "dark")]
   return paths
 
 
-def _draw(browser: str, plot: plots.Plot, folder: str, scheme: str) -> str:
-  figure = next(iter(plot.figures.values()))
-  path = os.path.join(folder, plot.name + ("-dark" if scheme == "dark" else "") + ".png")
+def _draw(browser: str, plot: plots.Plot, figure: Json, path: str, scheme: str) -> str:
+  path += "-dark.png" if scheme == "dark" else ".png"
   size = f"--window-size={_WIDTH},{figure['layout']['height'] + _MARGIN}"
   preference = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
   with tempfile.TemporaryDirectory() as scratch:
