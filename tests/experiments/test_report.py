@@ -232,7 +232,8 @@ def test_png_writes_the_main_plots_as_pictures(tmp_path, capsys):
   RunFolder(f"{folder}/grpo-k2-s0").mark("stopped")  # leaves the learning curves alone to draw
   assert report.main([folder, "--png"]) == 0
   page, *pictures = capsys.readouterr().out.split()
-  assert [os.path.basename(path) for path in pictures] == ["curves.png", "curves-dark.png"]
+  names = ["curves.png", "curves-dark.png", "curves-sampled.png", "curves-sampled-dark.png"]
+  assert [os.path.basename(path) for path in pictures] == names
   for path in pictures:
     with open(path, "rb") as file:
       assert file.read(8) == b"\x89PNG\r\n\x1a\n"
