@@ -48,11 +48,6 @@ def load(spec: str, overrides: Mapping[str, Any]) -> ConfigDict:
   return config.lock()
 
 
-def to_dict(config: ConfigDict) -> dict[str, Any]:
-  """The config as plain nested dicts."""
-  return config.to_dict()
-
-
 def digest(config: ConfigDict) -> str:
   """8 hex digits of all that can change the results, the loss's own code included."""
   values = {key: value for key, value in config.to_dict().items() if key not in _NOT_RESULTS}

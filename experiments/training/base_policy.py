@@ -80,4 +80,4 @@ def params_of(folder: RunFolder, parts: Parts) -> Params:
   """The parameters of a base policy, sharded over the run's mesh."""
   blank = new_state(random_params(parts.model, parts.mesh, seed=0), parts.mesh)
   with Checkpoints(folder) as checkpoints:
-    return checkpoints.restore(blank).params
+    return checkpoints.load(None, blank).params  # not restore: a missing one must not pass unseen

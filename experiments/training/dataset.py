@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -11,6 +11,7 @@ from experiments.command_line.config_files import digest
 from experiments.errors import UserError
 from experiments.run_folder import read_json, write_json
 from experiments.training import base_policy
+from experiments.training.base_policy import Report
 from experiments.training.collect import Offline, Online, prompt_order
 from experiments.training.locks import locked
 from experiments.training.setup import Parts
@@ -18,8 +19,6 @@ from models.transformer import Params
 from tasks import group_dataset
 
 RECIPE = "recipe.json"  # beside the data: what determined it, and the seconds that it took
-
-Report = Callable[[dict[str, Any]], None]
 
 
 def ensure(

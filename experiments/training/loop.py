@@ -41,6 +41,7 @@ def train(
   config = parts.config
   update = compiled_update(update_spec(config, parts.model, parts.mesh))
   numbers = setup.traced_numbers(config)
+  needs_reference = reference is not None and wants_reference(config)
   with (
     Checkpoints(folder) as checkpoints,
     Recorder(config, folder, report) as recorder,
@@ -62,7 +63,7 @@ def train(
       started, compiled = time.perf_counter(), compile_seconds()
       batch = source.collect(step, state.params)  # responses, and their scores
       groups = batch.groups
-      if reference is not None and wants_reference(config):
+      if needs_reference:
         groups = add_reference(parts.model, parts.mesh, reference, groups, numbers["temperature"])
       state, metrics = update(state, groups, numbers)
       metrics = {name: float(value) for name, value in jax.device_get(metrics).items()}

@@ -1,7 +1,6 @@
 """From a config to the things a run is made of: task, model shape, loss, mesh, traced numbers."""
 
 import dataclasses
-import importlib
 import os
 import warnings
 from collections.abc import Callable
@@ -11,7 +10,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from algorithms import LOSSES
+from experiments.command_line import loss_signatures
 from experiments.errors import UserError
 from models.partitioning import make_mesh
 from models.sampling import Sampler
@@ -104,11 +103,7 @@ def mesh_of(config: ConfigDict) -> Mesh:
 
 def loss_of(config: ConfigDict) -> Callable:
   """The loss function: a name of the table, or anyone's "module:function"."""
-  name = config.algorithm.loss
-  if name in LOSSES:
-    return LOSSES[name]
-  module, _, function = name.partition(":")
-  return getattr(importlib.import_module(module), function)
+  return loss_signatures.read(config.algorithm.loss).load()
 
 
 def hyperparameters(
