@@ -1,27 +1,38 @@
-"""Direct Preference Optimization and its relatives: losses on pairs of responses to one prompt."""
+"""Direct Preference Optimization, and the losses that put another curve on the same margin.
+
+With h_i = sum_t m_it (log pi_theta(y_it) - log pi_ref(y_it)) and z = beta (h_w - h_l), all of these
+are a mean over pairs of some f(z). `divergence` replaces h by another scale (f-DPO): see
+`preferences.divergence_scores`.
+"""
 
 import jax
 
-from algorithms.policy_gradient import sequence_sum
+from algorithms.loss_function import loss_function
 from algorithms.preferences import (
-  PairWeights,
-  means_of_pairs,
+  Divergence,
+  PairRule,
+  divergence_scores,
+  log_ratios,
   pair_differences,
   pair_mean,
   pair_weights,
+  preference_metrics,
 )
-from algorithms.shapes import Mask, Metrics, PerResponse, PerToken, Scalar, check_shapes
+from algorithms.shapes import Beta, Mask, PerResponse, PerToken, Scalar, Smoothing
 
 
+@loss_function
 def dpo(
   logps: PerToken,
   ref_logps: PerToken,
   rewards: PerResponse,
   mask: Mask,
   *,
-  beta: Scalar = 0.1,
-  label_smoothing: Scalar = 0.0,
-  pairs: str = "best_worst",
+  beta: Beta = 0.1,
+  label_smoothing: Smoothing = 0.0,
+  pairs: PairRule = "best_worst",
+  divergence: Divergence = "reverse_kl",
+  alpha: Scalar = 0.5,
 ):
   """Direct Preference Optimization (Rafailov et al., 2023, eq. 7; smoothing: Mitchell, 2023, cDPO).
 
@@ -34,28 +45,12 @@ def dpo(
     beta: strength of the KL to the reference: larger stays closer. (Some texts write 1/beta.)
     label_smoothing: s, the share of pairs assumed to be labelled the wrong way round, in [0, 0.5).
     pairs: "best_worst" or "all": which pairs of a group of K > 2 are compared.
+    divergence: "reverse_kl", "forward_kl", "js" or "alpha": the penalty that the margin comes from.
+    alpha: of divergence="alpha"; 1 is reverse_kl.
   """
-  check_shapes(logps=logps, ref_logps=ref_logps, rewards=rewards, mask=mask)
-  ref_logps = jax.lax.stop_gradient(ref_logps)
-  h = sequence_sum(logps - ref_logps, mask)
-  z = beta * pair_differences(h)
+  h = log_ratios(logps, ref_logps, mask)
+  z = beta * pair_differences(divergence_scores(h, divergence, alpha))
   s = label_smoothing
   weights = pair_weights(rewards, mask, pairs)
   loss = pair_mean(-(1 - s) * jax.nn.log_sigmoid(z) - s * jax.nn.log_sigmoid(-z), weights)
   return loss, preference_metrics(logps, h, weights, mask, beta)
-
-
-def preference_metrics(
-  logps: PerToken, h: PerResponse, weights: PairWeights, mask: Mask, beta: Scalar
-) -> Metrics:
-  """TRL's names. `rewards/*` are DPO's implicit rewards beta h, not the rewards of the task."""
-  h_chosen, h_rejected = means_of_pairs(h, weights)
-  logps_chosen, logps_rejected = means_of_pairs(sequence_sum(logps, mask), weights)
-  return {
-    "rewards/chosen": beta * h_chosen,
-    "rewards/rejected": beta * h_rejected,
-    "rewards/margins": beta * (h_chosen - h_rejected),
-    "rewards/accuracies": pair_mean((pair_differences(h) > 0).astype(h.dtype), weights),
-    "logps/chosen": logps_chosen,
-    "logps/rejected": logps_rejected,
-  }

@@ -1,9 +1,8 @@
 """Group Relative Policy Optimization: the policy gradient whose baseline is the group itself."""
 
-import jax
-
 from algorithms.advantages import group_relative
 from algorithms.divergences import k3
+from algorithms.loss_function import loss_function
 from algorithms.policy_gradient import (
   clipped_surrogate,
   ratio_metrics,
@@ -11,9 +10,10 @@ from algorithms.policy_gradient import (
   token_mean,
   token_ratio,
 )
-from algorithms.shapes import Count, Mask, PerResponse, PerToken, Scalar, check_shapes
+from algorithms.shapes import Clip, Ddof, Mask, PerResponse, PerToken, Weight
 
 
+@loss_function
 def grpo(
   logps: PerToken,
   old_logps: PerToken,
@@ -21,10 +21,10 @@ def grpo(
   mask: Mask,
   ref_logps: PerToken | None = None,
   *,
-  beta: Scalar = 0.0,
-  clip_low: Scalar = 0.2,
-  clip_high: Scalar = 0.2,
-  ddof: Count = 0,
+  beta: Weight = 0.0,
+  clip_low: Clip = 0.2,
+  clip_high: Clip = 0.2,
+  ddof: Ddof = 0,
 ):
   """Group Relative Policy Optimization (Shao et al., 2024, eq. 3). With K = 2 it is 2-GRPO.
 
@@ -41,14 +41,6 @@ def grpo(
     clip_low, clip_high: eps; equal in the paper, clip_high > clip_low is DAPO's "clip higher".
     ddof: of the standard deviation in A (see `advantages.group_relative`).
   """
-  check_shapes(
-    logps=logps,
-    old_logps=old_logps,
-    rewards=rewards,
-    mask=mask,
-    ref_logps=ref_logps,
-  )
-  old_logps, rewards, ref_logps = jax.lax.stop_gradient((old_logps, rewards, ref_logps))
   advantages = group_relative(rewards, ddof=ddof)
   ratio = token_ratio(logps, old_logps, mask)
   objective = clipped_surrogate(ratio, advantages, clip_low, clip_high)

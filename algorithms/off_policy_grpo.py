@@ -1,9 +1,12 @@
 """GRPO's ideas on responses that somebody else wrote: with importance ratios, or without."""
 
+from typing import Literal
+
 import jax
 
 from algorithms.advantages import centered, group_relative
 from algorithms.divergences import k3
+from algorithms.loss_function import loss_function
 from algorithms.policy_gradient import (
   clipped_surrogate,
   ratio_metrics,
@@ -14,12 +17,19 @@ from algorithms.policy_gradient import (
   token_ratio,
 )
 from algorithms.preferences import pair_differences, pair_weights, total_weight
-from algorithms.shapes import Count, Mask, PerResponse, PerToken, Scalar, check_shapes
+from algorithms.shapes import (
+  Beta,
+  Clip,
+  Ddof,
+  Mask,
+  PerResponse,
+  PerToken,
+  Scalar,
+  Weight,
+)
 
-RATIOS = ("token", "sequence")
-WEIGHTS = ("centered", "standardized", "dpo")
 
-
+@loss_function
 def off_policy_grpo(
   logps: PerToken,
   ref_logps: PerToken,
@@ -27,11 +37,11 @@ def off_policy_grpo(
   mask: Mask,
   old_logps: PerToken | None = None,
   *,
-  beta: Scalar = 0.04,
-  clip_low: Scalar = 0.2,
-  clip_high: Scalar = 0.2,
-  ratio: str = "token",
-  ddof: Count = 0,
+  beta: Weight = 0.04,
+  clip_low: Clip = 0.2,
+  clip_high: Clip = 0.2,
+  ratio: Literal["token", "sequence"] = "token",
+  ddof: Ddof = 0,
 ):
   """GRPO's clipped surrogate over a fixed data set: no response is sampled while training.
 
@@ -47,17 +57,7 @@ def off_policy_grpo(
       pi_old(y_i) a response, averaged over responses.
     beta, clip_low, clip_high, ddof: as in `grpo`.
   """
-  check_shapes(
-    logps=logps,
-    ref_logps=ref_logps,
-    rewards=rewards,
-    mask=mask,
-    old_logps=old_logps,
-  )
-  if ratio not in RATIOS:
-    raise ValueError(f"ratio={ratio!r} is no importance ratio; choose one of {', '.join(RATIOS)}")
   old_logps = ref_logps if old_logps is None else old_logps
-  old_logps, rewards, ref_logps = jax.lax.stop_gradient((old_logps, rewards, ref_logps))
   advantages = group_relative(rewards, ddof=ddof)
   rho = (token_ratio if ratio == "token" else sequence_ratio)(logps, old_logps, mask)
   kl = k3(logps, ref_logps)
@@ -66,14 +66,15 @@ def off_policy_grpo(
   return -sequence_mean(objective, mask), metrics | {"kl": token_mean(kl, mask)}
 
 
+@loss_function
 def offline_grpo(
   logps: PerToken,
   rewards: PerResponse,
   mask: Mask,
   ref_logps: PerToken | None = None,
   *,
-  weights: str = "centered",
-  beta: Scalar = 0.1,
+  weights: Literal["centered", "standardized", "dpo"] = "centered",
+  beta: Beta = 0.1,
 ):
   """Offline policy gradient with weights that sum to zero in the group, and no importance ratio.
 
@@ -88,18 +89,14 @@ def offline_grpo(
       DPO is: then the gradient *is* DPO's, at every theta.
     beta: DPO's; only weights="dpo" uses it.
   """
-  check_shapes(logps=logps, rewards=rewards, mask=mask, ref_logps=ref_logps)
-  rewards, ref_logps = jax.lax.stop_gradient((rewards, ref_logps))
   if weights == "centered":
     w = centered(rewards) / rewards.shape[0]
   elif weights == "standardized":
     w = group_relative(rewards) / rewards.shape[0]
-  elif weights == "dpo":
+  else:
     if ref_logps is None:
       raise ValueError('offline_grpo(weights="dpo") needs ref_logps')
     w = jax.lax.stop_gradient(_dpo_weights(logps, ref_logps, rewards, mask, beta))
-  else:
-    raise ValueError(f"weights={weights!r} is unknown; choose one of {', '.join(WEIGHTS)}")
   return -(w * sequence_sum(logps, mask)).sum(), {}
 
 

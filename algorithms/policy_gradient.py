@@ -6,6 +6,9 @@ from jaxtyping import Array, Float
 from algorithms.divergences import LARGEST_LOG_RATIO
 from algorithms.shapes import Mask, Metrics, PerResponse, PerToken, Scalar
 
+# Advantages are one number a response, or (PPO) one a token.
+Advantages = PerResponse | PerToken
+
 # --- from tokens to sequences -------------------------------------------------------------------
 
 
@@ -32,6 +35,11 @@ def token_mean(x: PerToken, mask: Mask) -> Float[Array, ""]:
   return jnp.where(mask, x, 0.0).sum() / jnp.maximum(mask.sum(), 1)
 
 
+def constant_mean(x: PerToken, mask: Mask, max_tokens: Scalar) -> Float[Array, ""]:
+  """sum m x / (B K max_tokens): a sum over tokens that no length divides (Dr. GRPO)."""
+  return jnp.where(mask, x, 0.0).sum() / (mask.shape[0] * mask.shape[1] * max_tokens)
+
+
 # --- ratios and surrogates ----------------------------------------------------------------------
 
 
@@ -48,27 +56,32 @@ def sequence_ratio(logps: PerToken, old_logps: PerToken, mask: Mask) -> PerToken
   return jnp.where(mask, ratio, 1.0)
 
 
+def per_token(advantages: Advantages) -> Float[Array, "B K T1"]:
+  """[B, K, 1] from [B, K], to stand beside per-token numbers; [B, K, T] stays."""
+  return advantages if advantages.ndim == 3 else advantages[..., None]
+
+
 def clipped_surrogate(
-  ratio: PerToken, advantages: PerResponse, clip_low: Scalar, clip_high: Scalar
+  ratio: PerToken, advantages: Advantages, clip_low: Scalar, clip_high: Scalar
 ) -> PerToken:
   """min(rho A, clip(rho, 1 - clip_low, 1 + clip_high) A) (PPO: Schulman et al., 2017, eq. 7).
 
   A multiplies both arms. It stops the push once the policy has moved far enough in the direction
   that A asks for, and only then: a ratio beyond the clip on the wrong side is still pulled back.
   """
-  a = advantages[..., None]
+  a = per_token(advantages)
   return jnp.minimum(ratio * a, jnp.clip(ratio, 1 - clip_low, 1 + clip_high) * a)
 
 
 def ratio_metrics(
   ratio: PerToken,
-  advantages: PerResponse,
+  advantages: Advantages,
   mask: Mask,
   clip_low: Scalar,
   clip_high: Scalar,
 ) -> Metrics:
   """How far the policy has moved from the one that wrote the data, over the tokens that count."""
-  a = advantages[..., None]
+  a = per_token(advantages)
   low = token_mean(((ratio < 1 - clip_low) & (a < 0)).astype(ratio.dtype), mask)
   high = token_mean(((ratio > 1 + clip_high) & (a > 0)).astype(ratio.dtype), mask)
   return {

@@ -1,15 +1,24 @@
-"""Which responses of a group are compared: from K scores to weighted (better, worse) pairs."""
+"""Which responses of a group are compared, and on what scale: from K scores to weighted pairs."""
 
+from typing import Literal
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from algorithms.shapes import Mask, PerResponse
+from algorithms.advantages import is_scored
+from algorithms.divergences import LARGEST_LOG_RATIO
+from algorithms.policy_gradient import sequence_sum
+from algorithms.shapes import Mask, Metrics, PerResponse, PerToken, Scalar
 
 PairWeights = Float[Array, "B K K"]
-PAIR_RULES = ("best_worst", "all")
+PairRule = Literal["best_worst", "all"]
+Divergence = Literal["reverse_kl", "forward_kl", "js", "alpha"]
+
+# --- pairs --------------------------------------------------------------------------------------
 
 
-def pair_weights(rewards: PerResponse, mask: Mask, pairs: str = "best_worst") -> PairWeights:
+def pair_weights(rewards: PerResponse, mask: Mask, pairs: PairRule = "best_worst") -> PairWeights:
   """weights[b, w, l] > 0 where response w of group b is compared, as the better, with response l.
 
   "best_worst": the best response against the worst, one pair a group. Several responses that share
@@ -17,11 +26,9 @@ def pair_weights(rewards: PerResponse, mask: Mask, pairs: str = "best_worst") ->
     never matters. With K = 2 this is the preference pair.
   "all": every two responses with unequal scores, weight 1 each.
 
-  Ties weigh 0 under both rules, and so does a response without tokens (padding of the group).
+  Ties weigh 0 under both rules, and so does a response without tokens or without a score (NaN).
   """
-  if pairs not in PAIR_RULES:
-    raise ValueError(f"pairs={pairs!r} is no pair rule; choose one of {', '.join(PAIR_RULES)}")
-  present = mask.any(axis=-1)
+  present = mask.any(axis=-1) & is_scored(rewards)
   if pairs == "all":
     better = rewards[:, :, None] > rewards[:, None, :]
     return (better & present[:, :, None] & present[:, None, :]).astype(rewards.dtype)
@@ -42,7 +49,7 @@ def pair_differences(x: PerResponse) -> PairWeights:
 
 def pair_mean(x: PairWeights, weights: PairWeights) -> Float[Array, ""]:
   """The mean of x over the pairs; 0, with gradient 0, when every group is a tie."""
-  return (x * weights).sum() / total_weight(weights)
+  return jnp.where(weights > 0, x * weights, 0.0).sum() / total_weight(weights)
 
 
 def means_of_pairs(
@@ -57,3 +64,54 @@ def total_weight(weights: PairWeights) -> Float[Array, ""]:
   """The number of pairs, to divide by: 1 when there is none."""
   total = weights.sum()
   return jnp.where(total > 0, total, 1.0)
+
+
+# --- the scale of a comparison --------------------------------------------------------------------
+
+
+def log_ratios(logps: PerToken, ref_logps: PerToken, mask: Mask) -> PerResponse:
+  """h_i = sum_t m_it (log pi_theta(y_it) - log pi_ref(y_it)), in nats a response."""
+  return sequence_sum(logps - ref_logps, mask)
+
+
+def divergence_scores(
+  h: PerResponse, divergence: Divergence = "reverse_kl", alpha: Scalar = 0.5
+) -> PerResponse:
+  """f'(e^h): the implied reward, over beta, under f-divergence regularisation (f-DPO).
+
+  DPO derives its implied reward beta h from a reverse-KL penalty. Under another f-divergence of
+  pi_theta from pi_ref it is beta f'(pi_theta / pi_ref) (Wang et al., 2024, "Beyond reverse KL"):
+
+    reverse_kl   h
+    forward_kl   1 - e^-h
+    js           log 2 + log sigmoid(h)          Jensen-Shannon
+    alpha        (e^((alpha-1) h) - 1) / (alpha - 1),  alpha != 1; its limit alpha -> 1 is h
+
+  Exponents are cut at +-20, where float32 still squares them.
+  """
+  if divergence == "forward_kl":
+    return 1 - jnp.exp(jnp.clip(-h, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO))
+  if divergence == "js":
+    return jnp.log(2.0) + jax.nn.log_sigmoid(h)
+  if divergence == "alpha":
+    a = alpha - 1
+    safe = jnp.where(jnp.abs(a) < 1e-6, 1.0, a)  # the limit is taken below, without dividing by 0
+    exponent = jnp.clip(safe * h, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
+    return jnp.where(jnp.abs(a) < 1e-6, h, jnp.expm1(exponent) / safe)
+  return h
+
+
+def preference_metrics(
+  logps: PerToken, h: PerResponse, weights: PairWeights, mask: Mask, beta: Scalar
+) -> Metrics:
+  """TRL's names. `rewards/*` are the implicit rewards beta h, not the rewards of the task."""
+  h_chosen, h_rejected = means_of_pairs(h, weights)
+  logps_chosen, logps_rejected = means_of_pairs(sequence_sum(logps, mask), weights)
+  return {
+    "rewards/chosen": beta * h_chosen,
+    "rewards/rejected": beta * h_rejected,
+    "rewards/margins": beta * (h_chosen - h_rejected),
+    "rewards/accuracies": pair_mean((pair_differences(h) > 0).astype(h.dtype), weights),
+    "logps/chosen": logps_chosen,
+    "logps/rejected": logps_rejected,
+  }
