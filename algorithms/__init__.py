@@ -8,12 +8,27 @@ the hyperparameters. Adding a loss = one function + one line here; the tests the
 themselves.
 """
 
-from algorithms.dpo import dpo
+from algorithms.dpo import discopop, dpo, exo_pair, hinge, ipo, robust_dpo, sigmoid_norm
+from algorithms.dpo_weighted import ld_dpo, wpo
 from algorithms.grpo import grpo
 from algorithms.implied_rewards import implied_rewards
 from algorithms.off_policy_grpo import off_policy_grpo, offline_grpo
-from algorithms.supervised import sft
+from algorithms.optimal_transport import aot, aot_unpaired
+from algorithms.plackett_luce import plackett_luce_dpo
+from algorithms.reference_free import orpo, simpo
+from algorithms.reward_model import bradley_terry
+from algorithms.supervised import best_of_k, sft
+from algorithms.unpaired import apo_down, apo_zero, bco_pair, kto, nca_pair, sppo_hard
 
-LOSSES = {loss.__name__: loss for loss in (sft, dpo, grpo, off_policy_grpo, offline_grpo)}
+LOSSES = {
+  loss.__name__: loss
+  for loss in (
+    *(sft, best_of_k, bradley_terry),
+    *(dpo, robust_dpo, ipo, hinge, sigmoid_norm, exo_pair, discopop, ld_dpo, wpo),
+    *(nca_pair, bco_pair, sppo_hard, apo_zero, apo_down, kto),
+    *(aot, aot_unpaired, simpo, orpo, plackett_luce_dpo),
+    *(grpo, off_policy_grpo, offline_grpo),
+  )
+}
 
 __all__ = ["LOSSES", "implied_rewards", *LOSSES]

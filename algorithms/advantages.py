@@ -7,6 +7,7 @@ and its advantage is 0.
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from algorithms.shapes import (
   Ddof,
@@ -43,15 +44,14 @@ def group_relative(rewards: PerResponse, *, ddof: Ddof = 0, eps: Scalar = 1e-4) 
 
 
 def batch_relative(rewards: PerResponse, *, ddof: Ddof = 0, eps: Scalar = 1e-4) -> PerResponse:
-  """(r_i - mean_j r_j) / (std of the rewards of the whole batch + eps) (REINFORCE++: Hu, 2025).
+  """(r_i - mean_j r_j) / (std of all rewards of the batch + eps) (Lite PPO: Liu et al., 2025).
 
-  Tied groups still get 0, but no group is amplified for being nearly tied.
+  Tied groups still get 0, but no group is amplified for being nearly tied. (REINFORCE++ with
+  baseline, Hu et al., 2025, divides by the std of the *centered* rewards of the batch.)
   """
   scored = is_scored(rewards)
-  count = scored.sum()
-  mean = jnp.where(scored, rewards, 0.0).sum() / jnp.maximum(count, 1)
-  squares = jnp.where(scored, (rewards - mean) ** 2, 0.0).sum()
-  return centered(rewards) / (jnp.sqrt(squares / jnp.maximum(count - ddof, 1)) + eps)
+  squares = jnp.where(scored, (rewards - batch_mean(rewards)) ** 2, 0.0).sum()
+  return centered(rewards) / (jnp.sqrt(squares / jnp.maximum(scored.sum() - ddof, 1)) + eps)
 
 
 def leave_one_out(rewards: PerResponse) -> PerResponse:
@@ -66,12 +66,17 @@ def leave_one_out(rewards: PerResponse) -> PerResponse:
 def per_reward(parts: PerReward, *, ddof: Ddof = 0, eps: Scalar = 1e-4) -> PerResponse:
   """Each reward normalised in its group by itself, summed, and the sum whitened over the batch.
 
-  GDPO (Liu et al., 2026, "Group reward-Decoupled Normalization Policy Optimization"): a sum of
-  rewards that is normalised once maps different mixes to the same advantage; this keeps them apart.
+    A_i = sum_n (r_in - mean_j r_jn) / (std_j r_jn + eps)        n: the rewards
+    A_i / (std of A over the batch + eps)                        its mean is 0 already
+
+  GDPO (Liu et al., 2026, eq. 4-6): a sum of rewards that is normalised once maps different mixes to
+  the same advantage; this keeps them apart. A reward that is NaN is left out of the sum; a response
+  whose rewards are all NaN is unscored. ddof is of both standard deviations (TRL's is 1).
   """
   relative = jax.vmap(lambda r: group_relative(r, ddof=ddof, eps=eps), in_axes=2, out_axes=2)
-  total = relative(parts).sum(axis=2)
-  return total / (total.std() + eps)
+  total = relative(parts).sum(axis=2)  # 0 where unscored
+  count = (~jnp.isnan(parts)).any(axis=2).sum()
+  return total / (jnp.sqrt((total**2).sum() / jnp.maximum(count - ddof, 1)) + eps)
 
 
 def generalized_advantages(
@@ -109,6 +114,12 @@ def whiten(x: PerToken, mask: Mask, *, eps: Scalar = 1e-8) -> PerToken:
 def is_scored(rewards: PerResponse) -> jax.Array:
   """bool [B, K]: NaN says that a response has no reward."""
   return ~jnp.isnan(rewards)
+
+
+def batch_mean(rewards: PerResponse) -> Float[Array, ""]:
+  """The mean of the batch's scored rewards."""
+  scored = is_scored(rewards)
+  return jnp.where(scored, rewards, 0.0).sum() / jnp.maximum(scored.sum(), 1)
 
 
 def scored_count(rewards: PerResponse) -> jax.Array:

@@ -12,14 +12,20 @@ divergence"), in nats:
                      one of the *forward* KL(reference || policy), not of the reverse KL whose
                      value it estimates.
 
+DeepSeek-V3.2 (2025), and TRL 1.16 unless told otherwise, multiply k3 by pi_theta / pi_old. The
+gradient of that product is k2's, times the ratio: on the first step after sampling, exactly k2's.
+
 All are elementwise, log-probs in, nats out. `d` is cut at +-20 so that e^d stays finite in float32:
 it changes nothing between policies that are less than e^20 apart.
 """
+
+from typing import Literal
 
 import jax.numpy as jnp
 
 from algorithms.shapes import PerToken
 
+KL = Literal["k1", "k2", "k3"]
 LARGEST_LOG_RATIO = 20.0
 
 
@@ -37,3 +43,6 @@ def k3(logps: PerToken, ref_logps: PerToken) -> PerToken:
   """e^d - d - 1 with d = log pi_ref - log pi_theta (GRPO: Shao et al., 2024, eq. 4)."""
   d = jnp.clip(ref_logps - logps, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
   return jnp.expm1(d) - d
+
+
+ESTIMATES = {"k1": k1, "k2": k2, "k3": k3}

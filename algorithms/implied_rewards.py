@@ -45,8 +45,8 @@ def best_and_worst(implied: PerResponse, rewards: PerResponse) -> dict[str, jax.
 
   Times B*K, so that "1 on each response" reads as 1 whatever the batch size.
   """
-  best = rewards == rewards.max(axis=1, keepdims=True)
-  worst = rewards == rewards.min(axis=1, keepdims=True)
+  best = rewards == jnp.nanmax(rewards, axis=1, keepdims=True)
+  worst = rewards == jnp.nanmin(rewards, axis=1, keepdims=True)
   untied = ~(best & worst)
 
   def mean_over(chosen):

@@ -5,15 +5,14 @@ from typing import Literal
 import jax
 
 from algorithms.advantages import centered, group_relative
-from algorithms.divergences import k3
 from algorithms.loss_function import loss_function
 from algorithms.policy_gradient import (
   clipped_surrogate,
+  kl_penalty,
   ratio_metrics,
   sequence_mean,
   sequence_ratio,
   sequence_sum,
-  token_mean,
   token_ratio,
 )
 from algorithms.preferences import pair_differences, pair_weights, total_weight
@@ -60,10 +59,10 @@ def off_policy_grpo(
   old_logps = ref_logps if old_logps is None else old_logps
   advantages = group_relative(rewards, ddof=ddof)
   rho = (token_ratio if ratio == "token" else sequence_ratio)(logps, old_logps, mask)
-  kl = k3(logps, ref_logps)
-  objective = clipped_surrogate(rho, advantages, clip_low, clip_high) - beta * kl
+  penalty, kl_metrics = kl_penalty(beta, "k3", logps, ref_logps, mask)
+  objective = clipped_surrogate(rho, advantages, clip_low, clip_high) - penalty
   metrics = ratio_metrics(rho, advantages, mask, clip_low, clip_high)
-  return -sequence_mean(objective, mask), metrics | {"kl": token_mean(kl, mask)}
+  return -sequence_mean(objective, mask), metrics | kl_metrics
 
 
 @loss_function

@@ -1,9 +1,9 @@
-"""Importance ratios, the clipped surrogate, and the ways to reduce tokens to one number."""
+"""The parts of policy-gradient losses: reductions of tokens, ratios, surrogates, the KL term."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from algorithms.divergences import LARGEST_LOG_RATIO
+from algorithms.divergences import ESTIMATES, KL, LARGEST_LOG_RATIO
 from algorithms.shapes import Mask, Metrics, PerResponse, PerToken, Scalar
 
 # Advantages are one number a response, or (PPO) one a token.
@@ -35,6 +35,11 @@ def token_mean(x: PerToken, mask: Mask) -> Float[Array, ""]:
   return jnp.where(mask, x, 0.0).sum() / jnp.maximum(mask.sum(), 1)
 
 
+def share_of_tokens(condition: Mask, mask: Mask) -> Float[Array, ""]:
+  """The share of the tokens that count at which the condition holds."""
+  return token_mean(condition.astype(jnp.float32), mask)
+
+
 def constant_mean(x: PerToken, mask: Mask, max_tokens: Scalar) -> Float[Array, ""]:
   """sum m x / (B K max_tokens): a sum over tokens that no length divides (Dr. GRPO)."""
   return jnp.where(mask, x, 0.0).sum() / (mask.shape[0] * mask.shape[1] * max_tokens)
@@ -56,6 +61,13 @@ def sequence_ratio(logps: PerToken, old_logps: PerToken, mask: Mask) -> PerToken
   return jnp.where(mask, ratio, 1.0)
 
 
+def geometric_mean_ratio(log_ratio: PerToken, mask: Mask) -> PerToken:
+  """exp(1/n_i sum_t m_it log rho_it): one ratio a response, repeated at each of its tokens."""
+  mean = (sequence_sum(log_ratio, mask) / lengths(mask))[..., None]
+  ratio = jnp.exp(jnp.clip(mean, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO))
+  return jnp.where(mask, ratio, 1.0)
+
+
 def per_token(advantages: Advantages) -> Float[Array, "B K T1"]:
   """[B, K, 1] from [B, K], to stand beside per-token numbers; [B, K, T] stays."""
   return advantages if advantages.ndim == 3 else advantages[..., None]
@@ -73,6 +85,11 @@ def clipped_surrogate(
   return jnp.minimum(ratio * a, jnp.clip(ratio, 1 - clip_low, 1 + clip_high) * a)
 
 
+def mean_ratio(ratio: PerToken, mask: Mask) -> Metrics:
+  """How far the policy has moved from the one that wrote the data; 1 where nothing has changed."""
+  return {"sampling/importance_sampling_ratio/mean": token_mean(ratio, mask)}
+
+
 def ratio_metrics(
   ratio: PerToken,
   advantages: Advantages,
@@ -80,13 +97,27 @@ def ratio_metrics(
   clip_low: Scalar,
   clip_high: Scalar,
 ) -> Metrics:
-  """How far the policy has moved from the one that wrote the data, over the tokens that count."""
+  """`mean_ratio`, and the share of the tokens that count whose push the clip has stopped."""
   a = per_token(advantages)
-  low = token_mean(((ratio < 1 - clip_low) & (a < 0)).astype(ratio.dtype), mask)
-  high = token_mean(((ratio > 1 + clip_high) & (a > 0)).astype(ratio.dtype), mask)
+  low = share_of_tokens((ratio < 1 - clip_low) & (a < 0), mask)
+  high = share_of_tokens((ratio > 1 + clip_high) & (a > 0), mask)
   return {
     "clip_ratio/low_mean": low,
     "clip_ratio/high_mean": high,
     "clip_ratio/region_mean": low + high,
-    "sampling/importance_sampling_ratio/mean": token_mean(ratio, mask),
+    **mean_ratio(ratio, mask),
   }
+
+
+# --- the KL to the reference --------------------------------------------------------------------
+
+
+def kl_penalty(
+  beta: Scalar, kl: KL, logps: PerToken, ref_logps: PerToken | None, mask: Mask
+) -> tuple[PerToken, Metrics]:
+  """beta KL_it, for an objective or a reward to subtract, and its metric. 0 without a reference."""
+  if ref_logps is None:
+    return jnp.zeros_like(logps), {}
+  # Masked before it is squared: the gradient at a padded -inf would be 0 * inf.
+  nats = ESTIMATES[kl](jnp.where(mask, logps, 0.0), jnp.where(mask, ref_logps, 0.0))
+  return beta * nats, {"kl": token_mean(nats, mask)}

@@ -4,7 +4,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from algorithms.advantages import is_scored
 from algorithms.divergences import LARGEST_LOG_RATIO
@@ -18,6 +18,11 @@ Divergence = Literal["reverse_kl", "forward_kl", "js", "alpha"]
 # --- pairs --------------------------------------------------------------------------------------
 
 
+def is_present(rewards: PerResponse, mask: Mask) -> Bool[Array, "B K"]:
+  """Whether a response has a token and a score; without both it takes part in no comparison."""
+  return mask.any(axis=-1) & is_scored(rewards)
+
+
 def pair_weights(rewards: PerResponse, mask: Mask, pairs: PairRule = "best_worst") -> PairWeights:
   """weights[b, w, l] > 0 where response w of group b is compared, as the better, with response l.
 
@@ -28,7 +33,7 @@ def pair_weights(rewards: PerResponse, mask: Mask, pairs: PairRule = "best_worst
 
   Ties weigh 0 under both rules, and so does a response without tokens or without a score (NaN).
   """
-  present = mask.any(axis=-1) & is_scored(rewards)
+  present = is_present(rewards, mask)
   if pairs == "all":
     better = rewards[:, :, None] > rewards[:, None, :]
     return (better & present[:, :, None] & present[:, None, :]).astype(rewards.dtype)
@@ -40,6 +45,11 @@ def pair_weights(rewards: PerResponse, mask: Mask, pairs: PairRule = "best_worst
   rejected = (present & untied & (rewards == worst)).astype(rewards.dtype)
   weights = chosen[:, :, None] * rejected[:, None, :]
   return weights / jnp.maximum(weights.sum(axis=(1, 2), keepdims=True), 1)
+
+
+def sides_of_pairs(x: PerResponse) -> tuple[Float[Array, "B K 1"], Float[Array, "B 1 K"]]:
+  """(x_w, x_l), to be broadcast to all pairs: x[b, w, 0] of the better, x[b, 0, l] of the worse."""
+  return x[:, :, None], x[:, None, :]
 
 
 def pair_differences(x: PerResponse) -> PairWeights:
@@ -102,16 +112,20 @@ def divergence_scores(
 
 
 def preference_metrics(
-  logps: PerToken, h: PerResponse, weights: PairWeights, mask: Mask, beta: Scalar
+  logps: PerToken, h: PerResponse | PairWeights, weights: PairWeights, mask: Mask, beta: Scalar
 ) -> Metrics:
-  """TRL's names. `rewards/*` are the implicit rewards beta h, not the rewards of the task."""
-  h_chosen, h_rejected = means_of_pairs(h, weights)
+  """TRL's names. `rewards/*` are the implicit rewards beta h, not the rewards of the task.
+
+  h is one number a response, or h[b, i, j]: that of response i when it is compared with j.
+  """
+  h_of_better = jnp.broadcast_to(h if h.ndim == 3 else h[:, :, None], weights.shape)
+  h_of_worse = h_of_better.swapaxes(1, 2)
   logps_chosen, logps_rejected = means_of_pairs(sequence_sum(logps, mask), weights)
   return {
-    "rewards/chosen": beta * h_chosen,
-    "rewards/rejected": beta * h_rejected,
-    "rewards/margins": beta * (h_chosen - h_rejected),
-    "rewards/accuracies": pair_mean((pair_differences(h) > 0).astype(h.dtype), weights),
+    "rewards/chosen": beta * pair_mean(h_of_better, weights),
+    "rewards/rejected": beta * pair_mean(h_of_worse, weights),
+    "rewards/margins": beta * pair_mean(h_of_better - h_of_worse, weights),
+    "rewards/accuracies": pair_mean((h_of_better > h_of_worse).astype(h.dtype), weights),
     "logps/chosen": logps_chosen,
     "logps/rejected": logps_rejected,
   }

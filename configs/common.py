@@ -19,12 +19,14 @@ def defaults(loss: str) -> ConfigDict:
   config.batch_prompts = 32  # B: prompts (groups) an update
   config.group_size = 8  # K: responses to each prompt
   config.micro_batches = 1  # parts a batch is cut into to save memory; the result is the same
+  config.inner_epochs = 1  # mu: passes over each step's batch; old_logps stay those of collection
+  config.minibatches = 1  # updates a pass: the batch's groups, shuffled, cut into so many
   config.require_accelerator = False  # stop, rather than train on the CPU
 
   config.task = ConfigDict()
   config.task.name = "spell_backward"  # any task of reasoning-gym
   config.task.options = ""  # of that task, "min_word_len=3,max_word_len=7"; empty: our defaults
-  config.task.reward = "exact"  # or "scorer": reasoning-gym's own, often with partial credit
+  config.task.reward = "exact"  # "scorer": reasoning-gym's own, often partial; "exact+scorer"
   config.task.train_prompts = 16384  # distinct prompts to train on
   config.task.eval_prompts = 512  # distinct prompts held out
 
@@ -52,6 +54,25 @@ def defaults(loss: str) -> ConfigDict:
   config.sampling.temperature = 1.0  # of the policy; the trainer scores the same distribution
   config.sampling.top_k = 0  # draw among the k likeliest tokens; 0: all
   config.sampling.top_p = 1.0  # draw among the likeliest tokens of this total probability
+  config.sampling.refills = 0  # dynamic sampling: times a step may replace groups of equal rewards
+
+  config.scoring = ConfigDict()  # the rewards to train on; evaluation always shows the task's own
+  config.scoring.reward = "task"  # or "model": the score of a reward model
+  config.scoring.model = ""  # a finished run of configs/reward_model.py; empty: one is trained
+  config.scoring.unfinished = 0.0  # reward of a response without an end (the "EOS trick": below 0)
+  config.scoring.overlong_tokens = 0  # soft penalty, 0 to -1, over so many tokens before the limit
+  config.scoring.mask_truncated = False  # leave responses without an end out of the loss
+
+  config.reward_model = ConfigDict()  # of scoring.reward="model", when scoring.model is empty
+  config.reward_model.steps = 60  # updates, on pairs that the base policy wrote
+  config.reward_model.batch_prompts = 128  # groups an update
+  config.reward_model.group_size = 4  # responses to each prompt; all unequal pairs are compared
+  config.reward_model.learning_rate = 5e-4  # peak
+  config.reward_model.seed = 0  # of its data; runs that share it share the reward model
+
+  config.reference = ConfigDict()  # the policy that beta holds to: the base policy, at rest or not
+  config.reference.every = 0  # TR-DPO: steps between its moves towards the policy; 0: at rest
+  config.reference.mix = 1.0  # share of the policy in such a move; 1: it becomes the policy
 
   config.optimizer = ConfigDict()
   config.optimizer.learning_rate = 2e-4  # of AdamW, at its peak

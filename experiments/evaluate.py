@@ -58,12 +58,14 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
   """{metric: (mean, standard error over prompts)}, and completions; imports jax."""
   import numpy as np
 
-  from experiments.training import base_policy
+  from experiments.training import base_policy, run
   from experiments.training.checkpoints import Checkpoints
   from experiments.training.evaluation import completions, measure, pass_at_k
   from experiments.training.setup import Parts
-  from experiments.training.state import new_state, random_params
+  from experiments.training.state import random_params
 
+  if "scores" in run.words_of(config):
+    raise UserError(f"--run={args.run!r} is a reward model; its eval/accuracy is in metrics.jsonl")
   config.mesh.update(data=1, fsdp=1, tensor=1)  # whatever the run was trained on
   parts = Parts.of(config)
   if config.base.steps:
@@ -72,7 +74,8 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
   else:
     reference = random_params(parts.model, parts.mesh, config.base.seed)
   with Checkpoints(folder) as checkpoints:
-    state = checkpoints.load(None if args.step < 0 else args.step, new_state(reference, parts.mesh))
+    blank = run.starting_state(parts, reference)
+    state = checkpoints.load(None if args.step < 0 else args.step, blank)
   measured = measure(parts, state.params, reference, int(state.step), args.samples)
 
   assert measured.log_ratios is not None  # there is a reference

@@ -20,6 +20,11 @@ class Groups:
   prompt_mask: Any  # bool [B, P]
   responses: Any  # int [B, K, T], right-padded, the end-of-sequence token included
   mask: Any  # bool [B, K, T], the response tokens that count
-  rewards: Any  # float32 [B, K]
-  old_logps: Any = None  # float32 [B, K, T], under the policy that wrote the responses
-  ref_logps: Any = None  # float32 [B, K, T], under the frozen reference
+  rewards: Any  # float32 [B, K]; NaN: unscored
+  # The rest has the shapes and meanings of `algorithms/shapes.py`, float32.
+  old_logps: Any = None  # [B, K, T], under the policy that wrote the responses
+  ref_logps: Any = None  # [B, K, T], under the reference
+  sampler_logps: Any = None  # [B, K, T], as the sampler reported them
+  old_values: Any = None  # [B, K, T], of the critic when the responses were collected
+  reward_baseline: Any = None  # [B, K], running mean of earlier rewards
+  reward_parts: Any = None  # [B, K, R], the rewards that make up `rewards`

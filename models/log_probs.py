@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from models.groups import Groups
-from models.transformer import ModelConfig, Params, bind
+from models.transformer import Decoder, ModelConfig, Params, bind
 
 
 def token_log_probs(
@@ -20,14 +20,38 @@ def token_log_probs(
   response's log-probs from the sampler and from here are the same numbers. Padding has log-probs
   too (of the padding token): `groups.mask` says which count.
   """
-  decoder = bind(config, params)
+  outputs = token_outputs(config, params, groups, temperature)
+  return outputs["logps"], outputs["entropy"]
+
+
+def token_outputs(
+  config: ModelConfig,
+  params: Params,
+  groups: Groups,
+  temperature: float | Float[Array, ""] = 1.0,
+) -> dict[str, Float[Array, "B K T"]]:
+  """All that a loss may ask of the policy's distributions; under jit, what is not used is free.
+
+  logps and entropy as in `token_log_probs`; log_sum_sq_probs = log sum_v pi(v | prompt, y_<t)^2,
+  the log of the chance that two draws agree.
+  """
+  # The last response token need not be read: nothing is predicted from it.
+  hidden = response_states(bind(config, params), groups, groups.responses[..., :-1])
+  log_p = jax.nn.log_softmax(bind(config, params).logits(hidden) / temperature, axis=-1)
+  return {
+    "logps": jnp.take_along_axis(log_p, groups.responses[..., None], axis=-1)[..., 0],
+    "entropy": -(jnp.exp(log_p) * log_p).sum(axis=-1),
+    "log_sum_sq_probs": jax.nn.logsumexp(2 * log_p, axis=-1),
+  }
+
+
+def response_states(decoder: Decoder, groups: Groups, tokens) -> Float[Array, "B K S M"]:
+  """Hidden states before the first response token, then after each of `tokens` [B, K, S-1].
+
+  Left-padding puts the last prompt token in the last column; its state comes before the response.
+  """
   prompt_hidden, prompt_cache = decoder.prefill(groups.prompts, groups.prompt_mask)
-  # Response token t is predicted from token t-1, and token 0 from the last prompt token, which
-  # left-padding puts in the last column. So the last response token need not be read.
   first = prompt_hidden[:, None, -1:, :]
-  first = jnp.broadcast_to(first, (*groups.responses.shape[:2], *first.shape[2:]))
-  rest, _ = decoder.extend(groups.responses[..., :-1], prompt_cache, groups.prompt_mask)
-  logits = decoder.logits(jnp.concatenate([first, rest], axis=2)) / temperature
-  log_p = jax.nn.log_softmax(logits, axis=-1)
-  logps = jnp.take_along_axis(log_p, groups.responses[..., None], axis=-1)[..., 0]
-  return logps, -(jnp.exp(log_p) * log_p).sum(axis=-1)
+  first = jnp.broadcast_to(first, (*tokens.shape[:2], *first.shape[2:]))
+  rest, _ = decoder.extend(tokens, prompt_cache, groups.prompt_mask)
+  return jnp.concatenate([first, rest], axis=2)

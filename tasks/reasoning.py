@@ -25,8 +25,6 @@ DEFAULT_OPTIONS: dict[str, dict[str, Any]] = {
   "chain_sum": {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2},
 }
 
-REWARDS = ("exact", "scorer")
-
 
 @cache
 def reasoning_task(
@@ -43,7 +41,8 @@ def reasoning_task(
     options: of reasoning-gym's data set, as (name, value) pairs; () takes `DEFAULT_OPTIONS`.
     reward: "exact": 1 for the answer to the letter, else 0. "scorer": reasoning-gym's own scorer,
       which for several data sets gives part of the reward to answers that are only nearly right,
-      and for some (spell_backward among them) the whole reward to a few wrong ones.
+      and for some (spell_backward among them) the whole reward to a few wrong ones. "exact+scorer":
+      their sum.
 
   Raises:
     ValueError: reasoning-gym refuses the options, or has too few distinct prompts with them.
@@ -72,12 +71,12 @@ def reasoning_task(
   def scorer(completion: str, item: Item) -> float:
     return float(entries.score_answer(completion, item.entry))
 
+  scorers = {"exact": exact_match, "scorer": scorer}
   return Task(
     name=name,
     train=tuple(items[evaluation_prompts:]),
     evaluation=tuple(items[:evaluation_prompts]),
-    score=scorer if reward == "scorer" else exact_match,
-    partial_credit=reward == "scorer",
+    scorers=tuple((part, scorers[part]) for part in reward.split("+")),
   )
 
 

@@ -18,6 +18,10 @@ class Item:
   entry: dict = dataclasses.field(default_factory=dict, compare=False)
 
 
+# The reward of a completion that ended with EOS; None: it could not be scored.
+Scorer = Callable[[str, Item], float | None]
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
   """No prompt of `evaluation` is in `train`. Prompts are left-padded to one length for both."""
@@ -25,9 +29,12 @@ class Task:
   name: str
   train: tuple[Item, ...]
   evaluation: tuple[Item, ...]
-  score: Callable[[str, Item], float]  # of a completion that ended with EOS
-  partial_credit: bool  # does `score` give something to answers that are nearly right?
+  scorers: tuple[tuple[str, Scorer], ...]  # (name, reward); the task's reward is their sum
   tokenizer: CharTokenizer = dataclasses.field(default_factory=CharTokenizer)
+
+  @property
+  def reward_names(self) -> tuple[str, ...]:
+    return tuple(name for name, _ in self.scorers)
 
   @cached_property
   def max_prompt_tokens(self) -> int:
@@ -54,11 +61,25 @@ class Task:
   def rewards(
     self, items: Sequence[Item], responses: np.ndarray, finished: np.ndarray
   ) -> np.ndarray:
-    """Rewards [B, K] of responses [B, K, T]. One that never ended gets 0: it gave no answer."""
-    rewards = np.zeros(finished.shape, np.float32)
+    """Rewards [B, K] of responses [B, K, T]; NaN where a scorer gave None."""
+    return self.reward_parts(items, responses, finished).sum(axis=-1)
+
+  def reward_parts(
+    self, items: Sequence[Item], responses: np.ndarray, finished: np.ndarray
+  ) -> np.ndarray:
+    """What each scorer gives, [B, K, R]. A response that never ended gets 0: it gave no answer.
+
+    Raises ValueError, naming the scorer and the response, when a reward is infinite.
+    """
+    parts = np.zeros((*finished.shape, len(self.scorers)), np.float32)
     for b, k in zip(*np.nonzero(finished), strict=True):
-      rewards[b, k] = self.score(self.tokenizer.decode(responses[b, k]), items[b])
-    return rewards
+      completion = self.tokenizer.decode(responses[b, k])
+      for r, (name, score) in enumerate(self.scorers):
+        reward = score(completion, items[b])
+        parts[b, k, r] = np.nan if reward is None else reward
+        if np.isinf(parts[b, k, r]):
+          raise ValueError(f"{name} gives {completion!r} the reward {reward}; None says unscored")
+    return parts
 
 
 def exact_match(completion: str, item: Item) -> float:

@@ -1,8 +1,11 @@
 """What a claim is, and what came out of it: numbers with intervals, plots, and a verdict."""
 
 import dataclasses
-import inspect
-from collections.abc import Callable, Sequence
+import importlib
+import re
+from collections.abc import Sequence
+
+from experiments.ledger import sources
 
 HOLDS, DOES_NOT_HOLD = "holds", "does not hold"
 
@@ -42,6 +45,14 @@ class Plot:
 
 
 @dataclasses.dataclass(frozen=True)
+class Part:
+  """One of several statements that a claim makes, tried by itself."""
+
+  statement: str
+  holds: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class Finding:
   """What an experiment showed.
 
@@ -53,6 +64,7 @@ class Finding:
   summary: str
   figures: Sequence[Figure]
   plots: Sequence[Plot]
+  parts: Sequence[Part] = ()
 
   def __post_init__(self):
     if self.verdict not in (HOLDS, DOES_NOT_HOLD) and not self.verdict.startswith("holds under "):
@@ -61,17 +73,49 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-  """An experiment that tries one sentence of the literature."""
+  """A sentence of the literature and the experiment that tries it: a function of its name.
+
+  The function takes nothing and returns a Finding. Its docstring's first paragraph is the sentence
+  in quotes and its source, the rest is the method. All that is read from the source text, so that
+  the claims can be listed before jax is imported.
+  """
 
   name: str
-  run: Callable[[], Finding]
+  module: str
+
+  def run(self) -> Finding:
+    return getattr(importlib.import_module(self.module), self.name)()
 
   @property
   def quote(self) -> str:
-    """The claim in one sentence, with its source: the first paragraph of the docstring."""
-    return " ".join(inspect.getdoc(self.run).partition("\n\n")[0].split())
+    """The claim in one sentence."""
+    return self._sentence()[0]
+
+  @property
+  def source(self) -> str:
+    """Who says so."""
+    return self._sentence()[1]
 
   @property
   def method(self) -> str:
-    """What is computed: the rest of the docstring."""
-    return inspect.getdoc(self.run).partition("\n\n")[2].strip()
+    """What is computed: the docstring after its first paragraph."""
+    return sources.docstring(self.module, self.name).partition("\n\n")[2].strip()
+
+  @property
+  def digest(self) -> str:
+    """Changes when the code that the experiment runs does."""
+    return sources.digest(self.module)
+
+  def _sentence(self) -> tuple[str, str]:
+    text = " ".join(sources.docstring(self.module, self.name).partition("\n\n")[0].split())
+    quoted = re.fullmatch(r'"(.*)"\s*(.*)', text)
+    if not quoted:
+      return text, ""
+    return quoted[1], quoted[2].rstrip(".").removeprefix("(").removesuffix(")").rstrip(".")
+
+
+def verdict_of(parts: Sequence[Part], condition: str) -> str:
+  """What parts say together; `condition` names when the claim holds, should only some of them."""
+  if all(part.holds for part in parts):
+    return HOLDS
+  return f"holds under {condition}" if any(part.holds for part in parts) else DOES_NOT_HOLD

@@ -12,9 +12,10 @@ from ml_collections import ConfigDict
 
 from experiments.command_line.config_files import digest
 from experiments.run_folder import RunFolder
-from experiments.training import loop
+from experiments.training import loop, setup
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.collect import Demonstrations
+from experiments.training.evaluation import PolicyJudge
 from experiments.training.locks import locked
 from experiments.training.setup import Parts
 from experiments.training.state import new_state, random_params
@@ -25,14 +26,13 @@ Report = Callable[[dict[str, Any]], None]
 
 def base_config(config: ConfigDict) -> ConfigDict:
   """The config of the SFT run that makes the base policy of `config`."""
-  base = config.copy_and_resolve_references()
+  base = setup.plain(config)
   with base.unlocked():
     base.source = "demonstrations"
     base.seed = config.base.seed
     base.steps = config.base.steps
     base.batch_prompts = config.base.batch_prompts
     base.group_size = 1
-    base.micro_batches = 1
     base.algorithm = ConfigDict({"loss": "sft"})
     base.optimizer.update(
       learning_rate=config.base.learning_rate,
@@ -72,7 +72,8 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
       parts = Parts.of(sft)
       state = new_state(random_params(parts.model, parts.mesh, sft.base.seed), parts.mesh)
       source = Demonstrations(sft, parts.task)
-      loop.train(parts, folder, state, source, reference=None, report=report)
+      judge = PolicyJudge(parts, reference=None)
+      loop.train(parts, folder, state, source, reference=None, report=report, judge=judge)
   return folder
 
 

@@ -1,9 +1,8 @@
 """Where a step's groups come from: the policy itself, a data set, or demonstrations.
 
-Each has `collect(step, params)`, the groups of a step; `rollouts(steps)`, the sampled responses
-that so many steps have used; and `seconds(steps)`, what those took to collect before training
-began. All are functions of the step alone (and of the policy): a run that resumes at step n sees
-the groups it would have seen.
+Each has `collect(step, params)`, the groups of a step, and `seconds(steps)`, what those of so many
+steps took to collect before training began. Both are functions of the step alone (and of the
+policy): a run that resumes at step n sees the groups it would have seen.
 """
 
 import dataclasses
@@ -17,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from experiments.training.scoring import Scorer, changes_rewards
 from experiments.training.setup import Parts
 from models.groups import Groups
 from models.partitioning import batch_sharding, replicated
@@ -27,12 +27,28 @@ from tasks.task import Task
 from tasks.tokenizer import left_pad, right_pad
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+  """B groups on the host, and what is known of them beside. A pytree."""
+
+  groups: Groups  # with the rewards to train on
+  task_rewards: np.ndarray  # float32 [B, K], the task's own
+  finished: np.ndarray  # bool [B, K]: did the response end by itself?
+  rows: np.ndarray  # int [B], of the task's training prompts or of the data set
+
+
 @dataclasses.dataclass(frozen=True)
 class Batch:
-  """The groups of one step, on the host, and which responses ended by themselves."""
+  """What a step trains on, and what it cost."""
 
-  groups: Groups
-  finished: np.ndarray  # bool [B, K]
+  drawn: Drawn
+  rollouts: int  # responses that were sampled for it, those that were dropped included
+  tied_left: int = 0  # groups of equal rewards that dynamic sampling could not replace
+
+  @property
+  def groups(self) -> Groups:
+    return self.drawn.groups
 
 
 # --- online -------------------------------------------------------------------------------------
@@ -41,38 +57,62 @@ class Batch:
 class Online:
   """The current policy samples K responses to each prompt of the step; the task scores them."""
 
-  def __init__(self, parts: Parts):
-    self._config, self._task = parts.config, parts.task
+  def __init__(self, parts: Parts, scorer: Scorer):
+    self._config, self._task, self._scorer = parts.config, parts.task, scorer
     c = parts.config
     sampler = parts.sampler(c.group_size, top_k=c.sampling.top_k, top_p=c.sampling.top_p)
     self._sample = compiled_sampler(parts.model, sampler, parts.mesh)
 
   def collect(self, step: int, params: Params) -> Batch:
+    """The step's groups; those of equal rewards are replaced, sampling.refills times at most."""
+    refills, draws = self._config.sampling.refills, 1
+    drawn = self._draw(step, 0, params)
+    tied = np.flatnonzero(is_tied(drawn.groups.rewards)) if refills else np.array([], int)
+    while len(tied) and draws <= refills:  # dynamic sampling (DAPO: Yu et al., 2025, section 3.2)
+      fresh = self._draw(step, draws, params)
+      untied = np.flatnonzero(~is_tied(fresh.groups.rewards))[: len(tied)]
+      drawn = jax.tree.map(lambda x, y: _with_rows(x, tied, y[untied]), drawn, fresh)  # noqa: B023
+      tied, draws = tied[len(untied) :], draws + 1
+    return Batch(drawn, draws * drawn.finished.size, tied_left=len(tied))
+
+  def _draw(self, step: int, refill: int, params: Params) -> Drawn:
     config, task = self._config, self._task
-    rows = prompt_order(config.seed, step, config.batch_prompts, len(task.train))
+    # Refills take the prompts of steps that will never come.
+    turn = step + refill * config.steps
+    rows = prompt_order(config.seed, turn, config.batch_prompts, len(task.train))
     prompts, prompt_mask = (array[rows] for array in task.train_prompts)
-    key = key_for("sampling", config.seed, step)
+    key = key_for("sampling", config.seed, turn)
     samples = self._sample(params, prompts, prompt_mask, key, config.sampling.temperature)
     samples = jax.device_get(samples)
     items = [task.train[row] for row in rows]
-    rewards = task.rewards(items, samples.responses, samples.finished)
+    parts = task.reward_parts(items, samples.responses, samples.finished)
     groups = Groups(
       prompts,
       prompt_mask,
       samples.responses,
       samples.mask,
-      rewards,
+      parts.sum(axis=-1),
       old_logps=samples.logps,
+      reward_parts=parts,
     )
-    return Batch(groups, samples.finished)
-
-  def rollouts(self, steps: int) -> int:
-    return steps * self._config.batch_prompts * self._config.group_size
+    return Drawn(self._scorer(groups, samples.finished), groups.rewards, samples.finished, rows)
 
   def seconds(self, steps: int) -> float:
     """Sampling is a part of every step."""
     del steps
     return 0.0
+
+
+def is_tied(rewards: np.ndarray) -> np.ndarray:
+  """bool [B]: no two scored responses of the group differ. (A std of equal floats may not be 0.)"""
+  return ~(np.nan_to_num(rewards, nan=-np.inf).max(1) > np.nan_to_num(rewards, nan=np.inf).min(1))
+
+
+def _with_rows(x: np.ndarray, rows: np.ndarray, new: np.ndarray) -> np.ndarray:
+  """x with the first of these rows replaced by the new ones."""
+  x = x.copy()
+  x[rows[: len(new)]] = new
+  return x
 
 
 @cache
@@ -109,14 +149,16 @@ def _permutation(seed: int, epoch: int, n: int) -> np.ndarray:
 class Offline:
   """A fixed data set of scored groups, in epochs, with the log-probs of its behaviour policy."""
 
-  def __init__(self, parts: Parts, rows: group_dataset.Rows, seconds: float):
+  def __init__(self, parts: Parts, scorer: Scorer, rows: group_dataset.Rows, seconds: float):
     """`seconds`: what it took to sample and score the data set."""
-    self._config, self._rows, self._seconds = parts.config, rows, seconds
+    self._config, self._scorer = parts.config, scorer
+    self._rows, self._seconds = rows, seconds
     encoded = [parts.task.tokenizer.encode(prompt) for prompt in rows.prompts]
     longest = max(parts.task.max_prompt_tokens, *map(len, encoded))
     self._prompts = left_pad(encoded, longest, parts.task.tokenizer.pad_id)
 
   def collect(self, step: int, params: Params) -> Batch:
+    """Each response of the data set counts as a rollout when it is first used."""
     del params
     n = len(self._rows.prompts)
     chosen = prompt_order(self._config.seed, step, self._config.batch_prompts, n)
@@ -130,11 +172,9 @@ class Offline:
       rows["rewards"],
       old_logps=rows["logps"],
     )
-    return Batch(groups, rows["finished"])
-
-  def rollouts(self, steps: int) -> int:
-    """Each response of the data set counts when it is first used: it was sampled for that."""
-    return self._used(steps) * self._config.group_size
+    scored = self._scorer(groups, rows["finished"])
+    rollouts = (self._used(step + 1) - self._used(step)) * self._config.group_size
+    return Batch(Drawn(scored, rows["rewards"], rows["finished"], chosen), rollouts)
 
   def seconds(self, steps: int) -> float:
     """What it took to collect the groups used so far."""
@@ -157,18 +197,15 @@ class Demonstrations:
     self._responses = right_pad(answers, task.max_answer_tokens, task.tokenizer.pad_id)
 
   def collect(self, step: int, params: Params) -> Batch:
+    """They were written, not sampled: no rollouts."""
     del params
     batch = self._config.batch_prompts
     rows = prompt_order(self._config.seed, step, batch, len(self._task.train))
     prompts, prompt_mask = (array[rows] for array in self._task.train_prompts)
     responses, mask = (array[rows][:, None] for array in self._responses)
     ones = np.ones((batch, 1), np.float32)
-    return Batch(Groups(prompts, prompt_mask, responses, mask, ones), ones > 0)
-
-  def rollouts(self, steps: int) -> int:
-    """They were written, not sampled."""
-    del steps
-    return 0
+    groups = Groups(prompts, prompt_mask, responses, mask, ones)
+    return Batch(Drawn(groups, ones, ones > 0, rows), rollouts=0)
 
   def seconds(self, steps: int) -> float:
     del steps
@@ -178,14 +215,40 @@ class Demonstrations:
 Source = Online | Offline | Demonstrations
 
 
-def batch_metrics(batch: Batch) -> dict[str, Any]:
-  """What the responses are like, in TRL's names: their rewards and their lengths in tokens."""
-  rewards = batch.groups.rewards
-  is_tie = rewards.max(axis=1) == rewards.min(axis=1)  # a std of equal floats may not be 0
-  return {
-    "reward": rewards.mean(),
-    "reward_std": rewards.std(axis=1).mean(),
-    "frac_reward_zero_std": is_tie.mean(),
+# --- a batch in pieces, and in numbers ----------------------------------------------------------
+
+
+def minibatches(config: ConfigDict, groups: Groups, step: int) -> list[Groups]:
+  """What each inner step trains on: every epoch over the batch in a new order, groups whole."""
+  if config.minibatches == 1:
+    return [groups] * config.inner_epochs
+  size = config.batch_prompts // config.minibatches
+  pieces = []
+  for epoch in range(config.inner_epochs):
+    order = np.random.default_rng((config.seed, step, epoch)).permutation(config.batch_prompts)
+    for rows in order.reshape(-1, size):
+      pieces.append(jax.tree.map(lambda x: x[rows], groups))  # noqa: B023
+  return pieces
+
+
+def batch_metrics(config: ConfigDict, batch: Batch, names: tuple[str, ...]) -> dict[str, Any]:
+  """What the responses are like, in TRL's names: rewards (`names` are of their parts), lengths."""
+  drawn, rewards = batch.drawn, batch.groups.rewards
+  metrics = {
+    "reward": np.nanmean(rewards),
+    "reward_std": np.nanmean(np.nanstd(rewards, axis=1)),
+    "frac_reward_zero_std": is_tied(rewards).mean(),
     "completions/mean_length": batch.groups.mask.sum(axis=-1).mean(),
-    "completions/clipped_ratio": 1 - batch.finished.mean(),
+    "completions/clipped_ratio": 1 - drawn.finished.mean(),
   }
+  if changes_rewards(config):
+    metrics["task_reward"] = np.nanmean(drawn.task_rewards)
+  if len(names) > 1 and batch.groups.reward_parts is not None:
+    means = np.nanmean(batch.groups.reward_parts, axis=(0, 1))
+    metrics |= {f"rewards/{name}": mean for name, mean in zip(names, means, strict=True)}
+  if np.isnan(rewards).any():
+    metrics["unscored"] = np.isnan(rewards).mean()
+  if config.sampling.refills:
+    metrics["dynamic_sampling/draws"] = batch.rollouts / rewards.size
+    metrics["dynamic_sampling/tied_left"] = batch.tied_left
+  return metrics

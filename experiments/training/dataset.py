@@ -1,5 +1,6 @@
 """The offline data set: as many groups as a run uses, written once by the base policy."""
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from ml_collections import ConfigDict
 from experiments.command_line.config_files import digest
 from experiments.errors import UserError
 from experiments.run_folder import read_json, write_json
-from experiments.training import base_policy
+from experiments.training import base_policy, setup
 from experiments.training.base_policy import Report
-from experiments.training.collect import Offline, Online, prompt_order
+from experiments.training.collect import Offline, Online
 from experiments.training.locks import locked
+from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
 from models.transformer import Params
 from tasks import group_dataset
@@ -50,7 +52,7 @@ def ensure(
     return path
 
 
-def load(parts: Parts, path: str) -> Offline:
+def load(parts: Parts, path: str, scorer: Scorer) -> Offline:
   """The data set at this path as a source. UserError if the config can't train on it honestly."""
   try:
     rows = group_dataset.read(path)
@@ -73,23 +75,23 @@ def load(parts: Parts, path: str) -> Offline:
     problems.append(f"{len(held_out)} of the prompts held out for evaluation")
   if problems:
     raise UserError(f"offline.dataset {path} holds " + "; and ".join(problems))
-  return Offline(parts, rows, seconds=recipe.get("seconds", 0.0))
+  return Offline(parts, scorer, rows, seconds=recipe.get("seconds", 0.0))
 
 
 def _rows(parts: Parts, policy: Params, report: Report) -> Iterator[dict[str, Any]]:
   """The groups that this policy writes for the run's prompts, as rows of a data set."""
-  config, task, online = parts.config, parts.task, Online(parts)
+  plain = dataclasses.replace(parts, config=setup.plain(parts.config))
+  config, task, online = plain.config, parts.task, Online(plain, Scorer(plain))
   for step in range(config.steps):
     report({"doing": "collecting", "step": step, "steps": config.steps})
-    batch = online.collect(step, policy)
-    chosen = prompt_order(config.seed, step, config.batch_prompts, len(task.train))
-    for i, row in enumerate(chosen):
+    drawn = online.collect(step, policy).drawn
+    for i, row in enumerate(drawn.rows):
       yield {
         "prompt": task.train[row].prompt,
         "answer": task.train[row].answer,
-        "responses": batch.groups.responses[i],
-        "mask": batch.groups.mask[i],
-        "finished": batch.finished[i],
-        "rewards": batch.groups.rewards[i],
-        "logps": batch.groups.old_logps[i],
+        "responses": drawn.groups.responses[i],
+        "mask": drawn.groups.mask[i],
+        "finished": drawn.finished[i],
+        "rewards": drawn.task_rewards[i],
+        "logps": drawn.groups.old_logps[i],
       }

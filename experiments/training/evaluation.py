@@ -6,14 +6,18 @@ prompts, whatever the algorithm trained on.
 
 import dataclasses
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from experiments.training.annotate import compiled_log_probs
 from experiments.training.collect import compiled_sampler, key_for
-from experiments.training.reference import compiled_log_probs
+from experiments.training.scoring import compiled_scores
 from experiments.training.setup import Parts
 from models.groups import Groups
 from models.transformer import Params
+
+COMPLETIONS_KEPT = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,31 +31,30 @@ class Measured:
   rewards: Float[np.ndarray, "N n"]  # of the samples
   entropy: Float[np.ndarray, " N"]  # of the policy at a sampled token, mean over tokens, in nats
   log_ratios: Float[np.ndarray, "N n"] | None  # log pi(y) - log pi_ref(y), in nats a sequence
+  scores: Float[np.ndarray, "N n"] | None  # of the reward model that the policy is trained on
 
 
 def measure(
-  parts: Parts, params: Params, reference: Params | None, step: int, samples: int
+  parts: Parts,
+  params: Params,
+  reference: Params | None,
+  step: int,
+  samples: int,
+  reward_model: Params | None = None,
 ) -> Measured:
   """Greedy and sampled responses to the held-out prompts, scored by the task and the reference."""
-  task = parts.task
-  prompts, prompt_mask = task.evaluation_prompts
   key = key_for("evaluation", parts.config.seed, step)
-
-  def draw(group_size: int, *, greedy: bool):
-    sampler = compiled_sampler(parts.model, parts.sampler(group_size, greedy=greedy), parts.mesh)
-    drawn = sampler(params, prompts, prompt_mask, key, 1.0)
-    responses, finished = np.asarray(drawn.responses), np.asarray(drawn.finished)
-    rewards = task.rewards(task.evaluation, responses, finished)
-    return Groups(prompts, prompt_mask, responses, np.asarray(drawn.mask), rewards), finished
-
-  best, best_finished = draw(1, greedy=True)
-  drawn, _ = draw(samples, greedy=False)
+  best, best_finished = draw_held_out(parts, params, key, 1, greedy=True)
+  drawn, _ = draw_held_out(parts, params, key, samples)
   log_probs = compiled_log_probs(parts.model, parts.mesh)
   logps, entropy = (np.asarray(x) for x in log_probs(params, drawn, 1.0))
   log_ratios = None
   if reference is not None:
     ref_logps = np.asarray(log_probs(reference, drawn, 1.0)[0])
     log_ratios = np.where(drawn.mask, logps - ref_logps, 0.0).sum(axis=-1)
+  scores = None
+  if reward_model is not None:
+    scores = np.asarray(compiled_scores(parts.model, parts.mesh)(reward_model, drawn))
   tokens = drawn.mask.sum(axis=(1, 2))
   return Measured(
     greedy=best.responses[:, 0],
@@ -61,13 +64,40 @@ def measure(
     rewards=drawn.rewards,
     entropy=np.where(drawn.mask, entropy, 0.0).sum(axis=(1, 2)) / tokens,
     log_ratios=log_ratios,
+    scores=scores,
   )
+
+
+def draw_held_out(
+  parts: Parts, params: Params, key: jax.Array, group_size: int, *, greedy: bool = False
+) -> tuple[Groups, Bool[np.ndarray, "N K"]]:
+  """Responses to the held-out prompts at temperature 1, scored by the task; and which ended."""
+  task = parts.task
+  prompts, prompt_mask = task.evaluation_prompts
+  sampler = compiled_sampler(parts.model, parts.sampler(group_size, greedy=greedy), parts.mesh)
+  drawn = sampler(params, prompts, prompt_mask, key, 1.0)
+  responses, finished = np.asarray(drawn.responses), np.asarray(drawn.finished)
+  rewards = task.rewards(task.evaluation, responses, finished)
+  return Groups(prompts, prompt_mask, responses, np.asarray(drawn.mask), rewards), finished
+
+
+class PolicyJudge:
+  """An evaluation of the policy: its metrics, and completions to read."""
+
+  def __init__(self, parts: Parts, reference: Params | None, reward_model: Params | None = None):
+    self._parts, self._reference, self._reward_model = parts, reference, reward_model
+
+  def __call__(self, params: Params, step: int) -> tuple[dict[str, float], list[dict]]:
+    samples = self._parts.config.eval.samples
+    measured = measure(self._parts, params, self._reference, step, samples, self._reward_model)
+    return summary(measured), completions(self._parts, measured, step, COMPLETIONS_KEPT)
 
 
 def summary(measured: Measured) -> dict[str, float]:
   """The metrics of an evaluation row: means over the prompts.
 
-  eval/reward          of the greedy response
+  eval/reward          of the greedy response, by the task (as all rewards here); a response that
+                       could not be scored is left out
   eval/reward_sampled  of the samples
   eval/pass@n          share of prompts with a sample of reward > 0.5 among their n
   eval/kl              log pi(y) - log pi_ref(y) over the samples, in nats a sequence: the unbiased
@@ -75,11 +105,14 @@ def summary(measured: Measured) -> dict[str, float]:
   eval/entropy         nats a token
   eval/length          tokens of a greedy response
   eval/finished        share of greedy responses that ended by themselves
+  eval/reward_model    mean score of the samples by the reward model that is trained on; when it
+                       goes on rising while eval/reward_sampled does not, it is over-optimised
+  eval/unscored        share of the samples without a reward, when there are any
   """
   m = measured
   metrics = {
-    "eval/reward": m.greedy_rewards.mean(),
-    "eval/reward_sampled": m.rewards.mean(),
+    "eval/reward": np.nanmean(m.greedy_rewards),
+    "eval/reward_sampled": np.nanmean(m.rewards),
     f"eval/pass@{m.rewards.shape[1]}": (m.rewards > 0.5).any(axis=1).mean(),
     "eval/entropy": m.entropy.mean(),
     "eval/length": m.greedy_lengths.mean(),
@@ -87,6 +120,10 @@ def summary(measured: Measured) -> dict[str, float]:
   }
   if m.log_ratios is not None:
     metrics["eval/kl"] = m.log_ratios.mean()
+  if m.scores is not None:
+    metrics["eval/reward_model"] = m.scores.mean()
+  if np.isnan(m.rewards).any():
+    metrics["eval/unscored"] = np.isnan(m.rewards).mean()
   return {name: float(value) for name, value in metrics.items()}
 
 

@@ -1,5 +1,6 @@
 """Training, as the algorithm: collect, score, reference, update, evaluate, save."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -10,19 +11,21 @@ import jax
 from experiments.errors import Diverged
 from experiments.run_folder import RunFolder
 from experiments.training import setup
+from experiments.training.annotate import annotate, words_of
 from experiments.training.checkpoints import Checkpoints
-from experiments.training.collect import Batch, Source, batch_metrics
+from experiments.training.collect import Batch, Source, batch_metrics, minibatches
 from experiments.training.compilation import compile_seconds
-from experiments.training.evaluation import completions, measure, summary
 from experiments.training.recorder import Recorder
-from experiments.training.reference import add_reference, wants_reference
 from experiments.training.setup import Parts
-from experiments.training.state import TrainState
+from experiments.training.state import TrainState, mixed, moved_mean
 from experiments.training.update import compiled_update, update_spec
 from models.transformer import Params
 
-COMPLETIONS_KEPT = 16
 NOT_EVALUATED = -1e30  # a checkpoint between two evaluations is never the best
+SLOWEST_MEAN = 0.1  # the running mean of rewards: plain over ten steps, then this share a step
+
+# (parameters, step) -> metrics and completions, each completion a row to read.
+Judge = Callable[[Params, int], tuple[dict[str, float], list[dict]]]
 
 
 def train(
@@ -32,6 +35,7 @@ def train(
   source: Source,
   reference: Params | None,
   report: Callable[[dict[str, Any]], None],
+  judge: Judge,
 ) -> dict[str, Any]:
   """Trains from `state`, or from the folder's latest checkpoint; returns the last metrics.
 
@@ -40,48 +44,67 @@ def train(
   """
   config = parts.config
   update = compiled_update(update_spec(config, parts.model, parts.mesh))
-  numbers = setup.traced_numbers(config)
-  needs_reference = reference is not None and wants_reference(config)
+  numbers, words = setup.traced_numbers(config), words_of(config)
   with (
     Checkpoints(folder) as checkpoints,
     Recorder(config, folder, report) as recorder,
   ):
     state = checkpoints.restore(state)
-    first = int(state.step)
-    last_row = recorder.resume(first if first else -1)
-    clock = Clock(last_row, source)
+    first = int(state.step) // setup.updates_a_step(config)
+    meter = Meter(recorder.resume(first if first else -1), source)
 
-    def judge(step: int) -> dict[str, float]:
-      measured = measure(parts, state.params, reference, step, config.eval.samples)
-      recorder.log_completions(completions(parts, measured, step, COMPLETIONS_KEPT))
-      return summary(measured)
+    def evaluate(step: int) -> dict[str, float]:
+      metrics, completions = judge(state.params, step)
+      recorder.log_completions(completions)
+      return metrics
 
     if first == 0:
-      recorder.log({"step": 0} | clock.read() | {"rollouts": 0} | judge(0))
+      recorder.log({"step": 0} | meter.read() | evaluate(0))
 
     for step in range(first, config.steps):
       started, compiled = time.perf_counter(), compile_seconds()
       batch = source.collect(step, state.params)  # responses, and their scores
-      groups = batch.groups
-      if needs_reference:
-        groups = add_reference(parts.model, parts.mesh, reference, groups, numbers["temperature"])
-      state, metrics = update(state, groups, numbers)
-      metrics = {name: float(value) for name, value in jax.device_get(metrics).items()}
+      frozen = reference if state.reference is None else state.reference
+      groups = annotate(parts, words, state, frozen, batch.groups)
+      updates = []
+      for minibatch in minibatches(config, groups, step):
+        state, metrics = update(state, minibatch, numbers)
+        updates.append(metrics)
+      metrics = means(jax.device_get(updates))
+      state = after_step(state, step, config, words, batch)
       stop_if_diverged(metrics, step + 1, config, checkpoints)
 
-      clock.add(batch, time.perf_counter() - started - (compile_seconds() - compiled))
-      row = {
-        "step": step + 1,
-        "rollouts": source.rollouts(step + 1),
-      } | clock.read()
-      row |= {f"train/{name}": value for name, value in (metrics | batch_metrics(batch)).items()}
+      meter.add(batch, time.perf_counter() - started - (compile_seconds() - compiled))
+      row = {"step": step + 1} | meter.read()
+      metrics |= batch_metrics(config, batch, parts.task.reward_names)
+      row |= {f"train/{name}": float(value) for name, value in metrics.items()}
       is_last = step + 1 == config.steps
       if is_last or (step + 1) % config.eval.every == 0:
-        row |= judge(step + 1)
+        row |= evaluate(step + 1)
       recorder.log(row)
       if is_last or (step + 1) % config.checkpoint.every == 0:
-        checkpoints.save(step + 1, state, best_by=row.get("eval/reward", NOT_EVALUATED))
+        best_by = row.get("eval/reward", row.get("eval/accuracy", NOT_EVALUATED))
+        checkpoints.save(step + 1, state, best_by=best_by)
   return recorder.latest
+
+
+def after_step(
+  state: TrainState, step: int, config, words: frozenset[str], batch: Batch
+) -> TrainState:
+  """What changes once a step, however many updates it had: reference and running reward."""
+  if "reward_baseline" in words:
+    weight = max(1 / (step + 1), SLOWEST_MEAN)
+    mean = moved_mean(state.reward_mean, batch.groups.rewards, weight)
+    state = dataclasses.replace(state, reward_mean=mean)
+  if state.reference is not None and (step + 1) % config.reference.every == 0:
+    moved = mixed(state.reference, state.params, config.reference.mix)
+    state = dataclasses.replace(state, reference=moved)
+  return state
+
+
+def means(updates: list[dict[str, Any]]) -> dict[str, float]:
+  """The metrics of a step: their means over its updates, which are of equal size."""
+  return {name: sum(float(m[name]) for m in updates) / len(updates) for name in updates[0]}
 
 
 def stop_if_diverged(
@@ -99,8 +122,8 @@ def stop_if_diverged(
     )
 
 
-class Clock:
-  """Seconds of training and tokens trained on, over all resumptions.
+class Meter:
+  """What a run has cost, over all resumptions: rollouts, tokens trained on, seconds of training.
 
   Evaluation and compilation are no training; collecting is, also when it was done before.
   """
@@ -108,6 +131,7 @@ class Clock:
   def __init__(self, last_row: dict[str, Any], source: Source):
     self._training = last_row.get("train/seconds", 0.0)
     self._tokens = last_row.get("tokens", 0)
+    self._rollouts = last_row.get("rollouts", 0)
     self._source = source
     self._steps = last_row.get("step", 0)
     self._speed: dict[str, float] = {}
@@ -117,10 +141,12 @@ class Clock:
     tokens = int(batch.groups.mask.sum() + batch.groups.prompt_mask.sum())
     self._training += seconds
     self._tokens += tokens
+    self._rollouts += batch.rollouts
     self._steps += 1
     speed = {"train/step_time": seconds, "perf/tokens_per_second": tokens / seconds}
     self._speed = speed | {"train/seconds": self._training}
 
   def read(self) -> dict[str, float]:
     seconds = self._training + self._source.seconds(self._steps)
-    return {"seconds": seconds, "tokens": self._tokens} | self._speed
+    totals = {"rollouts": self._rollouts, "seconds": seconds, "tokens": self._tokens}
+    return totals | self._speed

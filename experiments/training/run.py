@@ -6,10 +6,15 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from experiments.run_folder import RunFolder
-from experiments.training import base_policy, dataset, loop, setup
+from experiments.training import base_policy, dataset, loop, reward_model, setup
+from experiments.training.annotate import words_of
 from experiments.training.collect import Demonstrations, Online
+from experiments.training.evaluation import PolicyJudge
+from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
-from experiments.training.state import new_state, random_params
+from experiments.training.state import TrainState, new_state, random_params
+from models.scalar_head import with_scalar_head
+from models.transformer import Params
 
 
 def train(
@@ -18,24 +23,43 @@ def train(
   root: str,
   report: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-  """Trains the policy of this config, or goes on where the folder's last checkpoint left it.
+  """Trains what this config asks for, or goes on where the folder's last checkpoint left it.
 
-  The base policy, and the data set of an offline run, are found below `root` or made there first.
-  `report` is called with every row of metrics. Returns the last value of each metric.
+  The base policy, the reward model and the data set of an offline run are found below `root` or
+  made there first. `report` is called with every row of metrics. Returns the last value of each.
   """
-  parts = Parts.of(config)
+  parts, words = Parts.of(config), words_of(config)
   folder.write_env(setup.device_line())
   if config.base.steps:
     base = base_policy.params_of(base_policy.ensure(config, root, report), parts)
   else:
     base = random_params(parts.model, parts.mesh, config.base.seed)
-  state = new_state(base, parts.mesh)  # a copy: the reference stays what it is
+  if "scores" in words:
+    return reward_model.fit(parts, folder, base, root, report)
 
+  judged_by = None
+  if config.scoring.reward == "model":
+    judged_by = reward_model.params_of(reward_model.ensure(config, root, report), parts, base)
+  state = starting_state(parts, base, judged_by)
+  scorer = Scorer(parts, judged_by)
   if config.source == "online":
-    source = Online(parts)
+    source = Online(parts, scorer)
   elif config.source == "demonstrations":
     source = Demonstrations(config, parts.task)
   else:
     path = config.offline.dataset or dataset.ensure(parts, base, root, report)
-    source = dataset.load(parts, path)
-  return loop.train(parts, folder, state, source, reference=base, report=report)
+    source = dataset.load(parts, path, scorer)
+  judge = PolicyJudge(parts, base, judged_by)
+  return loop.train(parts, folder, state, source, reference=base, report=report, judge=judge)
+
+
+def starting_state(parts: Parts, base: Params, reward_model: Params | None = None) -> TrainState:
+  """The base policy at step 0 (a copy: the reference stays what it is), with what its loss needs.
+
+  A critic begins as the reward model, whose judgement it has to foresee; without one, as the base
+  policy's network with a head of zeros.
+  """
+  config = parts.config
+  has_critic = "values" in words_of(config)
+  critic = (reward_model or with_scalar_head(base)) if has_critic else None
+  return new_state(base, parts.mesh, critic, moving_reference=config.reference.every > 0)

@@ -120,12 +120,31 @@ def hyperparameters(
   return numbers, static
 
 
+def plain(config: ConfigDict) -> ConfigDict:
+  """A copy where the task's own rewards are trained on, each batch once, the reference at rest."""
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    config.micro_batches = config.minibatches = config.inner_epochs = 1
+    config.scoring.update(reward="task", model="", unfinished=0.0, overlong_tokens=0)
+    config.scoring.mask_truncated = False
+    config.reference.update(every=0, mix=1.0)
+    config.sampling.refills = 0
+  return config
+
+
+def updates_a_step(config: ConfigDict) -> int:
+  """Inner steps on one collection: mu passes over its minibatches."""
+  return config.inner_epochs * config.minibatches
+
+
 def traced_numbers(config: ConfigDict) -> dict[str, Any]:
   """Every number of the config that a compiled update takes as an argument."""
   optimizer = {k: float(v) for k, v in config.optimizer.to_dict().items() if k != "schedule"}
+  updates = updates_a_step(config)  # the schedule counts updates, the config steps
+  optimizer["warmup_steps"] *= updates
   return {
     "algorithm": hyperparameters(config)[0],
-    "optimizer": optimizer | {"steps": float(config.steps)},
+    "optimizer": optimizer | {"steps": float(config.steps * updates)},
     "temperature": float(config.sampling.temperature),
   }
 

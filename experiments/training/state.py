@@ -20,23 +20,41 @@ from models.transformer import ModelConfig, Params
 class TrainState:
   """All that a checkpoint holds. Data order and sampling keys follow from the seed and the step."""
 
-  params: Params
+  params: Params  # of the policy; in the training of a reward model, of that
   moments: Any  # of Adam, with the paths of their parameters, so that they are placed like them
-  step: Any  # int32 []
+  step: Any  # int32 [], updates so far
+  critic: Params | None = None  # PPO's value network
+  reference: Params | None = None  # a reference that moves; None: it stays the base policy
+  reward_mean: Any = 0.0  # float32 [], running mean of the rewards
+
+  @property
+  def trained(self) -> dict[str, Params]:
+    """What the optimizer moves."""
+    return {"params": self.params} | ({} if self.critic is None else {"critic": self.critic})
 
 
-def new_state(params: Params, mesh: Mesh) -> TrainState:
+def new_state(
+  params: Params,
+  mesh: Mesh,
+  critic: Params | None = None,
+  moving_reference: bool = False,
+) -> TrainState:
   """Step 0 with these parameters (copied: the caller's stay), sharded over the mesh."""
 
-  def build(params):
-    return TrainState(
-      jax.tree.map(jnp.copy, params),
-      _adam({}).init(params),
-      jnp.zeros((), jnp.int32),
+  def build(params, critic):
+    params, critic = jax.tree.map(jnp.copy, (params, critic))
+    state = TrainState(
+      params,
+      moments=None,
+      step=jnp.zeros((), jnp.int32),
+      critic=critic,
+      reference=jax.tree.map(jnp.copy, params) if moving_reference else None,
+      reward_mean=jnp.zeros((), jnp.float32),
     )
+    return dataclasses.replace(state, moments=_adam({}).init(state.trained))
 
-  shardings = parameter_shardings(jax.eval_shape(build, params), mesh)
-  return jax.jit(build, out_shardings=shardings)(params)
+  shardings = parameter_shardings(jax.eval_shape(build, params, critic), mesh)
+  return jax.jit(build, out_shardings=shardings)(params, critic)
 
 
 def random_params(model: ModelConfig, mesh: Mesh, seed: int) -> Params:
@@ -48,21 +66,24 @@ def random_params(model: ModelConfig, mesh: Mesh, seed: int) -> Params:
 
 
 def optimizer_step(
-  state: TrainState, gradient: Params, numbers: dict[str, Any], schedule: str
+  state: TrainState, gradient: dict[str, Params], numbers: dict[str, Any], schedule: str
 ) -> tuple[TrainState, dict[str, Array]]:
-  """One AdamW step with a clipped gradient. `numbers` (config.optimizer) may be traced."""
+  """One AdamW step with a clipped gradient. `numbers` (config.optimizer) may be traced.
+
+  `gradient` has the parts of `state.trained`; they are clipped by their norm together.
+  """
   learning_rate = scheduled(state.step, numbers, schedule)
   gradient_norm = optax.tree.norm(gradient)
   clip = jnp.minimum(1.0, numbers["max_grad_norm"] / jnp.maximum(gradient_norm, 1e-12))
   gradient = jax.tree.map(lambda g: g * clip, gradient)
-  direction, moments = _adam(numbers).update(gradient, state.moments, state.params)
-  params = jax.tree.map(
+  direction, moments = _adam(numbers).update(gradient, state.moments, state.trained)
+  trained = jax.tree.map(
     lambda p, d: p - learning_rate * (d + numbers["weight_decay"] * p),
-    state.params,
+    state.trained,
     direction,
   )
   metrics = {"grad_norm": gradient_norm, "learning_rate": learning_rate}
-  return TrainState(params, moments, state.step + 1), metrics
+  return dataclasses.replace(state, **trained, moments=moments, step=state.step + 1), metrics
 
 
 def _adam(numbers: dict[str, Any]) -> optax.GradientTransformation:
@@ -81,3 +102,20 @@ def scheduled(step: Int[Array, ""], numbers: dict[str, Any], schedule: str) -> F
     "cosine": 0.5 * (1.0 + jnp.cos(jnp.pi * progress)),
   }[schedule]
   return numbers["learning_rate"] * warmup * decay
+
+
+@jax.jit
+def moved_mean(mean: Float[Array, ""], rewards: Float[Array, "B K"], weight) -> Float[Array, ""]:
+  """A running mean moved by `weight` towards the mean of these rewards; NaN is left out."""
+  scored = ~jnp.isnan(rewards)
+  batch_mean = jnp.where(scored, rewards, 0.0).sum() / jnp.maximum(scored.sum(), 1)
+  return mean + jnp.where(scored.any(), weight, 0.0) * (batch_mean - mean)
+
+
+@jax.jit
+def mixed(reference: Params, params: Params, mix) -> Params:
+  """mix * policy + (1 - mix) * reference: a reference that follows the policy.
+
+  TR-DPO (Gorbatovski et al., 2024, eq. 10 and 11): mix < 1 is its soft update, mix = 1 its hard.
+  """
+  return jax.tree.map(lambda r, p: (1 - mix) * r + mix * p, reference, params)

@@ -21,15 +21,14 @@ from algorithms.implied_rewards import best_and_worst, from_gradient
 from algorithms.policy_gradient import token_mean
 from experiments.training import setup
 from experiments.training.state import TrainState, optimizer_step
+from models import scalar_head
 from models.groups import Groups
-from models.log_probs import token_log_probs
+from models.log_probs import token_outputs
 from models.partitioning import batch_sharding, parameter_shardings, replicated
 from models.transformer import ModelConfig
 
-COMPUTED = (
-  "logps",
-  "entropy",
-)  # what the network gives; all other arrays come with the Groups
+# What the networks give; all other arrays come with the Groups.
+COMPUTED = ("logps", "entropy", "log_sum_sq_probs", "values", "scores")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,13 +73,13 @@ def update(
   spec: UpdateSpec, state: TrainState, groups: Groups, numbers: dict[str, Any]
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """One training step on one batch of groups. Pure."""
-  gradient, metrics = loss_gradient(spec, state.params, groups, numbers)
+  gradient, metrics = loss_gradient(spec, state.trained, groups, numbers)
   state, optimizer_metrics = optimizer_step(state, gradient, numbers["optimizer"], spec.schedule)
   return state, metrics | optimizer_metrics
 
 
-def loss_gradient(spec: UpdateSpec, params, groups: Groups, numbers: dict[str, Any]):
-  """The loss's gradient with respect to the parameters, and metrics (the loss among them)."""
+def loss_gradient(spec: UpdateSpec, trained, groups: Groups, numbers: dict[str, Any]):
+  """The loss's gradient in the parts of `TrainState.trained`, and metrics (the loss among them)."""
   wanted, given = loss_arrays(spec.loss, groups)
 
   def loss_of(outputs):
@@ -88,11 +87,13 @@ def loss_gradient(spec: UpdateSpec, params, groups: Groups, numbers: dict[str, A
 
   score = partial(_score, spec.model, numbers["temperature"], wanted)
   gradient, cotangent, metrics, scores = through_network(
-    score, loss_of, params, groups, spec.micro_batches
+    score, loss_of, trained, groups, spec.micro_batches
   )
-  implied = from_gradient(cotangent["logps"], groups.mask)
-  metrics |= best_and_worst(implied, groups.rewards)
-  return gradient, metrics | {"entropy": token_mean(scores["entropy"], groups.mask)}
+  if "logps" in cotangent:
+    implied = from_gradient(cotangent["logps"], groups.mask)
+    metrics |= best_and_worst(implied, groups.rewards)
+    metrics["entropy"] = token_mean(scores["entropy"], groups.mask)
+  return gradient, metrics
 
 
 def through_network(score: Callable, loss_of: Callable, params, groups, micro_batches: int):
@@ -122,11 +123,17 @@ def loss_arrays(loss: Callable, groups: Groups) -> tuple[list[str], dict[str, ja
   return [n for n in names if n in COMPUTED], {n: a for n, a in given.items() if a is not None}
 
 
-def _score(model: ModelConfig, temperature, wanted: list[str], params, groups: Groups):
-  """What the network computes, in two: the arrays that the loss differentiates, and the others."""
-  computed = dict(zip(COMPUTED, token_log_probs(model, params, groups, temperature), strict=True))
+def _score(model: ModelConfig, temperature, wanted: list[str], trained, groups: Groups):
+  """What the networks compute, in two: the arrays that the loss differentiates, and the others."""
+  computed = {}
+  if "scores" in wanted:  # `trained["params"]` is a reward model
+    computed["scores"] = scalar_head.response_scores(model, trained["params"], groups)
+  else:
+    computed |= token_outputs(model, trained["params"], groups, temperature)
+  if "values" in wanted:
+    computed["values"] = scalar_head.token_values(model, trained["critic"], groups)
   outputs = {name: computed.pop(name) for name in wanted}
-  return outputs, computed
+  return outputs, {name: x for name, x in computed.items() if name == "entropy"}  # for the metrics
 
 
 # --- the batch at once: the forward pass keeps its activations for the backward pass -------------

@@ -1,0 +1,117 @@
+"""Reward models: a decoder with one number on top, trained on pairs that the base policy wrote.
+
+The task judges the pairs, the model learns to judge alike, and policies are then trained on its
+score instead (config.scoring.reward = "model"). It is the base policy's network with the language
+head left aside, trained by the loop that trains everything else.
+"""
+
+import os
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.command_line.config_files import digest
+from experiments.errors import UserError
+from experiments.run_folder import RunFolder
+from experiments.training import base_policy, dataset, loop, setup
+from experiments.training.base_policy import Report
+from experiments.training.checkpoints import Checkpoints
+from experiments.training.collect import key_for
+from experiments.training.evaluation import draw_held_out
+from experiments.training.locks import locked
+from experiments.training.scoring import Scorer, compiled_scores
+from experiments.training.setup import Parts
+from experiments.training.state import new_state
+from models import scalar_head
+from models.transformer import Params
+
+
+def config_of(config: ConfigDict) -> ConfigDict:
+  """The config of the run that makes the reward model which `config` asks for."""
+  own = setup.plain(config)
+  model = config.reward_model
+  with own.unlocked():
+    own.source, own.seed, own.steps = "offline", model.seed, model.steps
+    own.batch_prompts, own.group_size = model.batch_prompts, model.group_size
+    own.algorithm = ConfigDict({"loss": "bradley_terry", "pairs": "all"})
+    own.optimizer.update(
+      learning_rate=model.learning_rate,
+      warmup_steps=0,
+      schedule="linear",
+      weight_decay=0.0,
+      max_grad_norm=1.0,
+      b1=0.9,
+      b2=0.95,
+    )
+    own.offline.dataset = ""
+    own.eval.every = own.checkpoint.every = max(1, model.steps // 4)
+    own.wandb.mode = "disabled"
+  return own
+
+
+def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
+  """The run folder of the reward model, trained first if it is not there (other processes wait)."""
+  if config.scoring.model:
+    return RunFolder(config.scoring.model)
+  own = config_of(config)
+  determines = {"base": base_policy.digest_of_base(config)}
+  determines |= {name: config[name].to_dict() for name in ("reward_model", "sampling")}
+  name = f"{config.task.name}-{digest(ConfigDict(determines))}"
+  folder = RunFolder(os.path.join(root, "reward_models", name))
+  with locked(folder.path):
+    if folder.read_status().get("state") == "finished":
+      return folder
+    folder.create(
+      own.to_dict(), digest=digest(own), config_file="configs/reward_model.py", variant=name
+    )
+    with folder.recording_outcome():
+      parts = Parts.of(own)
+      base = base_policy.params_of(base_policy.ensure(own, root, report), parts)
+      fit(parts, folder, base, root, lambda row: report({"doing": "reward model"} | row))
+  return folder
+
+
+def fit(parts: Parts, folder: RunFolder, base: Params, root: str, report: Report) -> dict:
+  """Trains a reward model from the base policy's network; returns the last metrics."""
+  path = parts.config.offline.dataset or dataset.ensure(parts, base, root, report)
+  source = dataset.load(parts, path, Scorer(parts))
+  state = new_state(scalar_head.with_scalar_head(base), parts.mesh)
+  judge = PairJudge(parts, base)
+  return loop.train(parts, folder, state, source, reference=None, report=report, judge=judge)
+
+
+def params_of(folder: RunFolder, parts: Parts, base: Params) -> Params:
+  """The parameters of a trained reward model. UserError when the folder holds something else."""
+  about = folder.read_config()
+  loss = about.get("config", {}).get("algorithm", {}).get("loss")
+  if loss is None or folder.read_status().get("state") != "finished":
+    raise UserError(
+      f"scoring.model={folder.path!r} is no finished run; train one with "
+      "python -m experiments.train --config=configs/reward_model.py"
+    )
+  blank = new_state(scalar_head.with_scalar_head(base), parts.mesh)
+  with Checkpoints(folder) as checkpoints:
+    return checkpoints.load(None, blank).params
+
+
+class PairJudge:
+  """How well a reward model tells good from bad among the base policy's held-out responses.
+
+  eval/accuracy  share of pairs of responses to one prompt, of unequal reward, that it ranks right
+  eval/gap       mean score of the better responses of those pairs, less that of the worse
+  """
+
+  def __init__(self, parts: Parts, base: Params):
+    key = key_for("evaluation", parts.config.seed, 0)
+    self._groups, _ = draw_held_out(parts, base, key, parts.config.eval.samples)
+    self._scores = compiled_scores(parts.model, parts.mesh)
+
+  def __call__(self, params: Params, step: int) -> tuple[dict[str, float], list[dict]]:
+    del step
+    scores, rewards = np.asarray(self._scores(params, self._groups)), self._groups.rewards
+    better = rewards[:, :, None] > rewards[:, None, :]
+    gaps = (scores[:, :, None] - scores[:, None, :])[better]
+    if not len(gaps):
+      return {}, []  # nothing to tell apart
+    right = np.where(gaps == 0, 0.5, gaps > 0)  # a score for all alike is a guess
+    return {"eval/accuracy": float(right.mean()), "eval/gap": float(gaps.mean())}, []
