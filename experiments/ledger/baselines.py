@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from algorithms.reinforce import reinforce, rloo
 
 from algorithms.grpo import dr_grpo
+from algorithms.reinforce import reinforce, rloo
 from experiments.comparing.estimates import Estimate, estimate
 from experiments.ledger.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot
 
@@ -41,19 +41,19 @@ def baselines() -> Finding:
   It holds if, at every K, 1 - 1/K lies within twice the half width of the group mean's interval and
   1 does not, and 1 lies within twice that of leave one out.
   """
-  return judge([measure(name, loss, k) for name, loss in LOSSES.items() for k in GROUP_SIZES])
+  return judge([found for k in GROUP_SIZES for found in measure(k)])
 
 
-def _no_baseline(logps, old_logps, rewards, mask):
-  return reinforce(logps, rewards, mask, baseline="none")
+def _group_mean(logps, old_logps, rewards, mask):
+  return dr_grpo(logps, old_logps, rewards, mask, max_tokens=1.0)
 
 
 def _leave_one_out(logps, old_logps, rewards, mask):
   return rloo(logps, old_logps, rewards, mask, beta=0.0)
 
 
-def _group_mean(logps, old_logps, rewards, mask):
-  return dr_grpo(logps, old_logps, rewards, mask, max_tokens=1.0)
+def _no_baseline(logps, old_logps, rewards, mask):
+  return reinforce(logps, rewards, mask, baseline="none")
 
 
 LOSSES = {
@@ -63,38 +63,48 @@ LOSSES = {
 }
 
 
-def measure(name: str, loss: Callable, k: int, seed: int = 0) -> Measured:
-  """Draws the groups and averages the loss's gradients."""
-  k_logits, k_rewards, k_draws = jax.random.split(jax.random.key(seed), 3)
-  logits = jax.random.normal(k_logits, (RESPONSES,))
-  rewards = jax.random.normal(k_rewards, (RESPONSES,))
-  exact = np.asarray(jax.grad(lambda x: jax.nn.softmax(x) @ rewards)(logits), np.float64)
-
-  def gradient(key: jax.Array) -> jax.Array:
-    drawn = jax.random.categorical(key, logits, shape=(GROUPS, k))
-
-    def of_logits(x: jax.Array) -> jax.Array:
-      logps = jax.nn.log_softmax(x)[drawn][..., None]
-      old_logps = jax.lax.stop_gradient(logps)
-      return loss(logps, old_logps, rewards[drawn], jnp.ones_like(logps, bool))[0]
-
-    return -jax.grad(of_logits)(logits)
-
-  keys = jax.random.split(k_draws, BATCHES)
-  gradients = np.asarray(jax.jit(lambda keys: jax.lax.map(gradient, keys))(keys), np.float64)
+def measure(k: int, seed: int = 0) -> list[Measured]:
+  """Draws groups of k and averages the gradients of each loss over them."""
+  draw = np.random.default_rng(seed)
+  logits, rewards = draw.normal(size=(2, RESPONSES)) + [[0.0], [1.0]]
+  p = np.exp(logits) / np.exp(logits).sum()
+  exact = p * (rewards - p @ rewards)  # the gradient of p @ rewards in the logits
   length = np.linalg.norm(exact)
-  along = gradients @ exact / length**2
-  aside = np.linalg.norm((gradients - along[:, None] * exact).mean(axis=0)) / length
-  variance = GROUPS * gradients.var(axis=0, ddof=1).sum() / length**2
-  scale = estimate(along.tolist())
-  assert scale is not None
-  return Measured(name, k, scale, float(aside), float(variance))
+  drawn = draw.choice(RESPONSES, size=(BATCHES, GROUPS, k), p=p)
+  found = []
+  for name, upwards in _gradients(logits, rewards, drawn).items():
+    gradients = np.asarray(upwards, np.float64)
+    along = gradients @ exact / length**2
+    scale = estimate(along.tolist())
+    assert scale is not None
+    aside = np.linalg.norm(gradients.mean(axis=0) - along.mean() * exact) / length
+    variance = GROUPS * gradients.var(axis=0, ddof=1).sum() / length**2
+    found.append(Measured(name, k, scale, float(aside), float(variance)))
+  return found
+
+
+@jax.jit
+def _gradients(logits: np.ndarray, rewards: np.ndarray, drawn: np.ndarray) -> dict[str, jax.Array]:
+  """Each loss's gradient in the logits over each batch, upwards, [BATCHES, RESPONSES]."""
+
+  def of_batch(batch: jax.Array) -> dict[str, jax.Array]:
+    found = {}
+    for name, loss in LOSSES.items():
+
+      def of_logits(x: jax.Array, loss: Callable = loss) -> jax.Array:
+        logps = jax.nn.log_softmax(x)[batch][..., None]
+        return loss(logps, logps, rewards[batch], jnp.ones_like(logps, bool))[0]
+
+      found[name] = -jax.grad(of_logits)(logits)
+    return found
+
+  return jax.lax.map(of_batch, drawn)
 
 
 def judge(measured: Sequence[Measured]) -> Finding:
   """The verdict; `measured` has all losses at all group sizes."""
   of = {name: [m for m in measured if m.loss == name] for name in LOSSES}
-  mean, others, none = of.values()
+  mean, others, _ = of.values()
   holds = all(_may_be(m.scale, 1 - 1 / m.k) and not _may_be(m.scale, 1.0) for m in mean)
   holds &= all(_may_be(m.scale, 1.0) for m in others)
   figures = [

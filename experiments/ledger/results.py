@@ -1,8 +1,8 @@
 """What came of each claim: kept in the ledger's folder, one file a claim, and read again.
 
-  <name>.json   the finding, the seconds it took, and the digest of the code that found it
-  <name>.log    the traceback, if the experiment failed
-  claims.json   all of them, with their texts
+<name>.json   the finding, the seconds it took, and the digest of the code that found it
+<name>.log    the traceback, if the experiment failed
+claims.json   all of them, with their texts
 """
 
 import dataclasses

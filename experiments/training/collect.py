@@ -234,20 +234,22 @@ def minibatches(config: ConfigDict, groups: Groups, step: int) -> list[Groups]:
 def batch_metrics(config: ConfigDict, batch: Batch, names: tuple[str, ...]) -> dict[str, Any]:
   """What the responses are like, in TRL's names: rewards (`names` are of their parts), lengths."""
   drawn, rewards = batch.drawn, batch.groups.rewards
+  scored = ~np.isnan(rewards)
   metrics = {
-    "reward": np.nanmean(rewards),
-    "reward_std": np.nanmean(np.nanstd(rewards, axis=1)),
     "frac_reward_zero_std": is_tied(rewards).mean(),
     "completions/mean_length": batch.groups.mask.sum(axis=-1).mean(),
     "completions/clipped_ratio": 1 - drawn.finished.mean(),
   }
+  if scored.any():
+    metrics["reward"] = rewards[scored].mean()
+    metrics["reward_std"] = np.nanstd(rewards[scored.any(axis=1)], axis=1).mean()
   if changes_rewards(config):
     metrics["task_reward"] = np.nanmean(drawn.task_rewards)
   if len(names) > 1 and batch.groups.reward_parts is not None:
     means = np.nanmean(batch.groups.reward_parts, axis=(0, 1))
     metrics |= {f"rewards/{name}": mean for name, mean in zip(names, means, strict=True)}
-  if np.isnan(rewards).any():
-    metrics["unscored"] = np.isnan(rewards).mean()
+  if not scored.all():
+    metrics["unscored"] = 1 - scored.mean()
   if config.sampling.refills:
     metrics["dynamic_sampling/draws"] = batch.rollouts / rewards.size
     metrics["dynamic_sampling/tied_left"] = batch.tied_left

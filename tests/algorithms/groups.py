@@ -1,58 +1,81 @@
 """Random groups for the tests of the losses, in the vocabulary of their arguments."""
 
-import functools
 import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, get_args, get_origin
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from algorithms import LOSSES
+from algorithms.loss_function import DIFFERENTIABLE
 
-PER_TOKEN = ("logps", "old_logps", "ref_logps", "entropy", "values", "old_values")
-
-# Losses whose options open another branch are tested once for each.
-VARIANTS = {
-  "sft": {},
-  "dpo": {},
-  "dpo_all_pairs": {"pairs": "all"},
-  "dpo_smoothed": {"label_smoothing": 0.1},
-  "grpo": {},
-  "grpo_with_kl": {"beta": 0.1},
-  "off_policy_grpo": {},
-  "off_policy_grpo_sequence": {"ratio": "sequence"},
-  "offline_grpo": {},
-  "offline_grpo_standardized": {"weights": "standardized"},
-  "offline_grpo_dpo": {"weights": "dpo"},
-}
+# Choices that every loss hands on to one function are tested on one loss.
+TESTED_ON = {"divergence": "dpo", "kl": "grpo"}
 
 
-def cases():
-  """(name, loss, options): every loss of the table at its defaults, and every variant above."""
-  longest_first = sorted(LOSSES, key=len, reverse=True)
-  for name, options in VARIANTS.items():
-    family = next(loss for loss in longest_first if name.startswith(loss))
-    yield name, LOSSES[family], options
-  for name in LOSSES.keys() - VARIANTS.keys():
-    yield name, LOSSES[name], {}
+def cases() -> Iterator[tuple[str, Callable, dict[str, str | bool]]]:
+  """(name, loss, options): every loss of the table at its defaults, then with its other choices.
+
+  The second case has the second choice of every text and bool, the third the third, and so on;
+  `terms` are the numbers that go with them.
+  """
+  for name, loss in LOSSES.items():
+    others = {p.name: _other_choices(p) for p in hyperparameters(loss)}
+    others = {key: choices for key, choices in others.items() if TESTED_ON.get(key, name) == name}
+    yield name, loss, {}
+    for i in range(max(map(len, others.values()), default=0)):
+      options = {key: choices[i] for key, choices in others.items() if i < len(choices)}
+      yield f"{name}-{','.join(f'{key}={value}' for key, value in options.items())}", loss, options
 
 
-def random_groups(seed=0, b=4, k=4, t=6, dtype=jnp.float32, distance=0.3):
-  """Arrays for any loss: policies `distance` nats a token apart, ragged lengths, one tied group."""
+def terms(loss) -> dict[str, float]:
+  """Numbers that turn on what is off by default: a KL term, label smoothing, ddof=1."""
+  off = [p.name for p in hyperparameters(loss) if not isinstance(p.default, bool) and not p.default]
+  return {name: 1.0 if name == "ddof" else 0.1 for name in off}
+
+
+def hyperparameters(loss) -> list[inspect.Parameter]:
+  return [p for p in inspect.signature(loss).parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+
+def _other_choices(parameter: inspect.Parameter) -> list[str | bool]:
+  if isinstance(parameter.default, bool):
+    return [not parameter.default]
+  choices = get_args(parameter.annotation) if get_origin(parameter.annotation) is Literal else ()
+  return [choice for choice in choices if choice != parameter.default]
+
+
+def random_groups(seed=0, b=4, k=4, t=6, dtype=jnp.float32, distance=0.3) -> dict[str, jax.Array]:
+  """All words of the vocabulary, by name: policies `distance` nats a token apart, ragged lengths,
+  the last group a tie."""
   rng = np.random.default_rng(seed)
   logps = -rng.exponential(1.0, (b, k, t))
   lengths = rng.integers(1, t + 1, (b, k))
   lengths[0, 0] = t
-  rewards = rng.integers(0, 2, (b, k)).astype(float)
-  rewards[:, 0], rewards[:, 1] = 1.0, 0.0
+  rewards = rng.integers(0, 3, (b, k)) / 2
+  rewards[:, 0] = 1.0
+  rewards[:, 1:2] = 0.0
   rewards[-1] = 1.0
+  first_part = rng.integers(0, 2, (b, k)) / 2
+  values = rng.normal(size=logps.shape)
   arrays = {
-    name: jnp.asarray(logps + (i > 0) * distance * rng.normal(size=logps.shape), dtype)
-    for i, name in enumerate(PER_TOKEN)
+    "logps": logps,
+    "old_logps": logps + distance * rng.normal(size=logps.shape),
+    "ref_logps": logps + distance * rng.normal(size=logps.shape),
+    "sampler_logps": logps + distance * rng.normal(size=logps.shape),
+    "entropy": rng.exponential(1.0, logps.shape),
+    "log_sum_sq_probs": -rng.exponential(1.0, logps.shape),
+    "values": values,
+    "old_values": values + distance * rng.normal(size=logps.shape),
+    "rewards": rewards,
+    "scores": rng.normal(size=rewards.shape),
+    "reward_baseline": np.full_like(rewards, 0.3),
+    "reward_parts": np.stack([first_part, rewards - first_part], axis=2),
   }
-  arrays["rewards"] = arrays["scores"] = jnp.asarray(rewards, dtype)
-  arrays["mask"] = jnp.asarray(np.arange(t) < lengths[..., None])
-  return arrays
+  mask = jnp.asarray(np.arange(t) < lengths[..., None])
+  return {name: jnp.asarray(x, dtype) for name, x in arrays.items()} | {"mask": mask}
 
 
 def arrays_of(loss, arrays):
@@ -62,20 +85,35 @@ def arrays_of(loss, arrays):
   return {name: arrays[name] for name in names}
 
 
+def policy_word(loss) -> str:
+  """The array that the gradient is about: log-probs, or a reward model's scores."""
+  return next(word for word in ("logps", "scores") if word in inspect.signature(loss).parameters)
+
+
+def trained_words(loss) -> list[str]:
+  """The loss's arrays that a network gives, all of them."""
+  return [word for word in DIFFERENTIABLE if word in inspect.signature(loss).parameters]
+
+
 def call(loss, arrays, **options):
-  """The loss with those of the arrays that it wants, operation by operation."""
+  """The loss with those of the arrays that it wants, operation by operation.
+
+  So each operation is compiled once for all losses, if their arrays have the same shapes.
+  """
   return loss(**arrays_of(loss, arrays), **options)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2, 3))
-def _evaluate(loss, arrays, options, name):
-  def value(x):
-    return call(loss, arrays | {name: x}, **dict(options))
-
-  (loss_value, metrics), gradient = jax.value_and_grad(value, has_aux=True)(arrays[name])
-  return loss_value, metrics, gradient
+def evaluate(loss, arrays, options: dict[str, Any], name: str | None = None):
+  """(loss, metrics, gradient with respect to the named array), operation by operation."""
+  value, metrics, gradients = evaluate_all(loss, arrays, options)
+  return value, metrics, gradients[name or policy_word(loss)]
 
 
-def evaluate(loss, arrays, options, name="logps"):
-  """(loss, metrics, gradient with respect to the named array), jitted."""
-  return _evaluate(loss, arrays, tuple(sorted(options.items())), name)
+def evaluate_all(loss, arrays, options: dict[str, Any]):
+  """(loss, metrics, {array: gradient with respect to it}), for every array but the mask."""
+  given = arrays_of(loss, arrays)
+  mask = given.pop("mask")
+  (value, metrics), gradients = jax.value_and_grad(
+    lambda numbers: loss(**numbers, mask=mask, **options), has_aux=True
+  )(given)
+  return value, metrics, gradients

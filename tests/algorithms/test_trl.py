@@ -64,7 +64,7 @@ CASES = (
   ("aot_unpaired_smoothed", "aot_unpaired", {"beta": 0.5, "label_smoothing": 0.1}),
   ("sft", "sft", {}),
   ("sft", "best_of_k", {}),
-  # TRL's z0 comes from prompts with other prompts' responses; here it is fed the batch's own, as ours.
+  # TRL's z0 comes from prompts beside other prompts' responses; it is fed the batch's own, as ours.
   ("kto_above", "kto", {"beta": 0.5, "undesirable_weight": 1.3, "threshold": 0.0}),
   ("kto_below", "kto", {"beta": 0.5, "undesirable_weight": 1.3, "threshold": 0.0}),
   # TRL averages the likelihood of the chosen over tokens, we over responses: here they are equally
@@ -97,6 +97,8 @@ CASES = (
   ("truncated_sequence", "truncated_grpo", KL | {"ddof": 1, "level": "sequence", "ratio_cap": 1.2}),
   ("batch_scaled", "grpo_scaled_by_the_batch", {}),
   ("decoupled_rewards", "gdpo", {"ddof": 1}),
+  ("decoupled_rewards_unscored", "gdpo", {"ddof": 1}),
+  ("decoupled_rewards_part_unscored", "gdpo", {"ddof": 1}),
   ("rloo", "rloo", {"beta": 0.2}),
   ("rloo_unscored", "rloo", {"beta": 0.2}),
 )

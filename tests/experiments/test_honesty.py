@@ -11,6 +11,7 @@ from experiments.command_line import config_files
 from experiments.errors import UserError
 from experiments.training import dataset
 from experiments.training.collect import Demonstrations, prompt_order
+from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
 from experiments.training.state import scheduled
 from tasks import group_dataset
@@ -39,20 +40,20 @@ def written(folder, items, temperature=1.0):
 
 
 def test_a_data_set_is_charged_for_as_it_is_used(parts, tmp_path):
-  source = dataset.load(parts, written(tmp_path, parts.task.train[:32]))
-  assert [source.rollouts(n) for n in (0, 1, 4, 9)] == [0, 16, 64, 64]
+  source = dataset.load(parts, written(tmp_path, parts.task.train[:32]), Scorer(parts))
+  assert [source.collect(n, None).rollouts for n in (0, 1, 3, 4, 9)] == [16, 16, 16, 0, 0]
   assert [source.seconds(n) for n in (0, 1, 4, 9)] == [0, 2, 8, 8]
 
 
 def test_a_data_set_with_held_out_prompts_is_refused(parts, tmp_path):
   path = written(tmp_path, parts.task.train[:4] + parts.task.evaluation[:3])
   with pytest.raises(UserError, match="3 of the prompts held out"):
-    dataset.load(parts, path)
+    dataset.load(parts, path, Scorer(parts))
 
 
 def test_a_data_set_sampled_at_another_temperature_is_refused(parts, tmp_path):
   with pytest.raises(UserError, match=r"log-probs at temperature 0.7"):
-    dataset.load(parts, written(tmp_path, parts.task.train[:4], temperature=0.7))
+    dataset.load(parts, written(tmp_path, parts.task.train[:4], temperature=0.7), Scorer(parts))
 
 
 def test_answers_that_do_not_fit_a_response_are_refused():

@@ -46,7 +46,8 @@ def with_log_probs(groups, reference, old):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _gradient(spec, params, groups, numbers):
-  return loss_gradient(spec, params, groups, {"algorithm": numbers, "temperature": 1.0})
+  trained = {"params": params}
+  return loss_gradient(spec, trained, groups, {"algorithm": numbers, "temperature": 1.0})
 
 
 def gradient(loss, groups, options, params=None, micro_batches=1):
@@ -194,7 +195,7 @@ def trained(mesh, loss):
   spec = UpdateSpec(TINY, mesh, loss)
   state = new_state(tiny_params(), mesh)
   numbers = {"algorithm": {}, "temperature": 1.0, "optimizer": OPTIMIZER}
-  gradient, metrics = jax.jit(lambda *a: loss_gradient(spec, *a))(state.params, groups, numbers)
+  gradient, metrics = jax.jit(lambda *a: loss_gradient(spec, *a))(state.trained, groups, numbers)
   state, _ = compiled_update(spec)(state, groups, numbers)
   return vector(gradient), float(metrics["loss"]), state
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -47,11 +49,25 @@ def test_a_response_without_end_of_sequence_gets_nothing_even_if_its_text_is_rig
   assert rewards.tolist() == [[1, 0]]
 
 
-def test_the_native_scorer_gives_partial_credit_and_says_so():
-  task = words(reward="scorer")
+def test_the_native_scorer_gives_partial_credit_beside_the_exact_match():
+  task = words(reward="exact+scorer")
   item = task.train[0]
-  assert task.partial_credit and not words().partial_credit
-  assert 0 < task.score(item.prompt, item) < 1  # nonsense, and still something
+  nonsense = np.array([[task.tokenizer.encode(item.prompt.rstrip(">"))]])
+  exact, scorer = task.reward_parts([item], nonsense, np.array([[True]]))[0, 0]
+  assert task.reward_names == ("exact", "scorer")
+  assert exact == 0 < scorer < 1
+  assert task.rewards([item], nonsense, np.array([[True]])) == exact + scorer
+
+
+def test_a_response_that_cannot_be_scored_has_no_reward_and_an_infinite_one_is_an_error():
+  task = words()
+  ids, finished = np.array([[[5], [6]]]), np.array([[True, False]])
+  unscored = dataclasses.replace(task, scorers=(("judge", lambda completion, item: None),))
+  rewards = unscored.rewards(task.train[:1], ids, finished)
+  assert np.isnan(rewards[0, 0]) and rewards[0, 1] == 0  # without an end there is nothing to judge
+  broken = dataclasses.replace(task, scorers=(("judge", lambda completion, item: float("inf")),))
+  with pytest.raises(ValueError, match="judge gives .* the reward inf"):
+    broken.rewards(task.train[:1], ids, finished)
 
 
 def test_any_reasoning_gym_task_runs_by_name_with_its_own_question():

@@ -69,11 +69,11 @@ def with_chosen_of_equal_length(arrays):
   return arrays | {"mask": np.arange(T) < lengths[..., None]}
 
 
-def with_an_unscored_response(arrays):
-  unscored = {name: arrays[name].copy() for name in ("rewards", "reward_parts")}
-  for rewards in unscored.values():
-    rewards[1, 2] = np.nan
-  return arrays | unscored
+def with_an_unscored_response(arrays, parts=slice(None)):
+  """NaN, which is TRL's None: a response without any reward, or without some of its parts."""
+  reward_parts = arrays["reward_parts"].copy()
+  reward_parts[1, 2, parts] = np.nan
+  return arrays | {"reward_parts": reward_parts, "rewards": reward_parts.sum(axis=-1)}
 
 
 # With this seed policy and reference sort the pairs differently, which AOT's loss is about.
@@ -84,7 +84,8 @@ BATCHES = {
   "pairs_below_the_reference": PAIRS | {"ref_logps": PAIRS["ref_logps"] + 0.2},
   "pairs_with_chosen_of_equal_length": with_chosen_of_equal_length(PAIRS),
   "groups": GROUPS,
-  "groups_with_an_unscored_response": with_an_unscored_response(GROUPS),
+  "groups_unscored": with_an_unscored_response(GROUPS),
+  "groups_part_unscored": with_an_unscored_response(GROUPS, parts=0),
 }
 
 # --- the cases, by the names that test_trl.py knows -----------------------------------------------
@@ -127,7 +128,7 @@ def group_cases():
   sequence = {"importance_sampling_level": "sequence"}
   yield "grpo", groups()
   yield "grpo_kl", groups(beta=0.1)
-  yield "grpo_unscored", on("groups_with_an_unscored_response", grpo, beta=0.1)
+  yield "grpo_unscored", on("groups_unscored", grpo, beta=0.1)
   yield "grpo_unclipped", groups(epsilon_low=1e9, epsilon_high=1e9)
   yield "grpo_two_sided", groups(args={"delta": 1.5})
   yield "dr_grpo", groups(loss_type="dr_grpo", scale_rewards="none", beta=0.1)
@@ -150,9 +151,11 @@ def group_cases():
       on("groups", truncated_grpo, mode=f"{level}_truncate", cap=1.2, beta=0.1),
     )
   yield "batch_scaled", groups(scale_rewards="batch")
-  yield "decoupled_rewards", groups(multi_objective_aggregation="normalize_then_sum")
+  for suffix in ("", "_unscored", "_part_unscored"):
+    options = {"multi_objective_aggregation": "normalize_then_sum"}
+    yield f"decoupled_rewards{suffix}", on(f"groups{suffix}", grpo, **options)
   yield "rloo", on("groups", rloo, beta=0.2)
-  yield "rloo_unscored", on("groups_with_an_unscored_response", rloo, beta=0.2)
+  yield "rloo_unscored", on("groups_unscored", rloo, beta=0.2)
 
 
 # --- the file -------------------------------------------------------------------------------------

@@ -1,0 +1,14 @@
+"""Best of K: sample K responses, imitate the best (rejection-sampling fine-tuning).
+
+It has no negative examples: what is wrong is never pushed down.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(arg: str = "") -> ConfigDict:
+  config = common.defaults("best_of_k")
+  common.use_groups_of(config, common.parse_arg(arg, k=8).k)
+  return config
