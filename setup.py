@@ -14,7 +14,10 @@ setup(
   packages=find_namespace_packages(
     include=[*FOLDERS, *(f"{folder}.*" for folder in FOLDERS)], exclude=["*.__pycache__"]
   ),
-  package_data={"experiments.comparing": ["*.j2", "*.css", "*.js"]},  # the report page
+  package_data={  # the pages
+    "experiments.comparing": ["*.j2", "*.css", "*.js"],
+    "experiments.ledger": ["*.j2", "*.css"],
+  },
   install_requires=[
     "array_record",  # the file format of data sets; tensorflow-datasets imports it on first use
     "flax>=0.12.8",

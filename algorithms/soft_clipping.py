@@ -21,7 +21,7 @@ from algorithms.policy_gradient import (
   token_mean,
   token_ratio,
 )
-from algorithms.shapes import Ddof, Mask, PerResponse, PerToken, Positive, RatioCap, Scalar, Weight
+from algorithms.shapes import Ddof, Mask, PerResponse, PerToken, Positive, RatioCap, Weight
 
 
 @loss_function
@@ -139,7 +139,7 @@ def vespo(
   return -token_mean(objective, mask), metrics | kl_metrics
 
 
-def _gamma_weight(log_w: PerResponse, k: Scalar, decay: Scalar) -> PerResponse:
+def _gamma_weight(log_w: PerResponse, k: PerResponse, decay: PerResponse) -> PerResponse:
   """w^k e^(decay (1 - w)), cut at e^20 like every ratio."""
   log_w = jnp.clip(log_w, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
   return jnp.exp(jnp.minimum(k * log_w + decay * (1 - jnp.exp(log_w)), LARGEST_LOG_RATIO))

@@ -116,7 +116,8 @@ def _shown(claim: Claim, place: str, folder: str, console: Console) -> Result:
     print(f"{claim.name}: running  {place}", flush=True)
     result = _run(claim, start, folder)
   words = [f"{claim.name}: {result.verdict}", f"{result.seconds:.1f} s", result.reason]
-  console.print(Text("  ".join(word for word in words if word), style=_colour(result.verdict)))
+  line = Text("  ".join(word for word in words if word), style=_colour(result.verdict))
+  console.print(line, soft_wrap=True)
   return result
 
 
@@ -129,12 +130,12 @@ def _run(claim: Claim, start: float, folder: str) -> Result:
 
 
 def _print_table(found: Sequence[Result], console: Console) -> None:
-  shown = Table("claim", "verdict", "what decides", box=None, padding=(0, 2, 1, 0))
+  shown = Table("claim", "verdict, and what decides", box=None, padding=(0, 2, 1, 0))
   shown.add_column("seconds", justify="right")
   for result in found:
     decides = result.finding.summary if result.finding else result.reason
-    verdict = Text(result.verdict, style=_colour(result.verdict))
-    shown.add_row(result.claim.name, verdict, Text(decides), f"{result.seconds:.1f}")
+    verdict = Text.assemble((result.verdict, _colour(result.verdict)), "\n", decides)
+    shown.add_row(result.claim.name, verdict, f"{result.seconds:.1f}")
   console.print(shown)
 
 

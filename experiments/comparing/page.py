@@ -21,6 +21,7 @@ _FIRST = (
   "train/frac_reward_zero_std train/entropy train/completions/mean_length train/grad_norm "
   "train/clip_ratio/region_mean train/kl"
 ).split()
+_HERE = os.path.dirname(os.path.abspath(__file__))
 _SHOWN_ELSEWHERE = {plots.BEST, plots.WORST}
 
 
@@ -36,10 +37,13 @@ class Column:
   is_count: bool = False  # the same for all seeds but for chance: no interval
 
 
-def fill(template: str, **values: Any) -> str:
-  """A template of this folder with these values, escaped, and with Plotly's own source."""
+def fill(template: str, folder: str = _HERE, **values: Any) -> str:
+  """A template with these values, escaped, and with Plotly's own source.
+
+  It is looked up in `folder`; what it includes may also be of this one.
+  """
   environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(os.path.dirname(os.path.abspath(__file__))),
+    loader=jinja2.FileSystemLoader([folder, _HERE]),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -4,10 +4,21 @@ import dataclasses
 import importlib
 import re
 from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from experiments.ledger import sources
 
 HOLDS, DOES_NOT_HOLD = "holds", "does not hold"
+
+
+@runtime_checkable
+class Array(Protocol):
+  """numpy's or jax's."""
+
+  def tolist(self) -> Any: ...
+
+
+Numbers = Sequence[float] | Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +36,10 @@ class Curve:
   """A line (or points) of a plot; `low` and `high` are a band around y."""
 
   name: str
-  x: Sequence[float]
-  y: Sequence[float]
-  low: Sequence[float] | None = None
-  high: Sequence[float] | None = None
+  x: Numbers
+  y: Numbers
+  low: Numbers | None = None
+  high: Numbers | None = None
   points: bool = False  # draw markers, no line
 
 
@@ -112,10 +123,3 @@ class Claim:
     if not quoted:
       return text, ""
     return quoted[1], quoted[2].rstrip(".").removeprefix("(").removesuffix(")").rstrip(".")
-
-
-def verdict_of(parts: Sequence[Part], condition: str) -> str:
-  """What parts say together; `condition` names when the claim holds, should only some of them."""
-  if all(part.holds for part in parts):
-    return HOLDS
-  return f"holds under {condition}" if any(part.holds for part in parts) else DOES_NOT_HOLD

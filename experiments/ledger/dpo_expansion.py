@@ -36,7 +36,7 @@ def dpo_at(z: np.ndarray, beta: float = 0.1) -> np.ndarray:
   """dpo's loss of a pair whose margin is z, for each of the given ones."""
   with jax.enable_x64(True):
     keys = jax.random.split(jax.random.key(0), len(z))
-    return np.asarray(jax.vmap(lambda key, margin: _loss(key, margin, beta))(keys, jnp.asarray(z)))
+    return np.asarray(jax.jit(jax.vmap(_loss, in_axes=(0, 0, None)))(keys, jnp.asarray(z), beta))
 
 
 def _loss(key: jax.Array, z: jax.Array, beta: float) -> jax.Array:

@@ -44,8 +44,8 @@ def four_responses() -> Finding:
   betas the same step in the logits (nearly what Adam would do).
 
   "Snaps into order": for beta = 0.5 the four implied rewards beta h end in the order of the
-  qualities in 90 % of the seeds. "Runs away": for beta = 0.1 the KL to the reference ends above that
-  of beta = 0.5 and still rises in the last 100 pairs, both beyond their 95 % intervals. "Barely
+  qualities in 90 % of the seeds. "Runs away": for beta = 0.1 the KL to the reference ends above
+  that of beta = 0.5 and still rises in the last 100 pairs, both beyond 95 % intervals. "Barely
   moves": for beta = 2 the KL ends below a fifth of its largest value, log 4. It holds if all three
   parts do at eta = 0.5, else under those step sizes at which all three do.
   """
@@ -78,7 +78,7 @@ def course(beta: float, eta: float, seed: int = 0) -> Course:
     beta=beta,
     gap=beta * (h[..., 3] - h[..., 0]),
     kl=(np.exp(logps) * h).sum(axis=-1),
-    in_order=(np.diff(h, axis=-1) > 0).all(axis=-1),
+    in_order=np.diff(h, axis=-1).min(axis=-1) > 0,
   )
 
 
@@ -142,17 +142,15 @@ def _figures(name: str, course: Course) -> list[Figure]:
 
 
 def _plots(found: dict[str, list[Course]]) -> list[Plot]:
-  stated, three = next(iter(found.items()))
-  ordered = [_curve(c, c.in_order, band=False) for c in three]
-  gaps = [_curve(c, c.gap) for c in three]
-  return [
-    Plot(f"Seeds in the right order, {stated}", "pairs seen", "share of seeds", ordered),
-    Plot(f"Implied reward gap D − A, {stated}", "pairs seen", "β (h_D − h_A)", gaps),
-    *(
-      Plot(f"KL to the reference, {name}", "pairs seen", "KL, nats", [_curve(c, c.kl) for c in cs])
-      for name, cs in found.items()
-    ),
-  ]
+  plots = []
+  for name, three in found.items():
+    ordered = [_curve(c, c.in_order, band=False) for c in three]
+    divergences = [_curve(c, c.kl) for c in three]
+    plots += [
+      Plot(f"Seeds in the right order, {name}", "pairs seen", "share of seeds", ordered),
+      Plot(f"KL to the reference, {name}", "pairs seen", "KL, nats", divergences),
+    ]
+  return plots
 
 
 def _curve(course: Course, values: np.ndarray, band: bool = True) -> Curve:

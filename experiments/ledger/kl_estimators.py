@@ -51,7 +51,7 @@ class Drawn:
 def kl_estimators() -> Finding:
   """ "k1 is unbiased with high variance, k2 biased with low variance, k3 unbiased with low
   variance; as losses k1 pushes nowhere, k2 follows the gradient of the reverse KL and k3 that of
-  the forward KL." (Schulman, 2020, Approximating KL divergence; Tang and Munos, 2025, on gradients.)
+  the forward KL." (Schulman, 2020, Approximating KL divergence; gradients: Tang and Munos, 2025.)
 
   64 random references over 10 responses and, from each, policies at growing distance in a random
   direction of the logits. Expectations over the policy are sums over its 10 responses: the bias and

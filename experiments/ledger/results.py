@@ -5,6 +5,7 @@
 claims.json   all of them, with their texts
 """
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -53,6 +54,8 @@ def keep(claim: Claim, finding: Finding, seconds: float, folder: str) -> Result:
   about = {"name": claim.name, "digest": claim.digest, "seconds": round(seconds, 2)}
   about |= {"commit": environment.git_commit(), "finding": plain(dataclasses.asdict(finding))}
   write_json(_path(folder, claim, "json"), about)
+  with contextlib.suppress(FileNotFoundError):
+    os.remove(_path(folder, claim, "log"))  # of an earlier failure
   return kept(claim, folder)
 
 

@@ -16,74 +16,55 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from experiments.comparing.estimates import Estimate, estimate
-from experiments.ledger.claim import Curve
-from experiments.ledger.small_world import (
-  MODEL,
-  Score,
-  adam,
-  base_policy,
-  fresh_state,
-  judge_all,
-  write,
-)
+from experiments.ledger.small_losses import LOSSES
+from experiments.ledger.small_world import MODEL, adam, base_policy, fresh_state, write
 from experiments.training.state import optimizer_step
+from experiments.training.update import through_network
 from models.groups import Groups
 from models.log_probs import token_log_probs
 from models.transformer import Params
 
 Arrays = dict[str, jax.Array]
-METRICS = ("logps/chosen", "logps/rejected", "rewards/accuracies", "clip_ratio/region_mean")
+Trained = dict[str, Params]  # "params", and "critic" where there is one
+# What is kept of a loss's metrics: branches of one program must return the same.
+METRICS = ("logps/chosen", "logps/rejected", "accuracy", "clip_ratio/region_mean")
 
 
-# --- what is trained ------------------------------------------------------------------------------
+# --- what is compiled -----------------------------------------------------------------------------
 
 
-def collect_on_policy(
-  setup: "Setup", writer: Params, reference: Params, key: jax.Array, data: Any
+def write_groups(
+  setup: "Setup", writer: Trained, reference: Params, key: jax.Array, data: Any
 ) -> tuple[Groups, Arrays]:
-  """Groups that the writer wrote, and the arrays that a loss may ask for."""
+  """The writer's groups, rewarded exactly, and the arrays that a loss may ask for."""
   del data
-  groups = write(writer, key, setup.prompts, setup.group_size)
+  groups = write(writer["params"], key, setup.prompts, setup.group_size)
+  return groups, arrays_of(setup, groups, reference)
+
+
+def arrays_of(setup: "Setup", groups: Groups, reference: Params) -> Arrays:
+  """A group's own arrays, and the reference's log-probs if one of the losses asks for them."""
   arrays = {"rewards": groups.rewards, "mask": groups.mask, "old_logps": groups.old_logps}
-  if setup.asks_for("ref_logps"):
+  if any("ref_logps" in inspect.signature(loss).parameters for _, loss in setup.losses):
     arrays["ref_logps"] = token_log_probs(MODEL, reference, groups)[0]
-  return groups, arrays
+  return arrays
 
 
-def log_probs(params: Params, groups: Groups) -> Arrays:
-  return {"logps": token_log_probs(MODEL, params, groups)[0]}
+def log_probs(trained: Trained, groups: Groups) -> Arrays:
+  return {"logps": token_log_probs(MODEL, trained["params"], groups)[0]}
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
   """What a program is compiled for. Its losses are branches of it, chosen when it runs."""
 
-  losses: tuple[Callable, ...]  # their hyperparameters bound: partial(dpo, beta=0.1)
   prompts: int = 16  # a step
   group_size: int = 4
-  steps: int = 100
-  inner_steps: int = 1  # gradient steps on each step's groups
-  snapshots: int = 5  # of the parameters, at equal distances, beside the start
-  collect: Callable[..., tuple[Groups, Arrays]] = collect_on_policy
-  network: Callable[[Params, Groups], Arrays] = log_probs  # what the losses differentiate
-
-  def asks_for(self, name: str) -> bool:
-    return any(name in inspect.signature(loss).parameters for loss in self.losses)
-
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-  """One way to train: which loss, how fast, on whose responses."""
-
-  loss: int  # its place in setup.losses
-  learning_rate: float = 1e-3
-  period: int = 1  # steps between two renewals of the writer
-  renew_reference: bool = False  # whether the reference becomes the writer at each renewal
-  data: Any = ()  # numbers or arrays for `setup.collect`
-  start: Params | None = None  # None: the base policy
+  snapshots: int = 6  # of the parameters, at equal distances, beside the start
+  losses: tuple[tuple[str, Callable], ...] = tuple(LOSSES.items())
+  collect: Callable[..., tuple[Groups, Arrays]] = write_groups
+  network: Callable[[Trained, Groups], Arrays] = log_probs  # what the losses differentiate
 
 
 class History(NamedTuple):
@@ -95,84 +76,104 @@ class History(NamedTuple):
 
 @cache
 def compiled(setup: Setup) -> Callable[..., History]:
-  """(variant's numbers, start, reference, data, seed) -> History."""
-  per_snapshot = setup.steps // setup.snapshots
+  """(numbers of the variant, start, data, seed) -> History, jitted. All numbers are traced."""
 
-  def run(numbers: Arrays, start: Params, reference: Params, data: Any, seed) -> History:
-    def step(carry, i):
-      state, writer, reference = carry
+  def run(numbers: Arrays, start: Trained, data: Any, seed) -> History:
+    optimizer = adam(numbers["learning_rate"])
+    nothing = dict.fromkeys(("loss", *METRICS), jnp.zeros(()))
+
+    def step(i, carry):
+      state, writer, reference, total = carry
       renew = i % numbers["period"] == 0
-      writer = _choose(renew, state.params, writer)
-      reference = _choose(renew & numbers["renew_reference"], writer, reference)
+      writer = _choose(renew, state.trained, writer)
+      reference = _choose(renew & numbers["renew_reference"], state.params, reference)
       key = jax.random.fold_in(jax.random.key(seed), i)
       groups, arrays = setup.collect(setup, writer, reference, key, data)
 
-      def update(state, _):
-        gradient, metrics = loss_gradient(setup, numbers["loss"], state.params, groups, arrays)
-        return optimizer_step(state, gradient, adam(numbers["learning_rate"]), "constant")[0], metrics
+      def update(_, carry):
+        state, total = carry
+        gradient, metrics = loss_gradient(setup, numbers["loss"], state.trained, groups, arrays)
+        state, _ = optimizer_step(state, gradient, optimizer, "constant")
+        return state, jax.tree.map(jnp.add, total, metrics)
 
-      state, metrics = jax.lax.scan(update, state, length=setup.inner_steps)
-      return (state, writer, reference), metrics
+      state, total = jax.lax.fori_loop(0, numbers["inner_steps"], update, (state, total))
+      return state, writer, reference, total
 
-    def until_snapshot(carry, first):
-      carry, metrics = jax.lax.scan(step, carry, first + jnp.arange(per_snapshot))
-      return carry, (carry[0].params, jax.tree.map(jnp.mean, metrics))
+    def until_snapshot(carry, part):
+      steps = numbers["steps"] // setup.snapshots
+      carry = jax.lax.fori_loop(part * steps, (part + 1) * steps, step, (*carry, nothing))
+      mean = jax.tree.map(lambda x: x / (steps * numbers["inner_steps"]), carry[-1])
+      return carry[:-1], (carry[0].params, mean)
 
-    carry = (fresh_state(start), start, reference)
-    firsts = per_snapshot * jnp.arange(setup.snapshots)
-    _, (snapshots, metrics) = jax.lax.scan(until_snapshot, carry, firsts)
-    joined = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), start, snapshots)
-    return History(joined, metrics)
+    carry = (fresh_state(start["params"], start.get("critic")), start, start["params"])
+    _, (params, metrics) = jax.lax.scan(until_snapshot, carry, jnp.arange(setup.snapshots))
+    with_start = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), start["params"], params)
+    return History(with_start, metrics)
 
   return jax.jit(run)
 
 
-def loss_gradient(setup: Setup, which, params: Params, groups: Groups, arrays: Arrays):
-  """The gradient of loss number `which` in the parameters, cut at the network's outputs."""
-  outputs, pullback = jax.vjp(lambda p: setup.network(p, groups), params)
-  branches = [lambda outputs, loss=loss: cotangent(loss, outputs, arrays) for loss in setup.losses]
-  cotangents, metrics = jax.lax.switch(which, branches, outputs)
-  return pullback(cotangents)[0], metrics
+def loss_gradient(setup: Setup, which, trained: Trained, groups: Groups, arrays: Arrays):
+  """The gradient of the loss at place `which`, through the project's own cut at the log-probs."""
+
+  def branch(loss: Callable) -> Callable:
+    asked = inspect.signature(loss).parameters
+
+    def value(outputs: Arrays):
+      given = {name: x for name, x in (outputs | arrays).items() if name in asked}
+      number, metrics = loss(**given)
+      return number, {name: metrics.get(name, jnp.nan) for name in METRICS}
+
+    return value
+
+  branches = [branch(loss) for _, loss in setup.losses]
+  gradient, _, metrics, _ = through_network(
+    lambda trained, groups: (setup.network(trained, groups), {}),
+    lambda outputs: jax.lax.switch(which, branches, outputs),
+    trained,
+    groups,
+    micro_batches=1,
+  )
+  return gradient, metrics
 
 
-def cotangent(loss: Callable, outputs: Arrays, arrays: Arrays) -> tuple[Arrays, Arrays]:
-  """d loss / d outputs, and the loss with those of METRICS that it has (NaN for the others)."""
-  asked = inspect.signature(loss).parameters
-
-  def value(outputs):
-    given = {name: x for name, x in (outputs | arrays).items() if name in asked}
-    return loss(**given)
-
-  (number, metrics), gradient = jax.value_and_grad(value, has_aux=True)(outputs)
-  return gradient, {"loss": number} | {name: metrics.get(name, jnp.nan) for name in METRICS}
-
-
-def _choose(condition, new: Params, old: Params) -> Params:
+def _choose(condition, new, old):
   return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-# --- runs -----------------------------------------------------------------------------------------
+# --- what is run ----------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+  """One way to train: which loss, how fast, how long, on whose responses."""
+
+  loss: str
+  learning_rate: float = 3e-4
+  steps: int = 150
+  inner_steps: int = 1  # updates on each step's groups
+  period: int = 1  # steps between two renewals of the writer
+  renew_reference: bool = False  # whether the reference becomes the writer when that is renewed
+  start: Trained | None = None  # None: the base policy
+  data: Any = ()  # numbers or arrays for `setup.collect`
 
 
 def train(
   setup: Setup, variants: Mapping[str, Variant], seeds: Sequence[int]
 ) -> dict[str, list[History]]:
-  """Every variant with every seed. A seed fixes the words and the sampler's randomness."""
-  program = compiled(setup)
+  """Every variant with every seed. A seed fixes the words, and what the sampler draws with."""
+  program, losses = compiled(setup), [name for name, _ in setup.losses]
+  passed_on = ("learning_rate", "steps", "inner_steps", "period", "renew_reference")
 
   def run(variant: Variant, seed: int) -> History:
-    numbers = {
-      "loss": variant.loss,
-      "learning_rate": variant.learning_rate,
-      "period": variant.period,
-      "renew_reference": variant.renew_reference,
-    }
-    start = base_policy() if variant.start is None else variant.start
-    return jax.block_until_ready(program(numbers, start, start, variant.data, seed))
+    numbers = {name: getattr(variant, name) for name in passed_on}
+    numbers["loss"] = losses.index(variant.loss)
+    start = variant.start or {"params": base_policy()}
+    return jax.block_until_ready(program(numbers, start, variant.data, seed))
 
   jobs = [(variant, seed) for variant in variants.values() for seed in seeds]
-  first = run(*jobs[0])  # compiles, once
+  histories = [run(*jobs[0])]  # alone, as it compiles
   with ThreadPoolExecutor(os.cpu_count()) as threads:  # a run keeps one core busy
-    rest = list(threads.map(lambda job: run(*job), jobs[1:]))
-  histories = iter([first, *rest])
-  return {name: [next(histories) for _ in seeds] for name in variants}
+    histories += threads.map(lambda job: run(*job), jobs[1:])
+  remaining = iter(histories)
+  return {name: [next(remaining) for _ in seeds] for name in variants}

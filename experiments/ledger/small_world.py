@@ -6,8 +6,9 @@ compiled programs with no host in between (`small_training`). There are 37,376 w
 sees half of them, and policies are judged on 256 words drawn by themselves.
 """
 
+import dataclasses
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -103,21 +104,23 @@ def _supervised(key: jax.Array, steps: Int[Array, ""]) -> Params:
     def loss(params):
       return sft(token_log_probs(MODEL, params, groups)[0], groups.rewards, groups.mask)[0]
 
-    return optimizer_step(state, jax.grad(loss)(state.params), numbers, "linear")[0]
+    gradient = {"params": jax.grad(loss)(state.params)}
+    return optimizer_step(state, gradient, numbers, "linear")[0]
 
   return jax.lax.fori_loop(0, steps, step, fresh_state(transformer.init(MODEL, key))).params
 
 
-def fresh_state(params: Params) -> TrainState:
+def fresh_state(params: Params, critic: Params | None = None) -> TrainState:
   """Step 0 of Adam from these parameters."""
-  return TrainState(params, optax.scale_by_adam().init(params), jnp.zeros((), jnp.int32))
+  state = TrainState(params, None, jnp.zeros((), jnp.int32), critic)
+  return dataclasses.replace(state, moments=optax.scale_by_adam().init(state.trained))
 
 
-def adam(learning_rate: Float[Array, ""] | float) -> dict:
-  """The project's optimizer at its defaults, with this rate."""
+def adam(learning_rate: Float[Array, ""] | float) -> dict[str, Any]:
+  """The project's optimizer at its defaults, with this rate after a short warm-up."""
   return {
     "learning_rate": learning_rate,
-    "warmup_steps": 0.0,
+    "warmup_steps": 10.0,
     "weight_decay": 0.0,
     "max_grad_norm": 1.0,
     "b1": 0.9,

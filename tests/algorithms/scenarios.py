@@ -1,0 +1,166 @@
+"""The situations that the contract is about, all of one shape: one compiled program a loss.
+
+Scenarios and hyperparameters are axes of that program. Evaluated one by one, operation by
+operation, fifty losses would take minutes; compiled one by one, a quarter of an hour.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from algorithms.ranges import Range
+from algorithms.shapes import PER_TOKEN
+from tests.algorithms.groups import arrays_of, evaluate_all, hyperparameters, random_groups, terms
+
+Arrays = dict[str, jax.Array]
+GROUPS, RESPONSES = jnp.array([2, 0, 3, 1]), jnp.array([3, 1, 0, 2])  # the shuffled order
+UNSCORED = (0, 2)  # the group and response without a score
+
+
+class Evaluated(NamedTuple):
+  value: np.ndarray
+  metrics: dict[str, np.ndarray]
+  gradients: dict[str, np.ndarray]  # by array
+
+
+def at_the_reference(arrays: Arrays) -> Arrays:
+  """All policies are one."""
+  return arrays | dict.fromkeys(("ref_logps", "old_logps", "sampler_logps"), arrays["logps"])
+
+
+def with_rewards(arrays: Arrays, change: Callable[[jax.Array], jax.Array]) -> Arrays:
+  """Changes the rewards, their parts and their running mean alike."""
+  words = ("rewards", "reward_parts", "reward_baseline")
+  return arrays | {word: change(arrays[word]) for word in words}
+
+
+def unscored(arrays: Arrays, where: Any) -> Arrays:
+  words = ("rewards", "reward_parts")
+  return arrays | {word: arrays[word].at[where].set(jnp.nan) for word in words}
+
+
+def without(arrays: Arrays, where: Any) -> Arrays:
+  """The responses there have no token."""
+  return arrays | {"mask": arrays["mask"].at[where].set(False)}
+
+
+def tied(arrays: Arrays) -> Arrays:
+  """Rewards that differ by prompt only."""
+  rewards = jnp.broadcast_to(jnp.arange(4.0)[:, None], (4, 4))
+  return arrays | {"rewards": rewards, "reward_parts": jnp.stack([rewards, -rewards / 2], axis=2)}
+
+
+def shuffled(arrays: Arrays) -> Arrays:
+  return {name: x[GROUPS][:, RESPONSES] for name, x in arrays.items()}
+
+
+def padding_holds(arrays: Arrays, garbage: float, words: tuple[str, ...]) -> Arrays:
+  held = {word: jnp.where(arrays["mask"], arrays[word], garbage) for word in words}
+  return arrays | held
+
+
+def extreme_logps(arrays: Arrays) -> Arrays:
+  """-1e4 in another group for every policy."""
+  policies = ("logps", "ref_logps", "old_logps", "sampler_logps")
+  far = {word: arrays[word].at[i].set(-1e4) for i, word in enumerate(policies)}
+  return arrays | far | {"log_sum_sq_probs": arrays["log_sum_sq_probs"].at[0].set(-1e4)}
+
+
+def certain(arrays: Arrays) -> Arrays:
+  """Every token had probability 1."""
+  words = ("logps", "entropy", "log_sum_sq_probs")
+  return arrays | {word: jnp.zeros_like(arrays[word]) for word in words}
+
+
+FLOATS = tuple(word for word in PER_TOKEN if word != "mask")
+SCENARIOS: dict[str, Callable[[Arrays], Arrays]] = {
+  "plain": lambda a: a,
+  "at the reference": at_the_reference,
+  "equal lengths": lambda a: at_the_reference(a) | {"mask": jnp.ones_like(a["mask"])},
+  "shuffled": shuffled,
+  "rewards shifted": lambda a: with_rewards(a, lambda r: r + 8),
+  "rewards scaled": lambda a: with_rewards(a, lambda r: 4 * r),
+  "rewards in the same order": lambda a: with_rewards(a, jnp.square),
+  "rewards of a million": lambda a: with_rewards(a, lambda r: 1e6 * (2 * r - 1)),
+  "ties": tied,
+  "ties at the reference": lambda a: tied(at_the_reference(a)),
+  "-inf at padded log-probs": lambda a: padding_holds(a, -jnp.inf, ("logps",)),
+  "-inf at all padding": lambda a: padding_holds(a, -jnp.inf, FLOATS),
+  "NaN at all padding": lambda a: padding_holds(a, jnp.nan, FLOATS),
+  "one token each": lambda a: a | {"mask": a["mask"] & (jnp.arange(6) == 0)},
+  "a response without tokens": lambda a: without(a, (1, 2)),
+  "a group without tokens": lambda a: without(a, 1),
+  "no tokens at all": lambda a: without(a, slice(None)),
+  "an unscored response": lambda a: unscored(a, UNSCORED),
+  "an unscored response at the reference": lambda a: unscored(at_the_reference(a), UNSCORED),
+  "an absent response": lambda a: without(a, UNSCORED),
+  "an unscored group": lambda a: unscored(a, 1),
+  "nothing scored": lambda a: unscored(a, slice(None)),
+  "log-probs of -1e4": extreme_logps,
+  "certain tokens": certain,
+}
+
+
+def settings(loss: Callable) -> dict[str, dict[str, float]]:
+  """Hyperparameters by name: the defaults, what is off by default on, and the ends of ranges."""
+  defaults = {p.name: p.default for p in hyperparameters(loss)}
+  defaults = {name: float(x) for name, x in defaults.items() if not isinstance(x, str | bool)}
+  with_terms = defaults | terms(loss)
+  found = {"defaults": defaults, "terms": with_terms}
+  found["less"] = {name: 0.9 * x for name, x in with_terms.items()}
+  low, high = dict(with_terms), dict(with_terms)
+  for name, limit in ranges(loss).items():
+    low |= {name: limit.low} if limit.closed in ("low", "both") else {}
+    high |= {name: limit.high} if limit.closed in ("high", "both") else {}
+  return found | {"lowest": low, "highest": high}
+
+
+def ranges(loss: Callable) -> dict[str, Range]:
+  """The range of each hyperparameter that has one."""
+  found = {p.name: getattr(p.annotation, "__metadata__", ()) for p in hyperparameters(loss)}
+  return {name: of[0] for name, of in found.items() if of}
+
+
+def _rows(loss: Callable) -> Iterator[tuple[str, str]]:
+  yield from ((scenario, setting) for scenario in SCENARIOS for setting in ("defaults", "terms"))
+  yield from (("plain", setting) for setting in ("less", "lowest", "highest"))
+
+
+@functools.cache
+def plain() -> Arrays:
+  return random_groups()
+
+
+@functools.cache
+def _stacked_scenarios(rows: tuple[str, ...]) -> Arrays:
+  every = {name: change(plain()) for name, change in SCENARIOS.items()}
+  return jax.tree.map(lambda *x: jnp.stack(x), *(every[row] for row in rows))
+
+
+@functools.cache
+def _run(loss: Callable, options: tuple) -> dict[tuple[str, str], Evaluated]:
+  rows, numbers = list(_rows(loss)), settings(loss)
+  arrays = arrays_of(loss, _stacked_scenarios(tuple(scenario for scenario, _ in rows)))
+  columns = {
+    name: jnp.array([numbers[setting][name] for _, setting in rows]) for name in numbers["terms"]
+  }
+  program = jax.jit(jax.vmap(lambda a, n: evaluate_all(loss, a, dict(options) | n)))
+  results = jax.tree.map(np.asarray, program(arrays, columns))
+  one = [Evaluated(*jax.tree.map(lambda x: x[i], results)) for i in range(len(rows))]  # noqa: B023
+  return dict(zip(rows, one, strict=True))
+
+
+def every_row(loss: Callable, options: Mapping[str, Any]) -> dict[tuple[str, str], Evaluated]:
+  """{(scenario, setting): the loss, its metrics and its gradients}, compiled, in float32."""
+  return _run(loss, tuple(sorted(options.items())))
+
+
+def compiled(
+  loss: Callable, options: Mapping[str, Any], scenario: str = "plain", setting: str = "terms"
+) -> Evaluated:
+  """One of them."""
+  return every_row(loss, options)[scenario, setting]
