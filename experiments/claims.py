@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -89,7 +90,7 @@ def _list(chosen: Sequence[Claim], before: dict[str, Result], to_try: Sequence[C
       next_time += ", its code has changed"
     console.print(f"[bold]{claim.name}[/]  [{_colour(verdict)}]{escape(verdict)}[/]  ({next_time})")
     source = f" ({claim.source})" if claim.source else ""
-    console.print(Text(f"  {claim.quote}{source}"))
+    console.print(Padding(Text(f"{claim.quote}{source}"), (0, 0, 0, 2)))
   print(f"{len(to_try)} of {len(chosen)} to try")
 
 

@@ -18,7 +18,8 @@ class Array(Protocol):
   def tolist(self) -> Any: ...
 
 
-Numbers = Sequence[float] | Array
+Number = float | int
+Numbers = Sequence[Number | None] | Array  # None where there is none, or it is not finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +27,9 @@ class Figure:
   """One number of a finding. `low` and `high` are its 95 % interval, None where it is exact."""
 
   name: str
-  value: float
-  low: float | None = None
-  high: float | None = None
+  value: Number
+  low: Number | None = None
+  high: Number | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from experiments.ledger.results import plain
 
 _MARKED = 12  # points at most, for a line to have markers
 _HEIGHT, _WIDTH = 310, 430  # pixels: of the axes with their labels; what the legend may fill
-_LETTER, _SWATCH, _ROW, _BUTTONS = 7, 46, 30, 28  # pixels
+_LETTER, _SWATCH, _ROW, _BUTTONS = 6.5, 44, 30, 28  # pixels
 _TICKS = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]
 
 
@@ -93,7 +93,7 @@ def _legend_rows(names: Sequence[str]) -> int:
   if len(names) < 2:
     return 0
   widest = _SWATCH + _LETTER * max(map(len, names))  # the columns are as wide as the widest
-  return -(-len(names) // max(1, _WIDTH // widest))
+  return -(-len(names) // max(1, int(_WIDTH / widest)))
 
 
 def _rounded(values: object) -> list[float | None]:

@@ -38,15 +38,12 @@ class Result:
 
 def kept(claim: Claim, folder: str) -> Result:
   """What the folder has of a claim."""
-  found = read_json(_path(folder, claim, "json"))
-  if not found:
-    return Result(claim, UNTRIED)
-  is_current = found["digest"] == claim.digest
   try:
-    finding = _finding(found["finding"])
-  except (TypeError, ValueError):  # of another version of the ledger
+    found = read_json(_path(folder, claim, "json"))
+    state = FOUND if found["digest"] == claim.digest else OUTDATED
+    return Result(claim, state, _finding(found["finding"]), found["seconds"])
+  except (OSError, KeyError, TypeError, ValueError):  # none, or another version of the ledger's
     return Result(claim, UNTRIED)
-  return Result(claim, FOUND if is_current else OUTDATED, finding, found["seconds"])
 
 
 def keep(claim: Claim, finding: Finding, seconds: float, folder: str) -> Result:

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 
 import jax
 import jax.numpy as jnp
@@ -9,180 +10,139 @@ import numpy as np
 import pytest
 
 from algorithms import LOSSES
-from algorithms.shapes import PER_RESPONSE, PER_TOKEN, check_shapes
-from tests.algorithms.groups import call, cases, evaluate, random_groups
+from algorithms.loss_function import DIFFERENTIABLE
+from algorithms.shapes import PER_RESPONSE, PER_REWARD, PER_TOKEN, check_shapes
+from tests.algorithms.groups import (
+  arrays_of,
+  call,
+  cases,
+  evaluate_all,
+  hyperparameters,
+  policy_word,
+  random_groups,
+  trained_words,
+)
+from tests.algorithms.scenarios import (
+  GROUPS,
+  RESPONSES,
+  SCENARIOS,
+  UNSCORED,
+  compiled,
+  every_row,
+  ranges,
+  settings,
+)
 
 CASES = list(cases())
-every_loss = pytest.mark.parametrize(
+every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+every_case = pytest.mark.parametrize(
   ("loss", "options"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
 
+# --- who is let off, and why --------------------------------------------------------------------
 
-def gradient(loss, arrays, options, name="logps"):
-  return evaluate(loss, arrays, options, name)[2]
+NOT_SHIFTED = {
+  "kto": "its threshold is in units of the reward",
+  "ppo": "its critic's values are in units of the reward",
+}
+NOT_SCALED = NOT_SHIFTED | {
+  "bradley_terry": "its margin is in units of the reward",
+  "dr_grpo": "it does not divide by the spread of the rewards",
+  "rloo": "it does not divide by the spread of the rewards",
+  "reinforce": "it does not divide by the spread of the rewards",
+  "offline_grpo": "its centered weights are not divided by the spread of the rewards",
+}
+PUSHES_TIES = {
+  "sft": "imitates the best of a group, all of a tie",
+  "best_of_k": "imitates the best of a group, all of a tie",
+  "kto": "judges each response by itself",
+  "reinforce": "its baseline is not the group's",
+  "ppo": "its baseline is the critic's value, not the group's",
+}
+# The value of these is not what they differentiate: what is cut off also depends on the policy.
+DETACH = {
+  "wpo": "the weight of a pair",
+  "kto": "the KL estimate z0",
+  "cispo": "the ratio",
+  "vespo": "the weight of a response",
+  "reinforce": "the KL in the reward",
+  "offline_grpo": "the weights, with weights='dpo'",
+}
+NO_PAIRS = ("sft", "best_of_k", "kto", "aot", "aot_unpaired", "plackett_luce_dpo")
+ORDER_ONLY = [
+  loss
+  for name, loss in LOSSES.items()
+  if name in NO_PAIRS or "pairs" in inspect.signature(loss).parameters
+]
 
 
-def assert_finite(loss, arrays, options):
-  value, metrics, slope = evaluate(loss, arrays, options)
-  assert jnp.isfinite(value), value
-  assert jnp.isfinite(slope).all()
-  assert all(jnp.isfinite(metric) for metric in metrics.values()), metrics
+def policy_gradient(loss, options, scenario="plain", setting="terms"):
+  return compiled(loss, options, scenario, setting).gradients[policy_word(loss)]
 
 
-def test_every_loss_of_the_table_is_tested():
-  assert {loss for _, loss, _ in CASES} == set(LOSSES.values())
+def assert_same(a, b, case="", rtol=1e-5):
+  """Relative to the largest entry, for gradients; to the number itself, for a value."""
+  np.testing.assert_allclose(a, b, rtol=0, atol=rtol * max(np.abs(b).max(), 1e-2), err_msg=case)
+
+
+def is_finite(tree) -> bool:
+  return all(np.isfinite(x).all() for x in jax.tree.leaves(tree))
+
+
+@functools.cache
+def _eagerly_in_float64(loss, options):
+  with jax.enable_x64(True):
+    arrays = random_groups(dtype=jnp.float64)
+    return evaluate_all(loss, arrays, dict(options) | settings(loss)["terms"])
+
+
+def eagerly_in_float64(loss, options):
+  return _eagerly_in_float64(loss, tuple(options.items()))
+
+
+# --- signatures ---------------------------------------------------------------------------------
 
 
 @every_loss
-def test_positional_arguments_are_of_the_vocabulary_and_hyperparameters_have_defaults(
-  loss, options
-):
-  del options
+def test_positional_arguments_are_of_the_vocabulary_and_hyperparameters_have_defaults(loss):
   for p in inspect.signature(loss).parameters.values():
     if p.kind is p.KEYWORD_ONLY:
       assert p.default is not p.empty
     else:
-      assert p.name in PER_TOKEN + PER_RESPONSE
+      assert p.name in PER_TOKEN + PER_RESPONSE + PER_REWARD
+      assert p.default in (p.empty, None)
 
 
 @every_loss
-@pytest.mark.parametrize("k", [2, 3, 16])
-def test_finite_for_any_group_size(loss, options, k):
-  assert_finite(loss, random_groups(k=k), options)
+def test_an_array_of_the_wrong_shape_or_dtype_is_an_error_that_names_it(loss):
+  arrays = arrays_of(loss, random_groups())
+  for name, x in arrays.items():
+    with pytest.raises(ValueError, match=rf"\b{name} has shape"):
+      loss(**arrays | {name: x[0]})
+    with pytest.raises(ValueError, match=rf"\b{name} (has shape )?\("):  # "x has ...; with y ..."
+      loss(**arrays | {name: x[:, :-1]})
+    with pytest.raises(ValueError, match=rf"^{name} is bfloat16"):
+      loss(**arrays | {name: x.astype(jnp.bfloat16)})
 
 
 @every_loss
-@pytest.mark.parametrize(
-  "extreme", ["empty row", "empty group", "ties", "one token", "rewards", "logps"]
-)
-def test_finite_at_the_extremes(loss, options, extreme):
-  arrays = random_groups(t=1 if extreme == "one token" else 6)
-  if extreme == "empty row":
-    arrays["mask"] = arrays["mask"].at[1, 2].set(False)
-  if extreme == "empty group":
-    arrays["mask"] = jnp.zeros_like(arrays["mask"])
-  if extreme == "ties":
-    arrays["rewards"] = jnp.ones_like(arrays["rewards"])
-  if extreme == "rewards":
-    arrays["rewards"] = 1e6 * (2 * arrays["rewards"] - 1)
-  if extreme == "logps":
-    arrays["logps"] = arrays["logps"].at[0].set(-1e4)
-    arrays["ref_logps"] = arrays["ref_logps"].at[1].set(-1e4)
-    arrays["old_logps"] = arrays["old_logps"].at[2].set(-1e4)
-  assert_finite(loss, arrays, options)
+def test_a_number_out_of_its_range_is_an_error_that_says_the_range(loss):
+  arrays = arrays_of(loss, random_groups())
+  for name, limit in ranges(loss).items():
+    below = limit.low - 1e-3 if limit.closed in ("low", "both") else limit.low
+    above = limit.high + 1e-3 if limit.closed in ("high", "both") else limit.high
+    for value in (below, above, math.nan):
+      with pytest.raises(ValueError, match=f"^{name}=.*must be {limit}: "):
+        loss(**arrays, **{name: value})
 
 
 @every_loss
-def test_no_gradient_at_masked_positions_even_if_they_hold_garbage(loss, options):
-  arrays = random_groups()
-  mask = arrays["mask"]
-  garbage = arrays | {"logps": jnp.where(mask, arrays["logps"], -jnp.inf)}
-  g = gradient(loss, garbage, options)
-  assert (g[~mask] == 0).all()
-  np.testing.assert_array_equal(g, gradient(loss, arrays, options))
-
-
-@every_loss
-def test_padding_on_the_right_changes_nothing(loss, options):
-  arrays = random_groups()
-  padded = {
-    name: x if x.ndim == 2 else jnp.pad(x, ((0, 0), (0, 0), (0, 3))) for name, x in arrays.items()
-  }
-  value, padded_value = evaluate(loss, arrays, options)[0], evaluate(loss, padded, options)[0]
-  np.testing.assert_allclose(padded_value, value, rtol=1e-6, atol=1e-7)
-
-
-@every_loss
-def test_the_order_of_groups_and_of_responses_changes_nothing(loss, options):
-  arrays = random_groups()
-  shuffled = {name: x[jnp.array([2, 0, 3, 1])] for name, x in arrays.items()}
-  shuffled = {name: x[:, jnp.array([3, 1, 0, 2])] for name, x in shuffled.items()}
-  value, metrics, _ = evaluate(loss, arrays, options)
-  shuffled_value, shuffled_metrics, _ = evaluate(loss, shuffled, options)
-  np.testing.assert_allclose(shuffled_value, value, rtol=2e-6, atol=1e-7)
-  for name in metrics:
-    np.testing.assert_allclose(shuffled_metrics[name], metrics[name], rtol=1e-5, atol=1e-6)
-
-
-@every_loss
-def test_only_the_policy_gets_a_gradient(loss, options):
-  arrays = random_groups()
-  names = inspect.signature(loss).parameters.keys() & {"old_logps", "ref_logps", "rewards"}
-  for name in names:
-    assert (gradient(loss, arrays, options, name) == 0).all(), name
-  assert (gradient(loss, arrays, options) != 0).any()
-
-
-@every_loss
-def test_a_shift_of_the_rewards_changes_nothing(loss, options):
-  arrays = random_groups()
-  shifted = arrays | {"rewards": arrays["rewards"] + 8.0}
-  np.testing.assert_allclose(
-    gradient(loss, shifted, options), gradient(loss, arrays, options), rtol=1e-5, atol=1e-7
-  )
-
-
-@every_loss
-def test_groups_that_differ_by_prompt_only_push_nothing(loss, options):
-  """Statistics over the wrong axis would see a difference between these rewards."""
-  if loss is LOSSES["sft"]:
-    pytest.skip("imitation has no baseline")
-  arrays = random_groups()
-  rewards = jnp.broadcast_to(jnp.arange(4.0)[:, None], (4, 4))
-  arrays |= {"rewards": rewards, "ref_logps": arrays["logps"]}  # no pull of a KL term either
-  assert (gradient(loss, arrays, options) == 0).all()
-
-
-@every_loss
-def test_jit_gives_what_eager_gives(loss, options):
-  arrays = random_groups()
-  eager = call(loss, arrays, **options)[0]
-  np.testing.assert_allclose(evaluate(loss, arrays, options)[0], eager, rtol=1e-6, atol=1e-7)
-
-
-@every_loss
-def test_vmap_over_a_hyperparameter_is_a_loop(loss, options):
-  defaults = {
-    p.name: p.default
-    for p in inspect.signature(loss).parameters.values()
-    if p.kind is p.KEYWORD_ONLY and isinstance(p.default, float)
-  }
-  arrays = random_groups()
-  for name in defaults:
-    values = jnp.array([0.1, 0.2, 0.3])
-    one = jax.jit(
-      functools.partial(lambda name, v: call(loss, arrays, **options | {name: v})[0], name)
-    )
-    looped = jnp.stack([one(v) for v in values])
-    np.testing.assert_allclose(jax.vmap(one)(values), looped, rtol=1e-6, atol=1e-7)
-
-
-@every_loss
-def test_gradient_is_that_of_finite_differences(loss, options):
-  """In float64, along a random direction."""
-  with jax.enable_x64(True):
-    arrays = random_groups(dtype=jnp.float64, distance=0.05)
-    direction = jax.random.normal(jax.random.key(0), arrays["logps"].shape, jnp.float64)
-    if options.get("weights") or loss is LOSSES["offline_grpo"]:
-      pytest.skip(
-        "its weights are constants to the gradient, not to the loss: see the identity test"
-      )
-
-    @jax.jit
-    def along(s):
-      return call(loss, arrays | {"logps": arrays["logps"] + s * direction}, **options)[0]
-
-    h = 1e-6
-    numeric = (along(h) - along(-h)) / (2 * h)
-    np.testing.assert_allclose(jax.grad(along)(0.0), numeric, rtol=1e-6, atol=1e-9)
-
-
-@every_loss
-def test_a_wrong_shape_is_an_error_that_names_the_argument(loss, options):
-  arrays = random_groups()
-  wrong = arrays | {"rewards": arrays["rewards"][:, :-1]}
-  with pytest.raises(Exception, match="rewards"):  # the type checker's here, check_shapes' at large
-    call(loss, wrong, **options)
+def test_an_unknown_choice_is_an_error_that_lists_the_choices(loss):
+  arrays = arrays_of(loss, random_groups())
+  for p in hyperparameters(loss):
+    if isinstance(p.default, str):
+      with pytest.raises(ValueError, match=rf"^{p.name}='no such' *: choose one of .*{p.default}"):
+        loss(**arrays, **{p.name: "no such"})
 
 
 def test_shapes_are_checked_without_the_type_checker_too():
@@ -191,3 +151,166 @@ def test_shapes_are_checked_without_the_type_checker_too():
     check_shapes(logps=arrays["logps"], ref_logps=arrays["logps"][..., :-1])
   with pytest.raises(ValueError, match="mask is int32"):
     check_shapes(logps=arrays["logps"], mask=arrays["mask"].astype(jnp.int32))
+
+
+# --- finite, wherever ---------------------------------------------------------------------------
+
+
+@every_case
+def test_finite_in_every_scenario_and_at_the_ends_of_ranges(loss, options):
+  assert [row for row, result in every_row(loss, options).items() if not is_finite(result)] == []
+
+
+@every_case
+@pytest.mark.parametrize(("k", "t"), [(1, 6), (2, 1), (16, 6)])
+def test_finite_for_any_group_size(loss, options, k, t):
+  assert is_finite(evaluate_all(loss, random_groups(k=k, t=t), options | settings(loss)["terms"]))
+
+
+@every_case
+def test_arrays_that_may_be_left_out_may_be_left_out(loss, options):
+  optional = [p.name for p in inspect.signature(loss).parameters.values() if p.default is None]
+  with jax.enable_x64(True):
+    arrays = arrays_of(loss, random_groups(dtype=jnp.float64))
+  for name in optional:
+    without = {word: x for word, x in arrays.items() if word != name}
+    try:
+      with jax.enable_x64(True):
+        assert is_finite(loss(**without, **options))
+    except ValueError as error:
+      assert f"needs {name}" in str(error)
+
+
+# --- who gets a gradient ------------------------------------------------------------------------
+
+
+@every_case
+@pytest.mark.parametrize("setting", ["defaults", "terms"])
+def test_only_what_the_network_computes_gets_a_gradient(loss, options, setting):
+  gradients = compiled(loss, options, setting=setting).gradients
+  for name, slope in gradients.items():
+    assert name in DIFFERENTIABLE or (slope == 0).all(), name
+  assert (gradients[policy_word(loss)] != 0).any()
+
+
+@every_case
+@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if "padding" in name])
+def test_what_padding_holds_matters_to_nothing(loss, options, scenario):
+  plain, padded = compiled(loss, options), compiled(loss, options, scenario)
+  mask = random_groups()["mask"]
+  for name in trained_words(loss):
+    assert name == "scores" or (padded.gradients[name][~mask] == 0).all(), name
+  jax.tree.map(np.testing.assert_array_equal, padded, plain)
+
+
+@every_case
+def test_a_response_without_a_score_gets_no_push(loss, options):
+  scenario = "an unscored response at the reference"  # no pull of a KL term either
+  assert (policy_gradient(loss, options, scenario, "defaults")[UNSCORED] == 0).all()
+
+
+@pytest.mark.parametrize("loss", ORDER_ONLY)
+def test_to_its_group_a_response_without_a_score_is_not_there(loss):
+  unscored = compiled(loss, {}, "an unscored response")
+  jax.tree.map(assert_same, unscored, compiled(loss, {}, "an absent response"))
+
+
+# --- what changes nothing -----------------------------------------------------------------------
+
+
+@every_case
+def test_padding_on_the_right_changes_nothing(loss, options):
+  arrays = random_groups()
+  padded = {
+    name: jnp.pad(x, ((0, 0), (0, 0), (0, 3))) if name in PER_TOKEN else x
+    for name, x in arrays.items()
+  }
+  value, metrics, gradients = evaluate_all(loss, padded, options | settings(loss)["terms"])
+  expected = compiled(loss, options)
+  for name, slope in gradients.items():
+    assert_same(slope[..., :6] if name in PER_TOKEN else slope, expected.gradients[name], name)
+  jax.tree.map(assert_same, (value, metrics), expected[:2])
+
+
+@every_case
+def test_the_order_of_groups_and_of_responses_changes_nothing(loss, options):
+  plain, shuffled = compiled(loss, options), compiled(loss, options, "shuffled")
+  jax.tree.map(assert_same, shuffled[:2], plain[:2])
+  for name, slope in plain.gradients.items():
+    assert_same(shuffled.gradients[name], slope[GROUPS][:, RESPONSES], name)
+
+
+@every_case
+def test_a_shift_of_the_rewards_changes_nothing(loss, options):
+  if loss.__name__ in NOT_SHIFTED or options == {"baseline": "none"}:
+    pytest.skip(NOT_SHIFTED.get(loss.__name__, "no baseline takes the shift off"))
+  shifted = policy_gradient(loss, options, "rewards shifted")
+  assert_same(shifted, policy_gradient(loss, options))
+
+
+@every_case
+def test_the_scale_of_the_rewards_changes_nothing(loss, options):
+  if loss.__name__ in NOT_SCALED:
+    pytest.skip(NOT_SCALED[loss.__name__])
+  scaled = policy_gradient(loss, options, "rewards scaled")
+  tolerance = 1e-5 if loss in ORDER_ONLY else 1e-3  # the 1e-4 beside the spread is not scaled
+  assert_same(scaled, policy_gradient(loss, options), rtol=tolerance)
+
+
+@pytest.mark.parametrize("loss", ORDER_ONLY)
+def test_only_the_order_of_the_rewards_matters_to_preferences(loss):
+  result = compiled(loss, {}, "rewards in the same order", "defaults")
+  jax.tree.map(np.testing.assert_array_equal, result, compiled(loss, {}, setting="defaults"))
+
+
+@every_case
+def test_groups_that_differ_by_prompt_only_push_nothing(loss, options):
+  """Statistics over the wrong axis would see a difference between these rewards."""
+  if loss.__name__ in PUSHES_TIES:
+    pytest.skip(PUSHES_TIES[loss.__name__])
+  # At the reference the KL does not pull either, and k1's useless gradient is off by default.
+  assert (policy_gradient(loss, options, "ties at the reference", "defaults") == 0).all()
+  if loss in ORDER_ONLY:
+    assert compiled(loss, options, "ties").value == 0
+
+
+# --- derivatives --------------------------------------------------------------------------------
+
+
+@every_case
+def test_compiled_in_float32_it_gives_what_it_gives_eagerly_in_float64(loss, options):
+  jax.tree.map(assert_same, tuple(compiled(loss, options)), eagerly_in_float64(loss, options))
+
+
+@every_loss
+def test_one_program_serves_all_values_of_the_hyperparameters(loss):
+  """They are an axis of the compiled program: vmap over them is a loop."""
+  with jax.enable_x64(True):
+    arrays = random_groups(dtype=jnp.float64)
+    looped = [call(loss, arrays, **settings(loss)[s])[0] for s in ("defaults", "less")]
+  assert_same([compiled(loss, {}, setting=s).value for s in ("defaults", "less")], looped)
+
+
+@every_case
+def test_gradient_is_that_of_finite_differences(loss, options, monkeypatch):
+  """In float64, along a random direction. What the loss cuts off, if it says so, is held still."""
+  slopes = eagerly_in_float64(loss, options)[2]
+  with jax.enable_x64(True):
+    arrays = random_groups(dtype=jnp.float64)
+    rng = np.random.default_rng(0)
+    directions = {word: rng.normal(size=arrays[word].shape) for word in trained_words(loss)}
+    if loss.__name__ in DETACH:
+      recorded = []
+      monkeypatch.setattr(jax.lax, "stop_gradient", lambda x: recorded.append(x) or x)
+      call(loss, arrays, **options | settings(loss)["terms"])
+
+    def at(step):
+      replay = iter(recorded if loss.__name__ in DETACH else ())
+      if loss.__name__ in DETACH:
+        monkeypatch.setattr(jax.lax, "stop_gradient", lambda x: next(replay))
+      moved = {word: arrays[word] + step * d for word, d in directions.items()}
+      return call(loss, arrays | moved, **options | settings(loss)["terms"])[0]
+
+    numeric = (at(1e-6) - at(-1e-6)) / 2e-6
+    exact = sum((slopes[word] * d).sum() for word, d in directions.items())
+    np.testing.assert_allclose(exact, numeric, rtol=1e-6, atol=1e-9)

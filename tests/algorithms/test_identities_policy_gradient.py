@@ -35,10 +35,10 @@ def gradient(loss, arrays, **options):
   return evaluate(loss, arrays, options)[2]
 
 
-def on_the_first_step(**shape):
-  """No KL, and the policy that sampled is the policy that is trained."""
-  arrays = random_groups(**shape) | {"ref_logps": None}
-  return arrays | {"old_logps": arrays["logps"]}
+def on_the_first_step(k=4):
+  """The policy that sampled is the policy that is trained, and the reference."""
+  arrays = random_groups(k=k)
+  return arrays | {"old_logps": arrays["logps"], "ref_logps": arrays["logps"]}
 
 
 def cosine(x, y):
@@ -65,7 +65,7 @@ def test_on_the_first_step_the_token_means_are_bnpo(loss):
 
 
 def test_luspo_undoes_the_length_that_divides_gspo():
-  arrays = random_groups() | {"ref_logps": None}
+  arrays = random_groups()
   n = arrays["mask"].sum(axis=-1, keepdims=True)
   clips = {"clip_low": 0.9, "clip_high": 0.9}
   close(gradient(luspo, arrays, **clips), n * gradient(gspo, arrays, **clips))
@@ -83,7 +83,7 @@ def test_gspo_is_the_sequence_ratio_with_a_length_root():
 
 
 def test_dr_grpo_points_where_grpo_does_when_lengths_and_spreads_are_equal():
-  ragged = random_groups() | {"ref_logps": None}
+  ragged = random_groups()
   ragged["rewards"] = jnp.tile(jnp.array([[1.0, 0.0, 0.0, 1.0]]), (4, 1))  # std 1/2 in each group
   equal = ragged | {"mask": jnp.ones_like(ragged["mask"])}
   # grpo weighs a token by 1 / 0.5001 and 1 / 6; dr_grpo by 1 / 256

@@ -1,0 +1,92 @@
+"""Where each policy gradient stops to push, or pushes less: tables of (ratio, sign of A)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from algorithms import (
+  bnpo,
+  cispo,
+  dapo,
+  gmpo,
+  grpo,
+  gspo,
+  sapo,
+  two_sided_grpo,
+  unclipped_grpo,
+  vespo,
+)
+
+
+def one_token_responses(ratio, better):
+  """Two responses of one token; the first has this ratio, and the better or the worse reward."""
+  return {
+    "logps": jnp.array([[[np.log(ratio)], [0.0]]], jnp.float32),
+    "old_logps": jnp.zeros((1, 2, 1)),
+    "rewards": jnp.array([[1.0, 0.0]] if better else [[0.0, 1.0]]),
+    "mask": jnp.ones((1, 2, 1), bool),
+  }
+
+
+def push_on_the_first(loss, arrays):
+  return -jax.grad(lambda x: loss(**arrays | {"logps": x})[0])(arrays["logps"])[0, 0, 0]
+
+
+@pytest.mark.parametrize(
+  ("loss", "ratio", "better", "push"),
+  [
+    (grpo, 1.25, True, 0),
+    (grpo, 1.25, False, 1),
+    (grpo, 0.75, True, 1),
+    (grpo, 0.75, False, 0),
+    (grpo, 5.0, False, 1),  # the ordinary clip has no upper bound where A < 0
+    (two_sided_grpo, 5.0, False, 0),
+    (two_sided_grpo, 3.0, False, 1),
+    (two_sided_grpo, 1.25, True, 0),
+    (two_sided_grpo, 0.75, False, 0),
+    (bnpo, 1.25, True, 0),
+    (dapo, 1.25, True, 1),
+    (dapo, 1.3, True, 0),
+    (dapo, 0.75, False, 0),
+    (gspo, 1.0005, True, 0),
+    (gspo, 1.0003, True, 1),
+    (gspo, 0.9995, False, 0),
+    (gspo, 0.9998, False, 1),
+    (gmpo, 1.45, True, 1),  # e^0.4 = 1.49
+    (gmpo, 1.55, True, 0),
+    (gmpo, 0.7, False, 1),  # e^-0.4 = 0.67
+    (gmpo, 0.6, False, 0),
+    (gmpo, 0.6, True, 1),
+  ],
+)
+def test_where_the_push_stops(loss, ratio, better, push):
+  """The gradient at a response of one token, next to that of the ratio without a clip."""
+  arrays = one_token_responses(ratio, better)
+  given = push_on_the_first(loss, arrays) / push_on_the_first(unclipped_grpo, arrays)
+  np.testing.assert_allclose(given, push, rtol=1e-5)
+  if loss is not two_sided_grpo:  # of the two tokens; its cap is not in the metric
+    assert loss(**arrays)[1]["clip_ratio/region_mean"] == (1 - push) / 2
+
+
+@pytest.mark.parametrize(
+  ("loss", "ratio", "better", "weight"),
+  [
+    (cispo, 3.0, True, 3.0),
+    (cispo, 7.0, True, 5.0),
+    (cispo, 7.0, False, 5.0),
+    (cispo, 0.1, False, 0.1),
+    # the slope of 4/tau sigmoid(tau (rho - 1)), times rho: 4 s (1 - s) rho
+    (sapo, 2.0, True, 8 * 0.7310586 * 0.2689414),
+    (sapo, 2.0, False, 8 * 0.7407749 * 0.2592251),  # sigmoid(1.05)
+    # w^k e^(lambda (1 - w)); k = 2, lambda = 3 where A > 0, else 3 and 2
+    (vespo, 2.0, True, 4 * np.exp(-3)),
+    (vespo, 2.0, False, 8 * np.exp(-2)),
+    (vespo, 0.5, True, 0.25 * np.exp(1.5)),
+  ],
+)
+def test_soft_clipping_weighs_a_token_by_its_ratio(loss, ratio, better, weight):
+  arrays = one_token_responses(ratio, better)
+  advantage = (0.5 if better else -0.5) / 0.5001
+  wanted = advantage * weight / 2  # the mean over two responses
+  np.testing.assert_allclose(push_on_the_first(loss, arrays), wanted, rtol=1e-5)

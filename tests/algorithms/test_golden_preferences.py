@@ -1,0 +1,427 @@
+"""The preference losses: numbers worked out by hand, and what each is at the edge of another."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from algorithms import LOSSES
+from tests.algorithms.groups import call, evaluate
+
+A = jnp.array
+DIFFERENCE_BASED = ("dpo", "robust_dpo", "ipo", "hinge", "sigmoid_norm", "exo_pair", "discopop")
+ONE_TERM_EACH = ("nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down")
+WITH_PAIR_RULE = (
+  *DIFFERENCE_BASED,
+  *ONE_TERM_EACH,
+  *("ld_dpo", "wpo", "simpo", "orpo", "bradley_terry"),
+)
+OF_COMPARISONS = (*WITH_PAIR_RULE, "aot", "aot_unpaired", "plackett_luce_dpo")
+ALL = (*OF_COMPARISONS, "kto", "best_of_k", "sft")
+
+
+def one_pair():
+  """Lengths 2 and 3, so that a sum is not a mean; the padded token holds garbage.
+
+  l_w = -1 - 1 = -2,          h_w = 0.5 + 0.3 = 0.8,        l_w / n = -1,    h_w / n = 0.4
+  l_l = -2 - 1 - 1.5 = -4.5,  h_l = -0.5 + 0 - 0.1 = -0.6,  l_l / n = -1.5,  h_l / n = -0.2
+  """
+  return {
+    "logps": A([[[-1.0, -1.0, 9.0], [-2.0, -1.0, -1.5]]]),
+    "ref_logps": A([[[-1.5, -1.3, -9.0], [-1.5, -1.0, -1.4]]]),
+    "log_sum_sq_probs": A([[[-1.1, -1.1, 9.0], [-1.4, -0.4, -0.9]]]),
+    "scores": A([[2.0, 0.5]]),
+    "rewards": A([[1.0, 0.0]]),
+    "mask": A([[[True, True, False], [True, True, True]]]),
+  }
+
+
+def one_token(logps, ref_logps, rewards):
+  """Responses of one token each: h = logps - ref_logps."""
+  logps, ref_logps = A(logps)[..., None], A(ref_logps)[..., None]
+  mask = jnp.ones(logps.shape, bool)
+  return {"logps": logps, "ref_logps": ref_logps, "rewards": A(rewards), "mask": mask}
+
+
+def random_pairs(b=4, k=2, t=5, seed=0):
+  """Ragged responses, whose rewards fall from K - 1 to 0."""
+  rng = np.random.default_rng(seed)
+  draw = {name: -rng.exponential(1.0, (b, k, t)) for name in ("logps", "log_sum_sq_probs")}
+  draw["ref_logps"] = draw["logps"] + rng.normal(size=(b, k, t))
+  draw["scores"] = rng.normal(size=(b, k))
+  draw["rewards"] = np.broadcast_to(np.arange(k)[::-1], (b, k))
+  arrays = {name: A(x, jnp.float32) for name, x in draw.items()}
+  return arrays | {"mask": A(np.arange(t) < rng.integers(1, t + 1, (b, k, 1)))}
+
+
+def of(arrays, responses):
+  """The same groups with these responses only, in this order."""
+  return {name: x[:, A(responses)] for name, x in arrays.items()}
+
+
+def joined(first, second):
+  return {name: jnp.concatenate([first[name], second[name]]) for name in first}
+
+
+def gradient(name, arrays, **options):
+  in_what = "scores" if name == "bradley_terry" else "logps"
+  return evaluate(LOSSES[name], arrays, options, in_what)[2]
+
+
+def softplus(x):
+  """-log sigmoid(-x)."""
+  return np.log1p(np.exp(x))
+
+
+def sigmoid(x):
+  return 1 / (1 + np.exp(-x))
+
+
+P = sigmoid(0.7)
+GOLDEN = (
+  # beta = 0.5: z = 0.5 (0.8 + 0.6) = 0.7
+  ("dpo", {"beta": 0.5}, softplus(-0.7)),
+  ("aot", {"beta": 0.5}, softplus(-0.7)),
+  ("aot", {"beta": 0.5, "label_smoothing": 0.2}, 0.8 * softplus(-0.7) + 0.2 * softplus(0.7)),
+  ("aot_unpaired", {"beta": 0.5}, softplus(-0.7)),
+  ("plackett_luce_dpo", {"beta": 0.5}, softplus(-0.7)),
+  (
+    "robust_dpo",
+    {"beta": 0.5, "label_smoothing": 0.2},
+    (0.8 * softplus(-0.7) - 0.2 * softplus(0.7)) / 0.6,
+  ),
+  # 1 / (2 beta) = 2: averages 0.4 + 0.2, sums 0.8 + 0.6
+  ("ipo", {"beta": 0.25}, (0.6 - 2) ** 2),
+  ("ipo", {"beta": 0.25, "length_average": False}, (1.4 - 2) ** 2),
+  ("hinge", {"beta": 0.5}, 1 - 0.7),
+  ("hinge", {"beta": 1.0}, 0.0),  # z = 1.4 > 1
+  # f'(e^h) = 1 - e^-h: margin (1 - e^-0.8) - (1 - e^0.6)
+  ("hinge", {"beta": 0.5, "divergence": "forward_kl"}, 1 - 0.5 * (np.exp(0.6) - np.exp(-0.8))),
+  ("sigmoid_norm", {"beta": 0.5}, softplus(-0.5 * 0.6)),
+  # KL of (P, 1 - P), P = sigmoid(0.7), to (0.9, 0.1)
+  (
+    "exo_pair",
+    {"beta": 0.5, "label_smoothing": 0.1},
+    P * np.log(P / 0.9) + (1 - P) * np.log((1 - P) / 0.1),
+  ),
+  # z / tau = 1
+  (
+    "discopop",
+    {"beta": 0.5, "tau": 0.7},
+    sigmoid(-1.0) * softplus(-0.7) + sigmoid(1.0) * np.exp(-0.7),
+  ),
+  # the worse one's third token is beyond the shared length 2: h_l = -0.5 - 0.1 a
+  ("ld_dpo", {"beta": 0.5, "ld_alpha": 0.5}, softplus(-0.5 * (0.8 + 0.55))),
+  ("ld_dpo", {"beta": 0.5, "ld_alpha": 0.0}, softplus(-0.5 * (0.8 + 0.5))),
+  # log v_w = mean(-1 + 1.1, -1 + 1.1) = 0.1, log v_l = mean(-0.6, -0.6, -0.6)
+  ("wpo", {"beta": 0.5}, np.exp(0.1 - 0.6) * softplus(-0.7)),
+  # r_w = 0.5 * 0.8 = 0.4, r_l = 0.5 * -0.6 = -0.3
+  ("nca_pair", {"beta": 0.5}, softplus(-0.4) + softplus(0.4) / 2 + softplus(-0.3) / 2),
+  ("bco_pair", {"beta": 0.5}, softplus(-0.4) + softplus(-0.3)),
+  ("sppo_hard", {"beta": 0.25}, (0.8 - 2) ** 2 + (-0.6 + 2) ** 2),  # 1 / (2 beta) = 2
+  ("apo_zero", {"beta": 0.5}, sigmoid(-0.4) + sigmoid(-0.3)),
+  ("apo_down", {"beta": 0.5}, sigmoid(0.4) + sigmoid(-0.7)),
+  # z0 = 0.5 (0.8 - 0.6) / 2 = 0.05: 1 - sigmoid(0.4 - 0.05) and twice 1 - sigmoid(0.05 + 0.3)
+  ("kto", {"beta": 0.5, "undesirable_weight": 2.0}, (sigmoid(-0.35) + 2 * sigmoid(-0.35)) / 2),
+  ("simpo", {"beta": 2.0, "gamma": 0.5}, softplus(-(2 * (-1 + 1.5) - 0.5))),
+  # p = e^-1 and e^-1.5: odds 1 / (e - 1) and 1 / (e^1.5 - 1); sigmoid(log a - log b) = a / (a + b)
+  ("orpo", {"weight": 0.5}, 1 + 0.5 * np.log1p((np.e - 1) / (np.exp(1.5) - 1))),
+  ("orpo", {"weight": 0.0}, 1.0),
+  ("best_of_k", {}, 1.0),
+  # s_w - s_l = 1.5, less a margin of 0.5; (2 + 0.5)^2 = 6.25
+  ("bradley_terry", {}, softplus(-1.5)),
+  ("bradley_terry", {"margin": 0.5, "centering": 0.1}, softplus(-1.0) + 0.625),
+)
+
+
+@pytest.mark.parametrize(("name", "options", "wanted"), GOLDEN)
+def test_one_pair_by_hand_whichever_response_comes_first(name, options, wanted):
+  np.testing.assert_allclose(call(LOSSES[name], one_pair(), **options)[0], wanted, rtol=1e-6)
+  swapped = of(one_pair(), [1, 0])
+  np.testing.assert_allclose(call(LOSSES[name], swapped, **options)[0], wanted, rtol=1e-6)
+
+
+def test_the_table_by_hand_has_every_loss():
+  assert {name for name, _, _ in GOLDEN} | {"sft"} == set(ALL)
+
+
+# --- which responses count ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OF_COMPARISONS)
+def test_ties_do_not_count_and_ties_alone_give_nothing(name):
+  arrays, tied = random_pairs(seed=1), random_pairs(seed=2)
+  tied["rewards"] = jnp.ones_like(tied["rewards"])
+  loss, slope = call(LOSSES[name], arrays)[0], gradient(name, arrays)
+  with_ties = joined(tied, arrays)
+  np.testing.assert_allclose(call(LOSSES[name], with_ties)[0], loss, rtol=1e-6)
+  np.testing.assert_allclose(gradient(name, with_ties)[4:], slope, rtol=1e-5, atol=1e-8)
+  assert (gradient(name, with_ties)[:4] == 0).all()
+  assert call(LOSSES[name], tied)[0] == 0
+  assert (gradient(name, tied) == 0).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_unscored_response_is_absent(name):
+  arrays = random_pairs(k=3)
+  arrays["rewards"] = arrays["rewards"].at[:, 0].set(jnp.nan)
+  present = of(arrays, [1, 2])
+  np.testing.assert_allclose(
+    call(LOSSES[name], arrays)[0], call(LOSSES[name], present)[0], rtol=1e-6
+  )
+  slope = gradient(name, arrays)
+  assert (slope[:, 0] == 0).all()
+  np.testing.assert_allclose(slope[:, 1:], gradient(name, present), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_response_without_tokens_is_absent(name):
+  arrays = random_pairs(k=3)
+  arrays["mask"] = arrays["mask"].at[:, 2].set(False)
+  present = of(arrays, [0, 1])
+  np.testing.assert_allclose(
+    call(LOSSES[name], arrays)[0], call(LOSSES[name], present)[0], rtol=1e-6
+  )
+
+
+@pytest.mark.parametrize("name", WITH_PAIR_RULE)
+def test_a_larger_group_is_its_pairs(name):
+  """Each pair has its own shared length (ld_dpo), its own weight (wpo), its own margin of scores."""
+  loss, arrays = LOSSES[name], random_pairs(b=1, k=3)
+  two_by_two = [call(loss, of(arrays, pair))[0] for pair in ([0, 1], [0, 2], [1, 2])]
+  np.testing.assert_allclose(call(loss, arrays)[0], two_by_two[1], rtol=1e-5)
+  mean_of_all = np.mean(two_by_two)
+  np.testing.assert_allclose(call(loss, arrays, pairs="all")[0], mean_of_all, rtol=1e-5)
+
+
+def test_those_with_a_pair_rule_are_the_ones_tested_for_it():
+  with_rule = {n for n, loss in LOSSES.items() if "pairs" in inspect.signature(loss).parameters}
+  assert with_rule == set(WITH_PAIR_RULE)
+
+
+def test_metrics_are_those_of_the_pair():
+  _, metrics = call(LOSSES["sppo_hard"], one_pair(), beta=0.5)
+  wanted = {
+    "rewards/chosen": 0.4,
+    "rewards/rejected": -0.3,
+    "rewards/margins": 0.7,
+    "rewards/accuracies": 1.0,
+    "logps/chosen": -2.0,
+    "logps/rejected": -4.5,
+  }
+  assert metrics.keys() == wanted.keys()
+  for name, value in wanted.items():
+    np.testing.assert_allclose(metrics[name], value, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+  ("name", "options", "chosen", "rejected"),
+  [
+    ("ld_dpo", {"beta": 0.5, "ld_alpha": 0.5}, 0.4, -0.275),  # 0.5 * -0.55
+    ("simpo", {"beta": 2.0}, -2.0, -3.0),  # beta times the mean log-probs -1 and -1.5
+    ("orpo", {"weight": 0.1}, -0.1, -0.15),
+    ("kto", {"beta": 0.5}, 0.4, -0.3),
+  ],
+)
+def test_implicit_rewards_are_on_the_scale_of_the_loss(name, options, chosen, rejected):
+  _, metrics = call(LOSSES[name], one_pair(), **options)
+  np.testing.assert_allclose(metrics["rewards/chosen"], chosen, rtol=1e-6)
+  np.testing.assert_allclose(metrics["rewards/rejected"], rejected, rtol=1e-6)
+  np.testing.assert_allclose(metrics["rewards/margins"], chosen - rejected, rtol=1e-5)
+  assert metrics["rewards/accuracies"] == 1
+
+
+# --- each at the edge of another ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+  ("name", "options"),
+  [
+    ("plackett_luce_dpo", {}),
+    ("robust_dpo", {"label_smoothing": 0.0}),
+    ("ld_dpo", {"ld_alpha": 1.0}),
+  ],
+)
+def test_it_is_dpo_in_value_and_gradient(name, options):
+  arrays = random_pairs()
+  value, _, slope = evaluate(LOSSES[name], arrays, options | {"beta": 0.3})
+  dpo_value, _, dpo_slope = evaluate(LOSSES["dpo"], arrays, {"beta": 0.3})
+  np.testing.assert_allclose(value, dpo_value, rtol=1e-6)
+  np.testing.assert_allclose(slope, dpo_slope, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", DIFFERENCE_BASED)
+def test_the_alpha_divergence_with_alpha_one_is_reverse_kl(name):
+  arrays = random_pairs()
+  value, _, slope = evaluate(LOSSES[name], arrays, {"divergence": "alpha", "alpha": 1.0})
+  reverse_kl, _, reverse_slope = evaluate(LOSSES[name], arrays, {})
+  np.testing.assert_allclose(value, reverse_kl, rtol=1e-6)
+  np.testing.assert_allclose(slope, reverse_slope, rtol=1e-5, atol=1e-8)
+  other = call(LOSSES[name], arrays, divergence="alpha", alpha=2.0)[0]
+  assert abs(other - reverse_kl) > 1e-3
+
+
+def test_robust_dpo_is_dpo_in_the_mean_over_flipped_labels():
+  arrays = random_pairs()
+  flipped = arrays | {"rewards": 1 - arrays["rewards"]}
+  given = call(LOSSES["robust_dpo"], arrays, label_smoothing=0.2)[0]
+  other = call(LOSSES["robust_dpo"], flipped, label_smoothing=0.2)[0]
+  np.testing.assert_allclose(0.8 * given + 0.2 * other, call(LOSSES["dpo"], arrays)[0], rtol=1e-5)
+
+
+def test_exo_is_zero_where_the_policy_prefers_as_the_labels_do():
+  # beta h = (log 9, 0): the policy prefers the better with 0.9
+  arrays = one_token([[-1.0, -1.0]], [[-1.0 - np.log(9.0), -1.0]], [[1.0, 0.0]])
+  options = {"beta": 1.0, "label_smoothing": 0.1}
+  np.testing.assert_allclose(call(LOSSES["exo_pair"], arrays, **options)[0], 0, atol=1e-6)
+  np.testing.assert_allclose(gradient("exo_pair", arrays, **options), 0, atol=1e-6)
+
+
+def test_wpo_weighs_the_gradient_of_dpo_and_its_weights_have_none():
+  arrays = one_pair()
+  np.testing.assert_allclose(
+    gradient("wpo", arrays), np.exp(-0.5) * gradient("dpo", arrays), rtol=1e-5
+  )
+  assert (evaluate(LOSSES["wpo"], arrays, {}, "log_sum_sq_probs")[2] == 0).all()
+
+
+# --- KTO ------------------------------------------------------------------------------------------
+
+
+def test_kto_needs_no_pairs():
+  # K = 1, h = (0.8, 0.2, 0.5), the last one unscored: z0 = beta 0.5, r = (0.8, 0.2) at beta = 1
+  arrays = one_token([[-1.0], [-1.0], [-1.0]], [[-1.8], [-1.2], [-1.5]], [[1.0], [0.0], [jnp.nan]])
+  loss, metrics = call(LOSSES["kto"], arrays, beta=1.0, desirable_weight=3.0)
+  np.testing.assert_allclose(loss, (3 * sigmoid(-(0.8 - 0.5)) + sigmoid(-(0.5 - 0.2))) / 2)
+  np.testing.assert_allclose(metrics["kl"], 0.5, rtol=1e-6)
+  assert metrics["rewards/accuracies"] == 1  # 0.8 is above z0 and 0.2 below
+
+
+def test_ktos_kl_is_never_negative():
+  # h = (-0.8, 0.2): their mean is -0.3, so z0 = 0
+  arrays = one_token([[-1.8], [-1.0]], [[-1.0], [-1.2]], [[1.0], [0.0]])
+  loss, metrics = call(LOSSES["kto"], arrays, beta=1.0)
+  np.testing.assert_allclose(loss, (sigmoid(0.8) + sigmoid(0.2)) / 2, rtol=1e-6)
+  assert metrics["kl"] == 0
+  assert metrics["rewards/accuracies"] == 0
+
+
+def test_ktos_reference_point_has_no_gradient():
+  # As by hand above: d/dh_w = -beta sigmoid'(0.35) / 2 at each token; were z0 not detached, half.
+  slope = 0.5 * sigmoid(0.35) * sigmoid(-0.35) / 2
+  wanted = [[[-slope, -slope, 0], [slope, slope, slope]]]
+  np.testing.assert_allclose(gradient("kto", one_pair(), beta=0.5), wanted, rtol=1e-5)
+
+
+def test_ktos_threshold_says_what_is_desirable():
+  arrays = random_pairs(k=3)  # rewards 2, 1, 0
+  low = arrays | {"rewards": (arrays["rewards"] > 0).astype(jnp.float32)}
+  high = arrays | {"rewards": (arrays["rewards"] > 1).astype(jnp.float32)}
+  assert call(LOSSES["kto"], arrays)[0] == call(LOSSES["kto"], low)[0]
+  assert call(LOSSES["kto"], arrays, threshold=1.0)[0] == call(LOSSES["kto"], high)[0]
+  assert call(LOSSES["kto"], low)[0] != call(LOSSES["kto"], high)[0]
+
+
+# --- optimal transport ----------------------------------------------------------------------------
+
+
+def three_groups():
+  """The one in the middle is a tie; its numbers lie between and beyond the others'."""
+  logps = [[-1.0, -1.3], [-0.1, -0.7], [-1.0, -2.0]]
+  ref_logps = [[-1.1, -2.0], [-5.0, -0.3], [-1.6, -1.7]]
+  return one_token(logps, ref_logps, [[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]])
+
+
+def test_aot_sorts_the_policys_margins_and_the_references_margins():
+  # policy margins (0.3, 1.0), reference margins (0.9, 0.1): sorted 0.3 - 0.1 and 1.0 - 0.9. (DPO
+  # has 0.3 - 0.9 and 1.0 - 0.1.)
+  loss = call(LOSSES["aot"], three_groups(), beta=1.0)[0]
+  np.testing.assert_allclose(loss, (softplus(-0.2) + softplus(-0.1)) / 2, rtol=1e-6)
+
+
+def test_aot_unpaired_sorts_the_better_and_the_worse_log_ratios():
+  # h_w = (0.1, 0.6), h_l = (0.7, -0.3): sorted 0.1 + 0.3 and 0.6 - 0.7
+  loss = call(LOSSES["aot_unpaired"], three_groups(), beta=1.0)[0]
+  np.testing.assert_allclose(loss, (softplus(-0.4) + softplus(0.1)) / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["aot", "aot_unpaired"])
+def test_of_several_best_responses_their_mean_is_sorted(name):
+  # l = (-1, -3, -2), ref = (-2, -3, -1), the first two best: l_w = -2, ref_w = -2.5, h_w = 0.5;
+  # h_l = -1; margins 0 and -1.5
+  arrays = one_token([[-1.0, -3.0, -2.0]], [[-2.0, -3.0, -1.0]], [[1.0, 1.0, 0.0]])
+  loss = call(LOSSES[name], arrays, beta=1.0)[0]
+  np.testing.assert_allclose(loss, softplus(-1.5), rtol=1e-6)
+
+
+# --- rankings -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+  ("rewards", "wanted"),
+  [
+    ([2.0, 1.0, 0.0], np.log(4.0)),  # 2/6 of all, then 3/4 of those left: 1/4
+    ([1.0, 0.0, 0.0], np.log(3.0)),  # 2/6; the two worst are not ordered
+    ([1.0, 1.0, 0.0], np.log(2.0)),  # 2/3 and 3/4, each against the worst
+    ([1.0, jnp.nan, 0.0], np.log(1.5)),  # 2/3: the second is not there
+    ([1.0, 1.0, 1.0], 0.0),
+  ],
+)
+def test_plackett_luce_draws_the_best_first(rewards, wanted):
+  # e^{beta h} = (2, 3, 1)
+  h = np.log([[2.0, 3.0, 1.0]]) / 0.5
+  loss = call(LOSSES["plackett_luce_dpo"], one_token(-5 + h, 0 * h - 5, [rewards]), beta=0.5)[0]
+  np.testing.assert_allclose(loss, wanted, rtol=1e-5)
+
+
+# --- imitation and reward models ------------------------------------------------------------------
+
+
+def test_best_of_k_is_a_mean_over_tokens():
+  # best responses: two tokens of -1, one token of -4: 6 / 3 (over responses it would be 5 / 2)
+  second = one_pair() | {"logps": A([[[-7.0, -7.0, -7.0], [-4.0, -7.0, -7.0]]])}
+  second |= {"rewards": A([[0.0, 1.0]]), "mask": A([[[True, True, True], [True, False, False]]])}
+  assert call(LOSSES["best_of_k"], joined(one_pair(), second))[0] == 2.0
+
+
+def test_bradley_terry_trains_the_scores():
+  # d loss / d s_w = -sigmoid(-1) + 0.1 * 2 * 2.5; the third response is not there
+  arrays = one_pair()
+  arrays |= {"scores": A([[2.0, 0.5, jnp.nan]]), "rewards": A([[1.0, 0.0, 5.0]])}
+  arrays["mask"] = jnp.pad(arrays["mask"], ((0, 0), (0, 1), (0, 0)))
+  slope = gradient("bradley_terry", arrays, margin=0.5, centering=0.1)
+  np.testing.assert_allclose(slope, [[-sigmoid(-1) + 0.5, sigmoid(-1) + 0.5, 0]], rtol=1e-6)
+  _, metrics = call(LOSSES["bradley_terry"], arrays)
+  wanted = {"accuracy": 1.0, "margin": 1.5, "scores/chosen": 2.0, "scores/rejected": 0.5}
+  assert {name: float(x) for name, x in metrics.items()} == wanted
+
+
+# --- where float32 ends ---------------------------------------------------------------------------
+
+
+def test_discopop_is_logistic_far_on_the_wrong_side():
+  # z = -1000: sigmoid(z / tau) e^-z is 0 * inf, though its limit is 0
+  arrays = one_token([[-1e4, 0.0]], [[0.0, 0.0]], [[1.0, 0.0]])
+  np.testing.assert_allclose(call(LOSSES["discopop"], arrays, beta=0.1)[0], 1000, rtol=1e-6)
+  np.testing.assert_allclose(gradient("discopop", arrays, beta=0.1)[0, :, 0], [-0.1, 0.1])
+
+
+def test_orpo_of_a_certain_policy_is_finite():
+  arrays = one_token([[0.0, -1e4]], [[0.0, 0.0]], [[1.0, 0.0]])
+  for rewards in ([[1.0, 0.0]], [[0.0, 1.0]]):
+    assert jnp.isfinite(call(LOSSES["orpo"], arrays | {"rewards": A(rewards)})[0])
+    assert jnp.isfinite(gradient("orpo", arrays | {"rewards": A(rewards)})).all()
+
+
+@pytest.mark.parametrize("name", ["ipo", "sppo_hard"])
+def test_squares_of_long_log_ratios_are_finite(name):
+  arrays = {
+    key: jnp.tile(x, (1, 1, 1000)) if x.ndim == 3 else x
+    for key, x in one_token([[-1e4, 0.0]], [[0.0, -1e4]], [[1.0, 0.0]]).items()
+  }
+  options = {"length_average": False} if name == "ipo" else {}
+  assert jnp.isfinite(call(LOSSES[name], arrays, **options)[0])
+  assert jnp.isfinite(gradient(name, arrays, **options)).all()
+  assert jax.numpy.abs(gradient(name, arrays, **options)).max() > 1e6
