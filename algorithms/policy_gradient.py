@@ -87,7 +87,7 @@ def clipped_surrogate(
 
 def mean_ratio(ratio: PerToken, mask: Mask) -> Metrics:
   """How far the policy has moved from the one that wrote the data; 1 where nothing has changed."""
-  return {"sampling/importance_sampling_ratio/mean": token_mean(ratio, mask)}
+  return {"ratio/mean": token_mean(ratio, mask)}
 
 
 def ratio_metrics(

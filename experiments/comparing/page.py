@@ -125,13 +125,13 @@ def _columns(result: Comparison) -> list[Column]:
     return None if variant is first else variant.minus(first, REWARD)
 
   names = plots.reward_metrics(result)
-  passes = [of(names[m], m, has_best=True) for m in names if m not in plots.REWARDS]
+  others = [of(names[m], m, has_best=True) for m in names if m not in plots.REWARDS]
   columns = [
     of("reward, greedy", REWARD, has_best=True),
     Column("minus base", gain, is_difference=True),
     Column(f"minus {first.name}", lead, is_difference=True),
     of("reward, sampled", SAMPLED, has_best=True),
-    *passes,
+    *others,
     of("KL", KL),
     of("entropy", "eval/entropy"),
     of("length", "eval/length"),

@@ -9,6 +9,7 @@ from experiments.comparing.comparison import KL, REWARD, SAMPLED, Comparison, Ru
 from experiments.comparing.traces import AXES, Json, Lines, Style, axis, label, layout
 
 REWARDS = {REWARD: "greedy", SAMPLED: "sampled"}
+MODEL = {"eval/reward_model": "sampled, by the reward model"}  # where one is trained on
 BEST, WORST = "train/implied_rewards/best", "train/implied_rewards/worst"
 _COLUMNS = 3
 _TICKS = [digit * 10.0**power for power in range(-4, 5) for digit in (1, 2, 5)]
@@ -30,10 +31,14 @@ class Plot:
 
 
 def reward_metrics(result: Comparison) -> dict[str, str]:
-  """The rewards there are, and their names: greedy, sampled, and pass@n for every n of the runs."""
+  """The rewards there are, and their names: greedy, sampled (by whom), pass@n for every n there is.
+
+  A reward model's score that goes on rising while the task's own reward does not is over-optimised.
+  """
   keys = {key for run in result.runs for row in run.rows for key in row}
   passes = sorted(key for key in keys if key.startswith("eval/pass@"))
-  return REWARDS | {key: key.removeprefix("eval/") for key in passes}
+  judged = {key: name for key, name in MODEL.items() if key in keys}
+  return REWARDS | judged | {key: key.removeprefix("eval/") for key in passes}
 
 
 def learning_curves(result: Comparison) -> Plot | None:
@@ -60,7 +65,7 @@ def learning_curves(result: Comparison) -> Plot | None:
 
 def frontier(result: Comparison) -> Plot | None:
   """How much reward each variant bought with how much KL: mean trajectories and where they end."""
-  rewards = _present(result, REWARDS)
+  rewards = _present(result, REWARDS | MODEL)
   if not rewards or not any(variant.final(KL) for variant in result.variants):
     return None
 
@@ -163,7 +168,8 @@ def _has(run: Run, metric: str) -> bool:
 
 
 def _reward_title(metric: str) -> str:
-  return f"held-out reward, {REWARDS.get(metric, metric.removeprefix('eval/'))}"
+  name = (REWARDS | MODEL).get(metric, metric.removeprefix("eval/"))
+  return f"held-out reward, {name}"
 
 
 def _panels(titles: Sequence[str], one_scale: bool = False, zeroline: bool = False) -> Json:

@@ -72,7 +72,7 @@ def measure(k: int, seed: int = 0) -> list[Measured]:
   length = np.linalg.norm(exact)
   drawn = draw.choice(RESPONSES, size=(BATCHES, GROUPS, k), p=p)
   found = []
-  for name, upwards in _gradients(logits, rewards, drawn).items():
+  for name, upwards in _gradients(*map(jnp.asarray, (logits, rewards, drawn))).items():
     gradients = np.asarray(upwards, np.float64)
     along = gradients @ exact / length**2
     scale = estimate(along.tolist())
@@ -84,7 +84,7 @@ def measure(k: int, seed: int = 0) -> list[Measured]:
 
 
 @jax.jit
-def _gradients(logits: np.ndarray, rewards: np.ndarray, drawn: np.ndarray) -> dict[str, jax.Array]:
+def _gradients(logits: jax.Array, rewards: jax.Array, drawn: jax.Array) -> dict[str, jax.Array]:
   """Each loss's gradient in the logits over each batch, upwards, [BATCHES, RESPONSES]."""
 
   def of_batch(batch: jax.Array) -> dict[str, jax.Array]:

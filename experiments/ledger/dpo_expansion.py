@@ -8,6 +8,7 @@ from algorithms.dpo import dpo
 from experiments.ledger.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot
 
 LOG_2 = float(np.log(2.0))
+BETA = 0.1
 
 
 def dpo_expansion() -> Finding:
@@ -32,21 +33,21 @@ def dpo_expansion() -> Finding:
   return judge(z, loss, errors)
 
 
-def dpo_at(z: np.ndarray, beta: float = 0.1) -> np.ndarray:
+def dpo_at(z: np.ndarray) -> np.ndarray:
   """dpo's loss of a pair whose margin is z, for each of the given ones."""
   with jax.enable_x64(True):
     keys = jax.random.split(jax.random.key(0), len(z))
-    return np.asarray(jax.jit(jax.vmap(_loss, in_axes=(0, 0, None)))(keys, jnp.asarray(z), beta))
+    return np.asarray(jax.jit(jax.vmap(_loss))(keys, jnp.asarray(z)))
 
 
-def _loss(key: jax.Array, z: jax.Array, beta: float) -> jax.Array:
+def _loss(key: jax.Array, z: jax.Array) -> jax.Array:
   k_ref, k_move, k_length = jax.random.split(key, 3)
   mask = jnp.arange(12) < jax.random.randint(k_length, (1, 2, 1), 3, 13)
   ref_logps = -jax.random.exponential(k_ref, (1, 2, 12))
   move = jnp.where(mask, jax.random.normal(k_move, (1, 2, 12)), 0.0)
   h = move.sum(axis=-1)
-  scale = z / (beta * (h[0, 0] - h[0, 1]))  # then beta (h_w - h_l) is z
-  return dpo(ref_logps + scale * move, ref_logps, jnp.array([[1.0, 0.0]]), mask, beta=beta)[0]
+  scale = z / (BETA * (h[0, 0] - h[0, 1]))  # then beta (h_w - h_l) is z
+  return dpo(ref_logps + scale * move, ref_logps, jnp.array([[1.0, 0.0]]), mask, beta=BETA)[0]
 
 
 def judge(z: np.ndarray, loss: np.ndarray, errors: dict[str, np.ndarray]) -> Finding:

@@ -135,7 +135,7 @@ def _sampled(rewards: np.ndarray, ref_logps: np.ndarray) -> dict[int, Estimate]:
   @jax.jit
   @jax.vmap
   def end(shares: jax.Array) -> jax.Array:
-    def step(_: int, logits: jax.Array) -> jax.Array:
+    def step(_: jax.Array, logits: jax.Array) -> jax.Array:
       return logits - 8 / DATA_BETA**2 * gradient(logits, shares, ref_logps, DATA_BETA)
 
     logits = jax.lax.fori_loop(0, PAIR_STEPS, step, jnp.asarray(ref_logps))

@@ -5,7 +5,7 @@ operation, fifty losses would take minutes; compiled one by one, a quarter of an
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ from tests.algorithms.groups import arrays_of, evaluate_all, hyperparameters, ra
 
 Arrays = dict[str, jax.Array]
 GROUPS, RESPONSES = jnp.array([2, 0, 3, 1]), jnp.array([3, 1, 0, 2])  # the shuffled order
+FLOATS = tuple(word for word in PER_TOKEN if word != "mask")
 UNSCORED = (0, 2)  # the group and response without a score
 
 
@@ -58,7 +59,7 @@ def shuffled(arrays: Arrays) -> Arrays:
   return {name: x[GROUPS][:, RESPONSES] for name, x in arrays.items()}
 
 
-def padding_holds(arrays: Arrays, garbage: float, words: tuple[str, ...]) -> Arrays:
+def padding_holds(arrays: Arrays, garbage: float, words: Iterable[str] = FLOATS) -> Arrays:
   held = {word: jnp.where(arrays["mask"], arrays[word], garbage) for word in words}
   return arrays | held
 
@@ -76,7 +77,6 @@ def certain(arrays: Arrays) -> Arrays:
   return arrays | {word: jnp.zeros_like(arrays[word]) for word in words}
 
 
-FLOATS = tuple(word for word in PER_TOKEN if word != "mask")
 SCENARIOS: dict[str, Callable[[Arrays], Arrays]] = {
   "plain": lambda a: a,
   "at the reference": at_the_reference,
@@ -89,8 +89,8 @@ SCENARIOS: dict[str, Callable[[Arrays], Arrays]] = {
   "ties": tied,
   "ties at the reference": lambda a: tied(at_the_reference(a)),
   "-inf at padded log-probs": lambda a: padding_holds(a, -jnp.inf, ("logps",)),
-  "-inf at all padding": lambda a: padding_holds(a, -jnp.inf, FLOATS),
-  "NaN at all padding": lambda a: padding_holds(a, jnp.nan, FLOATS),
+  "-inf at all padding": lambda a: padding_holds(a, -jnp.inf),
+  "NaN at all padding": lambda a: padding_holds(a, jnp.nan),
   "one token each": lambda a: a | {"mask": a["mask"] & (jnp.arange(6) == 0)},
   "a response without tokens": lambda a: without(a, (1, 2)),
   "a group without tokens": lambda a: without(a, 1),

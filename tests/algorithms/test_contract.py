@@ -29,6 +29,7 @@ from tests.algorithms.scenarios import (
   UNSCORED,
   compiled,
   every_row,
+  padding_holds,
   ranges,
   settings,
 )
@@ -162,7 +163,7 @@ def test_finite_in_every_scenario_and_at_the_ends_of_ranges(loss, options):
 
 
 @every_case
-@pytest.mark.parametrize(("k", "t"), [(1, 6), (2, 1), (16, 6)])
+@pytest.mark.parametrize(("k", "t"), [(1, 1), (16, 6)])
 def test_finite_for_any_group_size(loss, options, k, t):
   assert is_finite(evaluate_all(loss, random_groups(k=k, t=t), options | settings(loss)["terms"]))
 
@@ -220,9 +221,12 @@ def test_to_its_group_a_response_without_a_score_is_not_there(loss):
 
 @every_case
 def test_padding_on_the_right_changes_nothing(loss, options):
-  arrays = random_groups()
+  """Nor does what it holds: eagerly, since XLA compiles mask * x to what it should have been."""
+  arrays = padding_holds(random_groups(), jnp.nan)
   padded = {
-    name: jnp.pad(x, ((0, 0), (0, 0), (0, 3))) if name in PER_TOKEN else x
+    name: jnp.pad(x, ((0, 0), (0, 0), (0, 3)), constant_values=False if name == "mask" else jnp.nan)
+    if name in PER_TOKEN
+    else x
     for name, x in arrays.items()
   }
   value, metrics, gradients = evaluate_all(loss, padded, options | settings(loss)["terms"])

@@ -427,7 +427,7 @@ def test_a_step_of_the_bandit_is_a_step_down_dpo():
     return dpo(logps, ref_logps, jnp.array([[1.0, 0.0]]), mask, beta=0.5)[0]
 
   logits = np.array([0.3, -0.2, 0.1, 0.5], np.float32)
-  push = 0.5 * four_responses.sigmoid(-0.5 * np.array(logits[3] - logits[0]))
+  (push,) = 0.5 * four_responses.sigmoid(-0.5 * (logits[3:] - logits[:1]))
   np.testing.assert_allclose(-jax.grad(loss)(logits), [-push, 0, 0, push], atol=1e-6)
 
 

@@ -92,7 +92,7 @@ def test_what_a_run_leaves_behind(place):
   assert [row["rollouts"] for row in rows] == [32 * step for step in range(7)]
   assert {"eval/reward", "eval/pass@2", "eval/entropy", "eval/length"} <= rows[3].keys()
   assert {"train/loss", "train/reward", "train/implied_rewards/best"} <= rows[1].keys()
-  assert rows[1]["train/sampling/importance_sampling_ratio/mean"] == pytest.approx(1, abs=1e-5)
+  assert rows[1]["train/ratio/mean"] == pytest.approx(1, abs=1e-5)
   assert folder.read_status()["state"] == "finished"
   assert len(folder.read_completions()) == 16 * 3  # at steps 0, 3 and 6
 
