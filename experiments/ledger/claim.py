@@ -120,7 +120,5 @@ class Claim:
 
   def _sentence(self) -> tuple[str, str]:
     text = " ".join(sources.docstring(self.module, self.name).partition("\n\n")[0].split())
-    quoted = re.fullmatch(r'"(.*)"\s*(.*)', text)
-    if not quoted:
-      return text, ""
-    return quoted[1], quoted[2].rstrip(".").removeprefix("(").removesuffix(")").rstrip(".")
+    quoted = re.fullmatch(r'"(.*?)" \((.*?)\.?\)\.?', text)
+    return (quoted[1], quoted[2]) if quoted else (text, "")
