@@ -1,118 +1,27 @@
-"""Where DPO and GRPO with two responses are one: their gradients in a transformer's parameters."""
+"""Where DPO and GRPO are one: parallel gradients, equal gradients, and weights that sum to zero."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from algorithms.advantages import group_relative
-from algorithms.dpo import dpo
-from algorithms.grpo import unclipped_grpo
-from algorithms.off_policy_grpo import off_policy_grpo, offline_grpo
-from algorithms.policy_gradient import sequence_mean, sequence_ratio
 from experiments.ledger.claim import DOES_NOT_HOLD, HOLDS, Figure, Finding, Part, Plot
-from experiments.ledger.small_results import Runs, curve, figure, frontier, judged, measure, over_seeds
-from experiments.ledger.small_training import History, Setup, Variant, loss_gradient, train
-from experiments.ledger.small_world import MAX_TOKENS, MODEL, base_policy, write
-from models.groups import Groups
-from models.log_probs import token_log_probs
-from models.transformer import Params
+from experiments.ledger.gradient_comparison import LENGTHS, LOSSES, Compared, apart, compare
+from experiments.ledger.small_results import (
+  Runs,
+  curve,
+  figure,
+  frontier,
+  judged,
+  measure,
+  over_seeds,
+)
+from experiments.ledger.small_training import Setup, Variant, train
 
 SEEDS = range(4)
-STEPS = 160
-PAIRS = 64  # in the data that gradients are taken on
-LENGTHS = ("equal lengths", "4 to 6 tokens", "1 to 6 tokens")
+STEPS = 128
 PARALLEL = 1e-5  # 1 - cosine that float32 arithmetic leaves
 SAME = 1e-3  # relative difference that float32 arithmetic leaves after a training run
-
-
-def sequence_grpo(logps, old_logps, rewards, mask):
-  """2-GRPO with the ratio of whole responses, no clipping: -mean_i rho_i A_i."""
-  rho = sequence_ratio(logps, jax.lax.stop_gradient(old_logps), mask)
-  return -sequence_mean(rho * group_relative(rewards)[..., None], mask), {}
-
-
-# What DPO's gradient is compared with.
-LOSSES = {
-  "sequence ratio": sequence_grpo,
-  "sequence ratio, clipped": partial(off_policy_grpo, ratio="sequence", beta=0.0),
-  "sequence ratio, clipped, KL": partial(off_policy_grpo, ratio="sequence", beta=0.04),
-  "token ratio": unclipped_grpo,
-  "token ratio, clipped": partial(off_policy_grpo, beta=0.0),
-  "no ratio": partial(offline_grpo, weights="standardized"),
-  "dpo as weights": partial(offline_grpo, weights="dpo", beta=0.1),
-}
-COMPARED = Setup(group_size=2, losses=(("dpo", partial(dpo, beta=0.1)), *LOSSES.items()))
-TRAINED = Setup(group_size=2)
-
-
-@dataclasses.dataclass(frozen=True)
-class Compared:
-  """Each loss's gradient next to DPO's, [seeds, snapshots] by loss."""
-
-  cosine: Mapping[str, np.ndarray]
-  difference: Mapping[str, np.ndarray]  # |g - dpo| / |dpo|
-
-
-def compare(histories: Sequence[History], lengths: str) -> Compared:
-  """At every snapshot of every run, on pairs of that run's seed."""
-  found = [
-    _compare(history.params, pairs(seed, lengths), base_policy())
-    for seed, history in enumerate(histories)
-  ]
-  cosine, difference = (np.stack(part) for part in zip(*found, strict=True))
-  columns = {name: i for i, name in enumerate(LOSSES)}
-  return Compared(
-    {name: cosine[:, :, i] for name, i in columns.items()},
-    {name: difference[:, :, i] for name, i in columns.items()},
-  )
-
-
-@jax.jit
-def _compare(snapshots: Params, groups: Groups, base: Params):
-  base_logps = token_log_probs(MODEL, base, groups)[0]
-  arrays = {"rewards": groups.rewards, "mask": groups.mask}
-  arrays |= {"old_logps": base_logps, "ref_logps": base_logps}
-
-  def gradient(which, params):
-    tree, _ = loss_gradient(COMPARED, which, {"params": params}, groups, arrays)
-    return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)])
-
-  def at(params):
-    every = jax.lax.map(partial(gradient, params=params), jnp.arange(len(COMPARED.losses)))
-    of_dpo, others = every[0], every[1:]
-    norm = jnp.linalg.norm(of_dpo)
-    cosine = others @ of_dpo / (jnp.linalg.norm(others, axis=1) * norm)
-    return cosine, jnp.linalg.norm(others - of_dpo, axis=1) / norm
-
-  return jax.lax.map(at, snapshots)
-
-
-def pairs(seed: int, lengths: str) -> Groups:
-  """PAIRS groups of a right and a wrong response by the base policy.
-
-  "equal lengths": all of 5 tokens. "1 to 6 tokens": each response cut at random, as a limit on
-  tokens would; its reward stays.
-  """
-  drawn = jax.device_get(_draw(base_policy(), jax.random.key(10_000 + seed)))
-  fits = drawn.rewards[:, 0] != drawn.rewards[:, 1]
-  if lengths == "equal lengths":
-    fits &= (drawn.mask.sum(axis=-1) == 5).all(axis=1)
-  rows = np.flatnonzero(fits)[:PAIRS]
-  assert len(rows) == PAIRS
-  groups = jax.tree.map(lambda x: x[rows], drawn)
-  if lengths == "1 to 6 tokens":
-    kept = np.random.default_rng(seed).integers(1, MAX_TOKENS + 1, (PAIRS, 2, 1))
-    groups = dataclasses.replace(groups, mask=groups.mask & (np.arange(MAX_TOKENS) < kept))
-  return groups
-
-
-@jax.jit
-def _draw(base: Params, key: jax.Array) -> Groups:
-  return write(base, key, 2048, 2)
+PAIRS_OF_BASE = Setup(group_size=2)
 
 
 # --- claim 2 --------------------------------------------------------------------------------------
@@ -126,7 +35,7 @@ def parallel_gradients() -> Finding:
   that the base policy wrote: of 5 tokens all, of 4 to 6, and cut to 1 to 6. `dpo` (beta = 0.1) is
   compared with 2-GRPO on the ratio of whole responses, on the ratio of tokens (`unclipped_grpo`,
   whose tokens are averaged by response), with clipping at 0.2, and with a KL term of 0.04; at the
-  base policy and along DPO's own way from there, 160 steps of 16 pairs at rates 3e-5 and 3e-4.
+  base policy and along DPO's own way from there, 128 steps of 16 pairs at rates 3e-5 and 3e-4.
   "No ratio" is what 2-GRPO is when the responses are its own: weights +1 and -1.
 
   Parallel means a cosine within 1e-5 of 1 at all four seeds. It holds if that is so at the base
@@ -136,7 +45,7 @@ def parallel_gradients() -> Finding:
     "slow": Variant("dpo", 3e-5, STEPS, period=STEPS),
     "fast": Variant("dpo", 3e-4, STEPS, period=STEPS),
   }
-  histories = train(TRAINED, variants, SEEDS)
+  histories = train(PAIRS_OF_BASE, variants, SEEDS)
   runs = {name: judged(STEPS, found) for name, found in histories.items()}
   on_the_way = {name: compare(found, LENGTHS[1]) for name, found in histories.items()}
   at_base = {lengths: compare(histories["slow"], lengths) for lengths in LENGTHS}
@@ -162,8 +71,12 @@ def judge_parallel(
       "nor the KL term changes that",
       all(parallel(loss, *LENGTHS) for loss in whole),
     ),
-    Part("the same with the ratio of tokens, all lengths equal", parallel("token ratio", LENGTHS[0])),
-    Part("the same with the ratio of tokens, lengths unequal", parallel("token ratio", *LENGTHS[1:])),
+    Part(
+      "the same with the ratio of tokens, all lengths equal", parallel("token ratio", LENGTHS[0])
+    ),
+    Part(
+      "the same with the ratio of tokens, lengths unequal", parallel("token ratio", *LENGTHS[1:])
+    ),
   ]
   if all(part.holds for part in parts):
     verdict = HOLDS
@@ -212,19 +125,17 @@ def offline_grpo_is_dpo() -> Finding:
   gradient: Rafailov et al., 2023, section 4.)
 
   `dpo` and `offline_grpo(weights="dpo")`, both with beta = 0.1, train from the base policy on the
-  same 2560 pairs that it wrote, in 160 steps at a rate of 3e-4, four seeds. At seven places of
+  same 2048 pairs that it wrote, in 128 steps at a rate of 3e-4, four seeds. At nine places of
   DPO's way both gradients in all parameters are taken on 64 fixed pairs; at the end the parameters
   of the two runs are compared, in units of how far DPO has moved.
 
   It holds if both relative differences stay below 1e-3 at every seed: Adam divides by the
   gradient's size, so that rounding is felt where that is small.
   """
-  variants = {
-    name: Variant(name, 3e-4, STEPS, period=STEPS) for name in ("dpo", "dpo as weights")
-  }
-  histories = train(TRAINED, variants, SEEDS)
+  variants = {name: Variant(name, 3e-4, STEPS, period=STEPS) for name in ("dpo", "dpo as weights")}
+  histories = train(PAIRS_OF_BASE, variants, SEEDS)
   gradients = compare(histories["dpo"], LENGTHS[1]).difference["dpo as weights"]
-  parameters = np.array([_apart(*both) for both in zip(*histories.values(), strict=True)])
+  parameters = np.array([apart(*both) for both in zip(*histories.values(), strict=True)])
   runs = {name: judged(STEPS, found) for name, found in histories.items()}
   steps = runs["dpo"].steps
   worst = float(gradients.max()), float(parameters[:, -1].max())
@@ -256,13 +167,79 @@ def offline_grpo_is_dpo() -> Finding:
   )
 
 
-def _apart(one: History, other: History) -> np.ndarray:
-  """[snapshots]: |theta - theta'| / |theta - theta_0| (0 at the start)."""
-  a, b = (_rows(history.params) for history in (one, other))
-  moved = np.linalg.norm(a - a[0], axis=1)
-  return np.linalg.norm(a - b, axis=1) / np.where(moved > 0, moved, 1.0)
+# --- claim 4 --------------------------------------------------------------------------------------
+
+ZERO_SUM = ("centered", "standardized", "dpo as weights", "dpo beta=1 as weights")
+NOT_ZERO_SUM = ("raw rewards", "shifted rewards")
 
 
-def _rows(snapshots: Params) -> np.ndarray:
-  leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(snapshots)]
-  return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)
+def zero_sum_weights() -> Finding:
+  """ "Any weights on the log-probs of a group's responses that sum to zero give a valid contrastive
+  update." (The reading of GRPO and DPO as contrastive losses: Wu et al., 2025, arXiv 2510.00977.)
+
+  `offline_grpo` trains for one epoch on 2048 groups of 4 that the base policy wrote (128 steps of
+  16, rate 1e-4, four seeds), with four kinds of weights: r - mean r, that over the group's spread,
+  and DPO's +-beta (1 - sigmoid(z)) for beta = 0.1 and 1. Beside them are two kinds that do not sum
+  to zero: the reward itself (1 or 0), and the reward less 1.
+
+  Valid means that more is solved than by the base policy, beyond the 95 % interval: after the first
+  16 steps, and at the end. It holds if all four are valid at the end, and under few steps if all
+  four are after the first 16.
+  """
+  names = (*ZERO_SUM, *NOT_ZERO_SUM)
+  variants = {name: Variant(name, 1e-4, STEPS, period=STEPS) for name in names}
+  return judge_zero_sum(measure(Setup(), variants, SEEDS))
+
+
+def judge_zero_sum(runs: Mapping[str, Runs]) -> Finding:
+  gains = {name: found.score.solved - found.score.solved[:, :1] for name, found in runs.items()}
+
+  def better(name: str, place: int) -> bool:
+    return over_seeds(gains[name][:, place]).low > 0
+
+  early = {name: better(name, 1) for name in runs}
+  late = {name: better(name, -1) for name in runs}
+  first = int(runs["centered"].steps[1])
+  parts = [
+    Part(f"{name}: better than the base policy after {first} steps", early[name]) for name in runs
+  ]
+  parts += [Part(f"{name}: still better after {STEPS} steps", late[name]) for name in runs]
+  if all(late[name] for name in ZERO_SUM):
+    verdict = HOLDS
+  elif all(early[name] for name in ZERO_SUM):
+    kept = [name for name in ZERO_SUM if late[name]]
+    brake = f", or weights that fade ({' and '.join(kept)})" if kept else ""
+    verdict = f"holds under few steps ({first} here){brake}"
+  else:
+    verdict = DOES_NOT_HOLD
+  ends = ", ".join(f"{name} {over_seeds(gains[name][:, -1]).signed()}" for name in runs)
+  starts = ", ".join(f"{name} {over_seeds(gains[name][:, 1]).signed()}" for name in ZERO_SUM)
+  return Finding(
+    verdict,
+    f"Gain over the base policy after {first} steps: {starts}. After {STEPS}: {ends}. Nothing but "
+    "a weight that fades as the margin grows stops pushing wrong responses down.",
+    [figure(f"gain after {first} steps, {name}", gains[name][:, 1]) for name in runs]
+    + [figure(f"gain at the end, {name}", gains[name][:, -1]) for name in runs]
+    + [figure(f"KL at the end, {name}, nats", runs[name].score.kl[:, -1]) for name in runs],
+    [
+      Plot(
+        "Solved while training offline",
+        "step",
+        "solved",
+        [curve(name, found.steps, found.score.solved) for name, found in runs.items()],
+      ),
+      Plot(
+        "How far from the base policy",
+        "step",
+        "KL(policy || base policy), nats a response",
+        [curve(name, found.steps, found.score.kl) for name, found in runs.items()],
+      ),
+      Plot(
+        "What the distance buys",
+        "KL(policy || base policy), nats a response",
+        "solved",
+        [frontier(name, found) for name, found in runs.items()],
+      ),
+    ],
+    parts,
+  )

@@ -44,7 +44,9 @@ def shifted_rewards(logps, rewards, mask):
 
 LOSSES = {
   "dpo": partial(dpo, beta=0.1),
+  "dpo beta=1": partial(dpo, beta=1.0),
   "dpo as weights": partial(offline_grpo, weights="dpo", beta=0.1),
+  "dpo beta=1 as weights": partial(offline_grpo, weights="dpo", beta=1.0),
   "centered": partial(offline_grpo, weights="centered"),
   "standardized": partial(offline_grpo, weights="standardized"),
   "raw rewards": raw_rewards,

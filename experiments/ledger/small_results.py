@@ -26,9 +26,7 @@ class Runs:
     return self.score.solved[:, -1] - self.score.solved[:, 0]
 
 
-def measure(
-  setup: Setup, variants: Mapping[str, Variant], seeds: Sequence[int]
-) -> dict[str, Runs]:
+def measure(setup: Setup, variants: Mapping[str, Variant], seeds: Sequence[int]) -> dict[str, Runs]:
   """Trains every variant with every seed and judges every snapshot."""
   trained = train(setup, variants, seeds)
   return {name: judged(variants[name].steps, histories) for name, histories in trained.items()}

@@ -61,7 +61,7 @@ class Setup:
 
   prompts: int = 16  # a step
   group_size: int = 4
-  snapshots: int = 6  # of the parameters, at equal distances, beside the start
+  snapshots: int = 8  # of the parameters, at equal distances, beside the start
   losses: tuple[tuple[str, Callable], ...] = tuple(LOSSES.items())
   collect: Callable[..., tuple[Groups, Arrays]] = write_groups
   network: Callable[[Trained, Groups], Arrays] = log_probs  # what the losses differentiate

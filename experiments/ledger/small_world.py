@@ -149,9 +149,7 @@ def judge(params: Params, base: Params) -> Score:
   kl = sequence_sum(k3(groups.old_logps, reference), groups.mask).mean()
   answers = groups_of(groups.prompts, groups.prompt_mask, right_answers(groups.prompts)[0][:, None])
   right = sequence_sum(token_log_probs(MODEL, params, answers)[0], answers.mask)
-  return Score(
-    jnp.exp(right).mean(), graded_reward(groups.prompts, groups.responses).mean(), kl
-  )
+  return Score(jnp.exp(right).mean(), graded_reward(groups.prompts, groups.responses).mean(), kl)
 
 
 @jax.jit

@@ -55,7 +55,7 @@ def counted():
   return Finding(HOLDS, "Counted 1.", [Figure("n", 1.0, 0.5, 1.5)], [])
 
 def failing():
-  """ "Nothing fails." (Somebody, 2000.)"""
+  """ "Nothing fails." (Somebody, "A title", 2000.)"""
   raise ValueError("no luck\\nat all")
 
 def awkward():
@@ -155,7 +155,7 @@ def test_only_the_chosen_are_tried_and_all_are_on_the_page(ledger, capsys):
 def test_a_dry_run_lists_and_tries_nothing(ledger, capsys):
   assert claims.main(["--dry_run"]) == 0
   said = capsys.readouterr().out
-  assert "Nothing fails. (Somebody, 2000)" in said and "3 of 3 to try" in said
+  assert 'Nothing fails. (Somebody, "A title", 2000)' in said and "3 of 3 to try" in said
   assert tries(ledger) == 0 and not os.path.exists("runs")
   claims.main(["--only=counted"])
   capsys.readouterr()
