@@ -56,10 +56,9 @@ def check_shapes(**arrays: Array | None) -> None:
   Each array sets the sizes of the axes that no earlier one had; None (optional and absent) is
   skipped.
   """
+  given = {name: array for name, array in arrays.items() if array is not None}
   sizes: dict[str, tuple[int, str]] = {}  # axis -> size, and the array that set it
-  for name, array in arrays.items():
-    if array is None:
-      continue
+  for name, array in given.items():
     axes = "BK" if name in PER_RESPONSE else "BKR" if name in PER_REWARD else "BKT"
     if array.ndim != len(axes):
       raise ValueError(f"{name} has shape {array.shape}; it must be [{', '.join(axes)}]")
@@ -67,7 +66,7 @@ def check_shapes(**arrays: Array | None) -> None:
     for axis, n, wanted in zip(axes, array.shape, expected, strict=True):
       if n != wanted:
         other = sizes[axis][1]
-        beside = f"with {other} {arrays[other].shape} it must be {expected}"
+        beside = f"with {other} {given[other].shape} it must be {expected}"
         raise ValueError(f"{name} has shape {array.shape}; {beside}")
     sizes = {axis: (n, name) for axis, n in zip(axes, array.shape, strict=True)} | sizes
     if name == "mask" and array.dtype != bool:

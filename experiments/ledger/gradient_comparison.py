@@ -14,13 +14,13 @@ from algorithms.grpo import unclipped_grpo
 from algorithms.off_policy_grpo import off_policy_grpo, offline_grpo
 from algorithms.policy_gradient import sequence_mean, sequence_ratio
 from experiments.ledger.small_training import History, Setup, loss_gradient
-from experiments.ledger.small_world import MAX_TOKENS, MODEL, base_policy, write
+from experiments.ledger.small_world import MODEL, base_policy, write
 from models.groups import Groups
 from models.log_probs import token_log_probs
 from models.transformer import Params
 
 PAIRS = 64  # in the data that gradients are taken on
-LENGTHS = ("equal lengths", "4 to 6 tokens", "1 to 6 tokens")
+LENGTHS = ("equal lengths", "unequal lengths")
 
 
 def sequence_grpo(logps, old_logps, rewards, mask):
@@ -85,27 +85,19 @@ def _compare(snapshots: Params, groups: Groups, base: Params):
 
 
 def pairs(seed: int, lengths: str) -> Groups:
-  """PAIRS groups of a right and a wrong response by the base policy.
-
-  "equal lengths": all of 5 tokens. "1 to 6 tokens": each response cut at random, as a limit on
-  tokens would; its reward stays.
-  """
+  """PAIRS groups of a right and a wrong response by the base policy, as written or of 6 tokens."""
   drawn = jax.device_get(_draw(base_policy(), jax.random.key(10_000 + seed)))
   fits = drawn.rewards[:, 0] != drawn.rewards[:, 1]
   if lengths == "equal lengths":
-    fits &= (drawn.mask.sum(axis=-1) == 5).all(axis=1)
+    fits &= drawn.mask.all(axis=(1, 2))
   rows = np.flatnonzero(fits)[:PAIRS]
-  assert len(rows) == PAIRS
-  groups = jax.tree.map(lambda x: x[rows], drawn)
-  if lengths == "1 to 6 tokens":
-    kept = np.random.default_rng(seed).integers(1, MAX_TOKENS + 1, (PAIRS, 2, 1))
-    groups = dataclasses.replace(groups, mask=groups.mask & (np.arange(MAX_TOKENS) < kept))
-  return groups
+  assert len(rows) == PAIRS, f"{len(rows)} pairs with {lengths}"
+  return jax.tree.map(lambda x: x[rows], drawn)
 
 
 @jax.jit
 def _draw(base: Params, key: jax.Array) -> Groups:
-  return write(base, key, 2048, 2)
+  return write(base, key, 4096, 2)
 
 
 def apart(one: History, other: History) -> np.ndarray:

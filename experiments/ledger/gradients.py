@@ -28,11 +28,11 @@ PAIRS_OF_BASE = Setup(group_size=2)
 
 
 def parallel_gradients() -> Finding:
-  """ "At pi_theta = pi_ref the gradients of DPO and of GRPO with two responses are parallel." (after
-  Wu et al., 2025, "It Takes Two: Your GRPO Is Secretly DPO", arXiv 2510.00977.)
+  """ "At pi_theta = pi_ref the gradients of DPO and of GRPO with two responses are parallel."
+  (After Wu et al., 2025, "It Takes Two: Your GRPO Is Secretly DPO", arXiv 2510.00977.)
 
   Gradients are taken in all 47 thousand parameters, on 64 pairs of a right and a wrong response
-  that the base policy wrote: of 5 tokens all, of 4 to 6, and cut to 1 to 6. `dpo` (beta = 0.1) is
+  that the base policy wrote, 1 to 6 tokens long, and on 64 of 6 tokens each. `dpo` (beta = 0.1) is
   compared with 2-GRPO on the ratio of whole responses, on the ratio of tokens (`unclipped_grpo`,
   whose tokens are averaged by response), with clipping at 0.2, and with a KL term of 0.04; at the
   base policy and along DPO's own way from there, 128 steps of 16 pairs at rates 3e-5 and 3e-4.
@@ -47,8 +47,8 @@ def parallel_gradients() -> Finding:
   }
   histories = train(PAIRS_OF_BASE, variants, SEEDS)
   runs = {name: judged(STEPS, found) for name, found in histories.items()}
-  on_the_way = {name: compare(found, LENGTHS[1]) for name, found in histories.items()}
   at_base = {lengths: compare(histories["slow"], lengths) for lengths in LENGTHS}
+  on_the_way = {"slow": at_base[LENGTHS[1]], "fast": compare(histories["fast"], LENGTHS[1])}
   return judge_parallel(at_base, on_the_way, runs)
 
 
@@ -84,30 +84,34 @@ def judge_parallel(
     verdict = "holds under a ratio of whole responses, or responses of equal length"
   else:
     verdict = DOES_NOT_HOLD
-  end = {loss: on_the_way["fast"].cosine[loss][:, -1] for loss in LOSSES}
-  kl = over_seeds(runs["fast"].score.kl[:, -1]).mean
-  ragged = [over_seeds(1 - start["token ratio", lengths]).mean for lengths in LENGTHS[1:]]
+  end = {loss: over_seeds(on_the_way["fast"].cosine[loss][:, -1]).mean for loss in LOSSES}
+  kl = over_seeds(runs["fast"].kl[:, -1]).mean
+  largest = max(values.max() for (loss, _), values in start.items() if loss in whole)
+  ragged = over_seeds(1 - start["token ratio", LENGTHS[1]]).mean
   summary = (
-    f"At the reference 1 - cosine is at most {max(start[x, y].max() for x in whole for y in LENGTHS):.0e} "
-    f"with whole responses; with tokens averaged by response the cosine is {1 - ragged[0]:.3f} at "
-    f"lengths 4 to 6 and {1 - ragged[1]:.3f} at 1 to 6. Once DPO has moved {kl:.1f} nats away it is "
-    f"{end['sequence ratio'].mean():.2f} with the ratio, {end['sequence ratio, clipped'].mean():.2f} "
-    f"clipped, {end['sequence ratio, clipped, KL'].mean():.2f} with the KL term too, and "
-    f"{end['no ratio'].mean():.2f} without any ratio."
+    f"At the reference 1 - cosine is at most {largest:.0e} with whole responses; with tokens "
+    f"averaged by response the cosine is {ragged:.3f} when lengths differ. Once DPO has moved "
+    f"{kl:.1f} nats away it is {end['sequence ratio']:.2f} with the ratio, "
+    f"{end['sequence ratio, clipped']:.2f} clipped, "
+    f"{end['sequence ratio, clipped, KL']:.2f} with the KL term too, and {end['no ratio']:.2f} "
+    "without a ratio."
   )
   figures = [
     figure(f"1 - cosine at the reference, {loss}, {lengths}", values)
     for (loss, lengths), values in start.items()
     if loss != "dpo as weights"
   ]
-  figures += [figure(f"cosine {kl:.1f} nats away, {name}", values) for name, values in end.items()]
+  figures += [
+    figure(f"cosine {kl:.1f} nats away, {loss}", on_the_way["fast"].cosine[loss][:, -1])
+    for loss in LOSSES
+  ]
   plots = [
     Plot(
       f"How parallel 2-GRPO's gradient stays to DPO's (DPO trained, rate {rate})",
       "KL(policy || reference), nats a response",
       "cosine with DPO's gradient",
       [
-        curve(loss, runs[name].score.kl.mean(axis=0), on_the_way[name].cosine[loss])
+        curve(loss, runs[name].kl.mean(axis=0), on_the_way[name].cosine[loss])
         for loss in LOSSES
         if loss != "dpo as weights"
       ],
@@ -121,8 +125,8 @@ def judge_parallel(
 
 
 def offline_grpo_is_dpo() -> Finding:
-  """ "Offline GRPO on pairs with the weights +-beta (1 - sigmoid(z)) is DPO, at every theta." (DPO's
-  gradient: Rafailov et al., 2023, section 4.)
+  """ "Offline GRPO on pairs with the weights +-beta (1 - sigmoid(z)) is DPO, at every theta."
+  (DPO's gradient is in Rafailov et al., 2023, section 4.)
 
   `dpo` and `offline_grpo(weights="dpo")`, both with beta = 0.1, train from the base policy on the
   same 2048 pairs that it wrote, in 128 steps at a rate of 3e-4, four seeds. At nine places of
@@ -139,7 +143,7 @@ def offline_grpo_is_dpo() -> Finding:
   runs = {name: judged(STEPS, found) for name, found in histories.items()}
   steps = runs["dpo"].steps
   worst = float(gradients.max()), float(parameters[:, -1].max())
-  kl = over_seeds(runs["dpo"].score.kl[:, -1]).mean
+  kl = over_seeds(runs["dpo"].kl[:, -1]).mean
   summary = (
     f"Along {kl:.1f} nats of training the gradients differ by at most {worst[0]:.1e} of their "
     f"length, and the runs end at parameters {worst[1]:.1e} of the way apart."
@@ -150,7 +154,7 @@ def offline_grpo_is_dpo() -> Finding:
     [
       Figure("largest relative difference of the gradients", worst[0]),
       Figure("largest relative difference of the final parameters", worst[1]),
-      figure("KL to the reference at the end, nats", runs["dpo"].score.kl[:, -1]),
+      figure("KL to the reference at the end, nats", runs["dpo"].kl[:, -1]),
     ],
     [
       Plot(
@@ -192,7 +196,7 @@ def zero_sum_weights() -> Finding:
 
 
 def judge_zero_sum(runs: Mapping[str, Runs]) -> Finding:
-  gains = {name: found.score.solved - found.score.solved[:, :1] for name, found in runs.items()}
+  gains = {name: found.gains for name, found in runs.items()}
 
   def better(name: str, place: int) -> bool:
     return over_seeds(gains[name][:, place]).low > 0
@@ -220,19 +224,19 @@ def judge_zero_sum(runs: Mapping[str, Runs]) -> Finding:
     "a weight that fades as the margin grows stops pushing wrong responses down.",
     [figure(f"gain after {first} steps, {name}", gains[name][:, 1]) for name in runs]
     + [figure(f"gain at the end, {name}", gains[name][:, -1]) for name in runs]
-    + [figure(f"KL at the end, {name}, nats", runs[name].score.kl[:, -1]) for name in runs],
+    + [figure(f"KL at the end, {name}, nats", runs[name].kl[:, -1]) for name in runs],
     [
       Plot(
         "Solved while training offline",
         "step",
         "solved",
-        [curve(name, found.steps, found.score.solved) for name, found in runs.items()],
+        [curve(name, found.steps, found.solved) for name, found in runs.items()],
       ),
       Plot(
         "How far from the base policy",
         "step",
         "KL(policy || base policy), nats a response",
-        [curve(name, found.steps, found.score.kl) for name, found in runs.items()],
+        [curve(name, found.steps, found.kl) for name, found in runs.items()],
       ),
       Plot(
         "What the distance buys",

@@ -8,7 +8,6 @@ a claim (weights that do not sum to zero, above-baseline responses alone) is wri
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 
 from algorithms.advantages import group_relative
 from algorithms.dpo import dpo

@@ -9,21 +9,23 @@ import numpy as np
 from experiments.comparing.estimates import Estimate, estimate
 from experiments.ledger.claim import Curve, Figure
 from experiments.ledger.small_training import History, Setup, Variant, train
-from experiments.ledger.small_world import Score, base_policy, judge_all
+from experiments.ledger.small_world import base_policy, judge_all
 
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-  """One variant: its score [seeds, snapshots + 1] at `steps`, and its metrics since the last."""
+  """One variant: what its policies are like [seeds, snapshots + 1] at `steps` (`Score` says)."""
 
   steps: np.ndarray
-  score: Score
-  metrics: Mapping[str, np.ndarray]  # [seeds, snapshots]
+  solved: np.ndarray
+  graded: np.ndarray
+  kl: np.ndarray
+  metrics: Mapping[str, np.ndarray]  # of the loss, [seeds, snapshots]: means since the last
 
   @property
-  def gain(self) -> np.ndarray:
-    """[seeds]: how much more is solved at the end than by the starting policy."""
-    return self.score.solved[:, -1] - self.score.solved[:, 0]
+  def gains(self) -> np.ndarray:
+    """[seeds, snapshots + 1]: how much more is solved than by the starting policy."""
+    return self.solved - self.solved[:, :1]
 
 
 def measure(setup: Setup, variants: Mapping[str, Variant], seeds: Sequence[int]) -> dict[str, Runs]:
@@ -34,9 +36,9 @@ def measure(setup: Setup, variants: Mapping[str, Variant], seeds: Sequence[int])
 
 def judged(steps: int, histories: Sequence[History]) -> Runs:
   scores = [judge_all(history.params, base_policy()) for history in histories]
-  score = Score(*(np.stack(part) for part in zip(*scores, strict=True)))
   metrics = jax.tree.map(lambda *runs: np.stack(runs), *(h.metrics for h in histories))
-  return Runs(np.linspace(0, steps, score.solved.shape[1]), score, metrics)
+  parts = jax.tree.map(lambda *runs: np.stack(runs), *scores)._asdict()
+  return Runs(np.linspace(0, steps, parts["solved"].shape[1]), **parts, metrics=metrics)
 
 
 def over_seeds(values: np.ndarray | Sequence[float]) -> Estimate:
@@ -60,4 +62,4 @@ def curve(name: str, x: np.ndarray, y: np.ndarray) -> Curve:
 
 def frontier(name: str, runs: Runs) -> Curve:
   """What is solved against the KL it cost, both means over seeds, from the start to the end."""
-  return Curve(name, runs.score.kl.mean(axis=0).tolist(), runs.score.solved.mean(axis=0).tolist())
+  return Curve(name, runs.kl.mean(axis=0).tolist(), runs.solved.mean(axis=0).tolist())

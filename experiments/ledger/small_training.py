@@ -28,7 +28,14 @@ from models.transformer import Params
 Arrays = dict[str, jax.Array]
 Trained = dict[str, Params]  # "params", and "critic" where there is one
 # What is kept of a loss's metrics: branches of one program must return the same.
-METRICS = ("logps/chosen", "logps/rejected", "accuracy", "clip_ratio/region_mean")
+METRICS = (
+  "logps/chosen",
+  "logps/rejected",
+  "rewards/chosen",
+  "rewards/rejected",
+  "accuracy",
+  "clip_ratio/region_mean",
+)
 
 
 # --- what is compiled -----------------------------------------------------------------------------

@@ -221,7 +221,7 @@ def test_to_its_group_a_response_without_a_score_is_not_there(loss):
 
 @every_case
 def test_padding_on_the_right_changes_nothing(loss, options):
-  """Nor does what it holds: eagerly, since XLA compiles mask * x to what it should have been."""
+  """Nor does what it holds: eagerly, for XLA compiles mask.astype(float) * x to a `where`."""
   arrays = padding_holds(random_groups(), jnp.nan)
   padded = {
     name: jnp.pad(x, ((0, 0), (0, 0), (0, 3)), constant_values=False if name == "mask" else jnp.nan)

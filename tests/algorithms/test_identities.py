@@ -4,8 +4,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algorithms import dpo, grpo, implied_rewards, off_policy_grpo, offline_grpo
-from tests.algorithms.groups import arrays_of, call, evaluate, random_groups
+from algorithms import (
+  LOSSES,
+  bradley_terry,
+  dpo,
+  grpo,
+  implied_rewards,
+  off_policy_grpo,
+  offline_grpo,
+)
+from algorithms.implied_rewards import from_gradient
+from tests.algorithms.groups import arrays_of, call, cases, evaluate, policy_word, random_groups
+from tests.algorithms.scenarios import SCENARIOS, compiled
 
 
 def gradient(loss, arrays, **options):
@@ -60,25 +70,55 @@ def test_on_the_first_step_grpo_has_loss_zero_and_a_gradient_all_the_same():
   assert jnp.abs(gradient(grpo, arrays)).max() > 0.01
 
 
-@pytest.mark.parametrize(
-  ("loss", "options", "per"),
-  [
-    (dpo, {}, "sequence"),
-    (dpo, {"pairs": "all"}, "sequence"),
-    (offline_grpo, {}, "sequence"),
-    (offline_grpo, {"weights": "standardized"}, "sequence"),
-    (offline_grpo, {"weights": "dpo"}, "sequence"),
-    (off_policy_grpo, {"ratio": "sequence"}, "sequence"),
-    (grpo, {}, "tokens"),
-    (off_policy_grpo, {}, "tokens"),
-  ],
+# Losses of a mean over the response's tokens. The others weigh the log-prob of the whole response.
+MEANS_OF_TOKENS = """
+  simpo sigmoid_norm ipo grpo unclipped_grpo two_sided_grpo gspo gmpo sapo entropy_bonus_grpo
+  masked_off_policy_grpo truncated_grpo gdpo off_policy_grpo
+""".split()
+SUMS = ({"length_average": False, "pairs": "all"}, {"ratio": "sequence"})  # options that undo it
+NOT_ZERO_SUM = {
+  "sft": "nobody is pushed down",
+  "best_of_k": "nobody is pushed down",
+  "kto": "each response is judged by itself",
+  "apo_down": "both of a pair are pushed down",
+  "orpo": "the better one is imitated as well",
+  "ld_dpo": "what the longer one of a pair has too much weighs less",
+  "reinforce": "the baseline is not the group's",
+  "ppo": "the baseline is the critic's",
+  "top_entropy_grpo": "some tokens are left out",
+}
+every_zero_sum_case = pytest.mark.parametrize(
+  ("loss", "options"),
+  [pytest.param(*case[1:], id=case[0]) for case in cases() if case[1].__name__ not in NOT_ZERO_SUM],
 )
-def test_implied_rewards_sum_to_zero_in_each_group(loss, options, per):
-  arrays = random_groups()
-  arrays |= {"ref_logps": arrays["logps"], "old_logps": arrays["logps"]}
-  implied = implied_rewards(loss, per=per)(**arrays_of(loss, arrays), **options)
-  assert jnp.abs(implied).max() > 0.01
-  np.testing.assert_allclose(implied.sum(axis=1), 0, atol=1e-7)
+
+
+def implied(loss, options, scenario, per):
+  gradient = compiled(loss, options, scenario, "defaults").gradients[policy_word(loss)]
+  if gradient.ndim == 2:  # a reward model's scores: one a response, whatever its length
+    return -gradient
+  return from_gradient(jnp.asarray(gradient), SCENARIOS[scenario](random_groups())["mask"], per=per)
+
+
+def imbalance(implied):
+  """What is left over in the worst group, relative to the largest implied reward."""
+  return jnp.abs(implied.sum(axis=1)).max() / jnp.abs(implied).max()
+
+
+@every_zero_sum_case
+def test_implied_rewards_sum_to_zero_in_each_group(loss, options):
+  sums = loss.__name__ not in MEANS_OF_TOKENS or options in SUMS
+  per, other = ("sequence", "tokens") if sums else ("tokens", "sequence")
+  assert imbalance(implied(loss, options, "at the reference", per)) < 1e-6
+  # In the other reading they do when lengths are equal, and only then: so length enters.
+  assert imbalance(implied(loss, options, "equal lengths", other)) < 1e-6
+  assert imbalance(implied(loss, options, "at the reference", other)) > 0.1 or loss is bradley_terry
+
+
+@pytest.mark.parametrize("name", NOT_ZERO_SUM)
+def test_those_that_are_let_off_do_not(name):
+  for per in ("sequence", "tokens"):
+    assert imbalance(implied(LOSSES[name], {}, "at the reference", per)) > 0.1
 
 
 def test_length_enters_grpo_between_the_two_ways_to_weigh_a_response():

@@ -65,28 +65,63 @@ def checkpoint_bytes(folder):
   return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
-def test_a_run_killed_and_resumed_ends_with_the_bits_of_one_never_stopped(place):
-  whole = train(place, "--out=runs/whole")
-  assert whole.returncode == 0, whole.stderr
-  assert "done" in whole.stdout
+EVERYTHING = [  # a critic, a reference that moves, several updates a step
+  *("--config.inner_epochs=2", "--config.minibatches=2", "--config.sampling.refills=1"),
+  *("--config.reference.every=2", "--config.reference.mix=0.5", "--config.scoring.unfinished=-1"),
+]
 
-  cut = RunFolder(str(place / "runs" / "cut"))
-  process = subprocess.Popen(command("--out=runs/cut"), cwd=place, env=environment(place))
-  while process.poll() is None and cut.read_status().get("step", 0) < 3:
+
+@pytest.mark.parametrize(
+  ("name", "config", "extra"),
+  [
+    ("grpo", "configs/grpo.py", []),
+    pytest.param("ppo", "configs/ppo.py", EVERYTHING, marks=pytest.mark.slow),
+  ],
+)
+def test_a_run_killed_and_resumed_ends_with_the_bits_of_one_never_stopped(
+  place, name, config, extra
+):
+  whole, cut = place / "runs" / f"{name}-whole", place / "runs" / f"{name}-cut"
+  done = train(place, f"--out={whole}", *extra, config=config)
+  assert done.returncode == 0, done.stderr
+  assert "done" in done.stdout
+
+  words = command(f"--out={cut}", *extra, config=config)
+  process = subprocess.Popen(words, cwd=place, env=environment(place))
+  while process.poll() is None and RunFolder(str(cut)).read_status().get("step", 0) < 3:
     time.sleep(0.01)
   process.send_signal(signal.SIGKILL)
   assert process.wait() == -signal.SIGKILL
-  assert 3 <= cut.read_status()["step"] < 6
-  assert train(place, "--out=runs/cut").returncode == 0
+  assert 3 <= RunFolder(str(cut)).read_status()["step"] < 6
+  assert train(place, f"--out={cut}", *extra, config=config).returncode == 0
 
-  assert results(place / "runs" / "cut") == results(place / "runs" / "whole")
-  assert len(results(place / "runs" / "cut")[0]) == 7  # step 0 .. 6
-  assert checkpoint_bytes(place / "runs" / "cut") == checkpoint_bytes(place / "runs" / "whole")
+  assert results(cut) == results(whole)
+  assert len(results(cut)[0]) == 7  # step 0 .. 6
+  assert checkpoint_bytes(cut) == checkpoint_bytes(whole)
+
+
+@pytest.mark.slow
+def test_a_policy_trained_on_a_reward_model_shows_its_score_beside_the_true_reward(place):
+  # A base policy that ends some of its answers, so that some are better than others.
+  small = ["--config.reward_model.steps=4", "--config.reward_model.batch_prompts=8"]
+  small += ["--config.base.steps=40", "--config.scoring.reward=model"]
+  done = train(place, "--out=runs/judged", *small)
+  assert done.returncode == 0, done.stderr
+  rows = RunFolder(str(place / "runs" / "judged")).read_metrics()
+  assert {"eval/reward_model", "eval/reward_sampled"} <= rows[-1].keys()
+  assert {"train/reward", "train/task_reward"} <= rows[-1].keys()
+  (model,) = (path for path in (place / "runs" / "reward_models").iterdir() if path.is_dir())
+  last = RunFolder(str(model)).read_metrics()[-1]
+  assert 0 <= last["eval/accuracy"] <= 1 and "eval/reward" not in last
+  # Named instead of trained: the same model, the same run.
+  again = train(place, "--out=runs/named", *small, f"--config.scoring.model={model}")
+  assert again.returncode == 0, again.stderr
+  assert results(place / "runs" / "named") == results(place / "runs" / "judged")
 
 
 def test_what_a_run_leaves_behind(place):
-  train(place, "--out=runs/whole")
-  folder = RunFolder(str(place / "runs" / "whole"))
+  train(place, "--out=runs/grpo-whole")
+  folder = RunFolder(str(place / "runs" / "grpo-whole"))
   rows = folder.read_metrics()
   assert rows[0]["step"] == 0 and rows[0]["eval/kl"] == 0  # the policy is its reference
   assert [row["rollouts"] for row in rows] == [32 * step for step in range(7)]
@@ -98,14 +133,14 @@ def test_what_a_run_leaves_behind(place):
 
 
 def test_a_finished_run_is_left_alone_and_another_config_is_refused(place):
-  train(place, "--out=runs/whole")
-  before = results(place / "runs" / "whole")
-  again = train(place, "--out=runs/whole")
+  train(place, "--out=runs/grpo-whole")
+  before = results(place / "runs" / "grpo-whole")
+  again = train(place, "--out=runs/grpo-whole")
   assert again.returncode == 0 and "finished already (step 6)" in again.stdout
-  other = train(place, "--out=runs/whole", "--config.algorithm.beta=0.3")
+  other = train(place, "--out=runs/grpo-whole", "--config.algorithm.beta=0.3")
   assert other.returncode == 2
   assert "algorithm.beta 0.0 -> 0.3" in other.stderr
-  assert results(place / "runs" / "whole") == before
+  assert results(place / "runs" / "grpo-whole") == before
 
 
 def test_a_run_that_diverges_says_where_and_exits_with_3(place):
@@ -157,8 +192,8 @@ def get_sweep():
 
 
 def test_a_checkpoint_is_evaluated(place):
-  train(place, "--out=runs/whole")
-  arguments = ["--run=runs/whole", "--samples=4", "--show=3"]
+  train(place, "--out=runs/grpo-whole")
+  arguments = ["--run=runs/grpo-whole", "--samples=4", "--show=3"]
   done = subprocess.run(
     [sys.executable, "-m", "experiments.evaluate", *arguments],
     cwd=place,
@@ -168,6 +203,6 @@ def test_a_checkpoint_is_evaluated(place):
   )
   assert done.returncode == 0, done.stderr
   assert "pass@4" in done.stdout and "KL" in done.stdout
-  saved = json.loads((place / "runs" / "whole" / "evaluation.json").read_text())
-  last = RunFolder(str(place / "runs" / "whole")).read_metrics()[-1]
+  saved = json.loads((place / "runs" / "grpo-whole" / "evaluation.json").read_text())
+  last = RunFolder(str(place / "runs" / "grpo-whole")).read_metrics()[-1]
   assert saved["metrics"]["reward, greedy"]["value"] == pytest.approx(last["eval/reward"], abs=1e-6)
