@@ -24,3 +24,10 @@ def nearest(word: str, choices: Iterable[str]) -> list[str]:
 def did_you_mean(choices: Sequence[str]) -> str:
   """The end of a message, " Did you mean a or b?"; empty if there is nothing to choose from."""
   return f" Did you mean {' or '.join(choices)}?" if choices else ""
+
+
+def choose(key: str, value: object, choices: Iterable[object]) -> str:
+  """ "key='x': choose one of a, b. Did you mean a?" """
+  words = [str(choice) for choice in choices]
+  hint = did_you_mean(nearest(str(value), words))
+  return f"{key}={value!r}: choose one of {', '.join(words)}.{hint}"

@@ -3,7 +3,7 @@
 A loss is a name of algorithms.LOSSES, or "module.path:function" for one of your own. Its
 positional arguments are arrays of the vocabulary in algorithms/shapes.py (optional: `= None`). Its
 keyword-only ones are the hyperparameters: with their defaults and types they are the config's
-`algorithm` section.
+`algorithm` section, and the types say what they may be (`hyperparameter_limits`).
 """
 
 import ast
@@ -15,17 +15,22 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from experiments.command_line import hyperparameter_limits
 from experiments.errors import UserError, did_you_mean, nearest
 
+_LISTED = "The losses are listed in algorithms/__init__.py, with their equations in the README."
 _ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
 
 @dataclasses.dataclass(frozen=True)
 class LossSignature:
-  """`comments` are the hyperparameters' lines of the docstring's Args."""
+  """`comments` are the hyperparameters' lines of the docstring's Args.
+
+  `limits` has a Range or a tuple of choices for those hyperparameters whose type has one.
+  """
 
   name: str
   module: str
@@ -34,6 +39,7 @@ class LossSignature:
   optional_arrays: tuple[str, ...]
   hyperparameters: dict[str, Any]
   comments: dict[str, str]
+  limits: dict[str, Any]
 
   def load(self) -> Callable:
     """The loss itself; raises UserError if its module cannot be imported."""
@@ -66,6 +72,7 @@ def read(name: str) -> LossSignature:
     optional_arrays=tuple(optional),
     hyperparameters=hyperparameters,
     comments=_argument_comments(doc, hyperparameters),
+    limits=_limits(module, signature, hyperparameters),
   )
 
 
@@ -80,7 +87,7 @@ def vocabulary() -> tuple[str, ...]:
   words = {}
   for node in _parse(os.path.join(_ROOT, "algorithms", "shapes.py")).body:
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-      if node.targets[0].id in ("PER_TOKEN", "PER_RESPONSE"):
+      if node.targets[0].id in ("PER_TOKEN", "PER_RESPONSE", "PER_REWARD"):
         words |= dict.fromkeys(ast.literal_eval(node.value))
   return tuple(words)
 
@@ -103,7 +110,7 @@ def _locate(name: str) -> tuple[str, str]:
     return table[name], name
   module, colon, function = name.partition(":")
   if not colon:
-    hint = did_you_mean(nearest(name, table)) or f" The losses: {', '.join(table)}."
+    hint = did_you_mean(nearest(name, table)) or f" {_LISTED}"
     raise UserError(f"no loss {name!r}.{hint} (Your own: module.path:function)")
   if not function or not re.fullmatch(r"\w+(\.\w+)*", module) or module.endswith(".py"):
     hint = module.removesuffix(".py").strip("./").replace("/", ".") or "mylab.losses"
@@ -194,6 +201,22 @@ def _default(name: str, parameter: inspect.Parameter) -> Any:
     raise UserError(f"loss {name}: give {parameter.name} a default, it is the config's default too")
   is_int = isinstance(value, int) and not isinstance(value, bool)
   return float(value) if is_int and "float" in str(parameter.annotation) else value
+
+
+def _limits(module: str, signature: inspect.Signature, names: Iterable[str]) -> dict[str, Any]:
+  """What the annotations of a file allow; nothing for a loss that has no source file."""
+  tree = _module_tree(module)
+  if tree is None:
+    return {}
+  annotations = {name: signature.parameters[name].annotation for name in names}
+  texts = {name: text for name, text in annotations.items() if isinstance(text, str)}
+  found = {n: hyperparameter_limits.limit(text, tree, _module_tree) for n, text in texts.items()}
+  return {name: limit for name, limit in found.items() if limit is not None}
+
+
+def _module_tree(module: str) -> ast.Module | None:
+  path = _source_path(module)
+  return _parse(path) if path and path.endswith(".py") else None
 
 
 def _check_array(name: str, argument: str) -> None:

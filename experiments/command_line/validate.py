@@ -10,34 +10,32 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments.command_line import config_values, loss_signatures
-from experiments.errors import UserError, did_you_mean, nearest
+from experiments.command_line import config_values, validate_loss
+from experiments.errors import UserError, choose, did_you_mean, nearest
 
 _AT_LEAST_1 = """
-  steps batch_prompts group_size micro_batches task.train_prompts task.eval_prompts model.layers
+  steps batch_prompts group_size micro_batches minibatches inner_epochs
+  task.train_prompts task.eval_prompts model.layers
   model.d_model model.heads model.kv_heads model.head_dim model.ff_dim base.batch_prompts
   sampling.max_tokens eval.every eval.samples checkpoint.every mesh.data mesh.fsdp mesh.tensor
+  reward_model.steps reward_model.batch_prompts
 """.split()
 _AT_LEAST_0 = """
   seed base.steps base.seed sampling.top_k optimizer.warmup_steps optimizer.weight_decay
+  sampling.refills scoring.overlong_tokens reference.every reward_model.seed
 """.split()
 _ABOVE_0 = """
   model.rope_theta model.norm_eps base.learning_rate optimizer.learning_rate optimizer.max_grad_norm
+  reward_model.learning_rate
 """.split()
 _BELOW_1 = ("optimizer.b1", "optimizer.b2")
 _CHOICES = {
   "source": ("online", "offline", "demonstrations"),
-  "task.reward": ("exact", "scorer"),
+  "task.reward": ("exact", "scorer", "exact+scorer"),
+  "scoring.reward": ("task", "model"),
   "model.dtype": ("float32", "bfloat16"),
   "optimizer.schedule": ("constant", "linear", "cosine"),
   "wandb.mode": ("auto", "online", "offline", "disabled"),
-}
-# What our own losses accept; a loss of the user's own is its own judge.
-_LOSS_CHOICES = {
-  "pairs": ("best_worst", "all"),
-  "ratio": ("token", "sequence"),
-  "weights": ("centered", "standardized", "dpo"),
-  "ddof": (0, 1),
 }
 
 
@@ -47,9 +45,9 @@ def check(config: ConfigDict) -> None:
   problems = [
     *_ranges(values),
     *_batches(config),
-    *_loss(config),
+    *validate_loss.problems(config),
     *_task(config),
-    *_source(config),
+    *_regime(config),
   ]
   if config.model.heads % max(config.model.kv_heads, 1):
     problems.append(
@@ -80,10 +78,11 @@ def _ranges(values: dict[str, Any]) -> Iterator[str]:
       yield f"{key}={value}: must be above 0"
     elif key in _BELOW_1 and not 0 <= value < 1:
       yield f"{key}={value}: must be at least 0 and below 1"
-    elif key == "sampling.top_p" and not 0 < value <= 1:
-      yield f"{key}={value}: must be above 0 and at most 1 (1: off)"
+    elif key in ("sampling.top_p", "reference.mix") and not 0 < value <= 1:
+      whole = "off" if key == "sampling.top_p" else "the reference becomes the policy"
+      yield f"{key}={value}: must be above 0 and at most 1 (1: {whole})"
     elif key in _CHOICES and value not in _CHOICES[key]:
-      yield _choose(key, value, _CHOICES[key])
+      yield choose(key, value, _CHOICES[key])
   warmup, steps = values["optimizer.warmup_steps"], values["steps"]
   if warmup > steps:
     yield f"optimizer.warmup_steps={warmup}: the run has only {steps} steps"
@@ -91,16 +90,19 @@ def _ranges(values: dict[str, Any]) -> Iterator[str]:
 
 def _batches(config: ConfigDict) -> Iterator[str]:
   """The mesh splits the prompts of every micro-batch over its data and fsdp devices."""
-  devices, parts = config.mesh.data * config.mesh.fsdp, config.micro_batches
-  if min(devices, parts) < 1:
+  devices, parts = config.mesh.data * config.mesh.fsdp, config.micro_batches * config.minibatches
+  if min(devices, config.micro_batches, config.minibatches) < 1:
     return  # said already
   batches = [("batch_prompts", config.batch_prompts, parts)]
   batches.append(("task.eval_prompts", config.task.eval_prompts, 1))
   if config.base.steps > 0:
     batches.append(("base.batch_prompts", config.base.batch_prompts, 1))
+  if config.scoring.reward == "model" and not config.scoring.model:
+    batches.append(("reward_model.batch_prompts", config.reward_model.batch_prompts, 1))
   for name, prompts, pieces in batches:
     if prompts % (devices * pieces) and prompts > 0:
-      over = [f"{pieces} micro-batches"] * (pieces > 1)
+      cut = "micro-batches" if config.minibatches == 1 else "minibatches (x micro-batches)"
+      over = [f"{pieces} {cut}"] * (pieces > 1)
       over += [f"mesh.data x mesh.fsdp = {devices} devices"] * (devices > 1)
       step = devices * pieces
       fits = [n for n in (prompts // step * step, (prompts // step + 1) * step) if n]
@@ -110,44 +112,6 @@ def _batches(config: ConfigDict) -> Iterator[str]:
       )
     if name != "task.eval_prompts" and prompts > config.task.train_prompts > 0:
       yield f"{name}={prompts}: there are only task.train_prompts={config.task.train_prompts}"
-
-
-def _loss(config: ConfigDict) -> Iterator[str]:
-  loss, k = config.algorithm.loss, config.group_size
-  if loss not in loss_signatures.names():
-    return
-  if k == 1 and loss == "dpo":
-    yield "group_size=1: DPO compares the responses to a prompt, so K must be at least 2"
-  elif k == 1 and loss != "sft":
-    yield (
-      f"group_size=1: {loss}'s advantage is reward minus the group's mean, so K must be at least 2 "
-      "(K=1 gives zero gradient). For one response a prompt use configs/sft.py"
-    )
-  yield from _hyperparameters(config.algorithm.to_dict(), k)
-
-
-def _hyperparameters(algorithm: dict[str, Any], k: int) -> Iterator[str]:
-  """What our own losses ask of the hyperparameters they have."""
-  for key, choices in _LOSS_CHOICES.items():
-    value = algorithm.get(key, choices[0])
-    if value not in choices and key == "pairs" and k > 2:
-      yield (
-        f"algorithm.pairs={value!r}: which of the {k} responses to a prompt are compared? "
-        "Choose best_worst (one pair a prompt) or all (every two of unequal reward)"
-      )
-    elif value not in choices:
-      yield _choose(f"algorithm.{key}", value, choices)
-  beta, is_dpo = algorithm.get("beta", 1), "dpo" in (algorithm["loss"], algorithm.get("weights"))
-  if is_dpo and beta <= 0:
-    yield f"algorithm.beta={beta}: must be above 0 (at 0 DPO's gradient is zero)"
-  elif beta < 0:
-    yield f"algorithm.beta={beta}: must not be negative (0: no KL term)"
-  for key in ("clip_low", "clip_high"):
-    if algorithm.get(key, 1) <= 0:
-      yield f"algorithm.{key}={algorithm[key]}: must be above 0"
-  smoothing = algorithm.get("label_smoothing", 0)
-  if not 0 <= smoothing < 0.5:
-    yield f"algorithm.label_smoothing={smoothing}: must be at least 0 and below 0.5"
 
 
 def _task(config: ConfigDict) -> Iterator[str]:
@@ -166,28 +130,25 @@ def _task(config: ConfigDict) -> Iterator[str]:
       yield f"task.options: {name} has no option {option!r}.{hint}"
 
 
-def _source(config: ConfigDict) -> Iterator[str]:
-  if config.source == "demonstrations":
-    if config.group_size != 1:
-      yield (
-        f"source='demonstrations': a prompt has one correct answer, so group_size must be 1, "
-        f"not {config.group_size}"
-      )
-    if "old_logps" in loss_signatures.read(config.algorithm.loss).arrays:
-      yield (
-        f"source='demonstrations': {config.algorithm.loss} needs old_logps, and no policy wrote "
-        "the demonstrations; use the source online or offline"
-      )
-  dataset = config.offline.dataset
+def _regime(config: ConfigDict) -> Iterator[str]:
+  """Options that only mean something together."""
+  dataset, scoring, limit = config.offline.dataset, config.scoring, config.sampling.max_tokens
   if dataset and config.source != "offline":
     yield f"offline.dataset={dataset!r}: only source='offline' reads it, not {config.source!r}"
   elif dataset and not os.path.exists(dataset):
     yield f"offline.dataset={dataset!r}: no such file or folder"
-
-
-def _choose(key: str, value: Any, choices: tuple[Any, ...]) -> str:
-  hint = did_you_mean(nearest(str(value), map(str, choices)))
-  return f"{key}={value!r}: choose one of {', '.join(map(str, choices))}.{hint}"
+  if config.sampling.refills > 0 and config.source != "online":
+    yield f"sampling.refills={config.sampling.refills}: only source='online' samples anew"
+  elif config.sampling.refills > 0 and config.group_size == 1:
+    yield f"sampling.refills={config.sampling.refills}: a group of one response is always a tie"
+  if scoring.model and scoring.reward != "model":
+    yield f"scoring.model={scoring.model!r}: only scoring.reward='model' reads it"
+  elif scoring.model and not os.path.isdir(scoring.model):
+    yield f"scoring.model={scoring.model!r}: no such folder"
+  if scoring.overlong_tokens > limit:
+    yield f"scoring.overlong_tokens={scoring.overlong_tokens}: above sampling.max_tokens={limit}"
+  if config.reward_model.group_size < 2:
+    yield f"reward_model.group_size={config.reward_model.group_size}: a pair takes at least 2"
 
 
 @functools.cache

@@ -13,7 +13,6 @@ from experiments.ledger.small_results import Runs, curve, figure, measure, over_
 from experiments.ledger.small_training import Arrays, Setup, Trained, Variant, arrays_of
 from experiments.ledger.small_world import (
   LETTERS,
-  PAD,
   draw_words,
   groups_of,
   right_answers,

@@ -1,5 +1,5 @@
-from experiments.ledger.claim import DOES_NOT_HOLD, HOLDS, Finding, Part, Plot
-from experiments.ledger.small_results import Runs, curve, figure, frontier, measure, over_seeds
+from experiments.ledger.claim import Finding, Plot
+from experiments.ledger.small_results import curve, figure, measure
 from experiments.ledger.small_training import Setup, Variant
 
 

@@ -1,12 +1,10 @@
 """How many responses, and how fresh: group sizes at equal prompts and rollouts, rounds and epochs."""
 
-from collections.abc import Mapping
 
-import numpy as np
 
-from experiments.ledger.claim import DOES_NOT_HOLD, HOLDS, Finding, Part, Plot
+from experiments.ledger.claim import Finding, Plot
 from experiments.ledger.small_losses import LOSSES
-from experiments.ledger.small_results import Runs, curve, figure, frontier, measure, over_seeds
+from experiments.ledger.small_results import curve, figure, measure
 from experiments.ledger.small_training import Setup, Variant
 
 SEEDS = range(4)

@@ -69,7 +69,7 @@ def test_a_command_without_configs_refuses_one():
   "word, message",
   [
     ("config.steps=7", "'config.steps=7' is not a flag. Did you mean --config.steps=7?"),
-    ("steps=7", "Did you mean --config.steps=7 or --config.base.steps=7?"),
+    ("steps=7", "Did you mean --config.steps=7 or --config.base.steps=7 or"),
     ("--beta=0.2", "'--beta=0.2' is not a flag. Did you mean --config.algorithm.beta=0.2?"),
     ("-config.steps=7", "Did you mean --config.steps=7?"),
     ("configs/grpo.py:k=2", "Did you mean --config=configs/grpo.py:k=2?"),
@@ -86,7 +86,7 @@ def test_a_stray_word_is_an_error_that_says_what_to_type(word, message):
 
 @pytest.mark.parametrize("words", [(), ("--config",), ("--config.steps=2",)])
 def test_the_config_is_required(words):
-  expected = "--config is required, e.g. --config=configs/dpo.py (see --help)"
+  expected = "--config is required, e.g. --config=configs/best_of_k.py (see --help)"
   assert problem(*words) == expected
 
 

@@ -54,6 +54,8 @@ def test_the_algorithm_section_is_the_keyword_arguments_of_the_loss():
     "beta": 0.5,
     "label_smoothing": 0.0,
     "pairs": "best_worst",
+    "divergence": "reverse_kl",
+    "alpha": 0.5,
   }
 
 
@@ -113,10 +115,13 @@ def test_the_digest_changes_with_what_changes_the_results_only():
 @pytest.mark.parametrize(
   "spec, message",
   [
-    ("configs/dppo.py", "no config file 'configs/dppo.py'. Did you mean configs/dpo.py or"),
+    (
+      "configs/dppo.py",
+      "no config file 'configs/dppo.py'. Did you mean configs/ppo.py or configs/dpo.py or",
+    ),
     ("configs/grpo", "no config file 'configs/grpo'. Did you mean configs/grpo.py?"),
     ("quick.py", "no config file 'quick.py'. Did you mean configs/sweeps/quick.py?"),
-    ("zzzzzzzz", "There are configs/dpo.py, configs/grpo.py, "),
+    ("zzzzzzzz", "There are configs/best_of_k.py, configs/cispo.py, "),
     (
       "configs/sweeps/quick.py",
       "configs/sweeps/quick.py has no get_config() (it defines get_sweep: "
@@ -145,7 +150,7 @@ def test_a_wrong_file_or_argument_names_the_right_one(spec, message):
     ("model.tied", "yes", "--config.model.tied is bool (default True); 'yes' is not."),
     ("model.tied", 1, "--config.model.tied is bool (default True); 1 is not."),
     ("algorithm.beta", "high", "--config.algorithm.beta is float (default 0.5); 'high' is not."),
-    ("algorithm.loss", "dpoo", "no loss 'dpoo'. Did you mean dpo?"),
+    ("algorithm.loss", "dpoo", "no loss 'dpoo'. Did you mean dpo or"),
     ("algorithm.loss", True, "--config.algorithm.loss=True: must be the name of a loss"),
   ],
 )

@@ -1,0 +1,81 @@
+"""Whether a config gives its loss what it needs: K, a source of its arrays, sensible numbers."""
+
+from collections.abc import Iterator
+
+from ml_collections import ConfigDict
+
+from experiments.command_line import loss_signatures
+from experiments.command_line.loss_signatures import LossSignature
+from experiments.errors import choose
+
+# Losses that compare no responses with each other. (A loss of one's own may do as it likes.)
+_TAKES_ONE_RESPONSE = ("sft", "best_of_k", "kto", "reinforce", "ppo")
+_OF_A_SAMPLER = ("old_logps", "sampler_logps", "old_values")
+
+
+def problems(config: ConfigDict) -> Iterator[str]:
+  """What is wrong, a line each."""
+  signature = loss_signatures.read(config.algorithm.loss)
+  if signature.name in loss_signatures.names():
+    yield from _group_size(config, signature)
+  yield from _limits(config, signature)
+  yield from _arrays(config, signature)
+
+
+def _group_size(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
+  if config.group_size != 1 or signature.name in _TAKES_ONE_RESPONSE:
+    return
+  is_relative = {"old_logps", "reward_parts"} & {*signature.arrays, *signature.optional_arrays}
+  if is_relative or signature.name == "offline_grpo":
+    yield (
+      f"group_size=1: {signature.name}'s advantage is reward minus the group's mean, so K must be "
+      "at least 2 (K=1 gives zero gradient). For one response a prompt use configs/reinforce.py or "
+      "configs/sft.py"
+    )
+  else:
+    yield (
+      f"group_size=1: {signature.name} compares the responses to a prompt, so K must be at least 2 "
+      "(one response a prompt: configs/kto.py:k=1)"
+    )
+
+
+def _limits(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
+  """The ranges and choices that the hyperparameters' types state."""
+  for name, limit in signature.limits.items():
+    key, value = f"algorithm.{name}", config.algorithm[name]
+    if not isinstance(limit, tuple):
+      problem = limit.problem(key, value)
+    elif value in limit:
+      problem = ""
+    elif name == "pairs" and config.group_size > 2:
+      problem = (
+        f"{key}={value!r}: which of the {config.group_size} responses to a prompt are compared? "
+        "Choose best_worst (one pair a prompt) or all (every two of unequal reward)"
+      )
+    else:
+      problem = choose(key, value, limit)
+    if problem:
+      yield problem
+
+
+def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
+  """Does the source bring the arrays that the loss names?"""
+  name, source, words = signature.name, config.source, signature.arrays
+  if source == "demonstrations":
+    if config.group_size != 1:
+      yield (
+        "source='demonstrations': a prompt has one correct answer, so group_size must be 1, "
+        f"not {config.group_size}"
+      )
+    missing = [word for word in _OF_A_SAMPLER if word in words]
+    if missing:
+      yield (
+        f"source='demonstrations': {name} needs {missing[0]}, and no policy wrote the "
+        "demonstrations; use the source online or offline"
+      )
+  if "reward_parts" in words and source != "online":
+    yield f"source={source!r}: {name} needs reward_parts, which only source='online' has"
+  if "scores" in words and source != "offline":
+    yield f"source={source!r}: a reward model ({name}) learns from written pairs: source='offline'"
+  if config.reference.every > 0 and "ref_logps" not in {*words, *signature.optional_arrays}:
+    yield f"reference.every={config.reference.every}: {name} has no reference that could move"
