@@ -107,6 +107,9 @@ def train(config, folder: RunFolder) -> None:
     bar = progress.add_task("base policy", total=None, numbers="")
 
     def report(row: dict) -> None:
+      if "warning" in row:
+        progress.console.print(f"warning: {row['warning']}")
+        return
       doing = row.get("doing", "train")
       progress.update(
         bar, description=doing, completed=row["step"], total=row["steps"], numbers=numbers(row)

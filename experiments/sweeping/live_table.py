@@ -43,6 +43,7 @@ class Row:
   steps: int = 0
   metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
   doing: str = ""  # what it does before it trains
+  warning: str = ""  # the last one
   began: float = 0.0  # unix seconds; 0: not yet
   ended: float = 0.0
   first: Moment | None = None  # its first step here; the pace counts from it, without compilation
@@ -69,6 +70,9 @@ class Row:
       self.state, self.ended = event.kind, time.time()
 
   def _progress(self, report: dict[str, Any]) -> None:
+    self.warning = report.pop("warning", self.warning)
+    if not report:
+      return
     before, self.doing = self.doing, report.pop("doing", "")
     self.step = report.pop("step", self.step)
     self.steps = report.pop("steps", self.steps)
@@ -181,7 +185,7 @@ def _line(row: Row, reason: str) -> str:
     for label, key in (("reward", "eval/reward"), ("kl", "eval/kl")):
       if row.metrics.get(key) is not None:
         words += [f"{label} {row.metrics[key]:.3f}"]
-    words += [_clock(row.elapsed), reason]
+    words += [_clock(row.elapsed), reason, f"warning: {row.warning}" if row.warning else ""]
   return "  ".join(word for word in words if word)
 
 

@@ -254,3 +254,16 @@ def batch_metrics(config: ConfigDict, batch: Batch, names: tuple[str, ...]) -> d
     metrics["dynamic_sampling/draws"] = batch.rollouts / rewards.size
     metrics["dynamic_sampling/tied_left"] = batch.tied_left
   return metrics
+
+
+def batch_warnings(config: ConfigDict, batch: Batch) -> list[str]:
+  """What a person should know of the batch, in words that do not change from step to step."""
+  warnings = []
+  if batch.tied_left:
+    warnings.append(
+      f"sampling.refills={config.sampling.refills} left some groups of equal rewards, which teach "
+      "nothing (train/dynamic_sampling/tied_left counts them)"
+    )
+  if np.isnan(batch.groups.rewards).any():
+    warnings.append("some responses could not be scored and take no part (train/unscored)")
+  return warnings

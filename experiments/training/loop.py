@@ -13,7 +13,13 @@ from experiments.run_folder import RunFolder
 from experiments.training import setup
 from experiments.training.annotate import annotate, words_of
 from experiments.training.checkpoints import Checkpoints
-from experiments.training.collect import Batch, Source, batch_metrics, minibatches
+from experiments.training.collect import (
+  Batch,
+  Source,
+  batch_metrics,
+  batch_warnings,
+  minibatches,
+)
 from experiments.training.compilation import compile_seconds
 from experiments.training.recorder import Recorder
 from experiments.training.setup import Parts
@@ -66,6 +72,8 @@ def train(
       batch = source.collect(step, state.params)  # responses, and their scores
       frozen = reference if state.reference is None else state.reference
       groups = annotate(parts, words, state, frozen, batch.groups)
+      for warning in batch_warnings(config, batch):
+        recorder.warn(warning)
       updates = []
       for minibatch in minibatches(config, groups, step):
         state, metrics = update(state, minibatch, numbers)

@@ -22,6 +22,7 @@ class Recorder(contextlib.AbstractContextManager):
     self._config, self._folder, self._report = config, folder, report
     self._wandb = start_wandb(config, folder)
     self.latest: dict[str, Any] = {}
+    self._warned: set[str] = set()
 
   def __exit__(self, kind, error, trace) -> None:
     finals = {k.replace("eval/", "final/"): v for k, v in self.latest.items() if "eval/" in k}
@@ -44,6 +45,12 @@ class Recorder(contextlib.AbstractContextManager):
     self._folder.write_status("running", step=row["step"], steps=steps, metrics=self.latest)
     self._report({"steps": steps} | row)
     self._mirror(lambda run: run.log({"train/global_step": row["step"]} | row, step=row["step"]))
+
+  def warn(self, warning: str) -> None:
+    """Says it once, however often it comes."""
+    if warning not in self._warned:
+      self._warned.add(warning)
+      self._report({"warning": warning})
 
   def log_completions(self, rows: list[dict[str, Any]]) -> None:
     self._folder.append_completions(rows)
