@@ -60,7 +60,7 @@ def read(name: str) -> LossSignature:
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
       raise UserError(f"loss {name} takes {parameter}: write its arrays and hyperparameters out")
     if parameter.kind == parameter.KEYWORD_ONLY:
-      hyperparameters[parameter.name] = _default(name, parameter)
+      hyperparameters[parameter.name] = _default(name, parameter, module)
     else:
       _check_array(name, parameter.name)
       (arrays if parameter.default is parameter.empty else optional).append(parameter.name)
@@ -194,23 +194,20 @@ def _parse(path: str) -> ast.Module:
       raise UserError(f"{path} line {error.lineno}: {error.msg}") from error
 
 
-def _default(name: str, parameter: inspect.Parameter) -> Any:
+def _default(name: str, parameter: inspect.Parameter, module: str) -> Any:
   """The default of a hyperparameter; 1 becomes 1.0 where the annotation says float."""
   value = parameter.default
   if value is parameter.empty:
     raise UserError(f"loss {name}: give {parameter.name} a default, it is the config's default too")
   is_int = isinstance(value, int) and not isinstance(value, bool)
-  return float(value) if is_int and "float" in str(parameter.annotation) else value
+  is_float = hyperparameter_limits.is_float(parameter.annotation, module, _module_tree)
+  return float(value) if is_int and is_float else value
 
 
 def _limits(module: str, signature: inspect.Signature, names: Iterable[str]) -> dict[str, Any]:
-  """What the annotations of a file allow; nothing for a loss that has no source file."""
-  tree = _module_tree(module)
-  if tree is None:
-    return {}
+  """What the annotations allow, of the hyperparameters whose annotation has a limit."""
   annotations = {name: signature.parameters[name].annotation for name in names}
-  texts = {name: text for name, text in annotations.items() if isinstance(text, str)}
-  found = {n: hyperparameter_limits.limit(text, tree, _module_tree) for n, text in texts.items()}
+  found = {n: hyperparameter_limits.limit(a, module, _module_tree) for n, a in annotations.items()}
   return {name: limit for name, limit in found.items() if limit is not None}
 
 

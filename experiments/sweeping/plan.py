@@ -41,6 +41,11 @@ class PlannedRun:
     return self.config["steps"] * self.config["batch_prompts"] * self.config["group_size"]
 
   @property
+  def most_rollouts(self) -> int:
+    """The same if dynamic sampling always draws as often as it may."""
+    return self.rollouts * (1 + self.config["sampling"]["refills"])
+
+  @property
   def command(self) -> str:
     words = ["python", "-m", "experiments.train", f"--config={self.config_file}"]
     words += [f"--config.{key}={value}" for key, value in self.overrides.items()]

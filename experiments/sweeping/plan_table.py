@@ -58,5 +58,11 @@ def _table(runs: Sequence[PlannedRun]) -> Table:
   for number, run in enumerate(runs):
     config = flatten(run.config)
     values = [str(config.get(key, "")) for key in columns]
-    table.add_row(str(number), run.name, *values, f"{run.rollouts:,}", run.state)
+    table.add_row(str(number), run.name, *values, _rollouts(run), run.state)
   return table
+
+
+def _rollouts(run: PlannedRun) -> str:
+  """ "15,360", or "15,360 to 46,080" where dynamic sampling decides."""
+  least, most = run.rollouts, run.most_rollouts
+  return f"{least:,}" if least == most else f"{least:,} to {most:,}"
