@@ -8,6 +8,7 @@ keyword-only ones are the hyperparameters: with their defaults and types they ar
 
 import ast
 import dataclasses
+import functools
 import importlib
 import importlib.machinery
 import inspect
@@ -187,6 +188,12 @@ def _source_path(module: str) -> str | None:
 
 
 def _parse(path: str) -> ast.Module:
+  return _parsed(path, os.stat(path).st_mtime_ns)
+
+
+@functools.cache
+def _parsed(path: str, changed: int) -> ast.Module:
+  del changed  # a file is read again only when it was written again
   with open(path, encoding="utf-8") as file:
     try:
       return ast.parse(file.read())

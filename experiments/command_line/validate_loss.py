@@ -1,5 +1,6 @@
 """Whether a config gives its loss what it needs: K, a source of its arrays, sensible numbers."""
 
+import math
 from collections.abc import Iterator
 
 from ml_collections import ConfigDict
@@ -44,7 +45,9 @@ def _limits(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
   for name, limit in signature.limits.items():
     key, value = f"algorithm.{name}", config.algorithm[name]
     if not isinstance(limit, tuple):
-      problem = limit.problem(key, value)
+      problem = (
+        limit.problem(key, value) if math.isfinite(value) else ""
+      )  # not finite: said already
     elif value in limit:
       problem = ""
     elif name == "pairs" and config.group_size > 2:

@@ -82,13 +82,13 @@ def displacement() -> Finding:
   """
   variants = {
     f"{kind}, beta {beta:g}, rate {rate:g}": Variant(
-      loss, rate, STEPS, period=STEPS, data=KINDS.index(kind)
+      loss, rate, STEPS, period=STEPS, data=KINDS.index(kind), setup=PAIRED
     )
     for kind in KINDS
     for loss, beta in BETAS.items()
     for rate in (3e-5, 3e-4)
   }
-  runs = measure(PAIRED, variants, SEEDS)
+  runs = measure(variants, SEEDS)
   return judge({name: (found, BETAS[variants[name].loss]) for name, found in runs.items()})
 
 

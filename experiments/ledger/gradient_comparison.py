@@ -13,7 +13,7 @@ from algorithms.dpo import dpo
 from algorithms.grpo import unclipped_grpo
 from algorithms.off_policy_grpo import off_policy_grpo, offline_grpo
 from algorithms.policy_gradient import sequence_mean, sequence_ratio
-from experiments.ledger.small_training import History, Setup, loss_gradient
+from experiments.ledger.small_training import History, Setup, in_threads, loss_gradient
 from experiments.ledger.small_world import MODEL, base_policy, write
 from models.groups import Groups
 from models.log_probs import token_log_probs
@@ -52,10 +52,8 @@ class Compared:
 
 def compare(histories: Sequence[History], lengths: str) -> Compared:
   """At every snapshot of every run, on pairs of that run's seed."""
-  found = [
-    _compare(history.params, pairs(seed, lengths), base_policy())
-    for seed, history in enumerate(histories)
-  ]
+  jobs = [(h.params, pairs(seed, lengths), base_policy()) for seed, h in enumerate(histories)]
+  found = in_threads(_compare, jobs, compiling=[0])
   cosine, difference = (np.stack(part) for part in zip(*found, strict=True))
   columns = {name: i for i, name in enumerate(LOSSES)}
   return Compared(

@@ -42,11 +42,11 @@ def parallel_gradients() -> Finding:
   policy whatever the lengths; it holds under conditions if whole responses or equal lengths do it.
   """
   variants = {
-    "slow": Variant("dpo", 3e-5, STEPS, period=STEPS),
-    "fast": Variant("dpo", 3e-4, STEPS, period=STEPS),
+    "slow": Variant("dpo", 3e-5, STEPS, period=STEPS, setup=PAIRS_OF_BASE),
+    "fast": Variant("dpo", 3e-4, STEPS, period=STEPS, setup=PAIRS_OF_BASE),
   }
-  histories = train(PAIRS_OF_BASE, variants, SEEDS)
-  runs = {name: judged(STEPS, found) for name, found in histories.items()}
+  histories = train(variants, SEEDS)
+  runs = judged(variants, histories)
   at_base = {lengths: compare(histories["slow"], lengths) for lengths in LENGTHS}
   on_the_way = {"slow": at_base[LENGTHS[1]], "fast": compare(histories["fast"], LENGTHS[1])}
   return judge_parallel(at_base, on_the_way, runs)
@@ -136,11 +136,14 @@ def offline_grpo_is_dpo() -> Finding:
   It holds if both relative differences stay below 1e-3 at every seed: Adam divides by the
   gradient's size, so that rounding is felt where that is small.
   """
-  variants = {name: Variant(name, 3e-4, STEPS, period=STEPS) for name in ("dpo", "dpo as weights")}
-  histories = train(PAIRS_OF_BASE, variants, SEEDS)
+  variants = {
+    name: Variant(name, 3e-4, STEPS, period=STEPS, setup=PAIRS_OF_BASE)
+    for name in ("dpo", "dpo as weights")
+  }
+  histories = train(variants, SEEDS)
   gradients = compare(histories["dpo"], LENGTHS[1]).difference["dpo as weights"]
   parameters = np.array([apart(*both) for both in zip(*histories.values(), strict=True)])
-  runs = {name: judged(STEPS, found) for name, found in histories.items()}
+  runs = judged(variants, histories)
   steps = runs["dpo"].steps
   worst = float(gradients.max()), float(parameters[:, -1].max())
   kl = over_seeds(runs["dpo"].kl[:, -1]).mean
@@ -192,7 +195,7 @@ def zero_sum_weights() -> Finding:
   """
   names = (*ZERO_SUM, *NOT_ZERO_SUM)
   variants = {name: Variant(name, 1e-4, STEPS, period=STEPS) for name in names}
-  return judge_zero_sum(measure(Setup(), variants, SEEDS))
+  return judge_zero_sum(measure(variants, SEEDS))
 
 
 def judge_zero_sum(runs: Mapping[str, Runs]) -> Finding:

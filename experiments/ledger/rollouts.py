@@ -22,11 +22,10 @@ def two_rollouts() -> Finding:
   """ "2-GRPO retains 97.6 % of the performance of 16-GRPO with 12.5 % of the rollouts." (Wu et al.,
   2025, "It Takes Two: Your GRPO Is Secretly DPO", arXiv 2510.00977.)
   """
-  runs = {
-    name: measure(setup, {name: Variant("grpo", 3e-4, STEPS)}, SEEDS)[name]
-    for name, setup in GROUPINGS.items()
-  }
-  large, small, equal = runs.values()
+  variants = {f"{name} {lr}": Variant("grpo", lr, STEPS, setup=setup) for lr in (1e-4,3e-4) for name, setup in GROUPINGS.items()}
+  variants["2-GRPO, same prompts 3e-5"]=Variant("grpo", 3e-5, STEPS, setup=Setup(PROMPTS,2))
+  runs = measure(variants, SEEDS)
+  large, small, equal = list(runs.values())[:3]
   figures = [figure(f"solved, {name}", found.solved[:, -1]) for name, found in runs.items()]
   figures += [
     figure(f"{name} / 16-GRPO, solved", found.solved[:, -1] / large.solved[:, -1])
@@ -50,9 +49,10 @@ def off_policy() -> Finding:
   }
   for n in (1,2,4,8):
     variants[f"dpo, {n} rounds"]=Variant("dpo beta=1", 3e-4, S, period=S//n, renew_reference=True)
+    variants[f"dpo, {n} rounds, 1e-4"]=Variant("dpo beta=1", 1e-4, S, period=S//n, renew_reference=True)
     if n>1: 
       variants[f"dpo, {n} rounds, fixed"]=Variant("dpo beta=1", 3e-4, S, period=S//n)
       variants[f"grpo, {n} rounds, fixed"]=Variant("grpo", 3e-4, S, period=S//n)
-  runs = measure(Setup(), variants, SEEDS)
+  runs = measure(variants, SEEDS)
   return Finding("holds","x",[figure(n,r.solved[:,-1]) for n,r in runs.items()],[Plot("p","step","solved",[curve(name, found.steps, found.solved) for name, found in runs.items()]),
   Plot("p","step","kl",[curve(name, found.steps, found.kl) for name, found in runs.items()])])

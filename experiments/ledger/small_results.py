@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.comparing.estimates import Estimate, estimate
 from experiments.ledger.claim import Curve, Figure
-from experiments.ledger.small_training import History, Setup, Variant, train
+from experiments.ledger.small_training import History, Variant, in_threads, train
 from experiments.ledger.small_world import base_policy, judge_all
 
 
@@ -28,17 +28,24 @@ class Runs:
     return self.solved - self.solved[:, :1]
 
 
-def measure(setup: Setup, variants: Mapping[str, Variant], seeds: Sequence[int]) -> dict[str, Runs]:
+def measure(variants: Mapping[str, Variant], seeds: Sequence[int]) -> dict[str, Runs]:
   """Trains every variant with every seed and judges every snapshot."""
-  trained = train(setup, variants, seeds)
-  return {name: judged(variants[name].steps, histories) for name, histories in trained.items()}
+  return judged(variants, train(variants, seeds))
 
 
-def judged(steps: int, histories: Sequence[History]) -> Runs:
-  scores = [judge_all(history.params, base_policy()) for history in histories]
-  metrics = jax.tree.map(lambda *runs: np.stack(runs), *(h.metrics for h in histories))
-  parts = jax.tree.map(lambda *runs: np.stack(runs), *scores)._asdict()
-  return Runs(np.linspace(0, steps, parts["solved"].shape[1]), **parts, metrics=metrics)
+def judged(
+  variants: Mapping[str, Variant], trained: Mapping[str, Sequence[History]]
+) -> dict[str, Runs]:
+  """The KL is to the base policy, wherever training started."""
+  jobs = [(history.params, base_policy()) for runs in trained.values() for history in runs]
+  scores = iter(in_threads(judge_all, jobs, compiling=[0]))
+  found = {}
+  for name, histories in trained.items():
+    score = jax.tree.map(lambda *runs: np.stack(runs), *(next(scores) for _ in histories))
+    metrics = jax.tree.map(lambda *runs: np.stack(runs), *(h.metrics for h in histories))
+    steps = np.linspace(0, variants[name].steps, score.solved.shape[1])
+    found[name] = Runs(steps, **score._asdict(), metrics=metrics)
+  return found
 
 
 def over_seeds(values: np.ndarray | Sequence[float]) -> Estimate:

@@ -9,7 +9,7 @@ collecting a data set and training on it for one epoch, all with the same number
 import dataclasses
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, NamedTuple
@@ -156,31 +156,42 @@ class Variant:
   """One way to train: which loss, how fast, how long, on whose responses."""
 
   loss: str
-  learning_rate: float = 3e-4
-  steps: int = 150
+  learning_rate: float = 1e-4
+  steps: int = 128
   inner_steps: int = 1  # updates on each step's groups
   period: int = 1  # steps between two renewals of the writer
   renew_reference: bool = False  # whether the reference becomes the writer when that is renewed
   start: Trained | None = None  # None: the base policy
   data: Any = ()  # numbers or arrays for `setup.collect`
+  setup: Setup = Setup()
 
 
-def train(
-  setup: Setup, variants: Mapping[str, Variant], seeds: Sequence[int]
-) -> dict[str, list[History]]:
-  """Every variant with every seed. A seed fixes the words, and what the sampler draws with."""
-  program, losses = compiled(setup), [name for name, _ in setup.losses]
-  passed_on = ("learning_rate", "steps", "inner_steps", "period", "renew_reference")
+def run(variant: Variant, seed: int) -> History:
+  """A seed fixes the words, and what the sampler draws with."""
+  names = ("learning_rate", "steps", "inner_steps", "period", "renew_reference")
+  numbers = {name: getattr(variant, name) for name in names}
+  numbers["loss"] = [name for name, _ in variant.setup.losses].index(variant.loss)
+  start = variant.start or {"params": base_policy()}
+  return jax.block_until_ready(compiled(variant.setup)(numbers, start, variant.data, seed))
 
-  def run(variant: Variant, seed: int) -> History:
-    numbers = {name: getattr(variant, name) for name in passed_on}
-    numbers["loss"] = losses.index(variant.loss)
-    start = variant.start or {"params": base_policy()}
-    return jax.block_until_ready(program(numbers, start, variant.data, seed))
 
+def train(variants: Mapping[str, Variant], seeds: Sequence[int]) -> dict[str, list[History]]:
+  """Every variant with every seed, one run a core."""
+  base_policy()  # before threads would train it twice
   jobs = [(variant, seed) for variant in variants.values() for seed in seeds]
-  histories = [run(*jobs[0])]  # alone, as it compiles
-  with ThreadPoolExecutor(os.cpu_count()) as threads:  # a run keeps one core busy
-    histories += threads.map(lambda job: run(*job), jobs[1:])
-  remaining = iter(histories)
-  return {name: [next(remaining) for _ in seeds] for name in variants}
+  places = {variant.setup: place for place, (variant, _) in reversed(list(enumerate(jobs)))}
+  histories = iter(in_threads(run, jobs, compiling=places.values()))
+  return {name: [next(histories) for _ in seeds] for name in variants}
+
+
+def in_threads(function: Callable, jobs: Sequence[tuple], compiling: Iterable[int]) -> list:
+  """Results in the order of the jobs; a small compiled program keeps one core busy.
+
+  The jobs at the places `compiling` go first: their programs compile side by side, and once each.
+  """
+  done: dict[int, Any] = {}
+  with ThreadPoolExecutor(os.cpu_count()) as threads:
+    for places in (list(compiling), range(len(jobs))):
+      todo = [place for place in places if place not in done]
+      done |= zip(todo, threads.map(lambda place: function(*jobs[place]), todo), strict=True)
+  return [done[place] for place in range(len(jobs))]

@@ -11,7 +11,14 @@ from experiments.errors import UserError
 
 LOSSES = '''
 from functools import partial
+from typing import Literal
 
+from algorithms import shapes
+from algorithms.shapes import Beta, Positive as Above0
+from .kinds import Kind
+
+Level = Literal["token", "sequence"]
+Share = Literal["all", "none"]  # also the name of a range: this is another
 DEFAULT = 0.5
 
 def tempered(logps, ref_logps, rewards, mask, old_logps=None, *, beta: float = 1, kind="soft"):
@@ -28,6 +35,16 @@ def named_default(logps, mask, *, tau=DEFAULT):
 
 partially = partial(tempered, kind="hard")
 
+def with_limits(
+  logps, mask, *,
+  beta: Beta = 1, tau: Above0 = 1, weight: shapes.Weight = 1, ddof: shapes.Ddof = 0,
+  level: Level = "token", kind: Kind = "soft", share: Share = "all", scale: float = 1,
+):
+  """Mine."""
+
+def imported_with_limits(logps, mask, *, beta: Beta = DEFAULT, level: Level = "token"):
+  """Mine."""
+
 def misnamed(log_probs, mask): ...
 def no_star(logps, mask, beta=0.1): ...
 def no_default(logps, mask, *, tau): ...
@@ -40,6 +57,8 @@ def my_losses(tmp_path, monkeypatch):
   """A user's folder with mylab/losses.py, where the command is typed."""
   (tmp_path / "mylab").mkdir()
   (tmp_path / "mylab" / "losses.py").write_text(LOSSES)
+  kinds = 'from typing import Literal\nKind = Literal["soft", "hard"]\n'
+  (tmp_path / "mylab" / "kinds.py").write_text(kinds)
   (tmp_path / "mylab" / "broken.py").write_text("import not_there\nloss = not_there.loss\n")
   (tmp_path / "mylab" / "typo.py").write_text("def loss(logps:\n")
   monkeypatch.chdir(tmp_path)
@@ -133,3 +152,32 @@ def test_every_float_and_text_of_our_losses_has_a_limit_or_is_free_for_a_reason(
     for option, default in signature.hyperparameters.items():
       if isinstance(default, float | str) and option not in free:
         assert option in signature.limits, f"{name}: {option}"
+
+
+def test_a_loss_of_ones_own_may_use_the_limits_and_set_its_own():
+  signature = loss_signatures.read("mylab.losses:with_limits")
+  assert "mylab.losses" not in sys.modules
+  limits = {name: str(limit) for name, limit in signature.limits.items()}
+  assert limits == {
+    "beta": "above 0",
+    "tau": "above 0",
+    "weight": "at least 0",
+    "ddof": "at least 0 and at most 1",
+    "level": "('token', 'sequence')",
+    "kind": "('soft', 'hard')",
+    "share": "('all', 'none')",
+  }
+  types = {name: type(default) for name, default in signature.hyperparameters.items()}
+  assert {name for name, kind in types.items() if kind is float} == {
+    "beta",
+    "tau",
+    "weight",
+    "scale",
+  }
+  assert types["ddof"] is int
+
+
+def test_a_loss_that_is_imported_has_its_limits_too():
+  limits = loss_signatures.read("mylab.losses:imported_with_limits").limits
+  assert str(limits["beta"]) == "above 0"
+  assert limits["level"] == ("token", "sequence")
