@@ -14,9 +14,9 @@ def defaults(loss: str) -> ConfigDict:
   """All fields, locked; only `algorithm` takes new ones: the hyperparameters you change."""
   config = ConfigDict()
   config.seed = 0  # of all that is random in the run: the order of the prompts, the sampling
-  config.steps = 60  # updates of the policy
+  config.steps = 60  # batches of groups that are collected and trained on
   config.source = "online"  # "online": the policy writes; "offline": a data set; "demonstrations"
-  config.batch_prompts = 32  # B: prompts (groups) an update
+  config.batch_prompts = 32  # B: prompts (groups) a step
   config.group_size = 8  # K: responses to each prompt
   config.micro_batches = 1  # parts a batch is cut into to save memory; the result is the same
   config.inner_epochs = 1  # mu: passes over each step's batch; old_logps stay those of collection
@@ -59,7 +59,7 @@ def defaults(loss: str) -> ConfigDict:
   config.scoring = ConfigDict()  # the rewards to train on; evaluation always shows the task's own
   config.scoring.reward = "task"  # or "model": the score of a reward model
   config.scoring.model = ""  # a finished run of configs/reward_model.py; empty: one is trained
-  config.scoring.unfinished = 0.0  # reward of a response without an end (the "EOS trick": below 0)
+  config.scoring.unfinished = 0.0  # reward of a response without an end; a reward model's own if 0
   config.scoring.overlong_tokens = 0  # soft penalty, 0 to -1, over so many tokens before the limit
   config.scoring.mask_truncated = False  # leave responses without an end out of the loss
 

@@ -12,5 +12,5 @@ from configs import common
 def get_config(arg: str = "") -> ConfigDict:
   config = common.defaults("dr_grpo")
   common.use_groups_of(config, common.parse_arg(arg, k=8).k)
-  config.algorithm.max_tokens = float(config.sampling.max_tokens)
+  config.algorithm.max_tokens = config.sampling.get_ref("max_tokens").to_float()
   return config

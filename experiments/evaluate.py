@@ -62,17 +62,12 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
   from experiments.training.checkpoints import Checkpoints
   from experiments.training.evaluation import completions, measure, pass_at_k
   from experiments.training.setup import Parts
-  from experiments.training.state import random_params
 
   if "scores" in run.words_of(config):
     raise UserError(f"--run={args.run!r} is a reward model; its eval/accuracy is in metrics.jsonl")
   config.mesh.update(data=1, fsdp=1, tensor=1)  # whatever the run was trained on
   parts = Parts.of(config)
-  if config.base.steps:
-    base = base_policy.ensure(config, ROOT, lambda row: None)
-    reference = base_policy.params_of(base, parts)
-  else:
-    reference = random_params(parts.model, parts.mesh, config.base.seed)
+  reference = base_policy.starting_params(config, parts, ROOT, lambda row: None)
   with Checkpoints(folder) as checkpoints:
     blank = run.starting_state(parts, reference)
     state = checkpoints.load(None if args.step < 0 else args.step, blank)
@@ -81,7 +76,7 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
   assert measured.log_ratios is not None  # there is a reference
   per_prompt = {
     "reward, greedy": measured.greedy_rewards,
-    "reward, sampled": measured.rewards.mean(axis=1),
+    "reward, sampled": np.nanmean(measured.rewards, axis=1),
     "KL to the base policy (nats a sequence)": measured.log_ratios.mean(axis=1),
     "entropy (nats a token)": measured.entropy,
     "length (tokens)": measured.greedy_lengths,
@@ -92,7 +87,8 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
     per_prompt[f"pass@{k}"] = pass_at_k(measured.rewards, k)
     k *= 2
   rows = {
-    name: (float(np.mean(x)), float(np.std(x) / np.sqrt(len(x)))) for name, x in per_prompt.items()
+    name: (float(np.nanmean(x)), float(np.nanstd(x) / np.sqrt(np.isfinite(x).sum())))
+    for name, x in per_prompt.items()  # a prompt without a scored response is left out
   }
   return rows, completions(parts, measured, int(state.step), args.show)
 

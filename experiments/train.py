@@ -120,6 +120,7 @@ def train(config, folder: RunFolder) -> None:
 
 
 SHOWN = {
+  "accuracy": ("eval/accuracy",),
   "reward": ("eval/reward", "train/reward"),
   "kl": ("eval/kl",),
   "loss": ("train/loss",),

@@ -2,7 +2,8 @@
 
 One reward model, trained on 60 x 128 groups that the base policy wrote, judges the first two; the
 task judges the last two. Look at "sampled, by the reward model" next to "sampled" in the report:
-the first goes on rising when the second no longer does. 3 seeds.
+the first goes on rising when the second no longer does. An answer without an end gets -1 from both
+judges. 3 seeds.
 """
 
 from collections.abc import Iterator
@@ -19,4 +20,4 @@ VARIANTS = (
 def get_sweep() -> Iterator[dict[str, Any]]:
   for seed in range(3):
     for variant in VARIANTS:
-      yield variant | {"seed": seed}
+      yield variant | {"scoring.unfinished": -1.0, "seed": seed}

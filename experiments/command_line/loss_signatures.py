@@ -78,9 +78,20 @@ def read(name: str) -> LossSignature:
 
 
 def fingerprint(name: str) -> str:
-  """Changes when the code of the file that defines the loss does; comments and layout aside."""
-  path = _source_path(_locate(name)[0])
-  return ast.dump(_parse(path)) if path and path.endswith(".py") else ""
+  """Changes when the code of the loss does, or of the parts of `algorithms` that it is made of.
+
+  Comments and layout aside. A file of one's own stands for itself, and what it takes from ours.
+  """
+  module = _locate(name)[0]
+  trees = {module: _module_tree(module)}
+  waiting = [module]
+  while waiting:
+    for node in getattr(trees[waiting.pop()], "body", []):
+      part = getattr(node, "module", None) if isinstance(node, ast.ImportFrom) else None
+      if part and part.startswith("algorithms.") and part not in trees:
+        trees[part] = _module_tree(part)
+        waiting.append(part)
+  return "".join(ast.dump(tree) for _, tree in sorted(trees.items()) if tree is not None)
 
 
 def vocabulary() -> tuple[str, ...]:

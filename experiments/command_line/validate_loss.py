@@ -11,6 +11,7 @@ from experiments.errors import choose
 
 # Losses that compare no responses with each other. (A loss of one's own may do as it likes.)
 _TAKES_ONE_RESPONSE = ("sft", "best_of_k", "kto", "reinforce", "ppo")
+_OF_A_POLICY = {"logps", "old_logps", "ref_logps", "entropy", "log_sum_sq_probs", "values"}
 _OF_A_SAMPLER = ("old_logps", "sampler_logps", "old_values")
 
 
@@ -78,7 +79,35 @@ def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
       )
   if "reward_parts" in words and source != "online":
     yield f"source={source!r}: {name} needs reward_parts, which only source='online' has"
+  shaped = [rule for rule in _shaping(config) if source == "demonstrations" or "scores" in words]
+  if "reward_parts" in words:
+    shaped = [rule for rule in _shaping(config) if rule != "scoring.mask_truncated"]
+    shaped += ["sampling.refills"] * (config.sampling.refills > 0)
+  if shaped:
+    yield f"{shaped[0]}: has no effect on {name} from source={source!r}; leave it at its default"
   if "scores" in words and source != "offline":
     yield f"source={source!r}: a reward model ({name}) learns from written pairs: source='offline'"
-  if config.reference.every > 0 and "ref_logps" not in {*words, *signature.optional_arrays}:
-    yield f"reference.every={config.reference.every}: {name} has no reference that could move"
+  if "scores" in words and config.eval.samples < 2:
+    yield f"eval.samples={config.eval.samples}: a reward model is judged on pairs; at least 2"
+  if "scores" in words and len({*words} & _OF_A_POLICY):
+    yield f"algorithm.loss={name!r}: a reward model's loss has scores, and no log-probs or values"
+  if "old_values" in words and "values" not in words:
+    yield f"algorithm.loss={name!r}: it names old_values without values, so there is no critic"
+  uses_reference = "ref_logps" in words or (
+    "ref_logps" in signature.optional_arrays and config.algorithm.get("beta", 1) != 0
+  )
+  if config.reference.every > 0 and not uses_reference:
+    why = "algorithm.beta=0" if "ref_logps" in signature.optional_arrays else f"{name} has none"
+    yield f"reference.every={config.reference.every}: no reference that could move ({why})"
+
+
+def _shaping(config: ConfigDict) -> list[str]:
+  """The fields of `scoring` that change what is trained on."""
+  scoring = config.scoring
+  is_set = {
+    "reward": scoring.reward == "model",
+    "unfinished": scoring.unfinished != 0,
+    "overlong_tokens": scoring.overlong_tokens > 0,
+    "mask_truncated": scoring.mask_truncated,
+  }
+  return [f"scoring.{name}" for name, value in is_set.items() if value]

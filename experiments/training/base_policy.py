@@ -77,6 +77,13 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   return folder
 
 
+def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report) -> Params:
+  """What the runs of this config start from: the base policy, or random weights without one."""
+  if config.base.steps:
+    return params_of(ensure(config, root, report), parts)
+  return random_params(parts.model, parts.mesh, config.base.seed)
+
+
 def params_of(folder: RunFolder, parts: Parts) -> Params:
   """The parameters of a base policy, sharded over the run's mesh."""
   blank = new_state(random_params(parts.model, parts.mesh, seed=0), parts.mesh)

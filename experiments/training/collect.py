@@ -35,6 +35,7 @@ class Drawn:
   groups: Groups  # with the rewards to train on
   task_rewards: np.ndarray  # float32 [B, K], the task's own
   finished: np.ndarray  # bool [B, K]: did the response end by itself?
+  lengths: np.ndarray  # int [B, K], tokens, also of responses that the scoring leaves out
   rows: np.ndarray  # int [B], of the task's training prompts or of the data set
 
 
@@ -95,7 +96,8 @@ class Online:
       old_logps=samples.logps,
       reward_parts=parts,
     )
-    return Drawn(self._scorer(groups, samples.finished), groups.rewards, samples.finished, rows)
+    scored, lengths = self._scorer(groups, samples.finished), samples.mask.sum(axis=-1)
+    return Drawn(scored, groups.rewards, samples.finished, lengths, rows)
 
   def seconds(self, steps: int) -> float:
     """Sampling is a part of every step."""
@@ -174,7 +176,8 @@ class Offline:
     )
     scored = self._scorer(groups, rows["finished"])
     rollouts = (self._used(step + 1) - self._used(step)) * self._config.group_size
-    return Batch(Drawn(scored, rows["rewards"], rows["finished"], chosen), rollouts)
+    lengths = rows["mask"].sum(axis=-1)
+    return Batch(Drawn(scored, rows["rewards"], rows["finished"], lengths, chosen), rollouts)
 
   def seconds(self, steps: int) -> float:
     """What it took to collect the groups used so far."""
@@ -205,7 +208,7 @@ class Demonstrations:
     responses, mask = (array[rows][:, None] for array in self._responses)
     ones = np.ones((batch, 1), np.float32)
     groups = Groups(prompts, prompt_mask, responses, mask, ones)
-    return Batch(Drawn(groups, ones, ones > 0, rows), rollouts=0)
+    return Batch(Drawn(groups, ones, ones > 0, mask.sum(axis=-1), rows), rollouts=0)
 
   def seconds(self, steps: int) -> float:
     del steps
@@ -222,6 +225,7 @@ def minibatches(config: ConfigDict, groups: Groups, step: int) -> list[Groups]:
   """What each inner step trains on: every epoch over the batch in a new order, groups whole."""
   if config.minibatches == 1:
     return [groups] * config.inner_epochs
+  groups = jax.device_get(groups)  # rows of a sharded array would lie on the wrong devices
   size = config.batch_prompts // config.minibatches
   pieces = []
   for epoch in range(config.inner_epochs):
@@ -237,7 +241,7 @@ def batch_metrics(config: ConfigDict, batch: Batch, names: tuple[str, ...]) -> d
   scored = ~np.isnan(rewards)
   metrics = {
     "frac_reward_zero_std": is_tied(rewards).mean(),
-    "completions/mean_length": batch.groups.mask.sum(axis=-1).mean(),
+    "completions/mean_length": drawn.lengths.mean(),
     "completions/clipped_ratio": 1 - drawn.finished.mean(),
   }
   if scored.any():

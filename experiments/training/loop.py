@@ -42,8 +42,11 @@ def train(
   reference: Params | None,
   report: Callable[[dict[str, Any]], None],
   judge: Judge,
+  rollouts_before: int = 0,
 ) -> dict[str, Any]:
   """Trains from `state`, or from the folder's latest checkpoint; returns the last metrics.
+
+  `rollouts_before` is what a reward model cost that the policy is trained on.
 
   Everything random is a function of the seed and the step, so a run that was stopped ends with the
   same bits as one that was not. Raises Diverged when the loss or its gradient is no longer finite.
@@ -57,7 +60,7 @@ def train(
   ):
     state = checkpoints.restore(state)
     first = int(state.step) // setup.updates_a_step(config)
-    meter = Meter(recorder.resume(first if first else -1), source)
+    meter = Meter(config, recorder.resume(first if first else -1), source, rollouts_before)
 
     def evaluate(step: int) -> dict[str, float]:
       metrics, completions = judge(state.params, step)
@@ -111,7 +114,10 @@ def after_step(
 
 
 def means(updates: list[dict[str, Any]]) -> dict[str, float]:
-  """The metrics of a step: their means over its updates, which are of equal size."""
+  """The metrics of a step: their means over its updates, of as many groups each.
+
+  A mean over tokens or pairs is thereby a mean of means, where minibatches have unequally many.
+  """
   return {name: sum(float(m[name]) for m in updates) / len(updates) for name in updates[0]}
 
 
@@ -136,17 +142,18 @@ class Meter:
   Evaluation and compilation are no training; collecting is, also when it was done before.
   """
 
-  def __init__(self, last_row: dict[str, Any], source: Source):
+  def __init__(self, config, last_row: dict[str, Any], source: Source, rollouts_before: int):
+    self._passes = config.inner_epochs
     self._training = last_row.get("train/seconds", 0.0)
     self._tokens = last_row.get("tokens", 0)
-    self._rollouts = last_row.get("rollouts", 0)
+    self._rollouts = last_row.get("rollouts", rollouts_before)
     self._source = source
     self._steps = last_row.get("step", 0)
     self._speed: dict[str, float] = {}
 
   def add(self, batch: Batch, seconds: float) -> None:
     """One step, and what it took without compilation."""
-    tokens = int(batch.groups.mask.sum() + batch.groups.prompt_mask.sum())
+    tokens = int(batch.drawn.lengths.sum() + batch.groups.prompt_mask.sum()) * self._passes
     self._training += seconds
     self._tokens += tokens
     self._rollouts += batch.rollouts

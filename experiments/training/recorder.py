@@ -53,6 +53,8 @@ class Recorder(contextlib.AbstractContextManager):
       self._report({"warning": warning})
 
   def log_completions(self, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+      return
     self._folder.append_completions(rows)
 
     def log_table(run) -> None:

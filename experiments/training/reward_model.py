@@ -14,6 +14,7 @@ from experiments.command_line.config_files import digest
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 from experiments.training import base_policy, dataset, loop, setup
+from experiments.training.annotate import words_of
 from experiments.training.base_policy import Report
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.collect import key_for
@@ -55,7 +56,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
     return RunFolder(config.scoring.model)
   own = config_of(config)
   determines = {"base": base_policy.digest_of_base(config)}
-  determines |= {name: config[name].to_dict() for name in ("reward_model", "sampling")}
+  determines |= {name: own[name].to_dict() for name in ("reward_model", "sampling")}
   name = f"{config.task.name}-{digest(ConfigDict(determines))}"
   folder = RunFolder(os.path.join(root, "reward_models", name))
   with locked(folder.path):
@@ -66,7 +67,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
     )
     with folder.recording_outcome():
       parts = Parts.of(own)
-      base = base_policy.params_of(base_policy.ensure(own, root, report), parts)
+      base = base_policy.starting_params(own, parts, root, report)
       fit(parts, folder, base, root, lambda row: report({"doing": "reward model"} | row))
   return folder
 
@@ -82,13 +83,22 @@ def fit(parts: Parts, folder: RunFolder, base: Params, root: str, report: Report
 
 def params_of(folder: RunFolder, parts: Parts, base: Params) -> Params:
   """The parameters of a trained reward model. UserError when the folder holds something else."""
-  about = folder.read_config()
-  loss = about.get("config", {}).get("algorithm", {}).get("loss")
-  if loss is None or folder.read_status().get("state") != "finished":
+  saved, status = folder.read_config().get("config"), folder.read_status()
+  named = f"scoring.model={folder.path!r}"
+  if not saved or status.get("state") != "finished":
     raise UserError(
-      f"scoring.model={folder.path!r} is no finished run; train one with "
+      f"{named} is no finished run; train one with "
       "python -m experiments.train --config=configs/reward_model.py"
     )
+  if "scores" not in words_of(ConfigDict(saved)):
+    raise UserError(f"{named} trained a policy ({saved['algorithm']['loss']}), not a reward model")
+  for section in ("task", "model"):
+    if saved[section] != parts.config[section].to_dict():
+      raise UserError(
+        f"{named} has another `{section}` section than this config; see its config.json"
+      )
+  if "eval/accuracy" not in status.get("metrics", {}):
+    raise UserError(f"{named} never saw two responses of unequal reward: it has learned nothing")
   blank = new_state(scalar_head.with_scalar_head(base), parts.mesh)
   with Checkpoints(folder) as checkpoints:
     return checkpoints.load(None, blank).params

@@ -12,7 +12,7 @@ from experiments.training.collect import Demonstrations, Online
 from experiments.training.evaluation import PolicyJudge
 from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
-from experiments.training.state import TrainState, new_state, random_params
+from experiments.training.state import TrainState, new_state
 from models.scalar_head import with_scalar_head
 from models.transformer import Params
 
@@ -30,16 +30,15 @@ def train(
   """
   parts, words = Parts.of(config), words_of(config)
   folder.write_env(setup.device_line())
-  if config.base.steps:
-    base = base_policy.params_of(base_policy.ensure(config, root, report), parts)
-  else:
-    base = random_params(parts.model, parts.mesh, config.base.seed)
+  base = base_policy.starting_params(config, parts, root, report)
   if "scores" in words:
     return reward_model.fit(parts, folder, base, root, report)
 
-  judged_by = None
+  judged_by, rollouts_before = None, 0
   if config.scoring.reward == "model":
-    judged_by = reward_model.params_of(reward_model.ensure(config, root, report), parts, base)
+    judge_folder = reward_model.ensure(config, root, report)
+    judged_by = reward_model.params_of(judge_folder, parts, base)
+    rollouts_before = judge_folder.read_metrics()[-1]["rollouts"]
   state = starting_state(parts, base, judged_by)
   scorer = Scorer(parts, judged_by)
   if config.source == "online":
@@ -50,7 +49,16 @@ def train(
     path = config.offline.dataset or dataset.ensure(parts, base, root, report)
     source = dataset.load(parts, path, scorer)
   judge = PolicyJudge(parts, base, judged_by)
-  return loop.train(parts, folder, state, source, reference=base, report=report, judge=judge)
+  return loop.train(
+    parts,
+    folder,
+    state,
+    source,
+    reference=base,
+    report=report,
+    judge=judge,
+    rollouts_before=rollouts_before,
+  )
 
 
 def starting_state(parts: Parts, base: Params, reward_model: Params | None = None) -> TrainState:

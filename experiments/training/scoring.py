@@ -33,7 +33,8 @@ class Scorer:
     rewards, mask = groups.rewards, groups.mask
     if self._reward_model is not None:
       rewards = np.asarray(self._scores(self._reward_model, groups))
-    rewards = np.where(finished, rewards, np.float32(scoring.unfinished))
+    if self._reward_model is None or scoring.unfinished != 0:  # a model's scores have no zero point
+      rewards = np.where(finished, rewards, np.float32(scoring.unfinished))
     rewards = rewards + soft_overlong_penalty(mask, max_tokens, scoring.overlong_tokens)
     if scoring.mask_truncated:
       mask = mask & finished[..., None]

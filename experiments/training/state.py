@@ -23,8 +23,8 @@ class TrainState:
   params: Params  # of the policy; in the training of a reward model, of that
   moments: Any  # of Adam, with the paths of their parameters, so that they are placed like them
   step: Any  # int32 [], updates so far
-  critic: Params | None = None  # PPO's value network
-  reference: Params | None = None  # a reference that moves; None: it stays the base policy
+  critic: Any = None  # PPO's value network: Params, or None
+  reference: Any = None  # a reference that moves: Params; None: it stays the base policy
   reward_mean: Any = 0.0  # float32 [], running mean of the rewards
 
   @property
