@@ -101,6 +101,20 @@ def test_a_run_killed_and_resumed_ends_with_the_bits_of_one_never_stopped(
 
 
 @pytest.mark.slow
+def test_minibatches_and_a_critic_on_two_devices_train_as_on_one(place):
+  sizes = ("--config.minibatches=2", "--config.inner_epochs=1", "--config.steps=2")
+  words = command("--out=runs/two", *sizes, "--config.mesh.data=2", config="configs/ppo.py")
+  devices = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=2"
+  two = environment(place) | {"XLA_FLAGS": devices}
+  done = subprocess.run(words, cwd=place, env=two, capture_output=True, text=True)
+  assert done.returncode == 0, done.stderr
+  assert train(place, "--out=runs/one", *sizes, config="configs/ppo.py").returncode == 0
+  last = [RunFolder(str(place / "runs" / name)).read_metrics()[1] for name in ("one", "two")]
+  for name in ("train/loss", "train/value_loss", "train/reward", "train/grad_norm"):
+    assert last[1][name] == pytest.approx(last[0][name], rel=1e-3, abs=1e-5), name
+
+
+@pytest.mark.slow
 def test_a_policy_trained_on_a_reward_model_shows_its_score_beside_the_true_reward(place):
   # A base policy that ends some of its answers, so that some are better than others.
   small = ["--config.reward_model.steps=4", "--config.reward_model.batch_prompts=8"]
