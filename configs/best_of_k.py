@@ -1,6 +1,7 @@
 """Best of K: sample K responses, imitate the best (rejection-sampling fine-tuning).
 
-It has no negative examples: what is wrong is never pushed down.
+It has no negative examples: what is wrong is never pushed down. Expect the sampled reward to hardly
+move from 0.36, and the greedy one to fall.
 """
 
 from ml_collections import ConfigDict

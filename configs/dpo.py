@@ -1,8 +1,8 @@
 """DPO on pairs that the base policy wrote; --config.source=online lets the policy write them.
 
 The better response of a pair is the one with the higher reward; a pair of equal rewards teaches
-nothing. Online, expect the sampled reward to go from 0.36 to 0.40, in about 30 s on 2 CPU cores.
-Offline, lower optimizer.learning_rate to 5e-5 and expect a point; at 2e-4 it falls.
+nothing. Offline, expect the sampled reward to rise by a point from 0.36 (at a learning rate of 2e-4
+it falls); online with optimizer.learning_rate=2e-4, to 0.40, in about 30 s on 2 CPU cores.
 """
 
 from ml_collections import ConfigDict
@@ -16,5 +16,6 @@ def get_config() -> ConfigDict:
   # Pairs of one short word differ in a letter or two, so what lowers the worse response lowers the
   # better one too. With beta = 0.1 offline DPO ran 1.6 to 2.6 nats away, far below its base.
   config.algorithm.beta = 0.5
+  config.optimizer.learning_rate = 5e-5
   common.use_groups_of(config, 2)
   return config

@@ -13,4 +13,5 @@ def get_config() -> ConfigDict:
   config.source = "offline"
   config.algorithm.beta = 0.5
   common.use_groups_of(config, 2)
+  config.optimizer.learning_rate = 5e-5
   return config
