@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.comparing.estimates import Estimate
 from experiments.ledger.claim import DOES_NOT_HOLD, HOLDS, Finding, Part, Plot
 from experiments.ledger.small_losses import LOSSES
-from experiments.ledger.small_results import Runs, curve, figure, measure, over_seeds
+from experiments.ledger.small_results import curve, figure, measure, over_seeds
 from experiments.ledger.small_training import Arrays, Setup, Trained, Variant, arrays_of
 from experiments.ledger.small_world import (
   LETTERS,
@@ -25,6 +26,7 @@ SEEDS = range(4)
 STEPS = 96
 KINDS = ("near misses", "other words", "by the base policy")
 BETAS = {"dpo": 0.1, "dpo beta=1": 1.0}
+RATES = (3e-5, 3e-4)
 
 
 def write_pairs(
@@ -41,7 +43,9 @@ def write_pairs(
     for_words, for_place, for_letter = jax.random.split(key, 3)
     words, word_mask = draw_words(for_words, setup.prompts)
     right, mask = right_answers(words)
-    place = jax.random.randint(for_place, (setup.prompts, 1), 0, mask.sum(axis=1, keepdims=True) - 1)
+    place = jax.random.randint(
+      for_place, (setup.prompts, 1), 0, mask.sum(axis=1, keepdims=True) - 1
+    )
     shift = jax.random.randint(for_letter, (setup.prompts, 1), 1, LETTERS)
     replaced = 2 + (right - 2 + shift) % LETTERS
     wrong = jnp.where(jnp.arange(right.shape[1]) == place, replaced, right)
@@ -73,64 +77,92 @@ def displacement() -> Finding:
   2024, "Smaug"; Razin et al., 2024, "Unintentional Unalignment".)
 
   `dpo` trains the base policy for 96 steps on 16 fresh pairs each, four seeds. The chosen response
-  is right; the rejected one is a near miss (one letter replaced), another word of that length, or
-  both are the base policy's own. The mean log-ratio to the base policy, which starts at 0, is taken
-  on each step's pairs before they are trained on. Rates 3e-5 and 3e-4, beta 0.1 and 1.
+  is right and the rejected one a near miss (one letter replaced) or another word of that length, or
+  both are the base policy's own. The mean log-ratio to the base policy, 0 at the start, is taken on
+  each step's pairs before they are trained on. Rates 3e-5 and 3e-4, beta 0.1 and 1.
 
-  Both fall where, over the last 12 steps, both log-ratios lie below 0 beyond the 95 % interval. The
-  claim says "can": it holds under the settings that it names.
+  Both fall in a setting if, over its last 12 steps, both log-ratios lie below 0 beyond the 95 %
+  interval. The claim says "can", so it holds under the settings where they do.
   """
-  variants = {
+  settings = {
     f"{kind}, beta {beta:g}, rate {rate:g}": Variant(
       loss, rate, STEPS, period=STEPS, data=KINDS.index(kind), setup=PAIRED
     )
+    for rate in RATES
     for kind in KINDS
     for loss, beta in BETAS.items()
-    for rate in (3e-5, 3e-4)
   }
-  runs = measure(variants, SEEDS)
-  return judge({name: (found, BETAS[variants[name].loss]) for name, found in runs.items()})
-
-
-def judge(runs: Mapping[str, tuple[Runs, float]]) -> Finding:
-  """Of every setting, its runs and its beta."""
+  runs = measure(settings, SEEDS)
+  betas = {name: BETAS[setting.loss] for name, setting in settings.items()}
   chosen, rejected = (
-    {name: found.metrics[f"rewards/{side}"] / beta for name, (found, beta) in runs.items()}
+    {name: found.metrics[f"rewards/{side}"] / betas[name] for name, found in runs.items()}
     for side in ("chosen", "rejected")
   )
+  return judge(chosen, rejected)
 
-  def falls(name: str) -> bool:
-    return all(over_seeds(h[name][:, -1]).high < 0 for h in (chosen, rejected))
 
-  fallen = [name for name in runs if falls(name)]
-  parts = [Part(f"{name}: both fall", name in fallen) for name in runs]
-  return Finding(
-    HOLDS if len(fallen) == len(runs) else f"holds under {_where(fallen)}" if fallen else DOES_NOT_HOLD,
-    "x",
-    [figure(f"chosen, {name}, nats", chosen[name][:, -1]) for name in runs]
-    + [figure(f"rejected, {name}, nats", rejected[name][:, -1]) for name in runs],
-    [
-      Plot(
-        f"Log-probs of {kind}",
-        "step",
-        "change since the start, nats a response",
-        [
-          curve(f"{side}, {name.partition(', ')[2]}", _middles(runs[name][0]), h[name])
-          for side, h in (("chosen", chosen), ("rejected", rejected))
-          for name in runs
-          if name.startswith(kind)
-        ],
-      )
-      for kind in KINDS
-    ],
-    parts,
+def judge(chosen: Mapping[str, np.ndarray], rejected: Mapping[str, np.ndarray]) -> Finding:
+  """Of every setting, the mean log-ratios [seeds, snapshots] of its two sides."""
+  fallen = [name for name in chosen if _falls(chosen[name]) and _falls(rejected[name])]
+  at_rate = {rate: [name for name in chosen if name.endswith(f"rate {rate:g}")] for rate in RATES}
+  rates = [rate for rate, names in at_rate.items() if set(names) <= set(fallen)]
+  counts = ", ".join(
+    f"{len(set(names) & set(fallen))} of {len(names)} at {rate:g}"
+    for rate, names in at_rate.items()
   )
+  if len(fallen) == len(chosen):
+    verdict = HOLDS
+  elif rates:
+    verdict = f"holds under a large rate ({rates[0]:g}; settings: {counts})"
+  else:
+    verdict = f"holds under some settings ({counts})" if fallen else DOES_NOT_HOLD
+
+  far = {kind: f"{kind}, beta 0.1, rate {RATES[-1]:g}" for kind in KINDS}
+  ends = "; ".join(
+    f"{kind}: chosen {_end(chosen[name]).signed()}, rejected {_end(rejected[name]).signed()}"
+    for kind, name in far.items()
+  )
+  nearness = over_seeds(chosen[far[KINDS[0]]][:, -1] - chosen[far[KINDS[1]]][:, -1])
+  looser = over_seeds(
+    chosen[far[KINDS[0]]][:, -1] - chosen[far[KINDS[0]].replace("0.1", "1")][:, -1]
+  )
+  summary = (
+    f"Settings where both fall: {counts}. Change of the log-probs in nats, at beta 0.1 and rate "
+    f"{RATES[-1]:g}: {ends}. Near misses lower the chosen one by {nearness.signed()} more than "
+    f"other words do, beta 0.1 by {looser.signed()} more than beta 1."
+  )
+  parts = [Part(f"{name}: both fall", name in fallen) for name in chosen]
+  parts += [
+    Part("near misses lower the chosen response more than other words", nearness.high < 0),
+    Part("a smaller beta lowers the chosen response more", looser.high < 0),
+  ]
+  figures = [
+    figure(f"{side}, {name}, nats", h[name][:, -1])
+    for name in chosen
+    for side, h in (("chosen", chosen), ("rejected", rejected))
+  ]
+  between = STEPS / next(iter(chosen.values())).shape[1]
+  middles = between * (np.arange(STEPS // between) + 0.5)  # of what the metrics are means over
+  plots = [
+    Plot(
+      f"Pairs: {kind}",
+      "step",
+      "log-prob since the start, nats a response",
+      [
+        curve(f"{side}, {name.partition(', ')[2]}", middles, h[name])
+        for side, h in (("chosen", chosen), ("rejected", rejected))
+        for name in chosen
+        if name.startswith(kind)
+      ],
+    )
+    for kind in KINDS
+  ]
+  return Finding(verdict, summary, figures, plots, parts)
 
 
-def _where(fallen: list[str]) -> str:
-  return "; ".join(fallen)
+def _falls(h: np.ndarray) -> bool:
+  return _end(h).high < 0
 
 
-def _middles(runs: Runs) -> np.ndarray:
-  """The middles of the stretches that the metrics are means over."""
-  return (runs.steps[1:] + runs.steps[:-1]) / 2
+def _end(h: np.ndarray) -> Estimate:
+  return over_seeds(h[:, -1])

@@ -10,9 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from algorithms.dpo import dpo
-from algorithms.ppo import ppo
-from algorithms.reward_model import bradley_terry
 from experiments.ledger.small_training import Arrays, Setup, Trained, arrays_of, log_probs
 from experiments.ledger.small_world import MODEL, graded_reward, write
 from models.groups import Groups
