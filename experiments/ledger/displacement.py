@@ -10,8 +10,8 @@ import numpy as np
 from experiments.comparing.estimates import Estimate
 from experiments.ledger.claim import DOES_NOT_HOLD, HOLDS, Finding, Part, Plot
 from experiments.ledger.small_losses import LOSSES
-from experiments.ledger.small_results import curve, figure, measure, over_seeds
-from experiments.ledger.small_training import Arrays, Setup, Trained, Variant, arrays_of
+from experiments.ledger.small_results import curve, figure, over_seeds
+from experiments.ledger.small_training import Arrays, Setup, Trained, Variant, arrays_of, train
 from experiments.ledger.small_world import (
   LETTERS,
   draw_words,
@@ -23,7 +23,7 @@ from models.groups import Groups
 from models.transformer import Params
 
 SEEDS = range(4)
-STEPS = 96
+STEPS = 64
 KINDS = ("near misses", "other words", "by the base policy")
 BETAS = {"dpo": 0.1, "dpo beta=1": 1.0}
 RATES = (3e-5, 3e-4)
@@ -76,12 +76,12 @@ def displacement() -> Finding:
   """ "DPO can lower the log-probs of the chosen and of the rejected response both." (Pal et al.,
   2024, "Smaug"; Razin et al., 2024, "Unintentional Unalignment".)
 
-  `dpo` trains the base policy for 96 steps on 16 fresh pairs each, four seeds. The chosen response
+  `dpo` trains the base policy for 64 steps on 16 fresh pairs each, four seeds. The chosen response
   is right and the rejected one a near miss (one letter replaced) or another word of that length, or
   both are the base policy's own. The mean log-ratio to the base policy, 0 at the start, is taken on
   each step's pairs before they are trained on. Rates 3e-5 and 3e-4, beta 0.1 and 1.
 
-  Both fall in a setting if, over its last 12 steps, both log-ratios lie below 0 beyond the 95 %
+  Both fall in a setting if, over its last 8 steps, both log-ratios lie below 0 beyond the 95 %
   interval. The claim says "can", so it holds under the settings where they do.
   """
   settings = {
@@ -92,10 +92,13 @@ def displacement() -> Finding:
     for kind in KINDS
     for loss, beta in BETAS.items()
   }
-  runs = measure(settings, SEEDS)
+  histories = train(settings, SEEDS)
   betas = {name: BETAS[setting.loss] for name, setting in settings.items()}
   chosen, rejected = (
-    {name: found.metrics[f"rewards/{side}"] / betas[name] for name, found in runs.items()}
+    {
+      name: np.stack([run.metrics[f"rewards/{side}"] for run in runs]) / betas[name]
+      for name, runs in histories.items()
+    }
     for side in ("chosen", "rejected")
   )
   return judge(chosen, rejected)
