@@ -14,7 +14,7 @@ FRESH_STEPS, REUSED_STEPS, UPDATES = 128, 48, 4
 
 
 def negatives_and_clipping() -> Finding:
-  """ "Negative feedback is essential: training only above the baseline limits learning; and clipping
+  """ "Negative feedback is essential: training only above the baseline limits learning; clipping
   the policy ratio is not required." (Carrino et al., 2026, arXiv 2603.18756.)
 
   Negatives: `grpo` against the same loss on max(A, 0), 128 steps online with one update each, rate

@@ -121,8 +121,9 @@ def judge(
 
   hacked = f"loose ppo, {NOISY}"
   rise = over_seeds(scores[hacked][:, -1] - scores[hacked][:, 0])
+  leads = ", ".join(f"{over_seeds(d).signed()} ({name})" for name, d in ahead.items())
   summary = (
-    f"PPO less DPO: {', '.join(f'{over_seeds(d).signed()} ({name})' for name, d in ahead.items())}. "
+    f"PPO less DPO: {leads}. "
     f"Wrong labels cost {over_seeds(by_labels)}, a stronger writer brings "
     f"{over_seeds(by_writer).signed()}. Over-optimisation: under loose PPO with wrong labels the "
     f"reward model's score changes by {rise.signed()} and what is solved by "

