@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from algorithms import grpo
 from experiments.ledger import small_world
 from experiments.ledger.small_training import Setup, Variant, train
 from experiments.ledger.small_world import EOS, MAX_TOKENS, MODEL, PAD
@@ -16,7 +17,7 @@ WORDS = [[PAD, PAD, 4, 5, 6], [2, 3, 4, 5, 9]]
 @pytest.fixture(scope="module")
 def policy():
   """Trained for a moment: it ends its responses at different places."""
-  return small_world.base_policy(60)
+  return small_world.base_policy(250)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_kl_to_itself_is_zero(policy):
 
 
 def test_training_repeats_itself_and_its_numbers_matter(policy):
-  setup = Setup(4, 2, snapshots=2)
+  setup = Setup(16, 4, snapshots=2, losses=(("grpo", grpo),))
   start = {"params": policy}
   variants = {
     "once": Variant("grpo", 1e-3, 8, start=start, setup=setup),
