@@ -110,3 +110,16 @@ def test_groups_are_a_pytree_whose_absent_arrays_stay_absent():
   doubled = jax.tree.map(lambda x: jnp.concatenate([x, x]), groups)
   assert isinstance(doubled, Groups) and doubled.old_logps is None
   assert doubled.responses.shape == (16, 2, 6)
+
+
+@pytest.mark.parametrize("policy", ["dots", "layers"])
+def test_computing_again_changes_no_gradient(policy):
+  def gradient(model):
+    def loss(params):
+      return score(model, params, groups)[0].sum(where=groups.mask)
+
+    return jax.grad(loss)(tiny_params())
+
+  groups = ragged_groups()
+  expected, found = gradient(TINY), gradient(dataclasses.replace(TINY, remat=policy))
+  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), found, expected)
