@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -54,7 +54,7 @@ def annotate(
   if "old_values" in words:
     added["old_values"] = compiled_values(parts.model, parts.mesh)(state.critic, groups)
   if "reward_baseline" in words:
-    added["reward_baseline"] = np.full_like(groups.rewards, float(state.reward_mean))
+    added["reward_baseline"] = jnp.full_like(groups.rewards, float(state.reward_mean))
   return dataclasses.replace(groups, **added)
 
 

@@ -44,7 +44,7 @@ def train(
   if config.source == "online":
     source = Online(parts, scorer)
   elif config.source == "demonstrations":
-    source = Demonstrations(config, parts.task)
+    source = Demonstrations(parts)
   else:
     path = config.offline.dataset or dataset.ensure(parts, base, root, report)
     source = dataset.load(parts, path, scorer)

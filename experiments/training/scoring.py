@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 from ml_collections import ConfigDict
 
+from experiments.training import hosts
 from experiments.training.setup import Parts
 from models import scalar_head
 from models.groups import Groups
@@ -25,14 +26,15 @@ class Scorer:
 
   def __init__(self, parts: Parts, reward_model: Params | None = None):
     self._config, self._reward_model = parts.config, reward_model
-    self._scores = compiled_scores(parts.model, parts.mesh)
+    self._scores, self._mesh = compiled_scores(parts.model, parts.mesh), parts.mesh
 
   def __call__(self, groups: Groups, finished: Bool[np.ndarray, "B K"]) -> Groups:
     """config.scoring, in its order: whose reward, responses without an end, responses near it."""
     scoring, max_tokens = self._config.scoring, self._config.sampling.max_tokens
     rewards, mask = groups.rewards, groups.mask
     if self._reward_model is not None:
-      rewards = np.asarray(self._scores(self._reward_model, groups))
+      scores = self._scores(self._reward_model, hosts.to_global(self._mesh, groups))
+      rewards = hosts.to_local(scores)
     if self._reward_model is None or scoring.unfinished != 0:  # a model's scores have no zero point
       rewards = np.where(finished, rewards, np.float32(scoring.unfinished))
     rewards = rewards + soft_overlong_penalty(mask, max_tokens, scoring.overlong_tokens)

@@ -150,8 +150,9 @@ def traced_numbers(config: ConfigDict) -> dict[str, Any]:
 
 
 def device_line() -> str:
-  """ "cpu x2": what jax will compute on."""
-  return f"{jax.default_backend()} x{jax.device_count()}"
+  """ "cpu x2": what jax will compute on, in how many processes."""
+  devices = f"{jax.default_backend()} x{jax.device_count()}"
+  return devices if jax.process_count() == 1 else f"{devices} in {jax.process_count()} processes"
 
 
 def accelerator_hint() -> str:
