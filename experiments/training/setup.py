@@ -10,7 +10,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from experiments.command_line import loss_signatures
+from experiments.command_line import loss_signatures, validate_mesh
 from experiments.errors import UserError
 from models.partitioning import make_mesh
 from models.sampling import Sampler
@@ -39,7 +39,11 @@ class Parts:
         f"sampling.max_tokens={config.sampling.max_tokens}: the longest answer of {task.name} has "
         f"{needed} tokens, the end of sequence included"
       )
-    return cls(config, task, model_of(config, task), mesh)
+    model = model_of(config, task)
+    problems = [*validate_mesh.problems(mesh.shape["fsdp"], mesh.shape["tensor"], model)]
+    if problems:  # of a network whose numbers are not in the config
+      raise UserError("\n".join(problems))
+    return cls(config, task, model, mesh)
 
   def sampler(self, group_size: int, **options: Any) -> Sampler:
     """How to decode this task's responses; `options` are the Sampler's other fields."""
