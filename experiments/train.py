@@ -48,22 +48,29 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
   check_processes(args)
-  if not (args.distributed or args.coordinator):
-    folder = RunFolder(path)
-    to_train = prepare(folder, digest, config, args.overwrite)
-  else:
-    from experiments.training import hosts
-
-    hosts.join(args.coordinator, args.processes, args.process)
-    hosts.check_same("configs", f"{path} {config.to_json_best_effort()}")
-    folder = hosts.run_folder(path)
-    to_train = hosts.first_decides(lambda: prepare(folder, digest, config, args.overwrite))
-  if to_train:
-    command = "python -m experiments.train " + shlex.join(argv)
-    folder.create(config.to_dict(), digest=digest, config_file=args.config, command=command)
+  command = "python -m experiments.train " + shlex.join(argv)
+  about = {"digest": digest, "config_file": args.config, "command": command}
+  if args.distributed or args.coordinator:
+    train_with_others(config, path, about, args)
+  elif prepare(folder := RunFolder(path), digest, config, args.overwrite):
+    folder.create(config.to_dict(), **about)
     with folder.recording_outcome():
       train(config, folder)
   return 0
+
+
+def train_with_others(config, path: str, about: dict[str, str], args) -> None:
+  """The same in one of several processes, whose first decides and writes."""
+  from experiments.training import hosts
+
+  hosts.join(args.coordinator, args.processes, args.process)
+  hosts.check_same("configs", f"{path} {config.to_json_best_effort()}")
+  folder = hosts.run_folder(path)
+  if hosts.first_decides(lambda: prepare(folder, about["digest"], config, args.overwrite)):
+    folder.create(config.to_dict(), **about)
+    with folder.recording_outcome():
+      train(config, folder)
+    hosts.wait("run finished")  # the first may still be busy with W&B
 
 
 def check_processes(args) -> None:

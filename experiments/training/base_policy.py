@@ -74,6 +74,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
       source = Demonstrations(parts)
       judge = PolicyJudge(parts, reference=None)
       loop.train(parts, folder, state, source, reference=None, report=report, judge=judge)
+    hosts.wait("base policy trained")
   return folder
 
 

@@ -30,11 +30,10 @@ def join(coordinator: str, processes: int, process: int) -> None:
   or from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Call it before any
   computation. UserError when the others cannot be found.
   """
+  address = (coordinator, processes, process) if coordinator else ()
   try:
-    if coordinator:
-      jax.distributed.initialize(coordinator, processes, process)
-    else:
-      jax.distributed.initialize()
+    # A process that failed alone takes the others, which wait for it, down after half a minute.
+    jax.distributed.initialize(*address, shutdown_timeout_seconds=30)
   except (ValueError, RuntimeError) as error:
     where = f"--coordinator={coordinator}" if coordinator else "--distributed"
     raise UserError(
@@ -79,7 +78,7 @@ def first_decides(decide: Callable[[], bool]) -> bool:
 
 
 def wait(what: str) -> None:
-  """Until all processes are here."""
+  """Until all processes are here, and what the first has written can be read."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(what)
 

@@ -69,6 +69,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
       parts = Parts.of(own)
       base = base_policy.starting_params(own, parts, root, report)
       fit(parts, folder, base, root, lambda row: report({"doing": "reward model"} | row))
+    hosts.wait("reward model trained")
   return folder
 
 
