@@ -45,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
   if args.dry_run:
     print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
     print(f"# {args.config} -> {path}  (config {digest})")
+    print(f"# memory: {memory_needed(config)}")
     return 0
 
   check_processes(args)
@@ -71,6 +72,16 @@ def train_with_others(config, path: str, about: dict[str, str], args) -> None:
     with folder.recording_outcome():
       train(config, folder)
     hosts.wait("run finished")  # the first may still be busy with W&B
+
+
+def memory_needed(config) -> str:
+  """What it takes of this machine's devices, in a line. UserError when it cannot fit."""
+  from experiments.training import memory
+  from experiments.training.setup import Parts
+
+  parts = Parts.of(config)
+  memory.check(parts)
+  return memory.describe(memory.estimate(parts))
 
 
 def check_processes(args) -> None:

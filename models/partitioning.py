@@ -13,7 +13,7 @@ import re
 import jax
 import numpy as np
 from jax.experimental import mesh_utils
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 AXES = ("data", "fsdp", "tensor")
@@ -57,7 +57,7 @@ def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
   return Mesh(mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True), AXES)
 
 
-def parameter_shardings(tree, mesh: Mesh):
+def parameter_shardings(tree, mesh: Mesh | AbstractMesh):
   """The sharding of every leaf of a tree of parameters, or of one that holds such trees."""
   return jax.tree_util.tree_map_with_path(
     lambda path, leaf: NamedSharding(mesh, fit(rule(path_name(path)), leaf.shape, mesh)),
@@ -79,7 +79,7 @@ def rule(path: str) -> P:
   return next(spec for pattern, spec in RULES if re.search(rf"(^|/){pattern}$", path))
 
 
-def fit(spec: P, shape: tuple[int, ...], mesh: Mesh) -> P:
+def fit(spec: P, shape: tuple[int, ...], mesh: Mesh | AbstractMesh) -> P:
   """The spec without the axes that do not divide their dimension (an odd vocabulary, say)."""
   return P(
     *(

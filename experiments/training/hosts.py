@@ -30,6 +30,8 @@ def join(coordinator: str, processes: int, process: int) -> None:
   or from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Call it before any
   computation. UserError when the others cannot be found.
   """
+  if jax.distributed.is_initialized():
+    return  # for an earlier run of this process
   address = (coordinator, processes, process) if coordinator else ()
   try:
     # A process that failed alone takes the others, which wait for it, down after half a minute.

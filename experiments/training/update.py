@@ -136,6 +136,12 @@ def _score(model: ModelConfig, temperature, wanted: list[str], trained, groups: 
   return outputs, {name: x for name, x in computed.items() if name == "entropy"}  # for the metrics
 
 
+def kept_for_backward(spec: UpdateSpec, trained, groups: Groups):
+  """What the backward pass keeps of the networks' forward pass; for its shapes (`memory.py`)."""
+  score = partial(_score, spec.model, 1.0, loss_arrays(spec.loss, groups)[0])
+  return _forward(score, trained, groups)[2]
+
+
 # --- the batch at once: the forward pass keeps its activations for the backward pass -------------
 
 
