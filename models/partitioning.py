@@ -9,14 +9,18 @@ everything else and insert the communication. One device is the mesh (1, 1, 1): 
 """
 
 import re
+from collections.abc import Callable
+from functools import wraps
 
 import jax
 import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Array
 
 AXES = ("data", "fsdp", "tensor")
+BY_PROMPTS = P(("data", "fsdp"))
 
 # The first rule whose pattern ends a parameter's path decides. Leaves under `layers` have a leading
 # axis of layers, never split. Optimizer moments have the path of their parameter, hence its place.
@@ -67,11 +71,36 @@ def parameter_shardings(tree, mesh: Mesh | AbstractMesh):
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
   """Arrays whose first axis is the prompts: split over data and fsdp, so that groups stay whole."""
-  return NamedSharding(mesh, P(("data", "fsdp")))
+  return NamedSharding(mesh, BY_PROMPTS)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, P())
+
+
+def on_mesh(mesh: Mesh, function: Callable) -> Callable:
+  """`function`, to be jitted: traced in the knowledge of the mesh, for `split_by_prompts` in it."""
+
+  @wraps(function)
+  def traced(*args):
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+      return function(*args)
+
+  return traced
+
+
+def split_by_prompts(embedded: Array) -> Array:
+  """[B, ..., model] looked up in the embedding; splits the prompts if it is traced `on_mesh`.
+
+  Left to itself XLA keeps what it looked up in a table split over fsdp split in that way, and then
+  computes all prompts on every device. In two stages, because it knows how to go from each to the
+  next: batches over data and width over fsdp, as the table gives them; then prompts over both.
+  """
+  if jax.sharding.get_abstract_mesh().empty:
+    return embedded
+  constrain = jax.lax.with_sharding_constraint
+  between = P("data", *[None] * (embedded.ndim - 2), "fsdp")
+  return constrain(constrain(embedded, between), BY_PROMPTS)
 
 
 def rule(path: str) -> P:

@@ -21,7 +21,7 @@ from experiments.training.state import TrainState
 from models import scalar_head
 from models.groups import Groups
 from models.log_probs import token_log_probs
-from models.partitioning import batch_sharding, replicated
+from models.partitioning import batch_sharding, on_mesh, replicated
 from models.transformer import ModelConfig, Params
 
 
@@ -66,7 +66,8 @@ def compiled_log_probs(model: ModelConfig, mesh: Mesh) -> Callable:
     return token_log_probs(model, params, groups, temperature)
 
   rows = batch_sharding(mesh)
-  return jax.jit(run, in_shardings=(None, rows, replicated(mesh)), out_shardings=rows)
+  shardings = (None, rows, replicated(mesh))
+  return jax.jit(on_mesh(mesh, run), in_shardings=shardings, out_shardings=rows)
 
 
 @cache
@@ -77,4 +78,4 @@ def compiled_values(model: ModelConfig, mesh: Mesh) -> Callable:
     return scalar_head.token_values(model, params, groups)
 
   rows = batch_sharding(mesh)
-  return jax.jit(run, in_shardings=(None, rows), out_shardings=rows)
+  return jax.jit(on_mesh(mesh, run), in_shardings=(None, rows), out_shardings=rows)

@@ -20,7 +20,7 @@ from experiments.training import hosts
 from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
 from models.groups import Groups
-from models.partitioning import batch_sharding, replicated
+from models.partitioning import batch_sharding, on_mesh, replicated
 from models.sampling import Sampler, Samples, sample
 from models.transformer import ModelConfig, Params
 from tasks import group_dataset
@@ -143,7 +143,8 @@ def compiled_sampler(model: ModelConfig, sampler: Sampler, mesh: Mesh) -> Callab
     return sample(model, params, prompts, prompt_mask, key, sampler, temperature)
 
   rows, everywhere = batch_sharding(mesh), replicated(mesh)
-  return jax.jit(run, in_shardings=(None, rows, rows, everywhere, everywhere), out_shardings=rows)
+  shardings = (None, rows, rows, everywhere, everywhere)
+  return jax.jit(on_mesh(mesh, run), in_shardings=shardings, out_shardings=rows)
 
 
 def key_for(purpose: str, seed: int, step: int) -> jax.Array:

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import jaxprs_in_params
 from jax.sharding import AbstractMesh
 
 from experiments.errors import UserError
@@ -129,7 +130,7 @@ def _update(parts: Parts, trained: dict[str, Any]) -> tuple[int, int]:
   """(bytes that the backward pass of a micro-batch keeps, those as wide as the vocabulary)."""
   config = parts.config
   prompts = config.batch_prompts // (config.minibatches * config.micro_batches)
-  groups = _groups(parts, prompts)
+  groups = shapes_of_groups(parts, prompts)
   spec = update_spec(config, parts.model, parts.mesh)
   kept = jax.tree.leaves(jax.eval_shape(partial(kept_for_backward, spec), trained, groups))
   weights = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(trained)]
@@ -156,7 +157,7 @@ def _sampling(parts: Parts, policy: Any) -> int:
 
 
 def _loop(parts: Parts, policy: Any, prompts: int, group_size: int) -> int:
-  groups, sampler = _groups(parts, prompts), parts.sampler(group_size)
+  groups, sampler = shapes_of_groups(parts, prompts), parts.sampler(group_size)
 
   def draw(params, tokens, mask):
     return sample(parts.model, params, tokens, mask, jax.random.key(0), sampler)
@@ -167,7 +168,7 @@ def _loop(parts: Parts, policy: Any, prompts: int, group_size: int) -> int:
   return max(0, carried - sum(map(_bytes, jax.tree.leaves(policy))))
 
 
-def _groups(parts: Parts, prompts: int) -> Groups:
+def shapes_of_groups(parts: Parts, prompts: int) -> Groups:
   """The shapes of a batch."""
   config = parts.config
   k, t, p = config.group_size, config.sampling.max_tokens, parts.task.max_prompt_tokens
@@ -185,7 +186,7 @@ def _equations(jaxpr) -> Iterator[Any]:
   """Those of the jaxpr and of all inside it."""
   for equation in jaxpr.eqns:
     yield equation
-    for inner in jax.core.jaxprs_in_params(equation.params):
+    for inner in jaxprs_in_params(equation.params):
       yield from _equations(inner)
 
 
@@ -201,7 +202,7 @@ def _bytes_here(tree: Any, mesh: AbstractMesh) -> int:
   return sum(jax.tree.leaves(sizes))
 
 
-def _text(size: float) -> str:
+def _text(size: int | float) -> str:
   """1536 -> "1.5 KiB"."""
   units = iter(("B", "KiB", "MiB", "GiB"))
   unit = next(units)

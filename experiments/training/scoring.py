@@ -17,7 +17,7 @@ from experiments.training import hosts
 from experiments.training.setup import Parts
 from models import scalar_head
 from models.groups import Groups
-from models.partitioning import batch_sharding
+from models.partitioning import batch_sharding, on_mesh
 from models.transformer import ModelConfig, Params
 
 
@@ -70,4 +70,4 @@ def compiled_scores(model: ModelConfig, mesh: Mesh) -> Callable:
   def run(params, groups):
     return scalar_head.response_scores(model, params, groups)
 
-  return jax.jit(run, in_shardings=(None, rows), out_shardings=rows)
+  return jax.jit(on_mesh(mesh, run), in_shardings=(None, rows), out_shardings=rows)

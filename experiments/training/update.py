@@ -24,7 +24,7 @@ from experiments.training.state import TrainState, optimizer_step
 from models import scalar_head
 from models.groups import Groups
 from models.log_probs import token_outputs
-from models.partitioning import batch_sharding, parameter_shardings, replicated
+from models.partitioning import batch_sharding, on_mesh, parameter_shardings, replicated
 from models.transformer import ModelConfig
 
 # What the networks give; all other arrays come with the Groups.
@@ -66,7 +66,8 @@ def compiled_update(spec: UpdateSpec) -> Callable:
     return jax.lax.with_sharding_constraint(state, parameter_shardings(state, spec.mesh)), metrics
 
   in_shardings = (None, batch_sharding(spec.mesh), replicated(spec.mesh))
-  return jax.jit(with_shardings, in_shardings=in_shardings, donate_argnums=0)
+  step = on_mesh(spec.mesh, with_shardings)
+  return jax.jit(step, in_shardings=in_shardings, donate_argnums=0)
 
 
 def update(
