@@ -50,8 +50,8 @@ def response_states(decoder: Decoder, groups: Groups, tokens) -> Float[Array, "B
 
   Left-padding puts the last prompt token in the last column; its state comes before the response.
   """
-  prompt_hidden, prompt_cache = decoder.prefill(groups.prompts, groups.prompt_mask)
-  first = prompt_hidden[:, None, -1:, :]
-  first = jnp.broadcast_to(first, (*tokens.shape[:2], *first.shape[2:]))
-  rest, _ = decoder.extend(tokens, prompt_cache, groups.prompt_mask)
-  return jnp.concatenate([first, rest], axis=2)
+  b, k, s = tokens.shape
+  p = groups.prompts.shape[1]
+  hidden, _ = decoder.read(groups.prompts, groups.prompt_mask, tokens)
+  first = jnp.broadcast_to(hidden[:, None, p - 1 : p], (b, k, 1, hidden.shape[-1]))
+  return jnp.concatenate([first, hidden[:, p:].reshape(b, k, s, -1)], axis=2)
