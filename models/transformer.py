@@ -65,6 +65,12 @@ def rms_norm(x, scale, eps):
   return (x32 * inverse).astype(x.dtype) * scale.astype(x.dtype)
 
 
+def matmul(x: Float[Array, "*n In"], weight: Float[Array, "In Out"], **options):
+  """x W over flat rows: with more axes, XLA's CPU backend transposes for the weight's gradient."""
+  y = jnp.matmul(x.reshape(-1, x.shape[-1]), weight, **options)
+  return y.reshape(*x.shape[:-1], -1)
+
+
 class Layer(nnx.Module):
   """One decoder layer. Weights are [in, out]; queries are grouped by the key head they share."""
 
@@ -97,11 +103,12 @@ class Layer(nnx.Module):
     def weight(kind=""):
       return getattr(self, name + kind)[...].astype(x.dtype)
 
-    y = x @ weight()
+    y = matmul(x, weight())
     if hasattr(self, name + "_bias"):
       y = y + weight("_bias")
     if self.c.lora_rank:
-      y = y + (x @ weight("_a")) @ weight("_b") * (self.c.lora_alpha / self.c.lora_rank)
+      low = matmul(matmul(x, weight("_a")), weight("_b"))
+      y = y + low * (self.c.lora_alpha / self.c.lora_rank)
     return y
 
   def project(self, x: Float[Array, "B N M"], angles: Float[Array, "B N half"]):
@@ -225,7 +232,7 @@ class Decoder(nnx.Module):
   def logits(self, hidden: Float[Array, "*n M"]) -> Float[Array, "*n V"]:
     """Float32, whatever the activations are."""
     head = self.embedding[...].T if self.c.tied else self.head[...]
-    return jnp.matmul(hidden, head.astype(hidden.dtype), preferred_element_type=jnp.float32)
+    return matmul(hidden, head.astype(hidden.dtype), preferred_element_type=jnp.float32)
 
 
 def prompt_positions(mask: Bool[Array, "B P"]) -> Int[Array, "B P"]:
