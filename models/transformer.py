@@ -41,6 +41,7 @@ class ModelConfig:
   norm_eps: float = 1e-6
   dtype: str = "float32"  # of activations; parameters and log-probs are float32 always
   attention: str = "auto"  # how it is computed, see `attention.attend`
+  logits_at_once: int = 2**26  # more are computed in pieces, and again in the backward pass
   remat: str = "none"  # what the backward pass computes again, see REMAT
   lora_rank: int = 0  # of the adapters on every linear layer; 0: none
   lora_alpha: float = 16.0  # they count lora_alpha / lora_rank times
