@@ -24,7 +24,7 @@ setup(
     "importlib_resources",  # likewise, without TensorFlow
     "jax>=0.10.2",
     "jaxtyping",
-    "jinja2",
+    "jinja2>=3.1.6",  # its sandbox runs the chat templates of downloads
     "markupsafe",
     "ml-collections>=1.1",
     "numpy",
@@ -35,6 +35,8 @@ setup(
     "rich",
     "scipy",
     "tensorflow-datasets",
+    "tokenizers",
+    "vaderSentiment",
     "wandb>=0.31",
   ],
   extras_require={

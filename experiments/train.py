@@ -16,7 +16,7 @@ import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments import run_folder
-from experiments.command_line import cli, config_files, validate
+from experiments.command_line import cli, config_files, pretrained_model, validate
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 
@@ -32,6 +32,7 @@ def main(argv: Sequence[str]) -> int:
   args = cli.parse(argv, __doc__, FLAGS)
   config = config_files.load(args.config, args.overrides)
   validate.check(config)
+  pretrained_model.fill(config)
   digest = config_files.digest(config)
   folder = RunFolder(args.out or os.path.join(ROOT, run_name(args.config, args.overrides)))
   if args.dry_run:
