@@ -49,8 +49,9 @@ def read_folder(path: str) -> TokenizerFiles:
   tokens.no_padding()
 
   config = _read_json(os.path.join(path, "tokenizer_config.json"))
-  names = _read_json(os.path.join(path, "special_tokens_map.json")) | config
-  special = {role: _content(names[role]) for role in _ROLES if names.get(role)}
+  older = _read_json(os.path.join(path, "special_tokens_map.json"))
+  names = {role: config.get(role) or older.get(role) for role in _ROLES}
+  special = {role: _content(name) for role, name in names.items() if name}
   adds_bos = config.get("add_bos_token")
   if adds_bos is None:  # then the tokenizer's own template of a sequence says it
     first = tokens.encode("", add_special_tokens=True).tokens[:1]

@@ -7,7 +7,7 @@ FOLDER is Karpathy's model (karpathy/tinyllamas) as a Hugging Face folder; any o
 stories does as well.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 from configs import common
 
@@ -16,9 +16,11 @@ def get_config(arg: str = "") -> ConfigDict:
   arguments = common.parse_arg(arg, algorithm="grpo", task="sentiment")
   config = common.of_algorithm(arguments.algorithm)
   common.use_task(config, arguments.task)
-  config.model.pretrained = config_dict.required_placeholder(str)
-  config.sampling.max_tokens = 48
+  config.model.pretrained = "stories260k"  # the folder
+  config.batch_prompts //= 2
+  config.steps = 24
+  config.sampling.max_tokens = 32
   config.optimizer.learning_rate = 3e-4
-  config.steps = 40
-  config.task.eval_prompts = 128
+  config.task.eval_prompts = 64
+  config.eval.every = config.checkpoint.every = 4
   return config
