@@ -32,9 +32,7 @@ def defaults(loss: str) -> ConfigDict:
   config.task.eval_prompts = 512  # distinct prompts held out
 
   config.model = ConfigDict()
-  config.model.pretrained = (
-    ""  # a Hugging Face folder, a .gguf file, "smollm2-135m", or a hub's name
-  )
+  config.model.pretrained = ""  # a Hugging Face folder, a .gguf file, smollm2-135m, Qwen/Qwen3-0.6B
   # The shape of a model without one; a pretrained model's files say its own.
   config.model.layers = 3  # decoder blocks
   config.model.d_model = 128  # width of the residual stream
@@ -127,7 +125,9 @@ def of_algorithm(name: str) -> ConfigDict:
   try:
     return importlib.import_module(f"configs.{name}").get_config()
   except (ModuleNotFoundError, AttributeError):
-    raise ArgumentError(f"algorithm={name}: there is no configs/{name}.py of an algorithm") from None
+    raise ArgumentError(
+      f"algorithm={name}: there is no configs/{name}.py of an algorithm"
+    ) from None
 
 
 def use_task(config: ConfigDict, name: str) -> None:

@@ -2,11 +2,12 @@
 
 import string
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 
+@runtime_checkable  # so that tests check the types of arguments
 class Tokenizer(Protocol):
   """Text to token ids and back. What a model sees is `encode_prompt(prompt)` + the response's ids.
 

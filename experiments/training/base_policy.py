@@ -1,8 +1,8 @@
 """The base policy that every run of a comparison starts from, and its reference.
 
-A pretrained model as it is (base.steps = 0), or a short SFT from one or from random weights. The SFT
-is trained by the loop that trains everything else, once, into runs/base/<task>-<digest>; the digest
-covers all that determines the weights, so runs share it exactly when they should.
+A pretrained model as it is (base.steps = 0), or a short SFT from one or from random weights. The
+SFT is trained by the loop that trains everything else, once, into runs/base/<task>-<digest>; the
+digest covers all that determines the weights, so runs share it exactly when they should.
 """
 
 import os
