@@ -61,6 +61,13 @@ class PretrainedTokenizer:
     if self.chats:
       self.encode_prompt("?")  # a template with a BOS too many is known before it is needed
 
+  def __str__(self) -> str:
+    end, padding = (self._tokens.id_to_token(i) for i in (self.eos_id, self.pad_id))
+    return (
+      f"{self.vocab_size:,} tokens, end {end!r} ({self.eos_id}), padding {padding!r} "
+      f"({self.pad_id}), {'with' if self.chats else 'no'} chat template"
+    )
+
   @property
   def chats(self) -> bool:
     return self._template is not None

@@ -39,9 +39,7 @@ class Task:
 
   @cached_property
   def max_prompt_tokens(self) -> int:
-    return max(
-      len(self.tokenizer.encode_prompt(item.prompt)) for item in self.train + self.evaluation
-    )
+    return max(map(len, self._prompt_ids.values()))
 
   @cached_property
   def max_answer_tokens(self) -> int:
@@ -57,8 +55,13 @@ class Task:
     """Token ids [N, P] and mask [N, P]."""
     return self._encode(self.evaluation)
 
+  @cached_property
+  def _prompt_ids(self) -> dict[str, list[int]]:
+    prompts = (item.prompt for item in self.train + self.evaluation)
+    return {prompt: self.tokenizer.encode_prompt(prompt) for prompt in prompts}
+
   def _encode(self, items):
-    rows = [self.tokenizer.encode_prompt(item.prompt) for item in items]
+    rows = [self._prompt_ids[item.prompt] for item in items]
     return left_pad(rows, self.max_prompt_tokens, self.tokenizer.pad_id)
 
   def rewards(

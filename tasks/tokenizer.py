@@ -61,6 +61,9 @@ class CharTokenizer:
 
   _ids = {character: i + 2 for i, character in enumerate(CHARACTERS)}
 
+  def __str__(self) -> str:
+    return "characters"
+
   def encode_prompt(self, prompt: str) -> list[int]:
     return self.encode(prompt)
 

@@ -20,6 +20,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config.batch_prompts = max(16 // config.group_size, 1)
   config.sampling.max_tokens = 32
   config.optimizer.learning_rate = 1e-5
+  config.task.train_prompts = 512  # a millisecond each to put into the chat template
   config.task.eval_prompts = 8
   config.eval.samples = 2
   config.eval.every = config.checkpoint.every = 4

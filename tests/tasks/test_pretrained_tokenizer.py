@@ -98,6 +98,7 @@ def test_the_end_is_that_of_a_turn(tmp_path, template, eos_ids, end):
 def test_padding_is_never_the_end(tmp_path, pad, unk, pad_id):
   tokens = tokenizer(tmp_path, pad_token=pad, unk_token=unk)
   assert tokens.pad_id == pad_id != tokens.eos_id
+  assert str(tokens).startswith(f"265 tokens, end '</s>' (2), padding '{SPECIAL[pad_id]}'")
 
 
 def test_newer_folders_keep_the_template_in_a_file_and_older_ones_the_names(tmp_path):
