@@ -87,7 +87,7 @@ def _shards(folder: str) -> list[str]:
   if not os.path.exists(index):
     names = ["model.safetensors"]
   else:
-    names = sorted(set(read_json(index)["weight_map"].values()))
+    names = sorted(set(read_json(index).get("weight_map", {}).values()))
   missing = [name for name in names if not os.path.exists(os.path.join(folder, name))]
   if missing and os.path.exists(index):
     raise CheckpointError(
@@ -127,10 +127,11 @@ def stored_shapes(model: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
   """
   width, ff, vocabulary = model["d_model"], model["ff_dim"], model["vocab_size"]
   query, key = model["heads"] * model["head_dim"], model["kv_heads"] * model["head_dim"]
-  shapes = {"embedding": (vocabulary, width), "final_norm": (width,)}
+  shapes: dict[str, tuple[int, ...]] = {"embedding": (vocabulary, width), "final_norm": (width,)}
   if not model["tied"]:
     shapes["head"] = (vocabulary, width)
-  layer = {"attention_norm": (width,), "ff_norm": (width,), "output": (width, query)}
+  layer: dict[str, tuple[int, ...]] = {"output": (width, query)}
+  layer |= {"attention_norm": (width,), "ff_norm": (width,)}
   layer |= {"query": (query, width), "key": (key, width), "value": (key, width)}
   layer |= {"gate": (ff, width), "up": (ff, width), "down": (width, ff)}
   if model["attention_bias"]:

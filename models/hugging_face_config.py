@@ -41,9 +41,9 @@ def model_of(config: dict[str, Any], path: str) -> dict[str, Any]:
       f"{path}: architecture {architecture} is not supported; these are: {', '.join(ARCHITECTURES)}"
     )
   _refuse_what_we_do_not_compute(config, architecture, path)
-  missing = [word for word in SIZES.values() if not isinstance(config.get(word), int)]
-  if missing:
-    raise CheckpointError(f"{path}: {', '.join(missing)} must be there and a whole number")
+  wrong = [f"{word}={config.get(word)}" for word in SIZES.values() if not _is_size(config, word)]
+  if wrong:
+    raise CheckpointError(f"{path}: {', '.join(wrong)}, expected a whole number above 0")
   model = {ours: config[theirs] for ours, theirs in SIZES.items()}
   model["kv_heads"] = config.get("num_key_value_heads") or model["heads"]
   model["head_dim"] = config.get("head_dim") or model["d_model"] // model["heads"]
@@ -53,6 +53,10 @@ def model_of(config: dict[str, Any], path: str) -> dict[str, Any]:
   model["attention_bias"] = architecture == "Qwen2ForCausalLM" or bool(config.get("attention_bias"))
   model["norm_eps"] = float(config.get("rms_norm_eps", 1e-6))
   return model | rope(config, path)
+
+
+def _is_size(config: dict, word: str) -> bool:
+  return isinstance(config.get(word), int) and config[word] > 0
 
 
 def _refuse_what_we_do_not_compute(config: dict, architecture: str, path: str) -> None:

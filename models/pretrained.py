@@ -57,10 +57,10 @@ def load(files: CheckpointFiles, mesh: Mesh) -> Params:
 
 
 def _once_a_part(read):
-  """`read`, for an index that several devices ask for (replicas) once."""
+  """`read`, once for an index that several devices ask for (replicas)."""
   parts = {}
 
-  def part(index: tuple[slice, ...]) -> np.ndarray:
+  def part(index) -> np.ndarray:
     key = str(index)
     if key not in parts:
       parts[key] = read(index)
