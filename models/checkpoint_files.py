@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from models import gguf_files, safetensors_files
-from models.hugging_face_config import model_of, read_json, token_ids
+from models.hugging_face_config import model_of, read_json, tokens_of
 from models.stored_tensors import CheckpointError, StoredTensor
 
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointFiles:
-  """A checkpoint: the shape of its model, where its tensors lie, its special tokens."""
+  """A checkpoint: the shape of its model, where its tensors lie, what it says of tokens."""
 
   path: str
   model: dict[str, Any]  # arguments of ModelConfig but dtype; rope_scaling as a dict or None
@@ -25,6 +25,7 @@ class CheckpointFiles:
   eos_ids: tuple[int, ...]  # empty where the files do not say
   bos_id: int | None
   pad_id: int | None
+  context_length: int | None  # the most tokens that it is meant to read
 
 
 # Hugging Face's names of our leaves, {} the layer.
@@ -65,7 +66,7 @@ def describe(path: str) -> CheckpointFiles:
   header = gguf_files.read_header(path)
   model, stored = gguf_files.decoder_of(header)
   tensors = match(model, gguf_files.NAMES, stored, path)
-  return CheckpointFiles(path, model, tensors, **gguf_files.token_ids(header))
+  return CheckpointFiles(path, model, tensors, **gguf_files.tokens_of(header))
 
 
 def _describe_folder(folder: str) -> CheckpointFiles:
@@ -78,7 +79,7 @@ def _describe_folder(folder: str) -> CheckpointFiles:
     if not name.endswith("rotary_emb.inv_freq")  # a constant that old files carry along
   }
   tensors = match(model, HUGGING_FACE, stored, folder)
-  return CheckpointFiles(folder, model, tensors, **token_ids(folder))
+  return CheckpointFiles(folder, model, tensors, **tokens_of(folder))
 
 
 def _shards(folder: str) -> list[str]:

@@ -203,11 +203,16 @@ def llama3_scaling(stored: StoredTensor, head_dim: int, theta: float) -> dict[st
   }
 
 
-def token_ids(header: GgufHeader) -> dict[str, Any]:
-  """eos_ids, bos_id and pad_id. An end of turn ends a response as an end of text does."""
+def tokens_of(header: GgufHeader) -> dict[str, Any]:
+  """eos_ids, bos_id, pad_id, context_length. An end of turn counts as an end of text."""
 
   def named(name: str) -> int | None:
     return header.metadata.get(f"tokenizer.ggml.{name}_token_id")
 
-  ends = dict.fromkeys(i for i in (named("eos"), named("eot")) if i is not None)
-  return {"eos_ids": tuple(ends), "bos_id": named("bos"), "pad_id": named("padding")}
+  kind = header.metadata.get("general.architecture")
+  return {
+    "eos_ids": tuple(dict.fromkeys(i for i in (named("eos"), named("eot")) if i is not None)),
+    "bos_id": named("bos"),
+    "pad_id": named("padding"),
+    "context_length": header.metadata.get(f"{kind}.context_length"),
+  }

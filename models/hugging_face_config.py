@@ -92,8 +92,8 @@ def rope(config: dict[str, Any], path: str) -> dict[str, Any]:
   return {"rope_theta": float(theta), "rope_scaling": scaling}
 
 
-def token_ids(folder: str) -> dict[str, Any]:
-  """eos_ids, bos_id and pad_id by generation_config.json, which knows more, else config.json."""
+def tokens_of(folder: str) -> dict[str, Any]:
+  """eos_ids, bos_id, pad_id, context_length; generation_config.json is right where they differ."""
   stated = read_json(os.path.join(folder, "config.json"))
   generation = os.path.join(folder, "generation_config.json")
   if os.path.exists(generation):
@@ -103,10 +103,11 @@ def token_ids(folder: str) -> dict[str, Any]:
     "eos_ids": tuple(eos) if isinstance(eos, list) else () if eos is None else (eos,),
     "bos_id": stated.get("bos_token_id"),
     "pad_id": stated.get("pad_token_id"),
+    "context_length": stated.get("max_position_embeddings"),
   }
 
 
-def config_json(model: dict[str, Any], ids: dict[str, Any]) -> dict[str, Any]:
+def config_json(model: dict[str, Any], tokens: dict[str, Any]) -> dict[str, Any]:
   """The config.json of a model of ours, in the words that every transformers reads.
 
   CheckpointError for a decoder that no supported architecture describes.
@@ -114,7 +115,7 @@ def config_json(model: dict[str, Any], ids: dict[str, Any]) -> dict[str, Any]:
   if model["qk_norm"] and model["attention_bias"]:
     raise CheckpointError("no Hugging Face architecture has qk_norm and attention_bias as ours")
   kind = "qwen3" if model["qk_norm"] else "qwen2" if model["attention_bias"] else "llama"
-  rope_type = {"rope_type": "llama3"}
+  rope_type, length = {"rope_type": "llama3"}, tokens["context_length"]
   return {
     "architectures": [f"{kind.capitalize()}ForCausalLM"],
     "model_type": kind,
@@ -127,15 +128,16 @@ def config_json(model: dict[str, Any], ids: dict[str, Any]) -> dict[str, Any]:
     "rope_scaling": model["rope_scaling"] and rope_type | model["rope_scaling"],
     "tie_word_embeddings": model["tied"],
     "torch_dtype": "float32",
-    **generation_json(ids),
+    **({"max_position_embeddings": length} if length else {}),
+    **generation_json(tokens),
   }
 
 
-def generation_json(ids: dict[str, Any]) -> dict[str, Any]:
+def generation_json(tokens: dict[str, Any]) -> dict[str, Any]:
   """The generation_config.json of these eos_ids, bos_id and pad_id."""
-  eos = ids["eos_ids"]
+  eos = tokens["eos_ids"]
   return {
-    "bos_token_id": ids["bos_id"],
+    "bos_token_id": tokens["bos_id"],
     "eos_token_id": eos[0] if len(eos) == 1 else list(eos) or None,
-    "pad_token_id": ids["pad_id"],
+    "pad_token_id": tokens["pad_id"],
   }

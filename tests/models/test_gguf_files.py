@@ -37,6 +37,7 @@ def convert(family, path, extra=(), metadata=()):
   writer.add_value_length(model["head_dim"])
   writer.add_layer_norm_rms_eps(model["norm_eps"])
   writer.add_rope_freq_base(model["rope_theta"])
+  writer.add_context_length(512)
   writer.add_bos_token_id(1)
   writer.add_eos_token_id(2)
   writer.add_eot_token_id(7)
@@ -74,6 +75,7 @@ def test_a_gguf_file_holds_the_same_model_as_the_folder(family, tmp_path):
   assert file.model["norm_eps"] == pytest.approx(eps) and file.model["rope_theta"] == theta
   assert file.model | {"norm_eps": eps} == folder.model
   assert (file.eos_ids, file.bos_id, file.pad_id) == ((2, 7), 1, None)
+  assert file.context_length == folder.context_length
   assert_same_bits(load(file, make_mesh()), load(folder, make_mesh()))
 
 

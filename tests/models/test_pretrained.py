@@ -85,6 +85,7 @@ def test_config_says_what_the_files_say():
   assert config.dtype == "bfloat16" and not config.tied
   assert config.rope_scaling is not None and config.rope_scaling.factor == 8.0
   assert (files.eos_ids, files.bos_id, files.pad_id) == ((2,), 1, 0)
+  assert files.context_length == 512
 
 
 def test_loaded_tree_is_the_one_that_init_makes():
@@ -125,8 +126,8 @@ def test_exported_folder_has_the_same_model_bit_for_bit(family, tmp_path):
   files, (config, params) = describe(str(HERE / family)), loaded(HERE / family)
   export(params, config, str(tmp_path / "new"), tokenizer_from=str(HERE / family))
   back = describe(str(tmp_path / "new"))
-  assert back.model == files.model
-  assert (back.eos_ids, back.bos_id, back.pad_id) == (files.eos_ids, files.bos_id, files.pad_id)
+  for field in ("model", "eos_ids", "bos_id", "pad_id", "context_length"):
+    assert getattr(back, field) == getattr(files, field), field
   assert_same_bits(load(back, make_mesh()), params)
 
 
