@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from models import gguf_files, safetensors_files
-from models.hugging_face_config import model_of, read_json, token_ids
+from models.hugging_face_config import model_of, read_json, tokens_of
 from models.stored_tensors import CheckpointError, StoredTensor
 
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointFiles:
-  """A checkpoint: the shape of its model, where its tensors lie, its special tokens."""
+  """A checkpoint: the shape of its model, where its tensors lie, what it says of tokens."""
 
   path: str
   model: dict[str, Any]  # arguments of ModelConfig but dtype; rope_scaling as a dict or None
@@ -25,6 +25,7 @@ class CheckpointFiles:
   eos_ids: tuple[int, ...]  # empty where the files do not say
   bos_id: int | None
   pad_id: int | None
+  context_length: int | None  # the most tokens that it is meant to read
 
 
 # Hugging Face's names of our leaves, {} the layer.
@@ -65,7 +66,7 @@ def describe(path: str) -> CheckpointFiles:
   header = gguf_files.read_header(path)
   model, stored = gguf_files.decoder_of(header)
   tensors = match(model, gguf_files.NAMES, stored, path)
-  return CheckpointFiles(path, model, tensors, **gguf_files.token_ids(header))
+  return CheckpointFiles(path, model, tensors, **gguf_files.tokens_of(header))
 
 
 def _describe_folder(folder: str) -> CheckpointFiles:
@@ -78,7 +79,7 @@ def _describe_folder(folder: str) -> CheckpointFiles:
     if not name.endswith("rotary_emb.inv_freq")  # a constant that old files carry along
   }
   tensors = match(model, HUGGING_FACE, stored, folder)
-  return CheckpointFiles(folder, model, tensors, **token_ids(folder))
+  return CheckpointFiles(folder, model, tensors, **tokens_of(folder))
 
 
 def _shards(folder: str) -> list[str]:
@@ -87,7 +88,7 @@ def _shards(folder: str) -> list[str]:
   if not os.path.exists(index):
     names = ["model.safetensors"]
   else:
-    names = sorted(set(read_json(index)["weight_map"].values()))
+    names = sorted(set(read_json(index).get("weight_map", {}).values()))
   missing = [name for name in names if not os.path.exists(os.path.join(folder, name))]
   if missing and os.path.exists(index):
     raise CheckpointError(
@@ -127,10 +128,11 @@ def stored_shapes(model: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
   """
   width, ff, vocabulary = model["d_model"], model["ff_dim"], model["vocab_size"]
   query, key = model["heads"] * model["head_dim"], model["kv_heads"] * model["head_dim"]
-  shapes = {"embedding": (vocabulary, width), "final_norm": (width,)}
+  shapes: dict[str, tuple[int, ...]] = {"embedding": (vocabulary, width), "final_norm": (width,)}
   if not model["tied"]:
     shapes["head"] = (vocabulary, width)
-  layer = {"attention_norm": (width,), "ff_norm": (width,), "output": (width, query)}
+  layer: dict[str, tuple[int, ...]] = {"output": (width, query)}
+  layer |= {"attention_norm": (width,), "ff_norm": (width,)}
   layer |= {"query": (query, width), "key": (key, width), "value": (key, width)}
   layer |= {"gate": (ff, width), "up": (ff, width), "down": (width, ff)}
   if model["attention_bias"]:

@@ -57,7 +57,7 @@ class _Cursor:
   def __init__(self, data):
     self.data, self.at = data, 0
 
-  def scalar(self, code: str):
+  def scalar(self, code: str) -> Any:
     (value,) = struct.unpack_from("<" + code, self.data, self.at)
     self.at += struct.calcsize("<" + code)
     return value
@@ -69,7 +69,7 @@ class _Cursor:
       raise struct.error
     return self.data[self.at - length : self.at].decode("utf-8", "replace")
 
-  def value(self, kind: int):
+  def value(self, kind: int) -> Any:
     if kind == STRING:
       return self.string()
     if kind == ARRAY:
@@ -97,7 +97,7 @@ def _read(path: str, cursor: _Cursor) -> GgufHeader:
   if version not in (2, 3):
     raise CheckpointError(f"{path}: GGUF version {version}; 2 and 3 are read, little-endian")
   tensor_count, key_count = cursor.scalar("Q"), cursor.scalar("Q")
-  metadata = {}
+  metadata: dict[str, Any] = {}
   for _ in range(key_count):
     key = cursor.string()
     metadata[key] = cursor.value(cursor.scalar("I"))
@@ -136,7 +136,7 @@ def decoder_of(header: GgufHeader) -> tuple[dict[str, Any], dict[str, StoredTens
   if metadata.get("split.count", 1) > 1:
     raise CheckpointError(f"{path}: one of several parts; merge them with llama-gguf-split")
 
-  def size(key, default=None):
+  def size(key: str, default: int | float | None = None) -> Any:
     value = metadata.get(f"{kind}.{key}", default)
     if not isinstance(value, int | float):
       raise CheckpointError(f"{path}: {kind}.{key} is {value}, expected a number")
@@ -168,7 +168,7 @@ def decoder_of(header: GgufHeader) -> tuple[dict[str, Any], dict[str, StoredTens
     "qk_norm": kind == "qwen3",
     "attention_bias": NAMES["layers/query_bias"].format(0) in tensors,
     "rope_theta": theta,
-    "rope_scaling": frequencies and _llama3_scaling(frequencies, head_dim, theta),
+    "rope_scaling": frequencies and llama3_scaling(frequencies, head_dim, theta),
     "norm_eps": float(size("attention.layer_norm_rms_epsilon")),
   }
   if kind == "llama":
@@ -183,7 +183,7 @@ def _interleaved(tensor: StoredTensor, head_dim: int) -> StoredTensor:
   return tensor
 
 
-def _llama3_scaling(stored: StoredTensor, head_dim: int, theta: float) -> dict[str, Any]:
+def llama3_scaling(stored: StoredTensor, head_dim: int, theta: float) -> dict[str, Any]:
   """Llama 3's four numbers, of which GGUF keeps what each frequency is divided by.
 
   All of Llama 3.1 to 3.3 have the same last three. CheckpointError if they do not give the file's.
@@ -203,11 +203,16 @@ def _llama3_scaling(stored: StoredTensor, head_dim: int, theta: float) -> dict[s
   }
 
 
-def token_ids(header: GgufHeader) -> dict[str, Any]:
-  """eos_ids, bos_id and pad_id. An end of turn ends a response as an end of text does."""
+def tokens_of(header: GgufHeader) -> dict[str, Any]:
+  """eos_ids, bos_id, pad_id, context_length. An end of turn counts as an end of text."""
 
   def named(name: str) -> int | None:
     return header.metadata.get(f"tokenizer.ggml.{name}_token_id")
 
-  ends = dict.fromkeys(i for i in (named("eos"), named("eot")) if i is not None)
-  return {"eos_ids": tuple(ends), "bos_id": named("bos"), "pad_id": named("padding")}
+  kind = header.metadata.get("general.architecture")
+  return {
+    "eos_ids": tuple(dict.fromkeys(i for i in (named("eos"), named("eot")) if i is not None)),
+    "bos_id": named("bos"),
+    "pad_id": named("padding"),
+    "context_length": header.metadata.get(f"{kind}.context_length"),
+  }

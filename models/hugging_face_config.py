@@ -41,9 +41,9 @@ def model_of(config: dict[str, Any], path: str) -> dict[str, Any]:
       f"{path}: architecture {architecture} is not supported; these are: {', '.join(ARCHITECTURES)}"
     )
   _refuse_what_we_do_not_compute(config, architecture, path)
-  missing = [word for word in SIZES.values() if not isinstance(config.get(word), int)]
-  if missing:
-    raise CheckpointError(f"{path}: {', '.join(missing)} must be there and a whole number")
+  wrong = [f"{word}={config.get(word)}" for word in SIZES.values() if not _is_size(config, word)]
+  if wrong:
+    raise CheckpointError(f"{path}: {', '.join(wrong)}, expected a whole number above 0")
   model = {ours: config[theirs] for ours, theirs in SIZES.items()}
   model["kv_heads"] = config.get("num_key_value_heads") or model["heads"]
   model["head_dim"] = config.get("head_dim") or model["d_model"] // model["heads"]
@@ -53,6 +53,10 @@ def model_of(config: dict[str, Any], path: str) -> dict[str, Any]:
   model["attention_bias"] = architecture == "Qwen2ForCausalLM" or bool(config.get("attention_bias"))
   model["norm_eps"] = float(config.get("rms_norm_eps", 1e-6))
   return model | rope(config, path)
+
+
+def _is_size(config: dict, word: str) -> bool:
+  return isinstance(config.get(word), int) and config[word] > 0
 
 
 def _refuse_what_we_do_not_compute(config: dict, architecture: str, path: str) -> None:
@@ -88,8 +92,8 @@ def rope(config: dict[str, Any], path: str) -> dict[str, Any]:
   return {"rope_theta": float(theta), "rope_scaling": scaling}
 
 
-def token_ids(folder: str) -> dict[str, Any]:
-  """eos_ids, bos_id and pad_id by generation_config.json, which knows more, else config.json."""
+def tokens_of(folder: str) -> dict[str, Any]:
+  """eos_ids, bos_id, pad_id, context_length; generation_config.json is right where they differ."""
   stated = read_json(os.path.join(folder, "config.json"))
   generation = os.path.join(folder, "generation_config.json")
   if os.path.exists(generation):
@@ -99,10 +103,11 @@ def token_ids(folder: str) -> dict[str, Any]:
     "eos_ids": tuple(eos) if isinstance(eos, list) else () if eos is None else (eos,),
     "bos_id": stated.get("bos_token_id"),
     "pad_id": stated.get("pad_token_id"),
+    "context_length": stated.get("max_position_embeddings"),
   }
 
 
-def config_json(model: dict[str, Any], ids: dict[str, Any]) -> dict[str, Any]:
+def config_json(model: dict[str, Any], tokens: dict[str, Any]) -> dict[str, Any]:
   """The config.json of a model of ours, in the words that every transformers reads.
 
   CheckpointError for a decoder that no supported architecture describes.
@@ -110,7 +115,7 @@ def config_json(model: dict[str, Any], ids: dict[str, Any]) -> dict[str, Any]:
   if model["qk_norm"] and model["attention_bias"]:
     raise CheckpointError("no Hugging Face architecture has qk_norm and attention_bias as ours")
   kind = "qwen3" if model["qk_norm"] else "qwen2" if model["attention_bias"] else "llama"
-  rope_type = {"rope_type": "llama3"}
+  rope_type, length = {"rope_type": "llama3"}, tokens["context_length"]
   return {
     "architectures": [f"{kind.capitalize()}ForCausalLM"],
     "model_type": kind,
@@ -123,15 +128,16 @@ def config_json(model: dict[str, Any], ids: dict[str, Any]) -> dict[str, Any]:
     "rope_scaling": model["rope_scaling"] and rope_type | model["rope_scaling"],
     "tie_word_embeddings": model["tied"],
     "torch_dtype": "float32",
-    **generation_json(ids),
+    **({"max_position_embeddings": length} if length else {}),
+    **generation_json(tokens),
   }
 
 
-def generation_json(ids: dict[str, Any]) -> dict[str, Any]:
+def generation_json(tokens: dict[str, Any]) -> dict[str, Any]:
   """The generation_config.json of these eos_ids, bos_id and pad_id."""
-  eos = ids["eos_ids"]
+  eos = tokens["eos_ids"]
   return {
-    "bos_token_id": ids["bos_id"],
+    "bos_token_id": tokens["bos_id"],
     "eos_token_id": eos[0] if len(eos) == 1 else list(eos) or None,
-    "pad_token_id": ids["pad_id"],
+    "pad_token_id": tokens["pad_id"],
   }

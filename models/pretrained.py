@@ -1,7 +1,7 @@
 """Pretrained weights: read from files straight into their shards, and written back.
 
-`load` makes one leaf after the other; each device's part is read from the files by itself, so that
-host memory never holds more than one leaf. `export` writes a folder that `transformers` loads.
+`load` makes one leaf after the other, and reads each device's part of it by itself: what is on its
+way is never more than a leaf. `export` writes a folder that `transformers` loads.
 """
 
 import collections
@@ -57,10 +57,10 @@ def load(files: CheckpointFiles, mesh: Mesh) -> Params:
 
 
 def _once_a_part(read):
-  """`read`, for an index that several devices ask for (replicas) once."""
+  """`read`, once for an index that several devices ask for (replicas)."""
   parts = {}
 
-  def part(index: tuple[slice, ...]) -> np.ndarray:
+  def part(index) -> np.ndarray:
     key = str(index)
     if key not in parts:
       parts[key] = read(index)
@@ -95,20 +95,22 @@ def export(
 ) -> None:
   """Writes a Hugging Face folder, float32; low-rank adapters are merged into their weights.
 
-  `tokenizer_from`, the checkpoint the model came from, gives the special tokens, and if it is a
-  folder its tokenizer's files are copied. CheckpointError if `folder` is not empty, or if no
-  architecture of Hugging Face's is this decoder. With several processes all must call it; the
-  first writes.
+  `tokenizer_from`, the checkpoint the model came from, gives the special tokens and the context
+  length, and if it is a folder its tokenizer's files are copied. With several processes all must
+  call it; the first writes.
+
+  CheckpointError if `folder` is not empty, or if no architecture of Hugging Face's is this decoder.
   """
   if os.path.isdir(folder) and os.listdir(folder):
     raise CheckpointError(f"{folder}: not empty; nothing was written. Name a new folder")
-  ids = {"eos_ids": (), "bos_id": None, "pad_id": None}
+  multihost_utils.sync_global_devices("export")  # all have looked before the first writes
+  tokens = {"eos_ids": (), "bos_id": None, "pad_id": None, "context_length": None}
   if tokenizer_from is not None:
     files = describe(tokenizer_from)
-    ids = {"eos_ids": files.eos_ids, "bos_id": files.bos_id, "pad_id": files.pad_id}
+    tokens = {field: getattr(files, field) for field in tokens}
   model = dataclasses.asdict(config)
-  written = {"config.json": hugging_face_config.config_json(model, ids)}
-  written["generation_config.json"] = hugging_face_config.generation_json(ids)
+  written = {"config.json": hugging_face_config.config_json(model, tokens)}
+  written["generation_config.json"] = hugging_face_config.generation_json(tokens)
   os.makedirs(folder, exist_ok=True)
   if index := _write_weights(params, config, stored_shapes(model), folder):
     written["model.safetensors.index.json"] = index

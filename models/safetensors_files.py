@@ -10,6 +10,7 @@ import math
 import os
 import struct
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from models.stored_tensors import TYPES, CheckpointError, StoredTensor
 
@@ -58,7 +59,8 @@ def write(path: str, shapes: Mapping[str, tuple[int, ...]], values: Iterable) ->
 
   They are written as they come, so that no more than one need be in memory.
   """
-  header, offset = {"__metadata__": {"format": "pt"}}, 0  # transformers asks for this word
+  header: dict[str, Any] = {"__metadata__": {"format": "pt"}}  # transformers asks for this word
+  offset = 0
   for name, shape in shapes.items():
     end = offset + 4 * math.prod(shape)
     header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [offset, end]}

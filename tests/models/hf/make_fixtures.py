@@ -11,7 +11,7 @@ writes beside this file, for each family, a Hugging Face folder and in it logits
   logits           [3, 12, 32], computed in float32; those at padding mean nothing
 
 Run it in an environment of its own: Counterpoint needs neither. Norms and biases are random too, so
-that none can be forgotten unseen. Between them the folders have one file and shards with an index,
+that none can be forgotten unseen. Between them the folders have one file, and shards with an index;
 float32, bfloat16 and float16.
 """
 
@@ -95,10 +95,12 @@ def padded_tokens():
   return np.where(mask, tokens, SIZES["pad_token_id"]), mask
 
 
-def logits(model, tokens, mask):
+def logits(folder, tokens, mask):
+  """By the model read back from its files: a cast to bfloat16 spoils the rotary frequencies."""
+  model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
   positions = np.maximum(mask.cumsum(axis=1) - 1, 0)
   with torch.no_grad():
-    outputs = model.to(torch.float32)(
+    outputs = model(
       input_ids=torch.tensor(tokens),
       attention_mask=torch.tensor(mask).long(),
       position_ids=torch.tensor(positions),
@@ -119,7 +121,7 @@ def main():
       versions=f"transformers {transformers.__version__}, torch {torch.__version__}",
       tokens=tokens,
       mask=mask,
-      logits=logits(model, tokens, mask),
+      logits=logits(folder, tokens, mask),
     )
 
 
