@@ -91,6 +91,10 @@ def train(config, folder: RunFolder) -> None:
   signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
   from experiments.training import run, setup
 
+  if config.source == "offline":
+    # Its import replaces the import statement for a while; the progress bar's thread would trip.
+    import tensorflow_datasets  # noqa: F401  # pyrefly: ignore
+
   print(
     f"{folder.name}  {config.algorithm.loss}  K={config.group_size}  seed {config.seed}", end="  "
   )

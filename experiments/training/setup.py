@@ -44,6 +44,8 @@ class Parts:
         f"sampling.max_tokens={config.sampling.max_tokens}: the longest answer of {task.name} has "
         f"{needed} tokens, the end of sequence included"
       )
+    if problem := _too_long(config, task):
+      raise UserError(problem)
     return cls(config, task, model_of(config, task), mesh)
 
   def sampler(self, group_size: int, **options: Any) -> Sampler:
@@ -87,6 +89,18 @@ def tokenizer_of(config: ConfigDict) -> PretrainedTokenizer | None:
     eos_ids=files.eos_ids,
     bos_id=files.bos_id,
     pad_id=files.pad_id,
+  )
+
+
+def _too_long(config: ConfigDict, task: Task) -> str:
+  """What is wrong when prompt and response may not fit what a pretrained model can read; or ""."""
+  name, limit = config.model.pretrained, config.sampling.max_tokens
+  context = pretrained_model.files(name).context_length if name else None
+  if context is None or task.max_prompt_tokens + limit <= context:
+    return ""
+  return (
+    f"sampling.max_tokens={limit}: after the longest prompt of {task.name}, of "
+    f"{task.max_prompt_tokens} tokens, {name} reads only {context - task.max_prompt_tokens} more"
   )
 
 

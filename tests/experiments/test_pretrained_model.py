@@ -120,6 +120,16 @@ def test_a_tokenizer_that_does_not_fit_the_model_is_an_error(place, tmp_path):
     Parts.of(config(path))
 
 
+def test_a_response_beyond_the_models_context_is_an_error(place, tmp_path):
+  path = str(shutil.copytree(place, tmp_path / "other"))
+  about = json.loads((tmp_path / "other" / "config.json").read_text())
+  (tmp_path / "other" / "config.json").write_text(
+    json.dumps(about | {"max_position_embeddings": 180})
+  )
+  with pytest.raises(UserError, match="sampling.max_tokens=100: after the longest prompt of senti"):
+    Parts.of(config(path, **{"sampling.max_tokens": 100}))
+
+
 def test_the_digest_is_of_the_weights_and_not_of_where_they_lie(place, params, tmp_path):
   copy, other = str(shutil.copytree(place, tmp_path / "copy")), str(tmp_path / "other")
   changed = params | {"final_norm": params["final_norm"] * 1.01}
