@@ -2,7 +2,7 @@
 
   config.json      the resolved config, the run's names and the config's digest
   command.txt      what to type to train it alone
-  env.json         commit, versions, device
+  env.json         commit, versions, device, tokenizer
   status.json      how far it is, or how it ended
   metrics.jsonl    one flat row a line; rows of step 0 are the base policy's evaluation
   completions.jsonl  greedy completions of the same prompts at every evaluation
@@ -69,9 +69,9 @@ class RunFolder:
     write_json(self._file("config.json"), about | {"digest": digest, "config": config})
     write_atomically(self._file("command.txt"), command + "\n")
 
-  def write_env(self, device: str) -> None:
-    """`device` is what jax found, e.g. "cpu x1"."""
-    write_json(self._file("env.json"), environment.describe(device))
+  def write_env(self, device: str, tokenizer: str) -> None:
+    """`device` is what jax found, e.g. "cpu x1"; `tokenizer` names what ends and what pads."""
+    write_json(self._file("env.json"), environment.describe(device) | {"tokenizer": tokenizer})
 
   def write_status(
     self,

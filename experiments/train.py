@@ -16,7 +16,7 @@ import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments import run_folder
-from experiments.command_line import cli, config_files, validate
+from experiments.command_line import cli, config_files, pretrained_model, validate
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 
@@ -32,6 +32,7 @@ def main(argv: Sequence[str]) -> int:
   args = cli.parse(argv, __doc__, FLAGS)
   config = config_files.load(args.config, args.overrides)
   validate.check(config)
+  pretrained_model.fill(config)
   digest = config_files.digest(config)
   folder = RunFolder(args.out or os.path.join(ROOT, run_name(args.config, args.overrides)))
   if args.dry_run:
@@ -89,6 +90,10 @@ def train(config, folder: RunFolder) -> None:
   """Trains with a progress bar; jax is imported only now that the config is known to be good."""
   signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
   from experiments.training import run, setup
+
+  if config.source == "offline":
+    # Its import replaces the import statement for a while; the progress bar's thread would trip.
+    import tensorflow_datasets  # noqa: F401  # pyrefly: ignore
 
   print(
     f"{folder.name}  {config.algorithm.loss}  K={config.group_size}  seed {config.seed}", end="  "

@@ -1,6 +1,7 @@
-"""The base policy: a short SFT that every run of a comparison starts from, and its reference.
+"""The base policy that every run of a comparison starts from, and its reference.
 
-It is trained by the loop that trains everything else, once, into runs/base/<task>-<digest>; the
+A pretrained model as it is (base.steps = 0), or a short SFT from one or from random weights. The
+SFT is trained by the loop that trains everything else, once, into runs/base/<task>-<digest>; the
 digest covers all that determines the weights, so runs share it exactly when they should.
 """
 
@@ -10,6 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from experiments.command_line import pretrained_model
 from experiments.command_line.config_files import digest
 from experiments.run_folder import RunFolder
 from experiments.training import loop, setup
@@ -19,6 +21,7 @@ from experiments.training.evaluation import PolicyJudge
 from experiments.training.locks import locked
 from experiments.training.setup import Parts
 from experiments.training.state import new_state, random_params
+from models import pretrained
 from models.transformer import Params
 
 Report = Callable[[dict[str, Any]], None]
@@ -70,7 +73,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
     )
     with folder.recording_outcome():
       parts = Parts.of(sft)
-      state = new_state(random_params(parts.model, parts.mesh, sft.base.seed), parts.mesh)
+      state = new_state(untrained(parts), parts.mesh)
       source = Demonstrations(sft, parts.task)
       judge = PolicyJudge(parts, reference=None)
       loop.train(parts, folder, state, source, reference=None, report=report, judge=judge)
@@ -78,10 +81,18 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
 
 
 def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report) -> Params:
-  """What the runs of this config start from: the base policy, or random weights without one."""
+  """What the runs of this config start from: the base policy."""
   if config.base.steps:
     return params_of(ensure(config, root, report), parts)
-  return random_params(parts.model, parts.mesh, config.base.seed)
+  return untrained(parts)
+
+
+def untrained(parts: Parts) -> Params:
+  """What the SFT starts from: the pretrained model, or else random weights."""
+  name = parts.config.model.pretrained
+  if name:
+    return pretrained.load(pretrained_model.files(name), parts.mesh)
+  return random_params(parts.model, parts.mesh, parts.config.base.seed)
 
 
 def params_of(folder: RunFolder, parts: Parts) -> Params:

@@ -29,7 +29,7 @@ def train(
   made there first. `report` is called with every row of metrics. Returns the last value of each.
   """
   parts, words = Parts.of(config), words_of(config)
-  folder.write_env(setup.device_line())
+  folder.write_env(setup.device_line(), str(parts.task.tokenizer))
   base = base_policy.starting_params(config, parts, root, report)
   if "scores" in words:
     return reward_model.fit(parts, folder, base, root, report)

@@ -1,0 +1,24 @@
+"""The reward-KL frontier of five algorithms that make a small model's stories more cheerful.
+
+python -m experiments.sweep --config=configs/sweeps/frontier.py --config.model.pretrained=FOLDER
+
+FOLDER: see configs/models/stories260k.py.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+STORIES = "configs/models/stories260k.py:algorithm="
+
+VARIANTS = (
+  {"name": "grpo-k2", "config": STORIES + "grpo", "group_size": 2, "batch_prompts": 64},
+  {"name": "grpo-k8", "config": STORIES + "grpo"},
+  {"name": "off-policy-grpo-k8", "config": STORIES + "off_policy_grpo"},
+  {"name": "dpo-offline", "config": STORIES + "dpo", "algorithm.beta": 0.1},
+  {"name": "dpo-online", "config": STORIES + "dpo", "algorithm.beta": 0.1, "source": "online"},
+)
+
+
+def get_sweep() -> Iterator[dict[str, Any]]:
+  for variant in VARIANTS:
+    yield variant | {"seed": 0}
