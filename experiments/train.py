@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments import run_folder
+from experiments import environment, run_folder
 from experiments.command_line import cli, config_files, pretrained_model, validate
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
@@ -50,6 +50,7 @@ def main(argv: Sequence[str]) -> int:
     print(f"{folder.path}: finished already (step {step}); --overwrite to start again")
     return 0
   refuse(folder, state, config)
+  environment.with_huge_pages("experiments.train")
 
   command = "python -m experiments.train " + shlex.join(argv)
   folder.create(config.to_dict(), digest=digest, config_file=args.config, command=command)
@@ -89,6 +90,8 @@ def refuse_to_delete(folder: RunFolder) -> None:
 def train(config, folder: RunFolder) -> None:
   """Trains with a progress bar; jax is imported only now that the config is known to be good."""
   signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
+  for name, value in environment.compilation_cache(ROOT).items():
+    os.environ.setdefault(name, value)
   from experiments.training import run, setup
 
   if config.source == "offline":

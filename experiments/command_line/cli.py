@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from configs import common
-from experiments import environment
 from experiments.command_line import cli_help, config_files, config_modules, config_values
 from experiments.errors import Diverged, UserError, did_you_mean, nearest
 
@@ -29,7 +28,6 @@ Given = dict[str, Any]  # {"config": spec, "config.steps": "7", "help": True, fl
 
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
   """Calls main(arguments) and exits with its code, or with the code of what it raised."""
-  environment.with_huge_pages()
   try:
     sys.exit(main(sys.argv[1:]))
   except (UserError, Diverged) as error:
