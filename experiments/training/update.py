@@ -23,7 +23,7 @@ from experiments.training import setup
 from experiments.training.state import TrainState, optimizer_step
 from models import scalar_head
 from models.groups import Groups
-from models.log_probs import token_outputs
+from models.log_probs import OUTPUTS, token_outputs
 from models.partitioning import batch_sharding, parameter_shardings, replicated
 from models.transformer import ModelConfig
 
@@ -129,7 +129,8 @@ def _score(model: ModelConfig, temperature, wanted: list[str], trained, groups: 
   if "scores" in wanted:  # `trained["params"]` is a reward model
     computed["scores"] = scalar_head.response_scores(model, trained["params"], groups)
   else:
-    computed |= token_outputs(model, trained["params"], groups, temperature)
+    asked = {"logps", "entropy"} | ({*wanted} & {*OUTPUTS})
+    computed |= token_outputs(model, trained["params"], groups, temperature, tuple(asked))
   if "values" in wanted:
     computed["values"] = scalar_head.token_values(model, trained["critic"], groups)
   outputs = {name: computed.pop(name) for name in wanted}
