@@ -154,6 +154,7 @@ def machine() -> dict[str, Any]:
     processor = names[0].partition(":")[2].strip() if names else processor
   return {
     "processor": processor,
+    "load": os.getloadavg()[0],  # 0 on a quiet machine
     "cores": os.cpu_count(),
     "python": platform.python_version(),
     "commit": commit.stdout.strip(),

@@ -40,6 +40,7 @@ def markdown(record: dict[str, Any]) -> str:
   about = [
     f"{m['processor']}, {m['cores']} cores; Python {m['python']}; commit {m['commit']}; "
     + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    + f"; load before the start {m['load']:.1f}"
     + f". {record['rounds']} rounds of {record['steps']} steps.",
     "",
   ]
@@ -97,7 +98,9 @@ def _cost(work: str, found: dict[str, Rounds], libraries: list[str]) -> list[str
     rounds = found.get(library, [])
     cell = f"{warm_start(rounds):.1f} s" if rounds else ""
     if library == "trl" and rounds:
-      cell += f" (**{warm_start(rounds) / warm_start(found[OURS]):.2f}** of ours)"
+      cell += (
+        f" (**{warm_start(rounds) / warm_start(found[OURS]):.2f}** of ours, target {START_TARGET})"
+      )
     cells.append(cell)
   cells.append(f"{found[OURS][0]['first_step_seconds']:.1f} s")
   return cells

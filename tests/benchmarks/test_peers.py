@@ -76,14 +76,17 @@ def test_the_table_in_markdown():
     "tunix": rounds(1.5, 3.0),
   }
   found["counterpoint"][1]["first_step_seconds"] = 2.0  # its programs were compiled in round 1
-  machine = {"processor": "P", "cores": 2, "python": "3.11", "commit": "abc"}
+  machine = {"processor": "P", "cores": 2, "python": "3.11", "commit": "abc", "load": 0.1}
   record = {"machine": machine, "rounds": 2, "steps": 2, "works": {"dpo": found}}
   text = table.markdown(record)
-  assert "P, 2 cores; Python 3.11; commit abc; x 1. 2 rounds of 2 steps." in text
+  assert (
+    "P, 2 cores; Python 3.11; commit abc; x 1; load before the start 0.1. 2 rounds of 2 steps."
+    in text
+  )
   assert "| 1.50 (1.00) | 3.50 (3.00) | 2.25 (1.50) | **2.50** (2.00–3.00), target 2.0 |" in text
   assert "**1.50** (1.50–1.50), target 1.4 |" in text
   assert "| 1.00 | 3.00 (**3.00** of ours, target 1.0) | 1.00 |" in text
-  assert "| 2.0 s | 10.0 s (**5.00** of ours) | 1.0 s | 4.0 s |" in text
+  assert "| 2.0 s | 10.0 s (**5.00** of ours, target 2.0) | 1.0 s | 4.0 s |" in text
   only_trl = {name: found[name] for name in ("counterpoint", "trl")}
   assert "Tunix" not in table.markdown(record | {"works": {"dpo": only_trl}})
 
