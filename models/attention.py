@@ -55,9 +55,9 @@ def _plain(queries, parts):
   scores = [_scores(queries, part) for part in parts]
   highest = jnp.stack([x.max(axis=-1) for x in scores]).max(axis=0)[..., None]
   weights = [jnp.exp(x - jax.lax.stop_gradient(highest)) for x in scores]
-  total = sum(w.sum(axis=-1) for w in weights)[..., None]
-  mixed = sum(_mix(w.astype(queries.dtype), part) for w, part in zip(weights, parts, strict=True))
-  return (mixed / total).astype(queries.dtype)
+  total = jnp.stack([w.sum(axis=-1) for w in weights]).sum(axis=0)[..., None]
+  mixed = [_mix(w.astype(queries.dtype), part) for w, part in zip(weights, parts, strict=True)]
+  return (sum(mixed[1:], mixed[0]) / total).astype(queries.dtype)
 
 
 def _scores(queries, part: Attended):
@@ -91,12 +91,10 @@ def _fused(queries, parts, implementation: str):
 
   def mask_of(part: Attended):  # [B * K, 1, S, T]
     t = part.seen.keys.shape[3]
-    mask = jnp.broadcast_to(
-      part.mask, (*jnp.broadcast_shapes(part.mask.shape, (b, 1, k, s, 1, t)),)
-    )
+    mask = jnp.broadcast_to(part.mask, (b, 1, k, s, 1, t))
     return mask[:, 0, :, :, 0].reshape(b * k, 1, s, t)
 
-  attended = jax.nn.dot_product_attention(
+  attended = jax.nn.dot_product_attention(  # pyrefly: ignore[no-matching-overload]
     queries.transpose(0, 2, 3, 1, 4, 5).reshape(b * k, s, h * g, d),
     joined("keys"),
     joined("values"),

@@ -20,6 +20,8 @@ from models.checkpoint_files import CheckpointFiles
 from models.stored_tensors import CheckpointError
 
 _KIND = ("*.json", "*.jinja", "*.safetensors")  # the files of a folder that make a model
+# The fields of config.model that say how a model of any shape computes and what of it is trained.
+COMPUTE = ("dtype", "attention", "logits_at_once", "remat", "lora_rank", "lora_alpha")
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
 
 

@@ -18,15 +18,15 @@ _AT_LEAST_1 = """
   task.train_prompts task.eval_prompts model.layers
   model.d_model model.heads model.kv_heads model.head_dim model.ff_dim base.batch_prompts
   sampling.max_tokens eval.every eval.samples checkpoint.every mesh.data mesh.fsdp mesh.tensor
-  reward_model.steps reward_model.batch_prompts
+  reward_model.steps reward_model.batch_prompts model.logits_at_once
 """.split()
 _AT_LEAST_0 = """
   seed base.steps base.seed sampling.top_k optimizer.warmup_steps optimizer.weight_decay
-  sampling.refills scoring.overlong_tokens reference.every reward_model.seed
+  model.lora_rank sampling.refills scoring.overlong_tokens reference.every reward_model.seed
 """.split()
 _ABOVE_0 = """
   model.rope_theta model.norm_eps base.learning_rate optimizer.learning_rate optimizer.max_grad_norm
-  reward_model.learning_rate
+  reward_model.learning_rate model.lora_alpha
 """.split()
 _BELOW_1 = ("optimizer.b1", "optimizer.b2")
 _CHOICES = {
@@ -34,6 +34,8 @@ _CHOICES = {
   "task.reward": ("exact", "scorer", "exact+scorer", "vader"),
   "scoring.reward": ("task", "model"),
   "model.dtype": ("float32", "bfloat16"),
+  "model.attention": ("auto", "plain", "xla", "cudnn"),
+  "model.remat": ("none", "dots", "layers"),
   "optimizer.schedule": ("constant", "linear", "cosine"),
   "wandb.mode": ("auto", "online", "offline", "disabled"),
 }

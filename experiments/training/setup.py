@@ -123,7 +123,8 @@ def model_of(config: ConfigDict, task: Task) -> ModelConfig:
   """The decoder's shape: of a pretrained model's files, or else the config's."""
   fields = config.model.to_dict()
   if name := fields.pop("pretrained"):
-    return pretrained.config_of(pretrained_model.files(name), config.model.dtype)
+    shape = pretrained.config_of(pretrained_model.files(name))
+    return dataclasses.replace(shape, **{key: fields[key] for key in pretrained_model.COMPUTE})
   return ModelConfig(vocab_size=task.tokenizer.vocab_size, **fields)
 
 
