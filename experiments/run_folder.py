@@ -33,6 +33,7 @@ class RunFolder:
   """The files of one run under `path`, e.g. runs/quick/grpo-k8-s0."""
 
   path: str
+  read_only: bool = False  # another process writes the files: what would write here does nothing
 
   @property
   def name(self) -> str:
@@ -66,12 +67,13 @@ class RunFolder:
       "config_file": config_file,
       "created": self.read_config().get("created", int(time.time())),
     }
-    write_json(self._file("config.json"), about | {"digest": digest, "config": config})
-    write_atomically(self._file("command.txt"), command + "\n")
+    self._write("config.json", json_text(about | {"digest": digest, "config": config}))
+    self._write("command.txt", command + "\n")
 
   def write_env(self, device: str, tokenizer: str) -> None:
     """`device` is what jax found, e.g. "cpu x1"; `tokenizer` names what ends and what pads."""
-    write_json(self._file("env.json"), environment.describe(device) | {"tokenizer": tokenizer})
+    about = environment.describe(device) | {"tokenizer": tokenizer}
+    self._write("env.json", json_text(about))
 
   def write_status(
     self,
@@ -89,7 +91,7 @@ class RunFolder:
       "started": environment.process_start(os.getpid()),
     }
     status |= {"time": time.time(), "metrics": _finite(metrics or {})}
-    write_json(self._file("status.json"), status)
+    self._write("status.json", json_text(status))
 
   def mark(self, state: str, reason: str = "") -> None:
     """Changes the state, keeping the step and the metrics that the run reached."""
@@ -135,7 +137,7 @@ class RunFolder:
     """
     for name in ("metrics.jsonl", "completions.jsonl"):
       kept = [row for row in self._read_lines(name) if row["step"] <= step]
-      write_atomically(self._file(name), "".join(json.dumps(row) + "\n" for row in kept))
+      self._write(name, "".join(json.dumps(row) + "\n" for row in kept))
 
   def read_config(self) -> dict[str, Any]:
     """All of config.json (the config itself is under "config"); {} if there is none."""
@@ -179,12 +181,19 @@ class RunFolder:
 
   def clear(self) -> None:
     """Deletes the run, to start it again from nothing."""
-    shutil.rmtree(self.path, ignore_errors=True)
+    if not self.read_only:
+      shutil.rmtree(self.path, ignore_errors=True)
 
   def _file(self, name: str) -> str:
     return os.path.join(self.path, name)
 
+  def _write(self, name: str, text: str) -> None:
+    if not self.read_only:
+      write_atomically(self._file(name), text)
+
   def _append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    if self.read_only:
+      return
     os.makedirs(self.path, exist_ok=True)
     with open(self._file(name), "a") as file:
       file.write("".join(json.dumps(_finite(row)) + "\n" for row in rows))
@@ -260,7 +269,11 @@ def _plain(value: Any) -> Any:
 
 
 def write_json(path: str, value: Any) -> None:
-  write_atomically(path, json.dumps(value, indent=2) + "\n")
+  write_atomically(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+  return json.dumps(value, indent=2) + "\n"
 
 
 def read_json(path: str) -> dict[str, Any]:

@@ -5,6 +5,10 @@ python -m experiments.train --config=configs/grpo.py:k=8 --config.optimizer.lear
 Writes runs/<run>/: metrics.jsonl, completions.jsonl, checkpoints and W&B's files. Typed again, it
 goes on from the last checkpoint, or says that the run is finished. Exit code: 0 finished, 2 bad
 usage or config, 3 diverged, 130 interrupted.
+
+On several machines start it once on each, with the same arguments and --distributed (TPU pods,
+SLURM, Open MPI, Kubernetes: jax finds the others), or with the address of the first and numbers:
+--coordinator=HOST:PORT --processes=2 --process=0
 """
 
 import os
@@ -23,7 +27,11 @@ from experiments.run_folder import RunFolder
 FLAGS = {
   "out": ("", "the run's folder (default: runs/<name made of the config and its overrides>)"),
   "overwrite": (False, "delete the run that is there and start again"),
-  "dry_run": (False, "print the resolved config and the folder; train nothing"),
+  "dry_run": (False, "print the resolved config, the memory and the folder; train nothing"),
+  "distributed": (False, "one of several processes that train together; jax finds the others"),
+  "coordinator": ("", "one of several processes: host:port where the first of them listens"),
+  "processes": (1, "with --coordinator: how many there are"),
+  "process": (0, "with --coordinator: which this is, from 0"),
 }
 ROOT = "runs"
 
@@ -34,29 +42,78 @@ def main(argv: Sequence[str]) -> int:
   validate.check(config)
   pretrained_model.fill(config)
   digest = config_files.digest(config)
-  folder = RunFolder(args.out or os.path.join(ROOT, run_name(args.config, args.overrides)))
+  path = args.out or os.path.join(ROOT, run_name(args.config, args.overrides))
   if args.dry_run:
     print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
-    print(f"# {args.config} -> {folder.path}  (config {digest})")
+    print(f"# {args.config} -> {path}  (config {digest})")
+    print(f"# memory: {memory_needed(config)}")
     return 0
 
+  check_processes(args)
+  environment.with_huge_pages("experiments.train")
+  command = "python -m experiments.train " + shlex.join(argv)
+  about = {"digest": digest, "config_file": args.config, "command": command}
+  if args.distributed or args.coordinator:
+    train_with_others(config, path, about, args)
+  elif prepare(folder := RunFolder(path), digest, config, args.overwrite):
+    folder.create(config.to_dict(), **about)
+    with folder.recording_outcome():
+      train(config, folder)
+  return 0
+
+
+def train_with_others(config, path: str, about: dict[str, str], args) -> None:
+  """The same in one of several processes, whose first decides and writes."""
+  from experiments.training import hosts
+
+  hosts.join(args.coordinator, args.processes, args.process)
+  hosts.check_same("configs", f"{path} {config.to_json_best_effort()}")
+  folder = hosts.run_folder(path)
+  if hosts.first_decides(lambda: prepare(folder, about["digest"], config, args.overwrite)):
+    folder.create(config.to_dict(), **about)
+    with folder.recording_outcome():
+      train(config, folder)
+    hosts.wait("run finished")  # the first may still be busy with W&B
+
+
+def memory_needed(config) -> str:
+  """What it takes of this machine's devices, in a line. UserError when it cannot fit."""
+  from experiments.training import memory
+  from experiments.training.setup import Parts
+
+  parts = Parts.of(config)
+  memory.check(parts)
+  return memory.describe(memory.estimate(parts))
+
+
+def check_processes(args) -> None:
+  """UserError when the flags for several processes do not make sense together."""
+  if args.coordinator and (args.distributed or ":" not in args.coordinator):
+    raise UserError(
+      f"--coordinator={args.coordinator}: give it as HOST:PORT, without --distributed, or "
+      "--distributed alone where jax finds the processes by itself"
+    )
+  if args.coordinator and not 0 <= args.process < args.processes:
+    raise UserError(
+      f"--process={args.process} --processes={args.processes}: they are numbered from 0"
+    )
+  if args.processes > 1 and not args.coordinator:
+    raise UserError(f"--processes={args.processes}: needs --coordinator=HOST:PORT")
+
+
+def prepare(folder: RunFolder, digest: str, config, overwrite: bool) -> bool:
+  """Whether there is something to train. UserError where training would lose, or disturb, a run."""
   state = folder.state(digest)
-  if args.overwrite and state != "running":
+  if overwrite and state != "running":
     refuse_to_delete(folder)
     folder.clear()
     state = "new"
   if state == "finished":
     step = folder.read_status()["step"]
     print(f"{folder.path}: finished already (step {step}); --overwrite to start again")
-    return 0
+    return False
   refuse(folder, state, config)
-  environment.with_huge_pages("experiments.train")
-
-  command = "python -m experiments.train " + shlex.join(argv)
-  folder.create(config.to_dict(), digest=digest, config_file=args.config, command=command)
-  with folder.recording_outcome():
-    train(config, folder)
-  return 0
+  return True
 
 
 def run_name(config_file: str, overrides: dict) -> str:
@@ -98,6 +155,9 @@ def train(config, folder: RunFolder) -> None:
     # Its import replaces the import statement for a while; the progress bar's thread would trip.
     import tensorflow_datasets  # noqa: F401  # pyrefly: ignore
 
+  if folder.read_only:  # the process that writes it also shows how it goes
+    run.train(config, folder, ROOT, lambda row: None)
+    return
   print(
     f"{folder.name}  {config.algorithm.loss}  K={config.group_size}  seed {config.seed}", end="  "
   )

@@ -9,40 +9,59 @@ everything else and insert the communication. One device is the mesh (1, 1, 1): 
 """
 
 import re
+from collections.abc import Callable
+from functools import wraps
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.experimental import mesh_utils
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Array
 
 AXES = ("data", "fsdp", "tensor")
+BY_PROMPTS = P(("data", "fsdp"))
 
 # The first rule whose pattern ends a parameter's path decides. Leaves under `layers` have a leading
 # axis of layers, never split. Optimizer moments have the path of their parameter, hence its place.
+# A layer's first matrices are split by their outputs (heads, feed-forward width) over `tensor`, the
+# last ones by their inputs: between the two nothing has to be exchanged. An adapter x A B is split
+# as its matrix, its rank whole.
 RULES = (
   (r"embedding", P("tensor", "fsdp")),  # [vocabulary, model]
   (r"head", P("fsdp", "tensor")),  # [model, vocabulary]
-  (
-    r"layers/(query|key|value|gate|up)",
-    P(None, "fsdp", "tensor"),
-  ),  # [layers, model, width]
+  (r"layers/(query|key|value|gate|up)", P(None, "fsdp", "tensor")),  # [layers, model, width]
+  (r"layers/(query|key|value|gate|up)_a", P(None, "fsdp", None)),  # [layers, model, rank]
+  (r"layers/(query|key|value|gate|up)_b", P(None, None, "tensor")),  # [layers, rank, width]
+  (r"layers/(query|key|value)_bias", P(None, "tensor")),  # [layers, width]
   (r"layers/(output|down)", P(None, "tensor", "fsdp")),  # [layers, width, model]
-  (r".*", P()),  # norms and counters: on every device
+  (r"layers/(output|down)_a", P(None, "tensor", None)),  # [layers, width, rank]
+  (r"layers/(output|down)_b", P(None, None, "fsdp")),  # [layers, rank, model]
+  (r".*", P()),  # norms, scalar heads (model + 1 numbers) and counters: on every device
 )
 
 
 def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
-  """A mesh over the first data * fsdp * tensor devices. ValueError if there are fewer."""
-  wanted, devices = data * fsdp * tensor, jax.devices()
-  if wanted > len(devices):
+  """A mesh over the first data * fsdp * tensor devices, of all processes when there are several.
+
+  ValueError if there are fewer, or if some process would be left without a part in the mesh.
+  """
+  shape, devices = (data, fsdp, tensor), jax.devices()
+  wanted, there = data * fsdp * tensor, len(devices)
+  asked = f"mesh {data} x {fsdp} x {tensor} (data x fsdp x tensor) needs {wanted} devices"
+  if jax.process_count() > 1 and wanted != there:
     raise ValueError(
-      f"mesh {data} x {fsdp} x {tensor} (data x fsdp x tensor) needs {wanted} devices; "
-      f"this machine has {len(devices)} ({devices[0].platform})"
+      f"{asked}; the {jax.process_count()} processes have {there}, and all must be in the mesh"
     )
-  return Mesh(np.array(devices[:wanted]).reshape(data, fsdp, tensor), AXES)
+  if wanted > there:
+    raise ValueError(f"{asked}; this machine has {there} ({devices[0].platform})")
+  if wanted < there:
+    return Mesh(np.array(devices[:wanted]).reshape(shape), AXES)
+  # On a TPU, in the order in which neighbours of the mesh are neighbours on the wires.
+  return Mesh(mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True), AXES)
 
 
-def parameter_shardings(tree, mesh: Mesh):
+def parameter_shardings(tree, mesh: Mesh | AbstractMesh):
   """The sharding of every leaf of a tree of parameters, or of one that holds such trees."""
   return jax.tree_util.tree_map_with_path(
     lambda path, leaf: NamedSharding(mesh, fit(rule(path_name(path)), leaf.shape, mesh)),
@@ -52,11 +71,36 @@ def parameter_shardings(tree, mesh: Mesh):
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
   """Arrays whose first axis is the prompts: split over data and fsdp, so that groups stay whole."""
-  return NamedSharding(mesh, P(("data", "fsdp")))
+  return NamedSharding(mesh, BY_PROMPTS)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, P())
+
+
+def on_mesh(mesh: Mesh, function: Callable) -> Callable:
+  """`function`, to be jitted: traced in the knowledge of the mesh, for `split_by_prompts` in it."""
+
+  @wraps(function)
+  def traced(*args):
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+      return function(*args)
+
+  return traced
+
+
+def split_by_prompts(embedded: Array) -> Array:
+  """[B, ..., model] looked up in the embedding; splits the prompts if it is traced `on_mesh`.
+
+  Left to itself XLA keeps what it looked up in a table split over fsdp split in that way, and then
+  computes all prompts on every device. In two stages, because it knows how to go from each to the
+  next: batches over data and width over fsdp, as the table gives them; then prompts over both.
+  """
+  if jax.sharding.get_abstract_mesh().empty:
+    return embedded
+  constrain = jax.lax.with_sharding_constraint
+  between = P("data", *[None] * (embedded.ndim - 2), "fsdp")
+  return constrain(constrain(embedded, between), BY_PROMPTS)
 
 
 def rule(path: str) -> P:
@@ -64,7 +108,7 @@ def rule(path: str) -> P:
   return next(spec for pattern, spec in RULES if re.search(rf"(^|/){pattern}$", path))
 
 
-def fit(spec: P, shape: tuple[int, ...], mesh: Mesh) -> P:
+def fit(spec: P, shape: tuple[int, ...], mesh: Mesh | AbstractMesh) -> P:
   """The spec without the axes that do not divide their dimension (an odd vocabulary, say)."""
   return P(
     *(

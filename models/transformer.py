@@ -18,6 +18,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from models.attention import Attended, KeysValues, Llama3Rope, attend, rotary_angles, rotate
+from models.partitioning import split_by_prompts
 
 Params = Any  # a tree of nested dicts; layers are stacked along the first axis of their leaves
 
@@ -195,7 +196,7 @@ class Decoder(nnx.Module):
       self.head = nnx.Param(head * c.d_model**-0.5)
 
   def embed(self, tokens):
-    return self.embedding[...][tokens].astype(self.c.dtype)
+    return split_by_prompts(self.embedding[...][tokens].astype(self.c.dtype))
 
   def read(
     self,

@@ -11,7 +11,7 @@ Array-record files, so nothing here imports TensorFlow. One row is one group:
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ ARRAYS = {
   "rewards": np.float32,
   "logps": np.float32,
 }
+_READ_AT_ONCE = 1024  # rows
 
 
 def write(directory: str, rows: Iterable[dict], group_size: int, max_tokens: int) -> str:
@@ -79,20 +80,39 @@ def path_in(directory: str) -> str:
 
 
 class Rows(NamedTuple):
-  """A data set of N groups: its texts, and its arrays [N, ...] by name."""
+  """A data set of N groups: all its texts, and the arrays [n, ...] of the n rows in `held`."""
 
   prompts: list[str]
   answers: list[str]
+  held: np.ndarray  # int [n], ascending
   arrays: dict[str, np.ndarray]
 
+  def take(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The arrays of these rows, which must be held."""
+    at = np.searchsorted(self.held, rows)
+    return {name: array[at] for name, array in self.arrays.items()}
 
-def read(path: str) -> Rows:
-  """All rows, in the order written. FileNotFoundError if there is no data set."""
+
+def read(path: str, hold: Callable[[int], np.ndarray] = np.arange) -> Rows:
+  """The rows, in the order written; arrays only of those that `hold(N)` names.
+
+  FileNotFoundError if there is no data set.
+  """
   if not os.path.exists(os.path.join(path, "dataset_info.json")):
     raise FileNotFoundError(f"no data set of groups in {path!r} (it would hold dataset_info.json)")
   import tensorflow_datasets as tfds
 
-  source = tfds.builder_from_directory(os.path.abspath(path)).as_data_source(split="train")
-  rows: Any = source.__getitems__(list(range(len(source))))  # pyrefly: ignore[missing-attribute]
-  prompts, answers = ([row[name].decode() for row in rows] for name in ("prompt", "answer"))
-  return Rows(prompts, answers, {name: np.stack([row[name] for row in rows]) for name in ARRAYS})
+  source: Any = tfds.builder_from_directory(os.path.abspath(path)).as_data_source(split="train")
+  held = np.unique(hold(len(source)))
+  is_held = np.isin(np.arange(len(source)), held)
+  texts, kept = [], []
+  for start in range(0, len(source), _READ_AT_ONCE):
+    some = range(start, min(start + _READ_AT_ONCE, len(source)))
+    for i, row in zip(some, source.__getitems__(list(some)), strict=True):
+      texts.append((row["prompt"].decode(), row["answer"].decode()))
+      if is_held[i]:
+        kept.append(row)
+  prompts, answers = ([text[i] for text in texts] for i in range(2))
+  return Rows(
+    prompts, answers, held, {name: np.stack([row[name] for row in kept]) for name in ARRAYS}
+  )

@@ -10,7 +10,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments.command_line import config_values, pretrained_model, validate_loss
+from experiments.command_line import (
+  config_values,
+  pretrained_model,
+  validate_loss,
+  validate_mesh,
+)
 from experiments.errors import UserError, choose, did_you_mean, nearest
 
 _AT_LEAST_1 = """
@@ -51,6 +56,7 @@ def check(config: ConfigDict) -> None:
     *_task(config),
     *_regime(config),
     *pretrained_model.problems(config),
+    *validate_mesh.problems(config.mesh.fsdp, config.mesh.tensor, config.model),
   ]
   if config.model.heads % max(config.model.kv_heads, 1):
     problems.append(

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -21,7 +21,7 @@ from experiments.training.state import TrainState
 from models import scalar_head
 from models.groups import Groups
 from models.log_probs import token_log_probs
-from models.partitioning import batch_sharding, replicated
+from models.partitioning import batch_sharding, on_mesh, replicated
 from models.transformer import ModelConfig, Params
 
 
@@ -54,7 +54,7 @@ def annotate(
   if "old_values" in words:
     added["old_values"] = compiled_values(parts.model, parts.mesh)(state.critic, groups)
   if "reward_baseline" in words:
-    added["reward_baseline"] = np.full_like(groups.rewards, float(state.reward_mean))
+    added["reward_baseline"] = jnp.full_like(groups.rewards, float(state.reward_mean))
   return dataclasses.replace(groups, **added)
 
 
@@ -66,7 +66,8 @@ def compiled_log_probs(model: ModelConfig, mesh: Mesh) -> Callable:
     return token_log_probs(model, params, groups, temperature)
 
   rows = batch_sharding(mesh)
-  return jax.jit(run, in_shardings=(None, rows, replicated(mesh)), out_shardings=rows)
+  shardings = (None, rows, replicated(mesh))
+  return jax.jit(on_mesh(mesh, run), in_shardings=shardings, out_shardings=rows)
 
 
 @cache
@@ -77,4 +78,4 @@ def compiled_values(model: ModelConfig, mesh: Mesh) -> Callable:
     return scalar_head.token_values(model, params, groups)
 
   rows = batch_sharding(mesh)
-  return jax.jit(run, in_shardings=(None, rows), out_shardings=rows)
+  return jax.jit(on_mesh(mesh, run), in_shardings=(None, rows), out_shardings=rows)

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from experiments.command_line import pretrained_model
 from experiments.command_line.config_files import digest
 from experiments.run_folder import RunFolder
-from experiments.training import loop, setup
+from experiments.training import hosts, loop, setup
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.collect import Demonstrations
 from experiments.training.evaluation import PolicyJudge
@@ -60,9 +60,9 @@ def digest_of_base(config: ConfigDict) -> str:
 def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   """The run folder of the base policy, trained first if it is not there (other processes wait)."""
   name = f"{config.task.name}-{digest_of_base(config)}"
-  folder = RunFolder(os.path.join(root, "base", name))
+  folder = hosts.run_folder(os.path.join(root, "base", name))
   with locked(folder.path):
-    if folder.read_status().get("state") == "finished":
+    if hosts.first_decides(lambda: folder.read_status().get("state") == "finished"):
       return folder
     sft = base_config(config)
     folder.create(
@@ -74,9 +74,10 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
     with folder.recording_outcome():
       parts = Parts.of(sft)
       state = new_state(untrained(parts), parts.mesh)
-      source = Demonstrations(sft, parts.task)
+      source = Demonstrations(parts)
       judge = PolicyJudge(parts, reference=None)
       loop.train(parts, folder, state, source, reference=None, report=report, judge=judge)
+    hosts.wait("base policy trained")
   return folder
 
 

@@ -2,41 +2,49 @@
 
 Each has `collect(step, params)`, the groups of a step, and `seconds(steps)`, what those of so many
 steps took to collect before training began. Both are functions of the step alone (and of the
-policy): a run that resumes at step n sees the groups it would have seen.
+policy): a run that resumes at step n sees the groups it would have seen. Of several processes each
+collects its own rows of the batch (`hosts.py`).
 """
 
 import dataclasses
 import zlib
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from experiments.training.scoring import Scorer, changes_rewards
+from experiments.training import hosts
+from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
 from models.groups import Groups
-from models.partitioning import batch_sharding, replicated
+from models.partitioning import batch_sharding, on_mesh, replicated
 from models.sampling import Sampler, Samples, sample
 from models.transformer import ModelConfig, Params
 from tasks import group_dataset
-from tasks.task import Task
 from tasks.tokenizer import left_pad, right_pad
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-  """B groups on the host, and what is known of them beside. A pytree."""
+  """This process's groups of a batch of B, and what is known of them beside. A pytree."""
 
   groups: Groups  # with the rewards to train on
   task_rewards: np.ndarray  # float32 [B, K], the task's own
   finished: np.ndarray  # bool [B, K]: did the response end by itself?
   lengths: np.ndarray  # int [B, K], tokens, also of responses that the scoring leaves out
+  prompt_lengths: np.ndarray  # int [B], tokens
   rows: np.ndarray  # int [B], of the task's training prompts or of the data set
+
+  @property
+  def without_tokens(self) -> "Drawn":
+    """What the metrics are made of: a few numbers a response."""
+    g = self.groups
+    small = Groups(None, None, None, None, g.rewards, reward_parts=g.reward_parts)
+    return dataclasses.replace(self, groups=small)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +59,10 @@ class Batch:
   def groups(self) -> Groups:
     return self.drawn.groups
 
+  def for_metrics(self, mesh: Mesh) -> "Batch":
+    """The batch without its tokens, and with the rows of all processes."""
+    return dataclasses.replace(self, drawn=hosts.gather(mesh, self.drawn.without_tokens))
+
 
 # --- online -------------------------------------------------------------------------------------
 
@@ -60,31 +72,36 @@ class Online:
 
   def __init__(self, parts: Parts, scorer: Scorer):
     self._config, self._task, self._scorer = parts.config, parts.task, scorer
-    c = parts.config
+    c, self._mesh = parts.config, parts.mesh
     sampler = parts.sampler(c.group_size, top_k=c.sampling.top_k, top_p=c.sampling.top_p)
     self._sample = compiled_sampler(parts.model, sampler, parts.mesh)
 
   def collect(self, step: int, params: Params) -> Batch:
     """The step's groups; those of equal rewards are replaced, sampling.refills times at most."""
     refills, draws = self._config.sampling.refills, 1
-    drawn = self._draw(step, 0, params)
-    tied = np.flatnonzero(is_tied(drawn.groups.rewards)) if refills else np.array([], int)
-    while len(tied) and draws <= refills:  # dynamic sampling (DAPO: Yu et al., 2025, section 3.2)
-      fresh = self._draw(step, draws, params)
-      untied = np.flatnonzero(~is_tied(fresh.groups.rewards))[: len(tied)]
-      drawn = jax.tree.map(lambda x, y: _with_rows(x, tied, y[untied]), drawn, fresh)  # noqa: B023
-      tied, draws = tied[len(untied) :], draws + 1
-    return Batch(drawn, draws * drawn.finished.size, tied_left=len(tied))
+    drawn, tied = self._draw(step, 0, params), np.array([], int)
+    if refills:  # dynamic sampling (DAPO: Yu et al., 2025, section 3.2)
+      drawn = hosts.gather(self._mesh, drawn)  # a replacement may come from any process
+      tied = np.flatnonzero(is_tied(drawn.groups.rewards))
+      while len(tied) and draws <= refills:
+        fresh = hosts.gather(self._mesh, self._draw(step, draws, params))
+        untied = np.flatnonzero(~is_tied(fresh.groups.rewards))[: len(tied)]
+        drawn = jax.tree.map(lambda x, y: _with_rows(x, tied, y[untied]), drawn, fresh)  # noqa: B023
+        tied, draws = tied[len(untied) :], draws + 1
+      drawn = hosts.mine(self._mesh, drawn)
+    responses = self._config.batch_prompts * self._config.group_size
+    return Batch(drawn, draws * responses, tied_left=len(tied))
 
   def _draw(self, step: int, refill: int, params: Params) -> Drawn:
     config, task = self._config, self._task
     # Refills take the prompts of steps that will never come.
     turn = step + refill * config.steps
     rows = prompt_order(config.seed, turn, config.batch_prompts, len(task.train))
+    rows = hosts.mine(self._mesh, rows)
     prompts, prompt_mask = (array[rows] for array in task.train_prompts)
     key = key_for("sampling", config.seed, turn)
-    samples = self._sample(params, prompts, prompt_mask, key, config.sampling.temperature)
-    samples = jax.device_get(samples)
+    read = hosts.to_global(self._mesh, (prompts, prompt_mask))
+    samples = hosts.to_local(self._sample(params, *read, key, config.sampling.temperature))
     items = [task.train[row] for row in rows]
     parts = task.reward_parts(items, samples.responses, samples.finished)
     groups = Groups(
@@ -97,7 +114,8 @@ class Online:
       reward_parts=parts,
     )
     scored, lengths = self._scorer(groups, samples.finished), samples.mask.sum(axis=-1)
-    return Drawn(scored, groups.rewards, samples.finished, lengths, rows)
+    prompt_lengths = prompt_mask.sum(axis=-1)
+    return Drawn(scored, groups.rewards, samples.finished, lengths, prompt_lengths, rows)
 
   def seconds(self, steps: int) -> float:
     """Sampling is a part of every step."""
@@ -125,7 +143,8 @@ def compiled_sampler(model: ModelConfig, sampler: Sampler, mesh: Mesh) -> Callab
     return sample(model, params, prompts, prompt_mask, key, sampler, temperature)
 
   rows, everywhere = batch_sharding(mesh), replicated(mesh)
-  return jax.jit(run, in_shardings=(None, rows, rows, everywhere, everywhere), out_shardings=rows)
+  shardings = (None, rows, rows, everywhere, everywhere)
+  return jax.jit(on_mesh(mesh, run), in_shardings=shardings, out_shardings=rows)
 
 
 def key_for(purpose: str, seed: int, step: int) -> jax.Array:
@@ -138,6 +157,13 @@ def prompt_order(seed: int, step: int, batch: int, n: int) -> np.ndarray:
   """The rows, of n, that step `step` trains on: each epoch a new permutation, nothing left out."""
   positions = range(step * batch, (step + 1) * batch)
   return np.array([_permutation(seed, p // n, n)[p % n] for p in positions])
+
+
+def rows_of_run(config: ConfigDict, mesh: Mesh, n: int) -> np.ndarray:
+  """The rows, of n, that this process trains on in the whole run."""
+  batch = config.batch_prompts
+  orders = (prompt_order(config.seed, step, batch, n) for step in range(config.steps))
+  return np.unique(np.concatenate([hosts.mine(mesh, order) for order in orders]))
 
 
 @cache
@@ -153,7 +179,7 @@ class Offline:
 
   def __init__(self, parts: Parts, scorer: Scorer, rows: group_dataset.Rows, seconds: float):
     """`seconds`: what it took to sample and score the data set."""
-    self._config, self._scorer = parts.config, scorer
+    self._config, self._scorer, self._mesh = parts.config, scorer, parts.mesh
     self._rows, self._seconds = rows, seconds
     encoded = [parts.task.tokenizer.encode_prompt(prompt) for prompt in rows.prompts]
     longest = max(parts.task.max_prompt_tokens, *map(len, encoded))
@@ -164,8 +190,9 @@ class Offline:
     del params
     n = len(self._rows.prompts)
     chosen = prompt_order(self._config.seed, step, self._config.batch_prompts, n)
+    chosen = hosts.mine(self._mesh, chosen)
     prompts, prompt_mask = (array[chosen] for array in self._prompts)
-    rows = {name: array[chosen] for name, array in self._rows.arrays.items()}
+    rows = self._rows.take(chosen)
     groups = Groups(
       prompts,
       prompt_mask,
@@ -176,8 +203,9 @@ class Offline:
     )
     scored = self._scorer(groups, rows["finished"])
     rollouts = (self._used(step + 1) - self._used(step)) * self._config.group_size
-    lengths = rows["mask"].sum(axis=-1)
-    return Batch(Drawn(scored, rows["rewards"], rows["finished"], lengths, chosen), rollouts)
+    lengths, prompt_lengths = rows["mask"].sum(axis=-1), prompt_mask.sum(axis=-1)
+    drawn = Drawn(scored, rows["rewards"], rows["finished"], lengths, prompt_lengths, chosen)
+    return Batch(drawn, rollouts)
 
   def seconds(self, steps: int) -> float:
     """What it took to collect the groups used so far."""
@@ -193,8 +221,9 @@ class Offline:
 class Demonstrations:
   """The task's own answers, as groups of one response with reward 1."""
 
-  def __init__(self, config: ConfigDict, task: Task):
-    self._config, self._task = config, task
+  def __init__(self, parts: Parts):
+    self._config, self._task, self._mesh = parts.config, parts.task, parts.mesh
+    task = parts.task
     encode, eos = task.tokenizer.encode, [task.tokenizer.eos_id]
     answers = [encode(item.answer) + eos for item in task.train]
     self._responses = right_pad(answers, task.max_answer_tokens, task.tokenizer.pad_id)
@@ -204,11 +233,13 @@ class Demonstrations:
     del params
     batch = self._config.batch_prompts
     rows = prompt_order(self._config.seed, step, batch, len(self._task.train))
+    rows = hosts.mine(self._mesh, rows)
     prompts, prompt_mask = (array[rows] for array in self._task.train_prompts)
     responses, mask = (array[rows][:, None] for array in self._responses)
-    ones = np.ones((batch, 1), np.float32)
+    ones = np.ones((len(rows), 1), np.float32)
     groups = Groups(prompts, prompt_mask, responses, mask, ones)
-    return Batch(Drawn(groups, ones, ones > 0, mask.sum(axis=-1), rows), rollouts=0)
+    lengths, prompt_lengths = mask.sum(axis=-1), prompt_mask.sum(axis=-1)
+    return Batch(Drawn(groups, ones, ones > 0, lengths, prompt_lengths, rows), rollouts=0)
 
   def seconds(self, steps: int) -> float:
     del steps
@@ -216,58 +247,3 @@ class Demonstrations:
 
 
 Source = Online | Offline | Demonstrations
-
-
-# --- a batch in pieces, and in numbers ----------------------------------------------------------
-
-
-def minibatches(config: ConfigDict, groups: Groups, step: int) -> list[Groups]:
-  """What each inner step trains on: every epoch over the batch in a new order, groups whole."""
-  if config.minibatches == 1:
-    return [groups] * config.inner_epochs
-  groups = jax.device_get(groups)  # rows of a sharded array would lie on the wrong devices
-  size = config.batch_prompts // config.minibatches
-  pieces = []
-  for epoch in range(config.inner_epochs):
-    order = np.random.default_rng((config.seed, step, epoch)).permutation(config.batch_prompts)
-    for rows in order.reshape(-1, size):
-      pieces.append(jax.tree.map(lambda x: x[rows], groups))  # noqa: B023
-  return pieces
-
-
-def batch_metrics(config: ConfigDict, batch: Batch, names: tuple[str, ...]) -> dict[str, Any]:
-  """What the responses are like, in TRL's names: rewards (`names` are of their parts), lengths."""
-  drawn, rewards = batch.drawn, batch.groups.rewards
-  scored = ~np.isnan(rewards)
-  metrics = {
-    "frac_reward_zero_std": is_tied(rewards).mean(),
-    "completions/mean_length": drawn.lengths.mean(),
-    "completions/clipped_ratio": 1 - drawn.finished.mean(),
-  }
-  if scored.any():
-    metrics["reward"] = rewards[scored].mean()
-    metrics["reward_std"] = np.nanstd(rewards[scored.any(axis=1)], axis=1).mean()
-  if changes_rewards(config):
-    metrics["task_reward"] = np.nanmean(drawn.task_rewards)
-  if len(names) > 1 and batch.groups.reward_parts is not None:
-    means = np.nanmean(batch.groups.reward_parts, axis=(0, 1))
-    metrics |= {f"rewards/{name}": mean for name, mean in zip(names, means, strict=True)}
-  if not scored.all():
-    metrics["unscored"] = 1 - scored.mean()
-  if config.sampling.refills:
-    metrics["dynamic_sampling/draws"] = batch.rollouts / rewards.size
-    metrics["dynamic_sampling/tied_left"] = batch.tied_left
-  return metrics
-
-
-def batch_warnings(config: ConfigDict, batch: Batch) -> list[str]:
-  """What a person should know of the batch, in words that do not change from step to step."""
-  warnings = []
-  if batch.tied_left:
-    warnings.append(
-      f"sampling.refills={config.sampling.refills} left some groups of equal rewards, which teach "
-      "nothing (train/dynamic_sampling/tied_left counts them)"
-    )
-  if np.isnan(batch.groups.rewards).any():
-    warnings.append("some responses could not be scored and take no part (train/unscored)")
-  return warnings

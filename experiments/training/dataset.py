@@ -1,5 +1,6 @@
 """The offline data set: as many groups as a run uses, written once by the base policy."""
 
+import collections
 import dataclasses
 import os
 import time
@@ -11,9 +12,9 @@ from ml_collections import ConfigDict
 from experiments.command_line.config_files import digest
 from experiments.errors import UserError
 from experiments.run_folder import read_json, write_json
-from experiments.training import base_policy, setup
+from experiments.training import base_policy, hosts, setup
 from experiments.training.base_policy import Report
-from experiments.training.collect import Offline, Online
+from experiments.training.collect import Offline, Online, rows_of_run
 from experiments.training.locks import locked
 from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
@@ -42,25 +43,27 @@ def ensure(
   name = f"{config.task.name}-k{config.group_size}-s{config.seed}-{digest(ConfigDict(recipe))}"
   directory = os.path.join(root, "datasets", name)
   with locked(directory):
-    written = group_dataset.path_in(directory)
-    if written:
-      return written
-    started = time.perf_counter()
-    rows = _rows(parts, base, report)
-    path = group_dataset.write(directory, rows, config.group_size, config.sampling.max_tokens)
-    recipe["seconds"] = time.perf_counter() - started
-    write_json(os.path.join(path, RECIPE), recipe)
-    return path
+    if not hosts.first_decides(lambda: bool(group_dataset.path_in(directory))):
+      started = time.perf_counter()
+      rows = _rows(parts, base, report)
+      if hosts.is_first():
+        path = group_dataset.write(directory, rows, config.group_size, config.sampling.max_tokens)
+        recipe["seconds"] = time.perf_counter() - started
+        write_json(os.path.join(path, RECIPE), recipe)
+      else:
+        collections.deque(rows, maxlen=0)  # samples its part of them
+      hosts.wait("data set written")
+    return group_dataset.path_in(directory)
 
 
 def load(parts: Parts, path: str, scorer: Scorer) -> Offline:
   """The data set at this path as a source. UserError if the config can't train on it honestly."""
   try:
-    rows = group_dataset.read(path)
+    rows = group_dataset.read(path, lambda n: rows_of_run(parts.config, parts.mesh, n))
   except FileNotFoundError as error:
     raise UserError(f"offline.dataset: {error}") from None
   config, recipe = parts.config, read_json(os.path.join(path, RECIPE))
-  n, k, t = rows.arrays["responses"].shape
+  k, t = rows.arrays["responses"].shape[1:]
   problems = []
   if k != config.group_size:
     problems.append(f"K={k} responses a group; this config has group_size={config.group_size}")
@@ -90,7 +93,7 @@ def _rows(parts: Parts, policy: Params, report: Report) -> Iterator[dict[str, An
   config, task, online = plain.config, parts.task, Online(plain, Scorer(plain))
   for step in range(config.steps):
     report({"doing": "collecting", "step": step, "steps": config.steps})
-    drawn = online.collect(step, policy).drawn
+    drawn = hosts.gather(parts.mesh, online.collect(step, policy).drawn)
     for i, row in enumerate(drawn.rows):
       yield {
         "prompt": task.train[row].prompt,

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from experiments.training import hosts
 from experiments.training.annotate import compiled_log_probs
 from experiments.training.collect import compiled_sampler, key_for
 from experiments.training.scoring import compiled_scores
@@ -20,6 +21,7 @@ from models.transformer import Params
 COMPLETIONS_KEPT = 16
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Measured:
   """What a policy does with N held-out prompts: one greedy response, and n samples, to each."""
@@ -47,16 +49,17 @@ def measure(
   best, best_finished = draw_held_out(parts, params, key, 1, greedy=True)
   drawn, _ = draw_held_out(parts, params, key, samples)
   log_probs = compiled_log_probs(parts.model, parts.mesh)
-  logps, entropy = (np.asarray(x) for x in log_probs(params, drawn, 1.0))
+  read = hosts.to_global(parts.mesh, drawn)
+  logps, entropy = hosts.to_local(log_probs(params, read, 1.0))
   log_ratios = None
   if reference is not None:
-    ref_logps = np.asarray(log_probs(reference, drawn, 1.0)[0])
+    ref_logps = hosts.to_local(log_probs(reference, read, 1.0)[0])
     log_ratios = np.where(drawn.mask, logps - ref_logps, 0.0).sum(axis=-1)
   scores = None
   if reward_model is not None:
-    scores = np.asarray(compiled_scores(parts.model, parts.mesh)(reward_model, drawn))
+    scores = hosts.to_local(compiled_scores(parts.model, parts.mesh)(reward_model, read))
   tokens = drawn.mask.sum(axis=(1, 2))
-  return Measured(
+  measured = Measured(
     greedy=best.responses[:, 0],
     greedy_lengths=best.mask[:, 0].sum(axis=-1),
     greedy_finished=best_finished[:, 0],
@@ -66,19 +69,24 @@ def measure(
     log_ratios=log_ratios,
     scores=scores,
   )
+  return hosts.gather(parts.mesh, measured)
 
 
 def draw_held_out(
   parts: Parts, params: Params, key: jax.Array, group_size: int, *, greedy: bool = False
 ) -> tuple[Groups, Bool[np.ndarray, "N K"]]:
-  """Responses to the held-out prompts at temperature 1, scored by the task; and which ended."""
-  task = parts.task
-  prompts, prompt_mask = task.evaluation_prompts
+  """Responses to the held-out prompts at temperature 1, scored by the task; and which ended.
+
+  Of several processes each has its own prompts' (`hosts.mine`).
+  """
+  task, rows = parts.task, hosts.mine(parts.mesh, np.arange(len(parts.task.evaluation)))
+  prompts, prompt_mask = (array[rows] for array in task.evaluation_prompts)
   sampler = compiled_sampler(parts.model, parts.sampler(group_size, greedy=greedy), parts.mesh)
-  drawn = sampler(params, prompts, prompt_mask, key, 1.0)
-  responses, finished = np.asarray(drawn.responses), np.asarray(drawn.finished)
-  rewards = task.rewards(task.evaluation, responses, finished)
-  return Groups(prompts, prompt_mask, responses, np.asarray(drawn.mask), rewards), finished
+  read = hosts.to_global(parts.mesh, (prompts, prompt_mask))
+  drawn = hosts.to_local(sampler(params, *read, key, 1.0))
+  items = [task.evaluation[row] for row in rows]
+  rewards = task.rewards(items, drawn.responses, drawn.finished)
+  return Groups(prompts, prompt_mask, drawn.responses, drawn.mask, rewards), drawn.finished
 
 
 class PolicyJudge:

@@ -10,16 +10,11 @@ import jax
 
 from experiments.errors import Diverged
 from experiments.run_folder import RunFolder
-from experiments.training import setup
+from experiments.training import hosts, setup
 from experiments.training.annotate import annotate, words_of
+from experiments.training.batches import batch_metrics, batch_warnings, minibatches
 from experiments.training.checkpoints import Checkpoints
-from experiments.training.collect import (
-  Batch,
-  Source,
-  batch_metrics,
-  batch_warnings,
-  minibatches,
-)
+from experiments.training.collect import Batch, Source
 from experiments.training.compilation import compile_seconds
 from experiments.training.recorder import Recorder
 from experiments.training.setup import Parts
@@ -74,11 +69,12 @@ def train(
       started, compiled = time.perf_counter(), compile_seconds()
       batch = source.collect(step, state.params)  # responses, and their scores
       frozen = reference if state.reference is None else state.reference
-      groups = annotate(parts, words, state, frozen, batch.groups)
+      groups = annotate(parts, words, state, frozen, hosts.to_global(parts.mesh, batch.groups))
+      batch = batch.for_metrics(parts.mesh)
       for warning in batch_warnings(config, batch):
         recorder.warn(warning)
       updates = []
-      for minibatch in minibatches(config, groups, step):
+      for minibatch in minibatches(config, parts.mesh, groups, step):
         state, metrics = update(state, minibatch, numbers)
         updates.append(metrics)
       metrics = means(jax.device_get(updates))
@@ -153,7 +149,7 @@ class Meter:
 
   def add(self, batch: Batch, seconds: float) -> None:
     """One step, and what it took without compilation."""
-    tokens = int(batch.drawn.lengths.sum() + batch.groups.prompt_mask.sum()) * self._passes
+    tokens = int(batch.drawn.lengths.sum() + batch.drawn.prompt_lengths.sum()) * self._passes
     self._training += seconds
     self._tokens += tokens
     self._rollouts += batch.rollouts

@@ -78,7 +78,7 @@ class Recorder(contextlib.AbstractContextManager):
 
 def start_wandb(config: ConfigDict, folder: RunFolder):
   """The W&B run that mirrors this one, or None. A W&B that does not work only costs a message."""
-  if config.wandb.mode == "disabled":
+  if config.wandb.mode == "disabled" or folder.read_only:
     return None
   about = folder.read_config()
   sweep, variant = about.get("sweep", ""), about.get("variant", folder.name)

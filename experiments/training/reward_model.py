@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from experiments.command_line.config_files import digest
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
-from experiments.training import base_policy, dataset, loop, setup
+from experiments.training import base_policy, dataset, hosts, loop, setup
 from experiments.training.annotate import words_of
 from experiments.training.base_policy import Report
 from experiments.training.checkpoints import Checkpoints
@@ -53,14 +53,14 @@ def config_of(config: ConfigDict) -> ConfigDict:
 def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   """The run folder of the reward model, trained first if it is not there (other processes wait)."""
   if config.scoring.model:
-    return RunFolder(config.scoring.model)
+    return hosts.run_folder(config.scoring.model)
   own = config_of(config)
   determines = {"base": base_policy.digest_of_base(config)}
   determines |= {name: own[name].to_dict() for name in ("reward_model", "sampling")}
   name = f"{config.task.name}-{digest(ConfigDict(determines))}"
-  folder = RunFolder(os.path.join(root, "reward_models", name))
+  folder = hosts.run_folder(os.path.join(root, "reward_models", name))
   with locked(folder.path):
-    if folder.read_status().get("state") == "finished":
+    if hosts.first_decides(lambda: folder.read_status().get("state") == "finished"):
       return folder
     folder.create(
       own.to_dict(), digest=digest(own), config_file="configs/reward_model.py", variant=name
@@ -69,6 +69,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
       parts = Parts.of(own)
       base = base_policy.starting_params(own, parts, root, report)
       fit(parts, folder, base, root, lambda row: report({"doing": "reward model"} | row))
+    hosts.wait("reward model trained")
   return folder
 
 
@@ -113,12 +114,15 @@ class PairJudge:
 
   def __init__(self, parts: Parts, base: Params):
     key = key_for("evaluation", parts.config.seed, 0)
-    self._groups, _ = draw_held_out(parts, base, key, parts.config.eval.samples)
-    self._scores = compiled_scores(parts.model, parts.mesh)
+    groups, _ = draw_held_out(parts, base, key, parts.config.eval.samples)
+    self._groups = hosts.to_global(parts.mesh, groups)
+    self._rewards = hosts.gather(parts.mesh, groups.rewards)
+    self._scores, self._mesh = compiled_scores(parts.model, parts.mesh), parts.mesh
 
   def __call__(self, params: Params, step: int) -> tuple[dict[str, float], list[dict]]:
     del step
-    scores, rewards = np.asarray(self._scores(params, self._groups)), self._groups.rewards
+    scores = hosts.gather(self._mesh, hosts.to_local(self._scores(params, self._groups)))
+    rewards = self._rewards
     better = rewards[:, :, None] > rewards[:, None, :]
     gaps = (scores[:, :, None] - scores[:, None, :])[better]
     if not len(gaps):

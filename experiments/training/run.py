@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from experiments.run_folder import RunFolder
-from experiments.training import base_policy, dataset, loop, reward_model, setup
+from experiments.training import base_policy, dataset, loop, memory, reward_model, setup
 from experiments.training.annotate import words_of
 from experiments.training.collect import Demonstrations, Online
 from experiments.training.evaluation import PolicyJudge
@@ -29,6 +29,7 @@ def train(
   made there first. `report` is called with every row of metrics. Returns the last value of each.
   """
   parts, words = Parts.of(config), words_of(config)
+  memory.check(parts)
   folder.write_env(setup.device_line(), str(parts.task.tokenizer))
   base = base_policy.starting_params(config, parts, root, report)
   if "scores" in words:
@@ -44,7 +45,7 @@ def train(
   if config.source == "online":
     source = Online(parts, scorer)
   elif config.source == "demonstrations":
-    source = Demonstrations(config, parts.task)
+    source = Demonstrations(parts)
   else:
     path = config.offline.dataset or dataset.ensure(parts, base, root, report)
     source = dataset.load(parts, path, scorer)

@@ -13,10 +13,11 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 from ml_collections import ConfigDict
 
+from experiments.training import hosts
 from experiments.training.setup import Parts
 from models import scalar_head
 from models.groups import Groups
-from models.partitioning import batch_sharding
+from models.partitioning import batch_sharding, on_mesh
 from models.transformer import ModelConfig, Params
 
 
@@ -25,14 +26,15 @@ class Scorer:
 
   def __init__(self, parts: Parts, reward_model: Params | None = None):
     self._config, self._task, self._reward_model = parts.config, parts.task, reward_model
-    self._scores = compiled_scores(parts.model, parts.mesh)
+    self._scores, self._mesh = compiled_scores(parts.model, parts.mesh), parts.mesh
 
   def __call__(self, groups: Groups, finished: Bool[np.ndarray, "B K"]) -> Groups:
     """config.scoring, in its order: whose reward, responses without an end, responses near it."""
     scoring, max_tokens = self._config.scoring, self._config.sampling.max_tokens
     rewards, mask = groups.rewards, groups.mask
     if self._reward_model is not None:
-      rewards = np.asarray(self._scores(self._reward_model, groups))
+      scores = self._scores(self._reward_model, hosts.to_global(self._mesh, groups))
+      rewards = hosts.to_local(scores)
     as_it_stands = self._reward_model is not None or self._task.scores_unfinished
     if scoring.unfinished != 0 or not as_it_stands:  # a model's scores have no zero point
       rewards = np.where(finished, rewards, np.float32(scoring.unfinished))
@@ -69,4 +71,4 @@ def compiled_scores(model: ModelConfig, mesh: Mesh) -> Callable:
   def run(params, groups):
     return scalar_head.response_scores(model, params, groups)
 
-  return jax.jit(run, in_shardings=(None, rows), out_shardings=rows)
+  return jax.jit(on_mesh(mesh, run), in_shardings=(None, rows), out_shardings=rows)

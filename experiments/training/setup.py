@@ -10,7 +10,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from experiments.command_line import loss_signatures, pretrained_model
+from experiments.command_line import loss_signatures, pretrained_model, validate_mesh
 from experiments.errors import UserError
 from models import pretrained
 from models.partitioning import make_mesh
@@ -46,7 +46,11 @@ class Parts:
       )
     if problem := _too_long(config, task):
       raise UserError(problem)
-    return cls(config, task, model_of(config, task), mesh)
+    model = model_of(config, task)
+    problems = [*validate_mesh.problems(mesh.shape["fsdp"], mesh.shape["tensor"], model)]
+    if problems:  # of a network whose numbers are not in the config
+      raise UserError("\n".join(problems))
+    return cls(config, task, model, mesh)
 
   def sampler(self, group_size: int, **options: Any) -> Sampler:
     """How to decode this task's responses; `options` are the Sampler's other fields."""
@@ -187,8 +191,9 @@ def traced_numbers(config: ConfigDict) -> dict[str, Any]:
 
 
 def device_line() -> str:
-  """ "cpu x2": what jax will compute on."""
-  return f"{jax.default_backend()} x{jax.device_count()}"
+  """ "cpu x2": what jax will compute on, in how many processes."""
+  devices = f"{jax.default_backend()} x{jax.device_count()}"
+  return devices if jax.process_count() == 1 else f"{devices} in {jax.process_count()} processes"
 
 
 def accelerator_hint() -> str:

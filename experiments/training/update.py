@@ -24,7 +24,7 @@ from experiments.training.state import TrainState, optimizer_step
 from models import scalar_head
 from models.groups import Groups
 from models.log_probs import OUTPUTS, token_outputs
-from models.partitioning import batch_sharding, parameter_shardings, replicated
+from models.partitioning import batch_sharding, on_mesh, parameter_shardings, replicated
 from models.transformer import ModelConfig
 
 # What the networks give; all other arrays come with the Groups.
@@ -66,7 +66,8 @@ def compiled_update(spec: UpdateSpec) -> Callable:
     return jax.lax.with_sharding_constraint(state, parameter_shardings(state, spec.mesh)), metrics
 
   in_shardings = (None, batch_sharding(spec.mesh), replicated(spec.mesh))
-  return jax.jit(with_shardings, in_shardings=in_shardings, donate_argnums=0)
+  step = on_mesh(spec.mesh, with_shardings)
+  return jax.jit(step, in_shardings=in_shardings, donate_argnums=0)
 
 
 def update(
@@ -135,6 +136,12 @@ def _score(model: ModelConfig, temperature, wanted: list[str], trained, groups: 
     computed["values"] = scalar_head.token_values(model, trained["critic"], groups)
   outputs = {name: computed.pop(name) for name in wanted}
   return outputs, {name: x for name, x in computed.items() if name == "entropy"}  # for the metrics
+
+
+def kept_for_backward(spec: UpdateSpec, trained, groups: Groups):
+  """What the backward pass keeps of the networks' forward pass; for its shapes (`memory.py`)."""
+  score = partial(_score, spec.model, 1.0, loss_arrays(spec.loss, groups)[0])
+  return _forward(score, trained, groups)[2]
 
 
 # --- the batch at once: the forward pass keeps its activations for the backward pass -------------

@@ -1,5 +1,6 @@
 """What would make a comparison unfair, refused."""
 
+import dataclasses
 import json
 import os
 
@@ -63,7 +64,8 @@ def test_answers_that_do_not_fit_a_response_are_refused():
 
 def test_demonstrations_end_with_one_eos_that_counts(parts):
   config = config_files.load("configs/sft.py", SMALL | {"group_size": 1})
-  groups = Demonstrations(config, parts.task).collect(0, None).groups
+  parts = dataclasses.replace(parts, config=config)
+  groups = Demonstrations(parts).collect(0, None).groups
   eos = parts.task.tokenizer.eos_id
   assert ((groups.responses == eos) & groups.mask).sum(axis=-1).tolist() == [[1]] * 8
   last = groups.mask.sum(axis=-1) - 1

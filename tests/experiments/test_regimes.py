@@ -9,13 +9,15 @@ import pytest
 
 from experiments.command_line import config_files
 from experiments.training.annotate import annotate, words_of
-from experiments.training.collect import Online, batch_metrics, is_tied, minibatches
+from experiments.training.batches import batch_metrics, minibatches
+from experiments.training.collect import Online, is_tied
 from experiments.training.loop import means
 from experiments.training.run import starting_state
 from experiments.training.scoring import Scorer, soft_overlong_penalty
 from experiments.training.setup import Parts, traced_numbers
 from experiments.training.state import mixed, moved_mean, random_params
 from models.groups import Groups
+from models.partitioning import make_mesh
 from models.scalar_head import with_scalar_head
 
 SMALL = {
@@ -61,14 +63,14 @@ def test_every_inner_epoch_sees_every_group_once_and_whole_in_another_order():
   config = config_files.load("configs/grpo.py", SMALL | {"inner_epochs": 3, "minibatches": 4})
   rewards = np.arange(8 * 4).reshape(8, 4)
   groups, _ = finished_groups(rewards, np.ones((8, 4)), np.ones((8, 4), bool))
-  pieces = minibatches(config, groups, step=5)
+  pieces = minibatches(config, make_mesh(), groups, step=5)
   assert len(pieces) == 12 and all(piece.rewards.shape == (2, 4) for piece in pieces)
   epochs = [np.concatenate([p.rewards for p in pieces[i : i + 4]]) for i in (0, 4, 8)]
   for epoch in epochs:
     assert sorted(epoch[:, 0]) == list(range(0, 32, 4))
     assert (np.diff(epoch) == 1).all()  # the four responses of a prompt stayed together
   assert (epochs[0] != epochs[1]).any()
-  again = minibatches(config, groups, step=5)
+  again = minibatches(config, make_mesh(), groups, step=5)
   assert all((a.rewards == b.rewards).all() for a, b in zip(pieces, again, strict=True))
 
 

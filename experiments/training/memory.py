@@ -1,0 +1,211 @@
+"""How much memory a config needs on each device, from shapes alone: nothing is allocated.
+
+Traced, not compiled: what jax's own transformations say the backward pass keeps and the decoding
+loop carries. XLA then lays out buffers as it likes: on a CPU, and on the shapes it was compared on,
+the update took 1.25 times what is estimated here. Arrays by prompt are counted as split over the
+whole mesh. So what does not fit by this estimate does not fit; what just fits may still not.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import jaxprs_in_params
+from jax.sharding import AbstractMesh
+
+from experiments.errors import UserError
+from experiments.training.annotate import words_of
+from experiments.training.setup import Parts
+from experiments.training.update import kept_for_backward, update_spec
+from models import scalar_head, transformer
+from models.groups import Groups
+from models.partitioning import AXES, parameter_shardings
+from models.sampling import sample
+
+HELD = ("parameters", "optimizer", "reference", "critic", "reward model")  # all the time
+UPDATE = ("gradient", "activations", "logits")  # while updating
+SAMPLING = ("cache",)  # while sampling, evaluation's included
+
+
+def estimate(parts: Parts) -> dict[str, int]:
+  """Bytes on each device by part, named as in HELD, UPDATE and SAMPLING."""
+  policy, trained = _networks(parts)
+  mesh = _mesh(parts)
+  kept, logits = _update(parts, trained)
+  accumulated = 2 if parts.config.micro_batches > 1 else 1
+  return _held(parts) | {
+    "gradient": _bytes_here(trained, mesh) * accumulated,
+    "activations": kept // mesh.size,
+    "logits": logits // mesh.size,
+    "cache": _sampling(parts, policy) // mesh.size,
+  }
+
+
+def total(found: dict[str, int]) -> int:
+  """The most that is there at one time, in bytes."""
+  held, update, sampling = (
+    sum(found[name] for name in names) for names in (HELD, UPDATE, SAMPLING)
+  )
+  return held + max(update, sampling)
+
+
+def describe(found: dict[str, int]) -> str:
+  """One line: the total, and what it is made of."""
+  listed = ", ".join(f"{name} {_text(size)}" for name, size in found.items() if size)
+  return f"about {_text(total(found))} on each device: {listed}"
+
+
+def check(parts: Parts) -> None:
+  """UserError when the config cannot fit, with the largest parts and what makes them smaller.
+
+  A network so small that it would take a thousand of it to fill the memory is let through.
+  """
+  limit, weights = device_memory(), _held(parts)
+  if 1000 * sum(weights.values()) < limit:
+    return  # without the seconds that the whole estimate takes
+  found = estimate(parts)
+  if total(found) <= limit:
+    return
+  config, largest = parts.config, sorted(found, key=lambda name: -found[name])[:3]
+  listed = ", ".join(f"{name} {_text(found[name])}" for name in largest)
+  knobs = [f"mesh.fsdp (now {config.mesh.fsdp})", f"micro_batches (now {config.micro_batches})"]
+  if parts.model.remat != "layers":
+    knobs.append(f"model.remat=layers (now {parts.model.remat})")
+  raise UserError(
+    f"not enough memory: a device has {_text(limit)}, this config needs about "
+    f"{_text(total(found))} (most of it: {listed}).\n"
+    f"Raise {', '.join(knobs)}, or lower batch_prompts (now {config.batch_prompts})"
+  )
+
+
+def device_memory() -> int:
+  """Bytes of one device: an accelerator's own, or its share of the machine's if it is a CPU."""
+  device = jax.local_devices()[0]
+  stats = device.memory_stats()
+  if stats and "bytes_limit" in stats:
+    return stats["bytes_limit"]
+  machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+  return machine // jax.local_device_count()
+
+
+# --- what is held -------------------------------------------------------------------------------
+
+
+def _held(parts: Parts) -> dict[str, int]:
+  config, mesh = parts.config, _mesh(parts)
+  policy, trained = _networks(parts)
+  policies = 2 if config.reference.every else 1  # evaluation looks back at the base policy always
+  judge = jax.eval_shape(scalar_head.with_scalar_head, policy)
+  has_judge = config.scoring.reward == "model"
+  return {
+    "parameters": _bytes_here(trained["params"], mesh),
+    "optimizer": 2 * _bytes_here(trained, mesh),
+    "reference": policies * _bytes_here(policy, mesh),
+    "critic": _bytes_here(trained.get("critic", {}), mesh),
+    "reward model": _bytes_here(judge, mesh) if has_judge else 0,
+  }
+
+
+def _networks(parts: Parts) -> tuple[Any, dict[str, Any]]:
+  """Shapes of the policy's parameters, and of what the optimizer moves."""
+  words, key = words_of(parts.config), jax.eval_shape(jax.random.key, 0)
+  policy = jax.eval_shape(partial(transformer.init, parts.model), key)
+  judge = jax.eval_shape(scalar_head.with_scalar_head, policy)
+  trained = {"params": judge if "scores" in words else policy}
+  return policy, trained | ({"critic": judge} if "values" in words else {})
+
+
+def _mesh(parts: Parts) -> AbstractMesh:
+  return AbstractMesh(tuple(parts.config.mesh[axis] for axis in AXES), AXES)
+
+
+# --- the two phases of a step -------------------------------------------------------------------
+
+
+def _update(parts: Parts, trained: dict[str, Any]) -> tuple[int, int]:
+  """(bytes that the backward pass of a micro-batch keeps, those as wide as the vocabulary)."""
+  config = parts.config
+  prompts = config.batch_prompts // (config.minibatches * config.micro_batches)
+  groups = shapes_of_groups(parts, prompts)
+  spec = update_spec(config, parts.model, parts.mesh)
+  kept = jax.tree.leaves(jax.eval_shape(partial(kept_for_backward, spec), trained, groups))
+  weights = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(trained)]
+  kept = [leaf for leaf in kept if (leaf.shape, leaf.dtype) not in weights]
+  is_wide = [leaf.shape[-1:] == (parts.model.vocab_size,) for leaf in kept]
+  wide = sum(_bytes(leaf) for leaf, w in zip(kept, is_wide, strict=True) if w)
+  narrow = sum(_bytes(leaf) for leaf, w in zip(kept, is_wide, strict=True) if not w)
+  jaxpr = jax.make_jaxpr(partial(kept_for_backward, spec))(trained, groups)
+  pieces = [
+    _bytes(aval)
+    for equation in _equations(jaxpr.jaxpr)
+    for aval in (variable.aval for variable in equation.outvars)
+    if aval.shape[-1:] == (parts.model.vocab_size,)
+  ]
+  return narrow, wide + max(pieces, default=0)  # one more: their gradient
+
+
+def _sampling(parts: Parts, policy: Any) -> int:
+  """Bytes that the decoding loop carries, the parameters apart; of evaluation if that is more."""
+  config = parts.config
+  evaluation = (config.task.eval_prompts, config.eval.samples)
+  training = (config.batch_prompts, config.group_size)
+  return max(_loop(parts, policy, *size) for size in (evaluation, training))
+
+
+def _loop(parts: Parts, policy: Any, prompts: int, group_size: int) -> int:
+  groups, sampler = shapes_of_groups(parts, prompts), parts.sampler(group_size)
+
+  def draw(params, tokens, mask):
+    return sample(parts.model, params, tokens, mask, jax.random.key(0), sampler)
+
+  jaxpr = jax.make_jaxpr(draw)(policy, groups.prompts, groups.prompt_mask)
+  loops = [e for e in _equations(jaxpr.jaxpr) if e.primitive.name == "while"]
+  carried = max(sum(_bytes(v.aval) for v in loop.invars) for loop in loops)
+  return max(0, carried - sum(map(_bytes, jax.tree.leaves(policy))))
+
+
+def shapes_of_groups(parts: Parts, prompts: int) -> Groups:
+  """The shapes of a batch."""
+  config = parts.config
+  k, t, p = config.group_size, config.sampling.max_tokens, parts.task.max_prompt_tokens
+  shape = jax.ShapeDtypeStruct
+  return Groups(
+    shape((prompts, p), jnp.int32),
+    shape((prompts, p), jnp.bool_),
+    shape((prompts, k, t), jnp.int32),
+    shape((prompts, k, t), jnp.bool_),
+    shape((prompts, k), jnp.float32),
+  )
+
+
+def _equations(jaxpr) -> Iterator[Any]:
+  """Those of the jaxpr and of all inside it."""
+  for equation in jaxpr.eqns:
+    yield equation
+    for inner in jaxprs_in_params(equation.params):
+      yield from _equations(inner)
+
+
+def _bytes(leaf: Any) -> int:
+  size = getattr(leaf.dtype, "itemsize", 8)  # a random key has none
+  return math.prod(leaf.shape) * size
+
+
+def _bytes_here(tree: Any, mesh: AbstractMesh) -> int:
+  """Bytes of these parameters on one device."""
+  shards = jax.tree.map(lambda x, s: s.shard_shape(x.shape), tree, parameter_shardings(tree, mesh))
+  sizes = jax.tree.map(lambda x, shape: math.prod(shape) * x.dtype.itemsize, tree, shards)
+  return sum(jax.tree.leaves(sizes))
+
+
+def _text(size: int | float) -> str:
+  """1536 -> "1.5 KiB"."""
+  units = iter(("B", "KiB", "MiB", "GiB"))
+  unit = next(units)
+  while size >= 1024 and unit != "GiB":
+    size, unit = size / 1024, next(units)
+  return f"{size:.3g} {unit}" if size < 1000 else f"{size:,.0f} {unit}"

@@ -1,0 +1,97 @@
+"""The estimate of memory: what it counts, and what it refuses."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from experiments.command_line import config_files
+from experiments.errors import UserError
+from experiments.training import memory, setup
+from experiments.training.setup import Parts
+from experiments.training.state import new_state, random_params
+from experiments.training.update import compiled_update, update_spec
+
+SMALL = {
+  "task.train_prompts": 64,
+  "task.eval_prompts": 16,
+  "model.layers": 2,
+  "batch_prompts": 16,
+  "sampling.max_tokens": 16,
+}
+QUARTERS = {"mesh.fsdp": 2, "mesh.tensor": 2}
+
+
+@pytest.fixture(scope="module")
+def parts_of():
+  """Parts of a config, on one device whatever mesh it names: memory is counted from the config."""
+  task = Parts.of(config_files.load("configs/grpo.py", SMALL)).task
+
+  def build(config="configs/grpo.py", **overrides):
+    config = config_files.load(config, SMALL | overrides)
+    one = config_files.load("configs/grpo.py", {})
+    return Parts(config, task, setup.model_of(config, task), setup.mesh_of(one))
+
+  return build
+
+
+def size_of(tree):
+  return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+
+
+def test_what_is_held_is_counted_to_the_byte(parts_of):
+  parts = parts_of()
+  state = new_state(random_params(parts.model, parts.mesh, 0), parts.mesh)
+  found = memory.estimate(parts)
+  assert found["parameters"] == found["reference"] == size_of(state.params)
+  assert found["optimizer"] == size_of((state.moments.mu, state.moments.nu))
+  assert found["critic"] == found["reward model"] == 0
+  ppo = memory.estimate(parts_of("configs/ppo.py", **{"scoring.reward": "model"}))
+  assert ppo["critic"] == ppo["reward model"] > found["parameters"]
+  assert ppo["optimizer"] > 2 * found["optimizer"]
+
+
+def test_the_update_takes_about_what_xla_allocates(parts_of):
+  parts = parts_of()
+  found = memory.estimate(parts)
+  groups = memory.shapes_of_groups(parts, 16)
+  groups = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), groups)
+  groups = dataclasses.replace(groups, old_logps=jnp.zeros(groups.mask.shape))
+  state = new_state(random_params(parts.model, parts.mesh, 0), parts.mesh)
+  update = compiled_update(update_spec(parts.config, parts.model, parts.mesh))
+  compiled = update.lower(state, groups, setup.traced_numbers(parts.config)).compile()
+  allocated = compiled.memory_analysis().temp_size_in_bytes
+  estimated = sum(found[name] for name in memory.UPDATE)
+  assert 0.6 < estimated / allocated < 1.2
+
+
+def test_knobs_make_smaller_what_they_should(parts_of):
+  whole = memory.estimate(parts_of())
+  quarters = memory.estimate(parts_of(**QUARTERS))
+  assert quarters["optimizer"] < 0.3 * whole["optimizer"]  # norms are on every device
+  assert quarters["activations"] == whole["activations"] // 4
+  pieces = memory.estimate(parts_of(micro_batches=4))
+  assert pieces["activations"] < 0.3 * whole["activations"]
+  assert pieces["parameters"] == whole["parameters"]
+
+
+def test_what_cannot_fit_is_refused_with_what_to_change(parts_of, monkeypatch):
+  parts = parts_of()
+  memory.check(parts)
+  needed = memory.total(memory.estimate(parts))
+  monkeypatch.setattr(memory, "device_memory", lambda: needed - 1)
+  with pytest.raises(UserError, match="not enough memory: a device has .*most of it: activations"):
+    memory.check(parts)
+  with pytest.raises(UserError, match=r"micro_batches \(now 1\).*lower batch_prompts \(now 16\)"):
+    memory.check(parts)
+  monkeypatch.setattr(memory, "device_memory", lambda: needed)
+  memory.check(parts)
+
+
+def test_a_line_for_people(parts_of):
+  said = memory.describe(
+    {"parameters": 1536, "optimizer": 3 * 2**30, "reference": 0}
+    | {name: 0 for name in ("critic", "reward model", *memory.UPDATE, *memory.SAMPLING)}
+  )
+  assert said == "about 3 GiB on each device: parameters 1.5 KiB, optimizer 3 GiB"
