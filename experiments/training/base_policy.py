@@ -5,10 +5,13 @@ SFT is trained by the loop that trains everything else, once, into runs/base/<ta
 digest covers all that determines the weights, so runs share it exactly when they should.
 """
 
+import dataclasses
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from experiments.command_line import pretrained_model
@@ -21,7 +24,8 @@ from experiments.training.evaluation import PolicyJudge
 from experiments.training.locks import locked
 from experiments.training.setup import Parts
 from experiments.training.state import new_state, random_params
-from models import pretrained
+from models import adapters, pretrained
+from models.partitioning import parameter_shardings
 from models.transformer import Params
 
 Report = Callable[[dict[str, Any]], None]
@@ -49,12 +53,16 @@ def base_config(config: ConfigDict) -> ConfigDict:
     base.eval.every = base.checkpoint.every = config.base.steps
     base.wandb.mode = "disabled"
     base.sampling.temperature = 1.0
+    base.model.lora_rank = 0  # all of it learns the task; adapters come on top
   return base
 
 
 def digest_of_base(config: ConfigDict) -> str:
   """What determines the base policy's weights, in 8 hex digits."""
-  return digest(ConfigDict({name: config[name].to_dict() for name in ("task", "model", "base")}))
+  determines = {name: config[name].to_dict() for name in ("task", "model", "base")}
+  for field in ("attention", "logits_at_once", "remat", "lora_rank", "lora_alpha"):
+    del determines["model"][field]
+  return digest(ConfigDict(determines))
 
 
 def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
@@ -82,10 +90,18 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
 
 
 def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report) -> Params:
-  """What the runs of this config start from: the base policy."""
+  """What the runs of this config start from: the base policy, with adapters if it asks for them."""
+  plain = dataclasses.replace(parts, model=dataclasses.replace(parts.model, lora_rank=0))
   if config.base.steps:
-    return params_of(ensure(config, root, report), parts)
-  return untrained(parts)
+    params = params_of(ensure(config, root, report), plain)
+  else:
+    params = untrained(plain)
+  if parts.model.lora_rank:
+    build = partial(adapters.add, parts.model)
+    key = jax.random.key(config.base.seed)
+    shardings = parameter_shardings(jax.eval_shape(build, params, key), parts.mesh)
+    params = jax.jit(build, out_shardings=shardings)(params, key)
+  return params
 
 
 def untrained(parts: Parts) -> Params:

@@ -32,7 +32,7 @@ def join(coordinator: str, processes: int, process: int) -> None:
   """
   if jax.distributed.is_initialized():
     return  # for an earlier run of this process
-  address = (coordinator, processes, process) if coordinator else ()
+  address: Any = (coordinator, processes, process) if coordinator else ()
   try:
     # A process that failed alone takes the others, which wait for it, down after half a minute.
     jax.distributed.initialize(*address, shutdown_timeout_seconds=30)
@@ -123,7 +123,7 @@ def _own_rows(mesh: Mesh, n: int) -> np.ndarray:
   processes share are both's.
   """
   indices = batch_sharding(mesh).addressable_devices_indices_map((n,)).values()
-  pieces = sorted({index[0].indices(n) for index in indices})
+  pieces = sorted({index[0].indices(n) for index in indices if index is not None})
   return np.concatenate([np.arange(*piece) for piece in pieces])
 
 
