@@ -25,6 +25,8 @@ from typing import Any
 import environments
 import table
 
+from experiments.environment import HUGE_PAGES
+
 HERE = pathlib.Path(__file__).parent
 PROJECT = HERE.parent.parent
 OURS = "counterpoint"
@@ -71,6 +73,8 @@ class Bench:
       "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
       "HF_HUB_OFFLINE": "1",
     }
+    if library == OURS:
+      environment |= HUGE_PAGES  # as its commands do for themselves
     log = self.folder / f"{library}.txt"
     started = time.time()
     with log.open("w") as output:

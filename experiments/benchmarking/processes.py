@@ -10,6 +10,7 @@ import tempfile
 import time
 from typing import Any
 
+from experiments import environment
 from experiments.benchmarking import flops
 from experiments.benchmarking.sizes import SIZES
 from experiments.benchmarking.worker import Job
@@ -85,15 +86,11 @@ def _run(job: Job, folder: str) -> dict[str, Any]:
   job_path, result_path, output_path = (os.path.join(folder, name) for name in names)
   with open(job_path, "w") as file:
     json.dump(dataclasses.asdict(job), file)
-  cache = {
-    "JAX_COMPILATION_CACHE_DIR": folder,
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-  }
+  settings = environment.HUGE_PAGES | environment.compilation_cache(folder)  # as `train` has them
   command = [sys.executable, "-m", "experiments.benchmarking.worker", job_path, result_path]
   started = time.time()
   with open(output_path, "w+") as output:
-    done = subprocess.run(command, env=os.environ | cache, stdout=output, stderr=output)
+    done = subprocess.run(command, env=os.environ | settings, stdout=output, stderr=output)
     output.seek(0)
     said = output.read().strip().splitlines()
   if done.returncode:

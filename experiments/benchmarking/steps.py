@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from configs import common
 from experiments.benchmarking.sizes import Size
 from experiments.benchmarking.works import Work
-from experiments.training import setup
+from experiments.training import hosts, setup
 from experiments.training.annotate import annotate, words_of
 from experiments.training.collect import Online
 from experiments.training.scoring import Scorer
@@ -96,7 +96,8 @@ class _Training:
     self._state = new_state(params, parts.mesh)
     self._groups = random_groups(parts, size)
     if "ref_logps" in words and not work.scores_reference:
-      self._groups = annotate(parts, words, self._state, params, self._groups)
+      groups = hosts.to_global(parts.mesh, self._groups)
+      self._groups = jax.device_get(annotate(parts, words, self._state, params, groups))
       words -= {"ref_logps"}
     self._words = words
     self._reference = params if work.scores_reference else None  # else its memory is free
@@ -116,6 +117,7 @@ class _Training:
       # No response ended, so all rewards are 0, which would teach nothing.
       groups = dataclasses.replace(groups, rewards=self._groups.rewards)
       passed("collect")
+    groups = hosts.to_global(self._parts.mesh, groups)
     groups = annotate(self._parts, self._words, self._state, self._reference, groups)
     if self._work.scores_reference:
       jax.block_until_ready(groups.ref_logps)

@@ -16,6 +16,7 @@ MODELS = {
   "as configured": TINY,
   "untied head, no q/k-norm": dataclasses.replace(TINY, tied=False, qk_norm=False),
   "one key head a query head": dataclasses.replace(TINY, kv_heads=4),
+  "jax's own attention": dataclasses.replace(TINY, attention="xla"),
 }
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 
