@@ -11,6 +11,7 @@ SLURM, Open MPI, Kubernetes: jax finds the others), or with the address of the f
 --coordinator=HOST:PORT --processes=2 --process=0
 """
 
+import math
 import os
 import shlex
 import signal
@@ -77,12 +78,16 @@ def train_with_others(config, path: str, about: dict[str, str], args) -> None:
 
 
 def memory_needed(config) -> str:
-  """What it takes of this machine's devices, in a line. UserError when it cannot fit."""
-  from experiments.training import memory
-  from experiments.training.setup import Parts
+  """What it takes of each device, in a line. UserError when those of this machine are too small."""
+  import jax
 
-  parts = Parts.of(config)
-  memory.check(parts)
+  from experiments.training import memory, setup
+  from models.partitioning import make_mesh
+
+  task, sizes = setup.task_of(config), config.mesh.to_dict()
+  parts = setup.Parts(config, task, setup.model_of(config, task), make_mesh())
+  if math.prod(sizes.values()) <= jax.device_count():  # it may be meant for another machine
+    memory.check(parts)
   return memory.describe(memory.estimate(parts))
 
 

@@ -32,10 +32,14 @@ def join(coordinator: str, processes: int, process: int) -> None:
   """
   if jax.distributed.is_initialized():
     return  # for an earlier run of this process
-  address: Any = (coordinator, processes, process) if coordinator else ()
   try:
-    # A process that failed alone takes the others, which wait for it, down after half a minute.
-    jax.distributed.initialize(*address, shutdown_timeout_seconds=30)
+    jax.distributed.initialize(
+      coordinator or None,
+      processes if coordinator else None,
+      process if coordinator else None,
+      # One that failed alone takes the others, which wait for it, down after so long.
+      shutdown_timeout_seconds=30,
+    )
   except (ValueError, RuntimeError) as error:
     where = f"--coordinator={coordinator}" if coordinator else "--distributed"
     raise UserError(

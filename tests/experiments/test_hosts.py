@@ -29,11 +29,12 @@ SMALL = """
 """.split()
 SETTINGS = [f"--config.{setting}" for setting in SMALL]
 
+MESH = "--config.mesh.fsdp=2"  # prompts and parameters are split over the two
 RUNS = {
-  "grpo": ["--config=configs/grpo.py:k=4", "--config.mesh.data=2"]
-  + ["--config.sampling.refills=1", "--config.minibatches=2", "--config.inner_epochs=2"],
-  "dpo-online": ["--config=configs/dpo.py", "--config.mesh.data=2", "--config.source=online"],
-  "dpo-offline": ["--config=configs/dpo.py", "--config.mesh.fsdp=2"],
+  "grpo": ["--config=configs/grpo.py:k=2", MESH, "--config.inner_epochs=2"]
+  + ["--config.minibatches=2", "--config.sampling.refills=1"],
+  "dpo-online": ["--config=configs/dpo.py", MESH, "--config.source=online"],
+  "dpo-offline": ["--config=configs/dpo.py", MESH],
 }
 # The command, once for each run: imports and compiled programs serve them all.
 TRAIN = f"""
