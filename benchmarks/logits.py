@@ -1,6 +1,6 @@
 """Memory and time of the gradient of log-probs, all logits at once against pieces.
 
-python benchmarks/logits.py
+python -m benchmarks.logits
 
 Two layers of width 256, 8 prompts of 64 tokens with 8 responses of 64 each, float32. Memory is what
 XLA says it allocates beside arguments and results (`compiled.memory_analysis()`).
