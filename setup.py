@@ -21,12 +21,15 @@ setup(
   install_requires=[
     "array_record",  # the file format of data sets; tensorflow-datasets imports it on first use
     "flax>=0.12.8",
+    "gguf",
+    "huggingface_hub",
     "importlib_resources",  # likewise, without TensorFlow
     "jax>=0.10.2",
     "jaxtyping",
-    "jinja2",
+    "jinja2>=3.1.6",  # its sandbox runs the chat templates of downloads
     "markupsafe",
     "ml-collections>=1.1",
+    "ml_dtypes",
     "numpy",
     "optax",
     "orbax-checkpoint>=0.12.8,<1",  # 1.0 makes its v1 interface the top level
@@ -35,6 +38,8 @@ setup(
     "rich",
     "scipy",
     "tensorflow-datasets",
+    "tokenizers",
+    "vaderSentiment",
     "wandb>=0.31",
   ],
   extras_require={

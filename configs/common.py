@@ -3,6 +3,7 @@
 The comment after a field is its help: python -m experiments.train --config=configs/dpo.py --help
 """
 
+import importlib
 import types
 
 from ml_collections import ConfigDict
@@ -24,13 +25,15 @@ def defaults(loss: str) -> ConfigDict:
   config.require_accelerator = False  # stop, rather than train on the CPU
 
   config.task = ConfigDict()
-  config.task.name = "spell_backward"  # any task of reasoning-gym
+  config.task.name = "spell_backward"  # any task of reasoning-gym, or "sentiment"
   config.task.options = ""  # of that task, "min_word_len=3,max_word_len=7"; empty: our defaults
-  config.task.reward = "exact"  # "scorer": reasoning-gym's own, often partial; "exact+scorer"
+  config.task.reward = "exact"  # "scorer": reasoning-gym's, often partial; "exact+scorer"; "vader"
   config.task.train_prompts = 16384  # distinct prompts to train on
   config.task.eval_prompts = 512  # distinct prompts held out
 
   config.model = ConfigDict()
+  config.model.pretrained = ""  # a Hugging Face folder, a .gguf file, smollm2-135m, Qwen/Qwen3-0.6B
+  # The shape of a model without one; a pretrained model's files say its own.
   config.model.layers = 3  # decoder blocks
   config.model.d_model = 128  # width of the residual stream
   config.model.heads = 4  # query heads
@@ -41,10 +44,17 @@ def defaults(loss: str) -> ConfigDict:
   config.model.qk_norm = True  # RMSNorm of queries and keys, as Qwen3 has
   config.model.rope_theta = 10000.0  # base wavelength of the rotary positions
   config.model.norm_eps = 1e-6  # of RMSNorm
+  config.model.attention = (
+    "auto"  # "plain", "xla", "cudnn"; auto: cuDNN's flash attention if it can
+  )
+  config.model.logits_at_once = 2**26  # more are computed in pieces, and again in the backward pass
+  config.model.remat = "none"  # what the backward pass computes again: "dots", "layers" save memory
+  config.model.lora_rank = 0  # train low-rank adapters of every linear layer only; 0: all weights
+  config.model.lora_alpha = 16.0  # the adapters count lora_alpha / lora_rank times
   config.model.dtype = "float32"  # of activations, or "bfloat16"; parameters are always float32
 
   config.base = ConfigDict()  # the policy that all runs start from; it is also the reference
-  config.base.steps = 135  # updates of supervised training on demonstrations; 0: random weights
+  config.base.steps = 135  # updates of SFT on demonstrations; 0: the pretrained, or random, weights
   config.base.batch_prompts = 128  # demonstrations an update
   config.base.learning_rate = 3e-3  # peak
   config.base.seed = 0  # of its weights and data; runs that share it share the base policy
@@ -115,6 +125,23 @@ def use_groups_of(config: ConfigDict, k: int) -> None:
   """K responses a prompt, and as many prompts as make an update of 256 responses, whatever K."""
   config.group_size = k
   config.batch_prompts = RESPONSES_A_STEP // max(k, 1)
+
+
+def of_algorithm(name: str) -> ConfigDict:
+  """The config of configs/<name>.py. ArgumentError if there is none."""
+  try:
+    return importlib.import_module(f"configs.{name}").get_config()
+  except (ModuleNotFoundError, AttributeError):
+    raise ArgumentError(
+      f"algorithm={name}: there is no configs/{name}.py of an algorithm"
+    ) from None
+
+
+def use_task(config: ConfigDict, name: str) -> None:
+  """The task of this name, for a pretrained model: asked as it is, with nothing taught before."""
+  config.task.name = name
+  config.task.reward = "vader" if name == "sentiment" else "exact"
+  config.base.steps = 0
 
 
 class ArgumentError(ValueError):

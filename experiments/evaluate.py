@@ -45,7 +45,8 @@ def main(argv: Sequence[str]) -> int:
   console.print(table)
   for row in shown:
     mark = "✓" if row["reward"] > 0.5 else "✗"
-    console.print(f"  {mark} {row['prompt']} {row['completion']}   ({row['answer']})", markup=False)
+    answer = f"   ({row['answer']})" if row["answer"] else ""
+    console.print(f"  {mark} {row['prompt']} {row['completion']}{answer}", markup=False)
   record = {
     name: {"value": value, "standard_error": error} for name, (value, error) in rows.items()
   }

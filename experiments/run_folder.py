@@ -2,7 +2,7 @@
 
   config.json      the resolved config, the run's names and the config's digest
   command.txt      what to type to train it alone
-  env.json         commit, versions, device
+  env.json         commit, versions, device, tokenizer
   status.json      how far it is, or how it ended
   metrics.jsonl    one flat row a line; rows of step 0 are the base policy's evaluation
   completions.jsonl  greedy completions of the same prompts at every evaluation
@@ -70,9 +70,10 @@ class RunFolder:
     self._write("config.json", json_text(about | {"digest": digest, "config": config}))
     self._write("command.txt", command + "\n")
 
-  def write_env(self, device: str) -> None:
-    """`device` is what jax found, e.g. "cpu x1"."""
-    self._write("env.json", json_text(environment.describe(device)))
+  def write_env(self, device: str, tokenizer: str) -> None:
+    """`device` is what jax found, e.g. "cpu x1"; `tokenizer` names what ends and what pads."""
+    about = environment.describe(device) | {"tokenizer": tokenizer}
+    self._write("env.json", json_text(about))
 
   def write_status(
     self,

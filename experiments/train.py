@@ -20,8 +20,8 @@ from collections.abc import Sequence
 import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments import run_folder
-from experiments.command_line import cli, config_files, validate
+from experiments import environment, run_folder
+from experiments.command_line import cli, config_files, pretrained_model, validate
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 
@@ -41,6 +41,7 @@ def main(argv: Sequence[str]) -> int:
   args = cli.parse(argv, __doc__, FLAGS)
   config = config_files.load(args.config, args.overrides)
   validate.check(config)
+  pretrained_model.fill(config)
   digest = config_files.digest(config)
   path = args.out or os.path.join(ROOT, run_name(args.config, args.overrides))
   if args.dry_run:
@@ -50,6 +51,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
   check_processes(args)
+  environment.with_huge_pages("experiments.train")
   command = "python -m experiments.train " + shlex.join(argv)
   about = {"digest": digest, "config_file": args.config, "command": command}
   if args.distributed or args.coordinator:
@@ -150,7 +152,13 @@ def refuse_to_delete(folder: RunFolder) -> None:
 def train(config, folder: RunFolder) -> None:
   """Trains with a progress bar; jax is imported only now that the config is known to be good."""
   signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
+  for name, value in environment.compilation_cache(ROOT).items():
+    os.environ.setdefault(name, value)
   from experiments.training import run, setup
+
+  if config.source == "offline":
+    # Its import replaces the import statement for a while; the progress bar's thread would trip.
+    import tensorflow_datasets  # noqa: F401  # pyrefly: ignore
 
   if folder.read_only:  # the process that writes it also shows how it goes
     run.train(config, folder, ROOT, lambda row: None)

@@ -7,7 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from models.transformer import ModelConfig, Params, bind, empty_cache
+from models.attention import KeysValues, rotary_angles
+from models.transformer import ModelConfig, Params, bind, bind_layer
+
+BLOCK = 64  # tokens whose probabilities are added up first, see `draw`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +31,7 @@ class Samples(NamedTuple):
 
   responses: Int[Array, "B K T"]  # right-padded
   mask: Bool[Array, "B K T"]  # up to and including EOS
-  logps: Float[
-    Array, "B K T"
-  ]  # of softmax(logits / temperature), before top-k and top-p; 0 at padding
+  logps: Float[Array, "B K T"]  # of softmax(logits / temperature), whatever top-k; 0 at padding
   finished: Bool[Array, "B K"]
 
 
@@ -47,68 +48,106 @@ def sample(
 
   The log-probs are of the distribution that the trainer scores (`log_probs.token_log_probs` with
   the same temperature). top-k and top-p only restrict what is drawn; greedy ignores the temperature
-  in its choice.
+  in its choice. What row b draws depends on the key, b and its prompt, not on the other rows.
   """
-  decoder = bind(config, params)
-  hidden, prompt_cache = decoder.prefill(prompts, prompt_mask)
-  batch, k, steps = prompts.shape[0], sampler.group_size, sampler.max_tokens
-  first_logits = decoder.logits(hidden[:, -1])[:, None, :]
+  decoder, (batch, k, steps) = (
+    bind(config, params),
+    (len(prompts), sampler.group_size, sampler.max_tokens),
+  )
+  hidden, seen = decoder.read(prompts, prompt_mask)
+  first = jnp.broadcast_to(decoder.logits(hidden[:, None, -1]), (batch, k, config.vocab_size))
+  # Layers one by one from here: a scan over them would copy weights and caches at every token.
+  layers = [_slice((params["layers"], seen), i) for i in range(config.layers)]
+  length = prompt_mask.sum(axis=1, keepdims=True)
+  row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
 
-  def draw(t, logits, ended):
-    log_p = jax.nn.log_softmax(logits / temperature, axis=-1)
+  def choose(t, logits, ended):
+    scaled = logits / temperature
+    uniform = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, t), (k,)))(row_keys)
     if sampler.greedy:
-      token = jnp.argmax(log_p, axis=-1)
+      token = jnp.argmax(scaled, axis=-1)
     else:
-      token = jax.random.categorical(jax.random.fold_in(key, t), restrict(log_p, sampler))
-    logp = jnp.take_along_axis(log_p, token[..., None], axis=-1)[..., 0]
+      token = draw(restrict(scaled, sampler), uniform)
+    logp = jnp.take_along_axis(scaled, token[..., None], axis=-1)[..., 0]
+    logp = logp - jax.nn.logsumexp(scaled, axis=-1)
     return jnp.where(ended, sampler.pad_id, token), jnp.where(ended, 0.0, logp)
 
   def unfinished(carry):
-    t, _, _, ended, _, _, _ = carry
+    t, _, _, ended, _ = carry
     return (t < steps) & ~ended.all()
 
   def one_token(carry):
-    t, logits, cache, ended, responses, mask, logps = carry
-    token, logp = draw(t, logits, ended)
-    responses = responses.at[:, :, t].set(token)
-    mask = mask.at[:, :, t].set(~ended)
-    logps = logps.at[:, :, t].set(logp)
+    t, logits, past, ended, (responses, mask, logps) = carry
+    token, logp = choose(t, logits, ended)
+    out = (
+      responses.at[:, :, t].set(token),
+      mask.at[:, :, t].set(~ended),
+      logps.at[:, :, t].set(logp),
+    )
     ended |= token == sampler.eos_id
     decoder = bind(config, params)  # anew: NNX modules do not cross into a loop body
-    hidden, cache = decoder.extend(token[..., None], prompt_cache, prompt_mask, cache, t)
-    return (
-      t + 1,
-      decoder.logits(hidden[:, :, 0]),
-      cache,
-      ended,
-      responses,
-      mask,
-      logps,
-    )
+    x, grown = decoder.embed(token), []
+    positions = jnp.broadcast_to(length + t, (batch, k))
+    angles = rotary_angles(positions, config.head_dim, config.rope_theta, config.rope_scaling)
+    for (weights, prompt), own in zip(layers, past, strict=True):
+      x, own = bind_layer(config, weights).step(x, angles, prompt, prompt_mask, own, t)
+      grown.append(own)
+    return t + 1, decoder.logits(decoder.normed(x)), grown, ended, out
 
   shape = (batch, k, steps)
+  empty = jnp.zeros((batch, config.kv_heads, k, steps, config.head_dim), config.dtype)
   carry = (
     0,
-    jnp.broadcast_to(first_logits, (batch, k, first_logits.shape[-1])),
-    empty_cache(config, batch, k, steps),
+    first,
+    [KeysValues(empty, empty) for _ in layers],
     jnp.zeros((batch, k), bool),
-    jnp.full(shape, sampler.pad_id, prompts.dtype),
-    jnp.zeros(shape, bool),
-    jnp.zeros(shape, jnp.float32),
+    (
+      jnp.full(shape, sampler.pad_id, prompts.dtype),
+      jnp.zeros(shape, bool),
+      jnp.zeros(shape, jnp.float32),
+    ),
   )
-  _, _, _, ended, responses, mask, logps = jax.lax.while_loop(unfinished, one_token, carry)
-  return Samples(responses, mask, logps, ended)
+  _, _, _, ended, out = jax.lax.while_loop(unfinished, one_token, carry)
+  return Samples(*out, ended)
 
 
-def restrict(log_p: Float[Array, "*n V"], sampler: Sampler) -> Float[Array, "*n V"]:
+def _slice(tree, i: int):
+  return jax.tree.map(lambda x: x[i], tree)
+
+
+def draw(logits: Float[Array, "*n V"], uniform: Float[Array, "*n"]) -> Int[Array, "*n"]:
+  """Tokens from softmax(logits), by inverting its distribution function at `uniform` in [0, 1).
+
+  One random number a token instead of Gumbel's one a vocabulary entry (20 times faster on a CPU):
+  the block of BLOCK entries first, then the entry in it. Entries at -inf are never drawn.
+  """
+  p = jnp.exp(logits - logits.max(axis=-1, keepdims=True))
+  padding = [(0, 0)] * (p.ndim - 1) + [(0, -p.shape[-1] % BLOCK)]
+  blocks = jnp.pad(p, padding).reshape(*p.shape[:-1], -1, BLOCK)
+  upto = jnp.cumsum(blocks.sum(axis=-1), axis=-1)
+  target = _below(uniform * upto[..., -1], upto[..., -1])
+  block = (upto <= target[..., None]).sum(axis=-1)
+  before = jnp.take_along_axis(upto, jnp.maximum(block - 1, 0)[..., None], axis=-1)[..., 0]
+  inside = jnp.take_along_axis(blocks, block[..., None, None], axis=-2)[..., 0, :]
+  within = jnp.cumsum(inside, axis=-1)
+  target = _below(target - jnp.where(block > 0, before, 0.0), within[..., -1])
+  return block * BLOCK + (within <= target[..., None]).sum(axis=-1)
+
+
+def _below(x, limit):
+  """x, or if rounding brought it up to the limit, the float before that."""
+  return jnp.minimum(x, jnp.nextafter(limit, 0.0))
+
+
+def restrict(logits: Float[Array, "*n V"], sampler: Sampler) -> Float[Array, "*n V"]:
   """-inf for tokens outside the top k, then outside the smallest set holding top_p of the rest."""
   if sampler.top_k:
-    least = jax.lax.top_k(log_p, min(sampler.top_k, log_p.shape[-1]))[0][..., -1:]
-    log_p = jnp.where(log_p >= least, log_p, -jnp.inf)
+    least = jax.lax.top_k(logits, min(sampler.top_k, logits.shape[-1]))[0][..., -1:]
+    logits = jnp.where(logits >= least, logits, -jnp.inf)
   if sampler.top_p < 1:
-    descending = -jnp.sort(-jax.nn.log_softmax(log_p, axis=-1), axis=-1)
+    descending = -jnp.sort(-jax.nn.log_softmax(logits, axis=-1), axis=-1)
     mass_before = jnp.cumsum(jnp.exp(descending), axis=-1) - jnp.exp(descending)
     kept = jnp.where(mass_before < sampler.top_p, descending, jnp.inf)
     least = kept.min(axis=-1, keepdims=True)
-    log_p = jnp.where(jax.nn.log_softmax(log_p, axis=-1) >= least, log_p, -jnp.inf)
-  return log_p
+    logits = jnp.where(jax.nn.log_softmax(logits, axis=-1) >= least, logits, -jnp.inf)
+  return logits

@@ -1,8 +1,8 @@
 """A decoder of the Llama / Qwen / SmolLM / Mistral shape: RMSNorm, RoPE, GQA, SwiGLU.
 
-Written for groups: `prefill` reads each prompt once and keeps its keys and values; `extend` reads
-tokens of the K responses, which attend to that one prompt and to their own past. Training extends
-by all response tokens at once, decoding by one token at a time; both are the same computation.
+Written for groups: a row is a prompt and its K responses, which attend to that one prompt and to
+their own past. Training reads whole rows (`read`); the sampler reads the prompts, keeps their keys
+and values, and goes on a token at a time (`Layer.step`).
 
 The network is a Flax NNX module, used functionally: `init` gives parameters as a plain tree, and
 `bind` puts such a tree back into the module. Only `models/` knows there is a module.
@@ -17,24 +17,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from models.attention import Attended, KeysValues, Llama3Rope, attend, rotary_angles, rotate
+from models.partitioning import split_by_prompts
+
 Params = Any  # a tree of nested dicts; layers are stacked along the first axis of their leaves
-
-
-@dataclasses.dataclass(frozen=True)
-class Llama3Rope:
-  """How Llama 3.1 stretches rotary wavelengths: the long ones by `factor`, the short ones not."""
-
-  factor: float
-  low_freq_factor: float
-  high_freq_factor: float
-  original_max_position_embeddings: int
-
-  def __call__(self, frequencies: Float[Array, " n"]) -> Float[Array, " n"]:
-    """Full stretch below low_freq_factor turns over the original context, none above high_..."""
-    turns = self.original_max_position_embeddings * frequencies / (2 * jnp.pi)
-    span = self.high_freq_factor - self.low_freq_factor
-    kept = jnp.clip((turns - self.low_freq_factor) / span, 0.0, 1.0)
-    return frequencies * (kept + (1 - kept) / self.factor)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,18 +41,11 @@ class ModelConfig:
   rope_scaling: Llama3Rope | None = None
   norm_eps: float = 1e-6
   dtype: str = "float32"  # of activations; parameters and log-probs are float32 always
+  attention: str = "auto"  # how it is computed, see `attention.attend`
+  logits_at_once: int = 2**26  # more are computed in pieces, and again in the backward pass
   remat: str = "none"  # what the backward pass computes again, see REMAT
   lora_rank: int = 0  # of the adapters on every linear layer; 0: none
   lora_alpha: float = 16.0  # they count lora_alpha / lora_rank times
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class KeysValues:
-  """Keys and values of every layer. The axes before the heads are those of the tokens."""
-
-  keys: Float[Array, "L *tokens Hkv D"]
-  values: Float[Array, "L *tokens Hkv D"]
 
 
 # What the backward pass keeps of a layer; all else it computes again.
@@ -88,26 +67,10 @@ def rms_norm(x, scale, eps):
   return (x32 * inverse).astype(x.dtype) * scale.astype(x.dtype)
 
 
-def rotary_angles(c: ModelConfig, positions: Int[Array, "*n S"]) -> Float[Array, "*n S 1 half"]:
-  """What each pair of a head's dimensions is turned by at these positions (Su et al., 2021)."""
-  half = c.head_dim // 2
-  frequencies = c.rope_theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
-  if c.rope_scaling is not None:
-    frequencies = c.rope_scaling(frequencies)
-  return positions[..., None, None] * frequencies
-
-
-def rotate(x: Float[Array, "*n S H D"], angles: Float[Array, "*n S 1 half"]):
-  """Rotary position embedding in Llama's half layout: pairs are (i, i + D/2)."""
-  cos, sin = jnp.cos(angles).astype(x.dtype), jnp.sin(angles).astype(x.dtype)
-  x1, x2 = jnp.split(x, 2, axis=-1)
-  return jnp.concatenate([x1 * cos - x2 * sin, x2 * cos + x1 * sin], axis=-1)
-
-
-def masked_softmax(scores, mask):
-  """Softmax over the last axis in float32. A row that may attend to nothing gives garbage."""
-  scores = jnp.where(mask, scores.astype(jnp.float32), jnp.finfo(jnp.float32).min)
-  return jax.nn.softmax(scores, axis=-1)
+def matmul(x: Float[Array, "*n In"], weight: Float[Array, "In Out"], **options):
+  """x W over flat rows: with more axes, XLA's CPU backend transposes for the weight's gradient."""
+  y = jnp.matmul(x.reshape(-1, x.shape[-1]), weight, **options)
+  return y.reshape(*x.shape[:-1], -1)
 
 
 class Layer(nnx.Module):
@@ -142,67 +105,80 @@ class Layer(nnx.Module):
     def weight(kind=""):
       return getattr(self, name + kind)[...].astype(x.dtype)
 
-    y = x @ weight()
+    y = matmul(x, weight())
     if hasattr(self, name + "_bias"):
       y = y + weight("_bias")
     if self.c.lora_rank:
-      y = y + (x @ weight("_a")) @ weight("_b") * (self.c.lora_alpha / self.c.lora_rank)
+      low = matmul(matmul(x, weight("_a")), weight("_b"))
+      y = y + low * (self.c.lora_alpha / self.c.lora_rank)
     return y
 
-  def project(self, x: Float[Array, "*n S M"], angles):
-    """Queries [*n, S, Hkv, G, D] (G heads share a key head), keys and values [*n, S, Hkv, D]."""
+  def project(self, x: Float[Array, "B N M"], angles: Float[Array, "B N half"]):
+    """Heads first: queries [B, Hkv, N, G, D] (G share a key head), keys and values [B, Hkv, N, D].
+
+    Queries are divided by sqrt(D) here.
+    """
     c = self.c
     x = rms_norm(x, self.attention_norm[...], c.norm_eps)
     q, k, v = (
-      self.linear(name, x).reshape(*x.shape[:-1], -1, c.head_dim)
+      self.linear(name, x).reshape(*x.shape[:-1], c.kv_heads, -1, c.head_dim)
       for name in ("query", "key", "value")
     )
     if c.qk_norm:
       q = rms_norm(q, self.query_norm[...], c.norm_eps)
       k = rms_norm(k, self.key_norm[...], c.norm_eps)
+    angles = angles[:, :, None, None]
     q, k = rotate(q, angles) * c.head_dim**-0.5, rotate(k, angles)
-    return q.reshape(*x.shape[:-1], c.kv_heads, -1, c.head_dim), k, v
+    q, k, v = (x.transpose(0, 2, 1, 3, 4) for x in (q, k, v))
+    return q, KeysValues(k[:, :, :, 0], v[:, :, :, 0])
 
   def finish(self, x, attended):
     """The output projection and the feed-forward block, both residual."""
-    x = x + self.linear("output", attended.reshape(*x.shape[:-1], -1))
+    x = x + self.linear("output", attended)
     h = rms_norm(x, self.ff_norm[...], self.c.norm_eps)
     return x + self.linear("down", jax.nn.silu(self.linear("gate", h)) * self.linear("up", h))
 
-  def prefill(self, x: Float[Array, "B P M"], angles, mask: Bool[Array, "B P"]):
-    """Causal attention within each prompt."""
-    q, k, v = self.project(x, angles)
-    causal = jnp.tril(jnp.ones((x.shape[1], x.shape[1]), bool))
-    scores = jnp.einsum("bqhgd,bphd->bhgqp", q, k)
-    weights = masked_softmax(scores, causal & mask[:, None, None, None, :]).astype(x.dtype)
-    return self.finish(x, jnp.einsum("bhgqp,bphd->bqhgd", weights, v)), (k, v)
+  def read(self, x: Float[Array, "B N M"], angles, prompt_mask: Bool[Array, "B P"], k: int):
+    """A row is a prompt, then its k responses one after the other: N = P + k S.
 
-  def extend(self, x: Float[Array, "B K S M"], angles, prompt, prompt_mask, past, index):
-    """S tokens of each response attend to their prompt and to the response so far.
-
-    `past`: keys and values [B, K, T, Hkv, D] of the response; the S new ones go in at `index`.
-    None when the S tokens are the whole response.
+    Returns x, and the keys and values of the prompts.
     """
-    q, keys, values = self.project(x, angles)
-    if past is not None:
-      keys = jax.lax.dynamic_update_slice_in_dim(past[0], keys, index, axis=2)
-      values = jax.lax.dynamic_update_slice_in_dim(past[1], values, index, axis=2)
-    seen = jnp.arange(keys.shape[2])[None, :] <= index + jnp.arange(x.shape[2])[:, None]
-    on_prompt = jnp.einsum("bkshgd,bphd->bkhgsp", q, prompt[0])
-    on_past = jnp.einsum("bkshgd,bkthd->bkhgst", q, keys)
-    scores = jnp.concatenate([on_prompt, on_past], axis=-1)
-    mask = jnp.concatenate(
-      [
-        jnp.broadcast_to(prompt_mask[:, None, None, None, None, :], on_prompt.shape),
-        jnp.broadcast_to(seen, on_past.shape),
-      ],
-      axis=-1,
+    (b, p), rows = prompt_mask.shape, x.shape[1]
+    q, seen = self.project(x, angles)
+    prompt = jax.tree.map(lambda y: y[:, :, None, :p], seen)  # one set for all k
+    causal = jnp.tril(jnp.ones((p, p), bool)) & prompt_mask[:, None, :]
+    parts = [Attended(prompt, causal[:, None, None, :, None])]
+    attended = attend(q[:, :, None, :p], parts, self.c.attention).reshape(b, p, -1)
+    if rows > p:
+      s = (rows - p) // k
+
+      def of_responses(y):
+        return y[:, :, p:].reshape(b, y.shape[1], k, s, *y.shape[3:])
+
+      parts = [
+        Attended(prompt, prompt_mask[:, None, None, None, None]),
+        Attended(jax.tree.map(of_responses, seen), jnp.tril(jnp.ones((s, s), bool))[:, None]),
+      ]
+      others = attend(of_responses(q), parts, self.c.attention).reshape(b, k * s, -1)
+      attended = jnp.concatenate([attended, others], axis=1)
+    return self.finish(x, attended), jax.tree.map(lambda y: y[:, :, 0], prompt)
+
+  def step(self, x: Float[Array, "B K M"], angles, prompt, prompt_mask, past, t):
+    """Token t of each response. Returns x, and `past` [B, Hkv, K, T, D] with this token in it."""
+    q, new = self.project(x, angles)
+    past = jax.tree.map(
+      lambda y, one: jax.lax.dynamic_update_slice_in_dim(y, one[:, :, :, None], t, axis=3),
+      past,
+      new,
     )
-    weights = masked_softmax(scores, mask).astype(x.dtype)
-    p = prompt_mask.shape[1]
-    attended = jnp.einsum("bkhgsp,bphd->bkshgd", weights[..., :p], prompt[1])
-    attended += jnp.einsum("bkhgst,bkthd->bkshgd", weights[..., p:], values)
-    return self.finish(x, attended), (keys, values)
+    parts = [
+      Attended(
+        jax.tree.map(lambda y: y[:, :, None], prompt), prompt_mask[:, None, None, None, None]
+      ),
+      Attended(past, jnp.arange(past.keys.shape[3]) <= t),
+    ]
+    attended = attend(q[:, :, :, None], parts, self.c.attention)
+    return self.finish(x, attended[:, :, 0]), past
 
 
 class Decoder(nnx.Module):
@@ -220,60 +196,45 @@ class Decoder(nnx.Module):
       self.head = nnx.Param(head * c.d_model**-0.5)
 
   def embed(self, tokens):
-    return self.embedding[...][tokens].astype(self.c.dtype)
+    return split_by_prompts(self.embedding[...][tokens].astype(self.c.dtype))
 
-  def rematerialized(self, one_layer):
-    """`one_layer`, keeping for the backward pass what the config's policy keeps."""
-    policy = REMAT[self.c.remat]
-    return one_layer if policy is None else nnx.remat(one_layer, policy=policy)
+  def read(
+    self,
+    prompts: Int[Array, "B P"],
+    prompt_mask: Bool[Array, "B P"],
+    responses: Int[Array, "B K S"] | None = None,
+  ) -> tuple[Float[Array, "B N M"], KeysValues]:
+    """Hidden states of prompts, then of responses (N = P + K S); keys and values of the prompts.
 
-  def prefill(self, tokens: Int[Array, "B P"], mask: Bool[Array, "B P"]):
-    """Hidden states [B, P, M] and the keys and values of left-padded prompts."""
-    angles = rotary_angles(self.c, prompt_positions(mask))
+    Left-padded prompts end at the same column, so a response's token t stands at position (tokens
+    of its prompt) + t. Keys and values are stacked, [L, B, Hkv, P, D].
+    """
+    c, tokens, positions, k = self.c, prompts, prompt_positions(prompt_mask), 0
+    if responses is not None:
+      b, k, s = responses.shape
+      tokens = jnp.concatenate([prompts, responses.reshape(b, k * s)], axis=1)
+      further = prompt_mask.sum(axis=1)[:, None] + jnp.tile(jnp.arange(s), k)
+      positions = jnp.concatenate([positions, further], axis=1)
+    angles = rotary_angles(positions, c.head_dim, c.rope_theta, c.rope_scaling)
 
-    @self.rematerialized
     def one_layer(x, layer):
-      return layer.prefill(x, angles, mask)
+      return layer.read(x, angles, prompt_mask, k)
 
-    x, (keys, values) = nnx.scan(one_layer, in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0))(
+    policy = REMAT[c.remat]
+    if policy is not None:
+      one_layer = nnx.remat(one_layer, policy=policy)
+    x, seen = nnx.scan(one_layer, in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0))(
       self.embed(tokens), self.layers
     )
-    return rms_norm(x, self.final_norm[...], self.c.norm_eps), KeysValues(keys, values)
+    return self.normed(x), seen
 
-  def extend(
-    self,
-    tokens: Int[Array, "B K S"],
-    prompt: KeysValues,
-    prompt_mask,
-    past=None,
-    index=0,
-  ):
-    """Hidden states [B, K, S, M] of response tokens index .. index+S-1, and the response's cache.
-
-    `past` is the cache so far, [L, B, K, T, Hkv, D]; None reads a whole response at once.
-    Left-padded prompts end at the same column, so a response's token t stands at position (tokens
-    of its prompt) + t.
-    """
-    offsets = index + jnp.arange(tokens.shape[2])
-    positions = prompt_mask.sum(axis=1)[:, None, None] + offsets
-    angles = rotary_angles(self.c, jnp.broadcast_to(positions, tokens.shape))
-
-    @self.rematerialized
-    def one_layer(x, layer, prompt, past):
-      return layer.extend(x, angles, prompt, prompt_mask, past, index)
-
-    x, (keys, values) = nnx.scan(one_layer, in_axes=(nnx.Carry, 0, 0, 0), out_axes=(nnx.Carry, 0))(
-      self.embed(tokens),
-      self.layers,
-      (prompt.keys, prompt.values),
-      None if past is None else (past.keys, past.values),
-    )
-    return rms_norm(x, self.final_norm[...], self.c.norm_eps), KeysValues(keys, values)
+  def normed(self, x):
+    return rms_norm(x, self.final_norm[...], self.c.norm_eps)
 
   def logits(self, hidden: Float[Array, "*n M"]) -> Float[Array, "*n V"]:
     """Float32, whatever the activations are."""
     head = self.embedding[...].T if self.c.tied else self.head[...]
-    return jnp.matmul(hidden, head.astype(hidden.dtype), preferred_element_type=jnp.float32)
+    return matmul(hidden, head.astype(hidden.dtype), preferred_element_type=jnp.float32)
 
 
 def prompt_positions(mask: Bool[Array, "B P"]) -> Int[Array, "B P"]:
@@ -299,14 +260,11 @@ def _structure(config: ModelConfig) -> nnx.GraphDef:
   return nnx.split(nnx.eval_shape(lambda: Decoder(config, nnx.Rngs(params=0))))[0]
 
 
-def empty_cache(config: ModelConfig, batch: int, group_size: int, max_tokens: int) -> KeysValues:
-  """Room for the keys and values of K responses of T tokens to each of B prompts."""
-  shape = (
-    config.layers,
-    batch,
-    group_size,
-    max_tokens,
-    config.kv_heads,
-    config.head_dim,
-  )
-  return KeysValues(jnp.zeros(shape, config.dtype), jnp.zeros(shape, config.dtype))
+def bind_layer(config: ModelConfig, params: Params) -> Layer:
+  """One layer, with its own slice of `params["layers"]`."""
+  return nnx.merge(_layer_structure(config), params)
+
+
+@cache
+def _layer_structure(config: ModelConfig) -> nnx.GraphDef:
+  return nnx.split(nnx.eval_shape(lambda: Layer(config, nnx.Rngs(params=0))))[0]

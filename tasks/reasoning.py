@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from tasks.task import Item, Task, exact_match
+from tasks.tokenizer import CharTokenizer, Tokenizer
 
 SHORT_PROMPTS: dict[str, Callable[[dict], str]] = {
   "spell_backward": lambda entry: entry["metadata"]["word"] + ">",  # "stone>" -> "enots"
@@ -34,6 +35,7 @@ def reasoning_task(
   train_prompts: int,
   evaluation_prompts: int,
   reward: str = "exact",
+  tokenizer: Tokenizer | None = None,
 ) -> Task:
   """The task of this name, its prompts made afresh (and always the same ones).
 
@@ -43,6 +45,7 @@ def reasoning_task(
       which for several data sets gives part of the reward to answers that are only nearly right,
       and for some (spell_backward among them) the whole reward to a few wrong ones. "exact+scorer":
       their sum.
+    tokenizer: of a pretrained model, which is then asked the full question; None: characters.
 
   Raises:
     ValueError: reasoning-gym refuses the options, or has too few distinct prompts with them.
@@ -57,8 +60,9 @@ def reasoning_task(
 
   # One stream, each prompt once: evaluation takes its first prompts, training the next. (Separate
   # seeds would not do: reasoning-gym's item i of seed s is item i-1 of seed s+1.)
+  short = SHORT_PROMPTS.get(name) if tokenizer is None else None
   items = []
-  for item in distinct_items(name, entries):
+  for item in distinct_items(name, entries, short or (lambda entry: entry["question"])):
     items.append(item)
     if len(items) == wanted:
       break
@@ -77,6 +81,7 @@ def reasoning_task(
     train=tuple(items[evaluation_prompts:]),
     evaluation=tuple(items[:evaluation_prompts]),
     scorers=tuple((part, scorers[part]) for part in reward.split("+")),
+    tokenizer=tokenizer or CharTokenizer(),
   )
 
 
@@ -94,9 +99,8 @@ def import_reasoning_gym():
   return reasoning_gym
 
 
-def distinct_items(name: str, entries) -> Iterator[Item]:
+def distinct_items(name: str, entries, prompt_of: Callable[[dict], str]) -> Iterator[Item]:
   """The data set's items in order, without the prompts that came before."""
-  prompt_of = SHORT_PROMPTS.get(name, lambda entry: entry["question"])
   seen = set()
   for index in range(len(entries)):
     entry = entries[index]

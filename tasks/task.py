@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from tasks.tokenizer import CharTokenizer, left_pad
+from tasks.tokenizer import CharTokenizer, Tokenizer, left_pad
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,11 +14,11 @@ class Item:
   """A prompt and what is known of its answer. `entry` is what a scorer may need beside."""
 
   prompt: str
-  answer: str
+  answer: str  # "" in a task that has no answers to demonstrate
   entry: dict = dataclasses.field(default_factory=dict, compare=False)
 
 
-# The reward of a completion that ended with EOS; None: it could not be scored.
+# The reward of a completion; None: it could not be scored.
 Scorer = Callable[[str, Item], float | None]
 
 
@@ -30,7 +30,8 @@ class Task:
   train: tuple[Item, ...]
   evaluation: tuple[Item, ...]
   scorers: tuple[tuple[str, Scorer], ...]  # (name, reward); the task's reward is their sum
-  tokenizer: CharTokenizer = dataclasses.field(default_factory=CharTokenizer)
+  tokenizer: Tokenizer = dataclasses.field(default_factory=CharTokenizer)
+  scores_unfinished: bool = False  # a response that reached the length limit is scored as it stands
 
   @property
   def reward_names(self) -> tuple[str, ...]:
@@ -38,7 +39,7 @@ class Task:
 
   @cached_property
   def max_prompt_tokens(self) -> int:
-    return max(len(self.tokenizer.encode(item.prompt)) for item in self.train + self.evaluation)
+    return max(map(len, self._prompt_ids.values()))
 
   @cached_property
   def max_answer_tokens(self) -> int:
@@ -54,8 +55,13 @@ class Task:
     """Token ids [N, P] and mask [N, P]."""
     return self._encode(self.evaluation)
 
+  @cached_property
+  def _prompt_ids(self) -> dict[str, list[int]]:
+    prompts = (item.prompt for item in self.train + self.evaluation)
+    return {prompt: self.tokenizer.encode_prompt(prompt) for prompt in prompts}
+
   def _encode(self, items):
-    rows = [self.tokenizer.encode(item.prompt) for item in items]
+    rows = [self._prompt_ids[item.prompt] for item in items]
     return left_pad(rows, self.max_prompt_tokens, self.tokenizer.pad_id)
 
   def rewards(
@@ -67,12 +73,14 @@ class Task:
   def reward_parts(
     self, items: Sequence[Item], responses: np.ndarray, finished: np.ndarray
   ) -> np.ndarray:
-    """What each scorer gives, [B, K, R]. A response that never ended gets 0: it gave no answer.
+    """What each scorer gives, [B, K, R].
+
+    A response that never ended gets 0, for it gave no answer, unless the task `scores_unfinished`.
 
     Raises ValueError, naming the scorer and the response, when a reward is infinite.
     """
     parts = np.zeros((*finished.shape, len(self.scorers)), np.float32)
-    for b, k in zip(*np.nonzero(finished), strict=True):
+    for b, k in zip(*np.nonzero(finished | self.scores_unfinished), strict=True):
       completion = self.tokenizer.decode(responses[b, k])
       for r, (name, score) in enumerate(self.scorers):
         reward = score(completion, items[b])

@@ -1,9 +1,52 @@
-"""A character tokenizer: one token a printable ASCII character."""
+"""What a tokenizer is here, and the smallest one: one token a printable ASCII character."""
 
 import string
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+
+
+@runtime_checkable  # so that tests check the types of arguments
+class Tokenizer(Protocol):
+  """Text to token ids and back. What a model sees is `encode_prompt(prompt)` + the response's ids.
+
+  Prompts and responses are encoded apart: no token reaches across, and a response's log-probs are
+  those of the tokens that the model would write.
+  """
+
+  @property
+  def vocab_size(self) -> int:
+    """Ids are below this; a model may have more embeddings."""
+    ...
+
+  @property
+  def pad_id(self) -> int:
+    """Fills rows; never the end of sequence. What is padding is said by masks, not by this."""
+    ...
+
+  @property
+  def eos_id(self) -> int:
+    """Ends a response."""
+    ...
+
+  @property
+  def chats(self) -> bool:
+    """Whether a prompt is put to the model as a user's message."""
+    ...
+
+  def encode_prompt(self, prompt: str) -> list[int]:
+    """All that comes before the response. ValueError if the text has no tokens."""
+    ...
+
+  def encode(self, text: str) -> list[int]:
+    """A response's tokens, without its end. ValueError if the text has no tokens."""
+    ...
+
+  def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+    """A response's text, up to its end; other special tokens that a policy drew show."""
+    ...
+
 
 CHARACTERS = string.digits + string.ascii_letters + string.punctuation + " \n"
 
@@ -14,8 +57,15 @@ class CharTokenizer:
   pad_id = 0
   eos_id = 1
   vocab_size = 2 + len(CHARACTERS)
+  chats = False
 
   _ids = {character: i + 2 for i, character in enumerate(CHARACTERS)}
+
+  def __str__(self) -> str:
+    return "characters"
+
+  def encode_prompt(self, prompt: str) -> list[int]:
+    return self.encode(prompt)
 
   def encode(self, text: str) -> list[int]:
     """ValueError, with the character, when the text holds one that has no token."""

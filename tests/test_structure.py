@@ -51,7 +51,10 @@ def test_a_file_is_a_room_one_can_see_across(path):
   assert len(path.read_text().splitlines()) <= 320
 
 
-@pytest.mark.parametrize("module", ["configs.common", "experiments.sweep", "experiments.report"])
+@pytest.mark.parametrize(
+  "module",
+  ["configs.common", "experiments.sweep", "experiments.report", "models.checkpoint_files"],
+)
 def test_nothing_slow_at_import(module):
   heavy = ("jax", "flax", "wandb", "plotly", "reasoning_gym", "tensorflow_datasets", "tensorflow")
   code = f"import sys, {module}; sys.exit(str([m for m in {heavy} if m in sys.modules] or ''))"

@@ -14,7 +14,12 @@ from ml_collections.config_dict import RequiredValueError, placeholder
 
 from configs import common
 from experiments import hyper
-from experiments.command_line import config_modules, config_values, loss_signatures
+from experiments.command_line import (
+  config_modules,
+  config_values,
+  loss_signatures,
+  pretrained_model,
+)
 from experiments.command_line.config_values import Field
 from experiments.errors import UserError, did_you_mean, nearest
 
@@ -49,10 +54,12 @@ def load(spec: str, overrides: Mapping[str, Any]) -> ConfigDict:
 
 
 def digest(config: ConfigDict) -> str:
-  """8 hex digits of all that can change the results, the loss's own code included."""
+  """8 hex digits of all that can change the results: the loss's code, the files of a model too."""
   values = {key: value for key, value in config.to_dict().items() if key not in _NOT_RESULTS}
   if "algorithm" in values:  # not so in the recipes of data sets and base policies
     values["code"] = loss_signatures.fingerprint(values["algorithm"]["loss"])
+  if values.get("model", {}).get("pretrained"):
+    values["weights"] = pretrained_model.fingerprint(values["model"]["pretrained"])
   text = json.dumps(values, sort_keys=True, separators=(",", ":"))
   return hashlib.sha256(text.encode()).hexdigest()[:8]
 

@@ -10,7 +10,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments.command_line import config_values, validate_loss, validate_mesh
+from experiments.command_line import (
+  config_values,
+  pretrained_model,
+  validate_loss,
+  validate_mesh,
+)
 from experiments.errors import UserError, choose, did_you_mean, nearest
 
 _AT_LEAST_1 = """
@@ -18,22 +23,24 @@ _AT_LEAST_1 = """
   task.train_prompts task.eval_prompts model.layers
   model.d_model model.heads model.kv_heads model.head_dim model.ff_dim base.batch_prompts
   sampling.max_tokens eval.every eval.samples checkpoint.every mesh.data mesh.fsdp mesh.tensor
-  reward_model.steps reward_model.batch_prompts
+  reward_model.steps reward_model.batch_prompts model.logits_at_once
 """.split()
 _AT_LEAST_0 = """
   seed base.steps base.seed sampling.top_k optimizer.warmup_steps optimizer.weight_decay
-  sampling.refills scoring.overlong_tokens reference.every reward_model.seed
+  model.lora_rank sampling.refills scoring.overlong_tokens reference.every reward_model.seed
 """.split()
 _ABOVE_0 = """
   model.rope_theta model.norm_eps base.learning_rate optimizer.learning_rate optimizer.max_grad_norm
-  reward_model.learning_rate
+  reward_model.learning_rate model.lora_alpha
 """.split()
 _BELOW_1 = ("optimizer.b1", "optimizer.b2")
 _CHOICES = {
   "source": ("online", "offline", "demonstrations"),
-  "task.reward": ("exact", "scorer", "exact+scorer"),
+  "task.reward": ("exact", "scorer", "exact+scorer", "vader"),
   "scoring.reward": ("task", "model"),
   "model.dtype": ("float32", "bfloat16"),
+  "model.attention": ("auto", "plain", "xla", "cudnn"),
+  "model.remat": ("none", "dots", "layers"),
   "optimizer.schedule": ("constant", "linear", "cosine"),
   "wandb.mode": ("auto", "online", "offline", "disabled"),
 }
@@ -48,6 +55,7 @@ def check(config: ConfigDict) -> None:
     *validate_loss.problems(config),
     *_task(config),
     *_regime(config),
+    *pretrained_model.problems(config),
     *validate_mesh.problems(config.mesh.fsdp, config.mesh.tensor, config.model),
   ]
   if config.model.heads % max(config.model.kv_heads, 1):
@@ -61,8 +69,8 @@ def check(config: ConfigDict) -> None:
 
 
 def task_names() -> list[str]:
-  """The tasks of the installed reasoning-gym; importing it would take seconds."""
-  return list(_task_files())
+  """Ours, and those of the installed reasoning-gym; importing it would take seconds."""
+  return ["sentiment", *_task_files()]
 
 
 def _ranges(values: dict[str, Any]) -> Iterator[str]:
@@ -117,10 +125,15 @@ def _batches(config: ConfigDict) -> Iterator[str]:
 
 def _task(config: ConfigDict) -> Iterator[str]:
   name, files = config.task.name, _task_files()
-  if name not in files:
-    hint = did_you_mean(nearest(name, files)) or " Try spell_backward or chain_sum."
-    yield f"task.name={name!r}: not among reasoning-gym's {len(files)} tasks.{hint}"
+  if name == "sentiment":
+    yield from _sentiment(config)
     return
+  if name not in files:
+    hint = did_you_mean(nearest(name, task_names())) or " Try spell_backward or chain_sum."
+    yield f"task.name={name!r}: neither sentiment nor of reasoning-gym's {len(files)} tasks.{hint}"
+    return
+  if config.task.reward == "vader":
+    yield "task.reward='vader': judges task.name='sentiment' only; this task's is 'exact'"
   options = _task_options(files[name])
   for part in filter(None, config.task.options.split(",")):
     option, equals, _ = part.strip().partition("=")
@@ -129,6 +142,21 @@ def _task(config: ConfigDict) -> Iterator[str]:
     elif option not in options:
       hint = did_you_mean(nearest(option, options)) or f" It has {', '.join(options)}."
       yield f"task.options: {name} has no option {option!r}.{hint}"
+
+
+def _sentiment(config: ConfigDict) -> Iterator[str]:
+  """It has no answers, so nothing to demonstrate, and one judge."""
+  if config.task.reward != "vader":
+    yield f"task.reward={config.task.reward!r}: sentiment is judged by 'vader'"
+  if config.task.options:
+    yield f"task.options={config.task.options!r}: sentiment has none"
+  if config.base.steps > 0:
+    yield (
+      f"base.steps={config.base.steps}: sentiment has no answers to learn from; set it to 0 and "
+      "start from a pretrained model (configs/models/)"
+    )
+  if config.source == "demonstrations":
+    yield "source='demonstrations': sentiment has no answers to learn from"
 
 
 def _regime(config: ConfigDict) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from experiments.environment import HUGE_PAGES, compilation_cache
 from experiments.run_folder import RunFolder
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
@@ -48,11 +49,7 @@ def origin(run: PlannedRun) -> str:
 
 def environment(workers: int) -> dict[str, str]:
   """What the workers share: compiled programs, on disk, and an accelerator's memory."""
-  ours = {
-    "JAX_COMPILATION_CACHE_DIR": os.path.abspath(os.path.join(ROOT, ".jax_cache")),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-  }
+  ours = HUGE_PAGES | compilation_cache(ROOT)
   if workers > 1:  # each would take 75 % of a GPU's memory otherwise
     ours["XLA_CLIENT_MEM_FRACTION"] = f"{0.9 / workers:.3f}"
   return ours | os.environ

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments import run_folder
-from experiments.command_line import config_files, validate
+from experiments.command_line import config_files, pretrained_model, validate
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 
@@ -119,6 +119,7 @@ def _resolve(file: str, items: Sequence[Item]) -> list[Any]:
     try:
       configs.append(config_files.load(item["config"], _overrides(item)))
       validate.check(configs[-1])
+      pretrained_model.fill(configs[-1])
     except UserError as error:
       problems[str(error)].append(index)
   if problems:

@@ -1,15 +1,20 @@
-"""The base policy: a short SFT that every run of a comparison starts from, and its reference.
+"""The base policy that every run of a comparison starts from, and its reference.
 
-It is trained by the loop that trains everything else, once, into runs/base/<task>-<digest>; the
+A pretrained model as it is (base.steps = 0), or a short SFT from one or from random weights. The
+SFT is trained by the loop that trains everything else, once, into runs/base/<task>-<digest>; the
 digest covers all that determines the weights, so runs share it exactly when they should.
 """
 
+import dataclasses
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
+from experiments.command_line import pretrained_model
 from experiments.command_line.config_files import digest
 from experiments.run_folder import RunFolder
 from experiments.training import hosts, loop, setup
@@ -19,6 +24,8 @@ from experiments.training.evaluation import PolicyJudge
 from experiments.training.locks import locked
 from experiments.training.setup import Parts
 from experiments.training.state import new_state, random_params
+from models import adapters, pretrained
+from models.partitioning import parameter_shardings
 from models.transformer import Params
 
 Report = Callable[[dict[str, Any]], None]
@@ -46,12 +53,16 @@ def base_config(config: ConfigDict) -> ConfigDict:
     base.eval.every = base.checkpoint.every = config.base.steps
     base.wandb.mode = "disabled"
     base.sampling.temperature = 1.0
+    base.model.lora_rank = 0  # all of it learns the task; adapters come on top
   return base
 
 
 def digest_of_base(config: ConfigDict) -> str:
   """What determines the base policy's weights, in 8 hex digits."""
-  return digest(ConfigDict({name: config[name].to_dict() for name in ("task", "model", "base")}))
+  determines = {name: config[name].to_dict() for name in ("task", "model", "base")}
+  for field in ("attention", "logits_at_once", "remat", "lora_rank", "lora_alpha"):
+    del determines["model"][field]
+  return digest(ConfigDict(determines))
 
 
 def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
@@ -70,7 +81,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
     )
     with folder.recording_outcome():
       parts = Parts.of(sft)
-      state = new_state(random_params(parts.model, parts.mesh, sft.base.seed), parts.mesh)
+      state = new_state(untrained(parts), parts.mesh)
       source = Demonstrations(parts)
       judge = PolicyJudge(parts, reference=None)
       loop.train(parts, folder, state, source, reference=None, report=report, judge=judge)
@@ -79,10 +90,26 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
 
 
 def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report) -> Params:
-  """What the runs of this config start from: the base policy, or random weights without one."""
+  """What the runs of this config start from: the base policy, with adapters if it asks for them."""
+  plain = dataclasses.replace(parts, model=dataclasses.replace(parts.model, lora_rank=0))
   if config.base.steps:
-    return params_of(ensure(config, root, report), parts)
-  return random_params(parts.model, parts.mesh, config.base.seed)
+    params = params_of(ensure(config, root, report), plain)
+  else:
+    params = untrained(plain)
+  if parts.model.lora_rank:
+    build = partial(adapters.add, parts.model)
+    key = jax.random.key(config.base.seed)
+    shardings = parameter_shardings(jax.eval_shape(build, params, key), parts.mesh)
+    params = jax.jit(build, out_shardings=shardings)(params, key)
+  return params
+
+
+def untrained(parts: Parts) -> Params:
+  """What the SFT starts from: the pretrained model, or else random weights."""
+  name = parts.config.model.pretrained
+  if name:
+    return pretrained.load(pretrained_model.files(name), parts.mesh)
+  return random_params(parts.model, parts.mesh, parts.config.base.seed)
 
 
 def params_of(folder: RunFolder, parts: Parts) -> Params:

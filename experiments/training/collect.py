@@ -181,7 +181,7 @@ class Offline:
     """`seconds`: what it took to sample and score the data set."""
     self._config, self._scorer, self._mesh = parts.config, scorer, parts.mesh
     self._rows, self._seconds = rows, seconds
-    encoded = [parts.task.tokenizer.encode(prompt) for prompt in rows.prompts]
+    encoded = [parts.task.tokenizer.encode_prompt(prompt) for prompt in rows.prompts]
     longest = max(parts.task.max_prompt_tokens, *map(len, encoded))
     self._prompts = left_pad(encoded, longest, parts.task.tokenizer.pad_id)
 

@@ -39,6 +39,7 @@ def ensure(
   recipe: dict[str, Any] = {"base": base_policy.digest_of_base(config)}
   recipe |= {name: config[name].to_dict() for name in ("task", "sampling")}
   recipe |= {name: config[name] for name in ("seed", "steps", "batch_prompts", "group_size")}
+  recipe["pretrained"] = config.model.pretrained
   name = f"{config.task.name}-k{config.group_size}-s{config.seed}-{digest(ConfigDict(recipe))}"
   directory = os.path.join(root, "datasets", name)
   with locked(directory):
@@ -72,6 +73,11 @@ def load(parts: Parts, path: str, scorer: Scorer) -> Offline:
   if temperature != config.sampling.temperature:
     problems.append(
       f"log-probs at temperature {temperature}; this config has {config.sampling.temperature}"
+    )
+  written_by = recipe.get("pretrained", "")
+  if written_by != config.model.pretrained:
+    problems.append(
+      f"the tokens of model.pretrained={written_by!r}; this config has {config.model.pretrained!r}"
     )
   held_out = {item.prompt for item in parts.task.evaluation} & set(rows.prompts)
   if held_out:

@@ -15,6 +15,7 @@ from experiments.training.annotate import compiled_log_probs
 from experiments.training.collect import compiled_sampler, key_for
 from experiments.training.scoring import compiled_scores
 from experiments.training.setup import Parts
+from models import adapters
 from models.groups import Groups
 from models.transformer import Params
 
@@ -51,7 +52,7 @@ def measure(
   log_probs = compiled_log_probs(parts.model, parts.mesh)
   read = hosts.to_global(parts.mesh, drawn)
   logps, entropy = hosts.to_local(log_probs(params, read, 1.0))
-  log_ratios = None
+  log_ratios, reference = None, adapters.reference_of(params, reference)
   if reference is not None:
     ref_logps = hosts.to_local(log_probs(reference, read, 1.0)[0])
     log_ratios = np.where(drawn.mask, logps - ref_logps, 0.0).sum(axis=-1)

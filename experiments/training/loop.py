@@ -20,6 +20,7 @@ from experiments.training.recorder import Recorder
 from experiments.training.setup import Parts
 from experiments.training.state import TrainState, mixed, moved_mean
 from experiments.training.update import compiled_update, update_spec
+from models import adapters
 from models.transformer import Params
 
 NOT_EVALUATED = -1e30  # a checkpoint between two evaluations is never the best
@@ -68,7 +69,8 @@ def train(
     for step in range(first, config.steps):
       started, compiled = time.perf_counter(), compile_seconds()
       batch = source.collect(step, state.params)  # responses, and their scores
-      frozen = reference if state.reference is None else state.reference
+      resting = adapters.reference_of(state.params, reference)
+      frozen = resting if state.reference is None else state.reference
       groups = annotate(parts, words, state, frozen, hosts.to_global(parts.mesh, batch.groups))
       batch = batch.for_metrics(parts.mesh)
       for warning in batch_warnings(config, batch):

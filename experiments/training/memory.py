@@ -21,7 +21,7 @@ from experiments.errors import UserError
 from experiments.training.annotate import words_of
 from experiments.training.setup import Parts
 from experiments.training.update import kept_for_backward, update_spec
-from models import scalar_head, transformer
+from models import adapters, scalar_head, transformer
 from models.groups import Groups
 from models.partitioning import AXES, parameter_shardings
 from models.sampling import sample
@@ -38,7 +38,7 @@ def estimate(parts: Parts) -> dict[str, int]:
   kept, logits = _update(parts, trained)
   accumulated = 2 if parts.config.micro_batches > 1 else 1
   return _held(parts) | {
-    "gradient": _bytes_here(trained, mesh) * accumulated,
+    "gradient": _bytes_here(_moved(trained), mesh) * accumulated,
     "activations": kept // mesh.size,
     "logits": logits // mesh.size,
     "cache": _sampling(parts, policy) // mesh.size,
@@ -103,8 +103,8 @@ def _held(parts: Parts) -> dict[str, int]:
   has_judge = config.scoring.reward == "model"
   return {
     "parameters": _bytes_here(trained["params"], mesh),
-    "optimizer": 2 * _bytes_here(trained, mesh),
-    "reference": policies * _bytes_here(policy, mesh),
+    "optimizer": 2 * _bytes_here(_moved(trained), mesh),
+    "reference": 0 if adapters.are_in(policy) else policies * _bytes_here(policy, mesh),
     "critic": _bytes_here(trained.get("critic", {}), mesh),
     "reward model": _bytes_here(judge, mesh) if has_judge else 0,
   }
@@ -117,6 +117,11 @@ def _networks(parts: Parts) -> tuple[Any, dict[str, Any]]:
   judge = jax.eval_shape(scalar_head.with_scalar_head, policy)
   trained = {"params": judge if "scores" in words else policy}
   return policy, trained | ({"critic": judge} if "values" in words else {})
+
+
+def _moved(trained: dict[str, Any]) -> dict[str, Any]:
+  """What the optimizer moves of these networks."""
+  return {name: adapters.trainable(params) for name, params in trained.items()}
 
 
 def _mesh(parts: Parts) -> AbstractMesh:

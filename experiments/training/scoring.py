@@ -25,7 +25,7 @@ class Scorer:
   """Gives groups, whose rewards are the task's, the rewards and the mask to train with."""
 
   def __init__(self, parts: Parts, reward_model: Params | None = None):
-    self._config, self._reward_model = parts.config, reward_model
+    self._config, self._task, self._reward_model = parts.config, parts.task, reward_model
     self._scores, self._mesh = compiled_scores(parts.model, parts.mesh), parts.mesh
 
   def __call__(self, groups: Groups, finished: Bool[np.ndarray, "B K"]) -> Groups:
@@ -35,7 +35,8 @@ class Scorer:
     if self._reward_model is not None:
       scores = self._scores(self._reward_model, hosts.to_global(self._mesh, groups))
       rewards = hosts.to_local(scores)
-    if self._reward_model is None or scoring.unfinished != 0:  # a model's scores have no zero point
+    as_it_stands = self._reward_model is not None or self._task.scores_unfinished
+    if scoring.unfinished != 0 or not as_it_stands:  # a model's scores have no zero point
       rewards = np.where(finished, rewards, np.float32(scoring.unfinished))
     rewards = rewards + soft_overlong_penalty(mask, max_tokens, scoring.overlong_tokens)
     if scoring.mask_truncated:

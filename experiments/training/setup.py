@@ -10,13 +10,18 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from experiments.command_line import loss_signatures, validate_mesh
+from experiments.command_line import loss_signatures, pretrained_model, validate_mesh
 from experiments.errors import UserError
+from models import pretrained
 from models.partitioning import make_mesh
 from models.sampling import Sampler
 from models.transformer import ModelConfig
+from tasks import pretrained_tokenizer
+from tasks.pretrained_tokenizer import PretrainedTokenizer
 from tasks.reasoning import reasoning_task
+from tasks.sentiment import sentiment_task
 from tasks.task import Task
+from tasks.tokenizer import CharTokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Parts:
         f"sampling.max_tokens={config.sampling.max_tokens}: the longest answer of {task.name} has "
         f"{needed} tokens, the end of sequence included"
       )
+    if problem := _too_long(config, task):
+      raise UserError(problem)
     model = model_of(config, task)
     problems = [*validate_mesh.problems(mesh.shape["fsdp"], mesh.shape["tensor"], model)]
     if problems:  # of a network whose numbers are not in the config
@@ -63,17 +70,42 @@ def task_of(config: ConfigDict) -> Task:
   try:
     with warnings.catch_warnings():
       warnings.simplefilter("ignore")  # SyntaxWarnings of a dependency's dependency
-      task = reasoning_task(
-        c.name,
-        options,
-        train_prompts=c.train_prompts,
-        evaluation_prompts=c.eval_prompts,
-        reward=c.reward,
-      )
+      tokenizer = tokenizer_of(config)
+      sizes = {"train_prompts": c.train_prompts, "evaluation_prompts": c.eval_prompts}
+      if c.name == "sentiment":
+        task = sentiment_task(tokenizer or CharTokenizer(), **sizes)
+      else:
+        task = reasoning_task(c.name, options, reward=c.reward, tokenizer=tokenizer, **sizes)
       task.max_prompt_tokens, task.max_answer_tokens  # noqa: B018  (do they encode?)
       return task
   except ValueError as error:
     raise UserError(f"task: {error}") from None
+
+
+def tokenizer_of(config: ConfigDict) -> PretrainedTokenizer | None:
+  """The tokenizer of a pretrained model; None without one. TokenizerError if it cannot be used."""
+  if not config.model.pretrained:
+    return None
+  files = pretrained_model.files(config.model.pretrained)
+  return pretrained_tokenizer.load(
+    files.path,
+    embeddings=files.model["vocab_size"],
+    eos_ids=files.eos_ids,
+    bos_id=files.bos_id,
+    pad_id=files.pad_id,
+  )
+
+
+def _too_long(config: ConfigDict, task: Task) -> str:
+  """What is wrong when prompt and response may not fit what a pretrained model can read; or ""."""
+  name, limit = config.model.pretrained, config.sampling.max_tokens
+  context = pretrained_model.files(name).context_length if name else None
+  if context is None or task.max_prompt_tokens + limit <= context:
+    return ""
+  return (
+    f"sampling.max_tokens={limit}: after the longest prompt of {task.name}, of "
+    f"{task.max_prompt_tokens} tokens, {name} reads only {context - task.max_prompt_tokens} more"
+  )
 
 
 def parse_options(text: str) -> dict[str, Any]:
@@ -92,7 +124,12 @@ def _number_or_text(text: str) -> int | float | str:
 
 
 def model_of(config: ConfigDict, task: Task) -> ModelConfig:
-  return ModelConfig(vocab_size=task.tokenizer.vocab_size, **config.model.to_dict())
+  """The decoder's shape: of a pretrained model's files, or else the config's."""
+  fields = config.model.to_dict()
+  if name := fields.pop("pretrained"):
+    shape = pretrained.config_of(pretrained_model.files(name))
+    return dataclasses.replace(shape, **{key: fields[key] for key in pretrained_model.COMPUTE})
+  return ModelConfig(vocab_size=task.tokenizer.vocab_size, **fields)
 
 
 def mesh_of(config: ConfigDict) -> Mesh:

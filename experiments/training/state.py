@@ -10,7 +10,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from models import transformer
+from models import adapters, transformer
 from models.partitioning import parameter_shardings
 from models.transformer import ModelConfig, Params
 
@@ -28,9 +28,19 @@ class TrainState:
   reward_mean: Any = 0.0  # float32 [], running mean of the rewards
 
   @property
-  def trained(self) -> dict[str, Params]:
-    """What the optimizer moves."""
+  def networks(self) -> dict[str, Params]:
+    """Those that the loss is computed with."""
     return {"params": self.params} | ({} if self.critic is None else {"critic": self.critic})
+
+  @property
+  def trained(self) -> dict[str, Any]:
+    """What the optimizer moves of the networks: their adapters, or all that they are."""
+    return {name: adapters.trainable(params) for name, params in self.networks.items()}
+
+  def with_trained(self, trained: dict[str, Any], **fields: Any) -> "TrainState":
+    """This state with what the optimizer moved."""
+    moved = {name: adapters.join(new, self.networks[name]) for name, new in trained.items()}
+    return dataclasses.replace(self, **moved, **fields)
 
 
 def new_state(
@@ -39,22 +49,29 @@ def new_state(
   critic: Params | None = None,
   moving_reference: bool = False,
 ) -> TrainState:
-  """Step 0 with these parameters (copied: the caller's stay), sharded over the mesh."""
+  """Step 0 with these parameters, sharded over the mesh.
 
-  def build(params, critic):
-    params, critic = jax.tree.map(jnp.copy, (params, critic))
+  They are copied, so that the caller's stay when training donates the state; but what adapters
+  leave at rest is not, and the caller's must not be used again.
+  """
+
+  def build(moving, critic):
+    moving, critic = jax.tree.map(jnp.copy, (moving, critic))
     state = TrainState(
-      params,
+      moving,
       moments=None,
       step=jnp.zeros((), jnp.int32),
       critic=critic,
-      reference=jax.tree.map(jnp.copy, params) if moving_reference else None,
       reward_mean=jnp.zeros((), jnp.float32),
     )
     return dataclasses.replace(state, moments=_adam({}).init(state.trained))
 
-  shardings = parameter_shardings(jax.eval_shape(build, params, critic), mesh)
-  return jax.jit(build, out_shardings=shardings)(params, critic)
+  moving = adapters.trainable(params)
+  shardings = parameter_shardings(jax.eval_shape(build, moving, critic), mesh)
+  state = jax.jit(build, out_shardings=shardings)(moving, critic)
+  params = adapters.join(state.params, jax.device_put(params, parameter_shardings(params, mesh)))
+  reference = jax.tree.map(jnp.copy, params) if moving_reference else None
+  return dataclasses.replace(state, params=params, reference=reference)
 
 
 def random_params(model: ModelConfig, mesh: Mesh, seed: int) -> Params:
@@ -83,7 +100,7 @@ def optimizer_step(
     direction,
   )
   metrics = {"grad_norm": gradient_norm, "learning_rate": learning_rate}
-  return dataclasses.replace(state, **trained, moments=moments, step=state.step + 1), metrics
+  return state.with_trained(trained, moments=moments, step=state.step + 1), metrics
 
 
 def _adam(numbers: dict[str, Any]) -> optax.GradientTransformation:

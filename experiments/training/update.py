@@ -23,7 +23,7 @@ from experiments.training import setup
 from experiments.training.state import TrainState, optimizer_step
 from models import scalar_head
 from models.groups import Groups
-from models.log_probs import token_outputs
+from models.log_probs import OUTPUTS, token_outputs
 from models.partitioning import batch_sharding, on_mesh, parameter_shardings, replicated
 from models.transformer import ModelConfig
 
@@ -74,21 +74,24 @@ def update(
   spec: UpdateSpec, state: TrainState, groups: Groups, numbers: dict[str, Any]
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """One training step on one batch of groups. Pure."""
-  gradient, metrics = loss_gradient(spec, state.trained, groups, numbers)
+  gradient, metrics = loss_gradient(spec, state, groups, numbers)
   state, optimizer_metrics = optimizer_step(state, gradient, numbers["optimizer"], spec.schedule)
   return state, metrics | optimizer_metrics
 
 
-def loss_gradient(spec: UpdateSpec, trained, groups: Groups, numbers: dict[str, Any]):
+def loss_gradient(spec: UpdateSpec, state: TrainState, groups: Groups, numbers: dict[str, Any]):
   """The loss's gradient in the parts of `TrainState.trained`, and metrics (the loss among them)."""
   wanted, given = loss_arrays(spec.loss, groups)
 
   def loss_of(outputs):
     return spec.loss(**outputs, **given, **numbers["algorithm"], **dict(spec.options))
 
-  score = partial(_score, spec.model, numbers["temperature"], wanted)
+  def score(trained, groups: Groups):
+    networks = state.with_trained(trained).networks
+    return _score(spec.model, numbers["temperature"], wanted, networks, groups)
+
   gradient, cotangent, metrics, scores = through_network(
-    score, loss_of, trained, groups, spec.micro_batches
+    score, loss_of, state.trained, groups, spec.micro_batches
   )
   if "logps" in cotangent:
     implied = from_gradient(cotangent["logps"], groups.mask)
@@ -124,15 +127,16 @@ def loss_arrays(loss: Callable, groups: Groups) -> tuple[list[str], dict[str, ja
   return [n for n in names if n in COMPUTED], {n: a for n, a in given.items() if a is not None}
 
 
-def _score(model: ModelConfig, temperature, wanted: list[str], trained, groups: Groups):
+def _score(model: ModelConfig, temperature, wanted: list[str], networks, groups: Groups):
   """What the networks compute, in two: the arrays that the loss differentiates, and the others."""
   computed = {}
-  if "scores" in wanted:  # `trained["params"]` is a reward model
-    computed["scores"] = scalar_head.response_scores(model, trained["params"], groups)
+  if "scores" in wanted:  # `networks["params"]` is a reward model
+    computed["scores"] = scalar_head.response_scores(model, networks["params"], groups)
   else:
-    computed |= token_outputs(model, trained["params"], groups, temperature)
+    asked = {"logps", "entropy"} | ({*wanted} & {*OUTPUTS})
+    computed |= token_outputs(model, networks["params"], groups, temperature, tuple(asked))
   if "values" in wanted:
-    computed["values"] = scalar_head.token_values(model, trained["critic"], groups)
+    computed["values"] = scalar_head.token_values(model, networks["critic"], groups)
   outputs = {name: computed.pop(name) for name in wanted}
   return outputs, {name: x for name, x in computed.items() if name == "entropy"}  # for the metrics
 

@@ -66,7 +66,7 @@ def write_run(folder: str, variant: str, seed: int, steps: int = 8) -> RunFolder
     sweep="quick",
     command=f"python -m experiments.train --config={config_file} --config.seed={seed}",
   )
-  run.write_env("cpu x1")
+  run.write_env("cpu x1", "characters")
   for row in rows_of(variant, seed, steps):
     run.append_metrics(row)
   run.append_completions(completions_of(variant, seed, steps))

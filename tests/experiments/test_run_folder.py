@@ -144,7 +144,7 @@ def test_no_temporary_file_is_left(folder, tmp_path):
 
 def test_the_environment_is_written_without_git_too(folder, monkeypatch):
   monkeypatch.setenv("PATH", "")
-  folder.write_env("cpu x1")
+  folder.write_env("cpu x1", "characters")
   env = folder.read_env()
   assert (env["git"], env["device"]) == ("", "cpu x1")
   assert "jax" in env["versions"]

@@ -13,7 +13,7 @@ import pytest
 
 from algorithms import dpo, grpo, off_policy_grpo, offline_grpo
 from experiments.training import update
-from experiments.training.state import new_state
+from experiments.training.state import TrainState, new_state
 from experiments.training.update import (
   UpdateSpec,
   compiled_update,
@@ -47,8 +47,8 @@ def with_log_probs(groups, reference, old):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _gradient(spec, params, groups, numbers):
-  trained = {"params": params}
-  return loss_gradient(spec, trained, groups, {"algorithm": numbers, "temperature": 1.0})
+  state = TrainState(params, None, 0)
+  return loss_gradient(spec, state, groups, {"algorithm": numbers, "temperature": 1.0})
 
 
 def gradient(loss, groups, options, params=None, micro_batches=1):
@@ -232,7 +232,7 @@ def trained(mesh, loss):
   spec = UpdateSpec(TINY, mesh, loss)
   state = new_state(tiny_params(), mesh)
   numbers = {"algorithm": {}, "temperature": 1.0, "optimizer": OPTIMIZER}
-  gradient, metrics = jax.jit(lambda *a: loss_gradient(spec, *a))(state.trained, groups, numbers)
+  gradient, metrics = jax.jit(lambda *a: loss_gradient(spec, *a))(state, groups, numbers)
   state, _ = compiled_update(spec)(state, groups, numbers)
   return vector(gradient), float(metrics["loss"]), state
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.groups import Groups
-from models.log_probs import token_log_probs
+from models.log_probs import token_log_probs, token_outputs
 from models.transformer import bind
 from tests.models.tiny import PAD, TINY, ragged_groups, tiny_params
 
@@ -16,6 +16,7 @@ MODELS = {
   "as configured": TINY,
   "untied head, no q/k-norm": dataclasses.replace(TINY, tied=False, qk_norm=False),
   "one key head a query head": dataclasses.replace(TINY, kv_heads=4),
+  "jax's own attention": dataclasses.replace(TINY, attention="xla"),
 }
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 
@@ -23,7 +24,7 @@ every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys(
 @functools.partial(jax.jit, static_argnums=0)
 def plain_logits(model, params, tokens):
   decoder = bind(model, params)
-  return decoder.logits(decoder.prefill(tokens, jnp.ones(tokens.shape, bool))[0])
+  return decoder.logits(decoder.read(tokens, jnp.ones(tokens.shape, bool))[0])
 
 
 def plain_log_probs(model, params, prompt, response):
@@ -123,3 +124,30 @@ def test_computing_again_changes_no_gradient(policy):
   groups = ragged_groups()
   expected, found = gradient(TINY), gradient(dataclasses.replace(TINY, remat=policy))
   jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), found, expected)
+
+
+@pytest.mark.parametrize("logits_at_once", [1, 24 * 16 * 2, 24 * 16 * 4])
+def test_the_vocabulary_in_pieces_gives_the_same_numbers_and_gradients(logits_at_once):
+  def loss(model, params):
+    found = token_outputs(model, params, groups, 0.7)
+    return sum(jnp.sin(x).sum(where=groups.mask) for x in found.values()), found
+
+  groups = ragged_groups()
+  grad = jax.jit(jax.grad(loss, argnums=1, has_aux=True), static_argnums=0)
+  expected = grad(TINY, tiny_params())
+  found = grad(dataclasses.replace(TINY, logits_at_once=logits_at_once), tiny_params())
+  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), found, expected)
+
+
+def test_no_array_of_all_tokens_and_the_vocabulary_exists():
+  wide = dataclasses.replace(TINY, vocab_size=16384)
+  groups = ragged_groups(b=8, t=32)
+
+  def peak(model):
+    loss = lambda params: token_log_probs(model, params, groups)[0].sum()  # noqa: E731
+    compiled = jax.jit(jax.grad(loss)).lower(tiny_params(wide)).compile()
+    return compiled.memory_analysis().temp_size_in_bytes  # pyrefly: ignore[missing-attribute]
+
+  logits = 8 * 2 * 32 * 16384 * 4
+  assert peak(dataclasses.replace(wide, logits_at_once=8 * 2 * 16384)) < 0.5 * logits
+  assert peak(wide) > 1.5 * logits

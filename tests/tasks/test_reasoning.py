@@ -108,3 +108,13 @@ def test_padding_goes_left_for_prompts_and_right_for_responses():
   ids, mask = right_pad([[5, 6], [7]], 3, 0)
   assert ids.tolist() == [[5, 6, 0], [7, 0, 0]]
   assert mask.tolist() == [[True, True, False], [True, False, False]]
+
+
+def test_a_pretrained_tokenizer_is_asked_the_full_question():
+  class Pretrained(CharTokenizer):
+    pass
+
+  full = words(tokenizer=Pretrained())
+  word = full.train[0].entry["metadata"]["word"]
+  assert full.train[0].prompt == f"Spell this word backward (example: sun -> nus): {word}"
+  assert [item.answer for item in full.train] == [item.answer for item in words().train]

@@ -1,0 +1,40 @@
+"""The work that all do: size "tiny" of experiments/benchmarking/, which the peers cannot import.
+
+Also what each peer's script writes: its seconds, its memory and its versions.
+"""
+
+import importlib.metadata
+import json
+import random
+import resource
+import sys
+from collections.abc import Sequence
+
+VOCABULARY, LAYERS, WIDTH, HEADS, KV_HEADS, HEAD_DIM, FF_DIM = 8192, 6, 256, 4, 2, 64, 1024
+ROPE_THETA, NORM_EPS = 1e6, 1e-6
+PROMPT, RESPONSE = 64, 64  # tokens
+PAIRS, ROLLOUTS = 8, 64  # a step
+PAD, EOS = 0, 1  # of the peers' tokenizers; the other tokens are words
+GROUP_SIZES = {"grpo": 8, "grpo_kl": 8, "rloo": 2, "generate": 1}
+BETAS = {"dpo": 0.1, "dpo_precomputed": 0.1, "grpo": 0.0, "grpo_kl": 0.04, "rloo": 0.05}
+
+
+def random_ids(rows: int, tokens: int, seed: int) -> list[list[int]]:
+  """Token ids that are neither padding nor the end of a sequence."""
+  rng = random.Random(seed)
+  return [[rng.randrange(2, VOCABULARY) for _ in range(tokens)] for _ in range(rows)]
+
+
+def text(ids: Sequence[int]) -> str:
+  """One word a token: "w17 w4"."""
+  return " ".join(f"w{i}" for i in ids)
+
+
+def write(path: str, first_done: float, steps: list[float], packages: Sequence[str]) -> None:
+  """`first_done` in seconds since 1970; `steps` the seconds of every later step."""
+  in_kibibytes = sys.platform != "darwin"
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if in_kibibytes else 1)
+  versions = {package: importlib.metadata.version(package) for package in packages}
+  record = {"first_done": first_done, "steps": steps, "peak_bytes": peak, "versions": versions}
+  with open(path, "w") as file:
+    json.dump(record, file)

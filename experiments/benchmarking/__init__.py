@@ -1,0 +1,1 @@
+"""How fast: what is timed (`works`), at which size, in a process of its own (`worker`)."""

@@ -1,0 +1,170 @@
+"""Pretrained weights: read from files straight into their shards, and written back.
+
+`load` makes one leaf after the other, and reads each device's part of it by itself: what is on its
+way is never more than a leaf. `export` writes a folder that `transformers` loads.
+"""
+
+import collections
+import dataclasses
+import functools
+import json
+import math
+import os
+import shutil
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, Sharding
+
+from models import hugging_face_config, safetensors_files
+from models.checkpoint_files import HUGGING_FACE, CheckpointFiles, describe, stored_shapes
+from models.partitioning import parameter_shardings, path_name
+from models.stored_tensors import CheckpointError, StoredTensor
+from models.transformer import LINEAR, Llama3Rope, ModelConfig, Params, init
+
+SHARD_BYTES = 5 * 10**9  # of a file that export writes, at most
+TOKENIZER_FILES = (
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "tokenizer.model",
+  "vocab.json",
+  "merges.txt",
+  "chat_template.jinja",
+)
+
+
+def config_of(files: CheckpointFiles, dtype: str = "float32") -> ModelConfig:
+  """The decoder that these files hold the weights of; activations in `dtype`."""
+  scaling = files.model["rope_scaling"]
+  return ModelConfig(
+    **files.model | {"rope_scaling": scaling and Llama3Rope(**scaling)}, dtype=dtype
+  )
+
+
+def load(files: CheckpointFiles, mesh: Mesh) -> Params:
+  """The parameters, float32, each leaf where `partitioning.RULES` place it on the mesh."""
+  shapes = jax.eval_shape(functools.partial(init, config_of(files)), jax.random.key(0))
+
+  def leaf(path, shape: jax.ShapeDtypeStruct, sharding: Sharding) -> jax.Array:
+    name = path_name(path)
+    part = functools.partial(_read_part, files.tensors[name], name, shape.shape)
+    return jax.make_array_from_callback(shape.shape, sharding, _once_a_part(part))
+
+  return jax.tree_util.tree_map_with_path(leaf, shapes, parameter_shardings(shapes, mesh))
+
+
+def _once_a_part(read):
+  """`read`, once for an index that several devices ask for (replicas)."""
+  parts = {}
+
+  def part(index) -> np.ndarray:
+    key = str(index)
+    if key not in parts:
+      parts[key] = read(index)
+    return parts[key]
+
+  return part
+
+
+def _read_part(tensors: tuple[StoredTensor, ...], name: str, shape, index) -> np.ndarray:
+  """`leaf[index]` of the leaf of this shape, whose layers lie in `tensors`, [out, in]."""
+  if not name.startswith("layers/"):
+    return _read_one(tensors[0], name, index)
+  layers = tensors[index[0]]
+  sizes = [len(range(n)[i]) for n, i in zip(shape[1:], index[1:], strict=True)]
+  part = np.empty((len(layers), *sizes), np.float32)
+  for i, tensor in enumerate(layers):
+    part[i] = _read_one(tensor, name, index[1:])
+  return part
+
+
+def _read_one(tensor: StoredTensor, name: str, index) -> np.ndarray:
+  if len(index) == 1 or name == "embedding":
+    return tensor.read(*index)
+  return np.ascontiguousarray(tensor.read(index[1], index[0]).T)
+
+
+# --- export -------------------------------------------------------------------------------------
+
+
+def export(
+  params: Params, config: ModelConfig, folder: str, tokenizer_from: str | None = None
+) -> None:
+  """Writes a Hugging Face folder, float32; low-rank adapters are merged into their weights.
+
+  `tokenizer_from`, the checkpoint the model came from, gives the special tokens and the context
+  length, and if it is a folder its tokenizer's files are copied. With several processes all must
+  call it; the first writes.
+
+  CheckpointError if `folder` is not empty, or if no architecture of Hugging Face's is this decoder.
+  """
+  if os.path.isdir(folder) and os.listdir(folder):
+    raise CheckpointError(f"{folder}: not empty; nothing was written. Name a new folder")
+  multihost_utils.sync_global_devices("export")  # all have looked before the first writes
+  tokens = {"eos_ids": (), "bos_id": None, "pad_id": None, "context_length": None}
+  if tokenizer_from is not None:
+    files = describe(tokenizer_from)
+    tokens = {field: getattr(files, field) for field in tokens}
+  model = dataclasses.asdict(config)
+  written = {"config.json": hugging_face_config.config_json(model, tokens)}
+  written["generation_config.json"] = hugging_face_config.generation_json(tokens)
+  os.makedirs(folder, exist_ok=True)
+  if index := _write_weights(params, config, stored_shapes(model), folder):
+    written["model.safetensors.index.json"] = index
+  if jax.process_index() != 0:
+    return
+  for name, content in written.items():
+    with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+      json.dump(content, file, indent=2)
+  for name in TOKENIZER_FILES:
+    if tokenizer_from is not None and os.path.exists(os.path.join(tokenizer_from, name)):
+      shutil.copyfile(os.path.join(tokenizer_from, name), os.path.join(folder, name))
+
+
+def _write_weights(params: Params, config: ModelConfig, shapes, folder: str) -> dict | None:
+  """Writes the safetensors files; returns their index, None where one file is all."""
+  places = {}  # Hugging Face's name: our leaf, and the layer in it
+  for leaf in shapes:
+    layers = range(config.layers) if leaf.startswith("layers/") else (None,)
+    places |= {HUGGING_FACE[leaf].format(i): (leaf, i) for i in layers}
+  shards, size = [{}], 0
+  for name, (leaf, _) in places.items():
+    size += 4 * math.prod(shapes[leaf])
+    if size > SHARD_BYTES and shards[-1]:
+      shards.append({})
+      size = 4 * math.prod(shapes[leaf])
+    shards[-1][name] = shapes[leaf]
+  weight_map = {}
+  for i, shard in enumerate(shards):
+    file = "model.safetensors"
+    if len(shards) > 1:
+      file = f"model-{i + 1:05}-of-{len(shards):05}.safetensors"
+    weight_map |= dict.fromkeys(shard, file)
+    values = ((name, _stored_value(params, config, *places[name])) for name in shard)
+    if jax.process_index() == 0:
+      safetensors_files.write(os.path.join(folder, file), shard, values)
+    else:
+      collections.deque(values, maxlen=0)  # gathering takes every process
+  total = sum(4 * math.prod(shapes[leaf]) for leaf, _ in places.values())
+  index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+  return index if len(shards) > 1 else None
+
+
+def _stored_value(params: Params, config: ModelConfig, leaf: str, layer: int | None) -> np.ndarray:
+  """One tensor as files have it, [out, in], on the host, from wherever its shards are."""
+  if layer is None:
+    value = _gather(params[leaf])
+    return value.T if leaf == "head" else value
+  name = leaf.removeprefix("layers/")
+  value = _gather(params["layers"][name][layer])
+  if config.lora_rank and name in LINEAR:
+    a, b = (_gather(params["layers"][name + kind][layer]) for kind in ("_a", "_b"))
+    value = value + a @ b * (config.lora_alpha / config.lora_rank)
+  return value.T
+
+
+def _gather(x: jax.Array) -> np.ndarray:
+  return np.asarray(multihost_utils.process_allgather(x, tiled=True))

@@ -1,0 +1,157 @@
+"""The tokenizer that comes with a pretrained model, with its chat template.
+
+Everything special is taken from the files; where they leave a choice, the rules are:
+
+  the end   of a turn: of the tokens that the files call an end (Llama 3 and Qwen have several), the
+            one that the chat template puts after an answer; without a template, the tokenizer's own
+  padding   the files' padding token; if there is none, or it is an end, the unknown token, or else
+            the first that is no end. Masks say what is padding, so any token would do.
+  BOS       one, before everything else, if the tokenizer adds one or the template has it
+"""
+
+import functools
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from tasks import gguf_vocabulary, tokenizer_files
+from tasks.chat_template import ChatTemplate, ChatTemplateError, Message
+from tasks.tokenizer_files import TokenizerError, TokenizerFiles
+
+
+class PretrainedTokenizer:
+  """A `tasks.tokenizer.Tokenizer` over the files of a pretrained model."""
+
+  def __init__(
+    self,
+    files: TokenizerFiles,
+    eos_ids: Sequence[int] = (),
+    bos_id: int | None = None,
+    pad_id: int | None = None,
+  ):
+    """`eos_ids`, `bos_id`, `pad_id`: what the model's own config says, beside the tokenizer's.
+
+    Raises:
+      TokenizerError: no token is an end; the template is broken, or adds a second BOS.
+    """
+    self._path, self._tokens, self._adds_bos = files.path, files.tokens, files.adds_bos
+    ids = set(files.tokens.get_vocab(with_added_tokens=True).values())
+    self._ids, self.vocab_size = frozenset(ids), max(ids) + 1
+
+    named = {role: files.tokens.token_to_id(token) for role, token in files.special_tokens.items()}
+    ends = [named.get("eos_token"), *eos_ids]
+    self._ends = tuple(dict.fromkeys(end for end in ends if end in ids))
+    if not self._ends:
+      raise TokenizerError(
+        f"{files.path} names no token that ends a text: tokenizer_config.json's eos_token or "
+        "config.json's eos_token_id would, or a GGUF file's tokenizer.ggml.eos_token_id"
+      )
+    self.bos_id = bos_id if named.get("bos_token") is None else named["bos_token"]
+    paddings = [named.get("pad_token"), pad_id, named.get("unk_token"), *range(self.vocab_size)]
+    self.pad_id = next(i for i in paddings if i in ids and i not in self._ends)
+
+    self._template = None
+    if files.template is not None:
+      try:
+        self._template = ChatTemplate(files.template, files.special_tokens)
+      except ChatTemplateError as error:
+        raise TokenizerError(f"{files.path}: {error}") from None
+    self.eos_id = self._end_of_turn()
+    if self.chats:
+      self.encode_prompt("?")  # a template with a BOS too many is known before it is needed
+
+  def __str__(self) -> str:
+    end, padding = (self._tokens.id_to_token(i) for i in (self.eos_id, self.pad_id))
+    return (
+      f"{self.vocab_size:,} tokens, end {end!r} ({self.eos_id}), padding {padding!r} "
+      f"({self.pad_id}), {'with' if self.chats else 'no'} chat template"
+    )
+
+  @property
+  def chats(self) -> bool:
+    return self._template is not None
+
+  def encode_prompt(self, prompt: str) -> list[int]:
+    """As a user's message, up to where the assistant begins; without a template, the text alone."""
+    if self.chats:
+      return self.encode_messages([{"role": "user", "content": prompt}])
+    return self._with_bos(self.encode(prompt))
+
+  def encode_messages(self, messages: Sequence[Message]) -> list[int]:
+    """A conversation in the chat template, up to where the assistant begins its answer.
+
+    ChatTemplateError when the template refuses the messages, TokenizerError when there is none.
+    """
+    if self._template is None:
+      raise TokenizerError(f"{self._path} has no chat template, and messages need one")
+    return self._with_bos(self.encode(self._template.render(messages)))
+
+  def encode(self, text: str) -> list[int]:
+    return self._tokens.encode(text, add_special_tokens=False).ids
+
+  def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+    """The text up to `eos_id`. Special tokens show, and ids without a token show as "�"."""
+    written = itertools.takewhile(lambda i: i != self.eos_id, (int(i) for i in ids))
+    pieces = []
+    for known, run in itertools.groupby(written, self._ids.__contains__):
+      run = list(run)
+      pieces.append(
+        self._tokens.decode(run, skip_special_tokens=False) if known else "�" * len(run)
+      )
+    return "".join(pieces)
+
+  def _with_bos(self, ids: list[int]) -> list[int]:
+    """Puts a BOS first where one belongs and is not. (A BOS further on may open another turn.)"""
+    if self.bos_id is None:
+      return ids
+    if ids[:2] == [self.bos_id] * 2:
+      raise TokenizerError(
+        f"{self._path}: the chat template begins with two BOS tokens; take one out of it"
+      )
+    if self._adds_bos and ids[:1] != [self.bos_id]:
+      return [self.bos_id, *ids]
+    return ids
+
+  def _end_of_turn(self) -> int:
+    """The end that the template puts after an answer; the first of the ends if it has none."""
+    if self._template is not None:
+      messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "ANSWER"}]
+      try:
+        after = self._template.render(messages, add_generation_prompt=False).rpartition("ANSWER")[2]
+      except ChatTemplateError as error:
+        raise TokenizerError(f"{self._path}: {error}") from None
+      for i in self.encode(after):
+        if i in self._ends:
+          return i
+    return self._ends[0]
+
+
+@functools.cache
+def load(
+  path: str,
+  *,
+  embeddings: int,
+  eos_ids: tuple[int, ...] = (),
+  bos_id: int | None = None,
+  pad_id: int | None = None,
+) -> PretrainedTokenizer:
+  """The tokenizer of a Hugging Face folder or a .gguf file.
+
+  Args:
+    embeddings: rows of the model's embedding. More than tokens is usual (rows were added to make
+      the number round); fewer cannot be.
+    eos_ids, bos_id, pad_id: what the model's config says.
+
+  Raises:
+    TokenizerError: in one line, with the file.
+  """
+  is_gguf = path.endswith(".gguf")
+  files = gguf_vocabulary.read(path) if is_gguf else tokenizer_files.read_folder(path)
+  tokenizer = PretrainedTokenizer(files, eos_ids, bos_id, pad_id)
+  if tokenizer.vocab_size > embeddings:
+    raise TokenizerError(
+      f"{path}: the tokenizer has {tokenizer.vocab_size:,} tokens and the model embeds only "
+      f"{embeddings:,}; they do not belong together"
+    )
+  return tokenizer

@@ -1,0 +1,86 @@
+"""Continue the opening of a story; the reward is how cheerful the continuation is.
+
+The small relative of the controlled-sentiment experiment of DPO (Rafailov et al., 2023, section
+6.1), with VADER (Hutto & Gilbert, 2014) as the judge: a list of words with weights. It can be had
+without writing well ("happy happy happy"), so the reward shows over-optimisation, and the KL to the
+base policy says what it cost.
+"""
+
+from functools import cache
+from itertools import product
+
+import numpy as np
+
+from tasks.task import Item, Task
+from tasks.tokenizer import Tokenizer
+
+INSTRUCTION = "Continue this story: "  # for models that chat
+
+HEROES = (
+  ("girl", ("Lily", "Mia", "Anna", "Sue", "Lucy", "Amy", "Emma", "Jane", "Sara", "Molly")),
+  ("boy", ("Tom", "Tim", "Ben", "Max", "Sam", "Jack", "Bob", "Leo", "John", "Billy")),
+)
+PLACES = (
+  "in a house", "on a farm", "near a lake", "by the sea", "in a town", "by a river", "on a hill",
+  "near a forest", "in a village", "at the end of a road", "on a boat", "behind a mountain",
+)  # fmt: skip
+EVENTS = (
+  "went to the park", "found a box", "saw a big dog", "heard a noise", "opened a door",
+  "met an old man", "climbed a tree", "walked in the rain", "dropped a cup", "wanted a red ball",
+  "looked for a cat", "went into a cave", "took a bus", "sat on a rock", "lost a shoe",
+  "saw a bird", "ran down the street", "looked out of the window", "asked for a cookie",
+  "made a soup", "picked up a stick", "put on a hat", "took a toy", "saw a cloud",
+)  # fmt: skip
+DAYS = ("One day", "One morning", "One night", "Then")
+
+
+@cache
+def sentiment_task(tokenizer: Tokenizer, *, train_prompts: int, evaluation_prompts: int) -> Task:
+  """Openings to continue (always the same ones), judged by VADER; a continuation need not end.
+
+  With a tokenizer that chats, the opening is put to the model as a request.
+
+  Raises:
+    ValueError: there are fewer distinct openings than prompts.
+  """
+  everything, wanted = openings(), train_prompts + evaluation_prompts
+  if wanted > len(everything):
+    raise ValueError(
+      f"sentiment has only {len(everything):,} distinct openings; train_prompts + eval_prompts = "
+      f"{wanted:,}"
+    )
+  request = INSTRUCTION if tokenizer.chats else ""
+  order = np.random.default_rng(0).permutation(len(everything))[:wanted]
+  items = [Item(request + everything[i], answer="") for i in order]
+  return Task(
+    name="sentiment",
+    train=tuple(items[evaluation_prompts:]),
+    evaluation=tuple(items[:evaluation_prompts]),
+    scorers=(("vader", vader),),
+    tokenizer=tokenizer,
+    scores_unfinished=True,
+  )
+
+
+def openings() -> list[str]:
+  """All that the grammar makes, each once."""
+  return [
+    f"Once upon a time, there was a {hero} named {name}. {subject} lived {place}. "
+    f"{day}, {name} {event}."
+    for hero, names in HEROES
+    for name, place, day, event in product(names, PLACES, DAYS, EVENTS)
+    for subject in ("She" if hero == "girl" else "He",)
+  ]
+
+
+def vader(completion: str, item: Item) -> float:
+  """From 0, gloomy, over 0.5, neutral, to 1, cheerful: (VADER's compound score + 1) / 2."""
+  del item  # the opening is neutral and not the policy's
+  return (_analyzer().polarity_scores(completion)["compound"] + 1) / 2
+
+
+@cache
+def _analyzer():
+  from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+  return SentimentIntensityAnalyzer()
