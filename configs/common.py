@@ -64,6 +64,7 @@ def defaults(loss: str) -> ConfigDict:
   config.sampling.temperature = 1.0  # of the policy; the trainer scores the same distribution
   config.sampling.top_k = 0  # draw among the k likeliest tokens; 0: all
   config.sampling.top_p = 1.0  # draw among the likeliest tokens of this total probability
+  config.sampling.prompts_at_once = 0  # decoded together; 0: all. Fewer save memory, draw the same
   config.sampling.refills = 0  # dynamic sampling: times a step may replace groups of equal rewards
 
   config.scoring = ConfigDict()  # the rewards to train on; evaluation always shows the task's own

@@ -23,6 +23,7 @@ class Sampler:
   group_size: int = 1
   greedy: bool = False  # the likeliest token each time
   top_k: int = 0  # draw from the k likeliest tokens only; 0: from all
+  prompts_at_once: int = 0  # decoded together; 0: all. Fewer take less memory and draw the same
   top_p: float = 1.0  # draw from the likeliest tokens that hold this much probability; 1: from all
 
 
@@ -50,6 +51,29 @@ def sample(
   the same temperature). top-k and top-p only restrict what is drawn; greedy ignores the temperature
   in its choice. What row b draws depends on the key, b and its prompt, not on the other rows.
   """
+  rows = jnp.arange(len(prompts))
+  n = parts(len(prompts), sampler.prompts_at_once)
+  if n == 1:
+    return _sample(config, params, key, sampler, temperature, prompts, prompt_mask, rows)
+
+  def cut(x):  # interleaved, so that each device keeps its own prompts
+    return x.reshape(-1, n, *x.shape[1:]).swapaxes(0, 1)
+
+  samples = jax.lax.map(
+    lambda part: _sample(config, params, key, sampler, temperature, *part),
+    (cut(prompts), cut(prompt_mask), cut(rows)),
+  )
+  return Samples(*(x.swapaxes(0, 1).reshape(-1, *x.shape[2:]) for x in samples))
+
+
+def parts(prompts: int, at_once: int) -> int:
+  """The least number of equal parts of no more than `at_once` prompts (0: one part)."""
+  if not at_once:
+    return 1
+  return next(n for n in range(1, prompts + 1) if prompts % n == 0 and prompts // n <= at_once)
+
+
+def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_mask, rows):
   decoder, (batch, k, steps) = (
     bind(config, params),
     (len(prompts), sampler.group_size, sampler.max_tokens),
@@ -59,7 +83,7 @@ def sample(
   # Layers one by one from here: a scan over them would copy weights and caches at every token.
   layers = [_slice((params["layers"], seen), i) for i in range(config.layers)]
   length = prompt_mask.sum(axis=1, keepdims=True)
-  row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
+  row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
 
   def choose(t, logits, ended):
     scaled = logits / temperature

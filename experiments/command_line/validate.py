@@ -27,7 +27,7 @@ _AT_LEAST_1 = """
 """.split()
 _AT_LEAST_0 = """
   seed base.steps base.seed sampling.top_k optimizer.warmup_steps optimizer.weight_decay
-  model.lora_rank sampling.refills scoring.overlong_tokens reference.every reward_model.seed
+  model.lora_rank sampling.prompts_at_once sampling.refills scoring.overlong_tokens reference.every reward_model.seed
 """.split()
 _ABOVE_0 = """
   model.rope_theta model.norm_eps base.learning_rate optimizer.learning_rate optimizer.max_grad_norm

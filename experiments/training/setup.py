@@ -59,6 +59,7 @@ class Parts:
       eos_id=self.task.tokenizer.eos_id,
       pad_id=self.task.tokenizer.pad_id,
       group_size=group_size,
+      prompts_at_once=self.config.sampling.prompts_at_once,
       **options,
     )
 

@@ -8,6 +8,7 @@ import pytest
 from models.groups import Groups
 from models.log_probs import token_log_probs
 from models.sampling import Sampler, restrict, sample
+from models.sampling import draw as draw_token
 from models.transformer import bind
 from tests.models.tiny import EOS, PAD, TINY, ragged_groups, tiny_params
 
@@ -98,3 +99,27 @@ def test_top_k_and_top_p_keep_the_likeliest_tokens():
   np.testing.assert_array_equal(kept(top_p=0.6), [False, True, False, True])
   np.testing.assert_array_equal(kept(top_k=2, top_p=0.7), [False, True, False, True])
   np.testing.assert_array_equal(kept(), [True] * 4)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 4])
+def test_prompts_decoded_in_parts_draw_the_same(at_once):
+  whole = drawn()
+  in_parts = drawn(dataclasses.replace(SAMPLER, prompts_at_once=at_once))
+  np.testing.assert_array_equal(in_parts.responses, whole.responses)
+  np.testing.assert_allclose(in_parts.logps, whole.logps, atol=1e-5)
+
+
+def test_what_a_row_draws_does_not_depend_on_the_others():
+  groups = ragged_groups()
+  other = jax.tree.map(lambda x: x.at[1:].set(jnp.roll(x, 1, axis=0)[1:]), groups)
+  first, same = drawn(groups=groups), drawn(groups=other)
+  np.testing.assert_array_equal(first.responses[0], same.responses[0])
+
+
+def test_a_token_without_probability_is_never_drawn():
+  logits = jnp.where(jnp.arange(200) % 3 == 1, jnp.sin(jnp.arange(200.0)), -jnp.inf)
+  uniform = jnp.concatenate([jnp.linspace(0, 1, 3001)[:-1], jnp.array([1 - 2**-24])])
+  tokens = np.asarray(draw_token(jnp.broadcast_to(logits, (3001, 200)), uniform))
+  assert (tokens % 3 == 1).all() and (np.diff(tokens) >= 0).all()
+  frequencies = np.bincount(tokens, minlength=200) / 3001
+  np.testing.assert_allclose(frequencies, jax.nn.softmax(logits), atol=1e-3)
