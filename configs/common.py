@@ -44,9 +44,7 @@ def defaults(loss: str) -> ConfigDict:
   config.model.qk_norm = True  # RMSNorm of queries and keys, as Qwen3 has
   config.model.rope_theta = 10000.0  # base wavelength of the rotary positions
   config.model.norm_eps = 1e-6  # of RMSNorm
-  config.model.attention = (
-    "auto"  # "plain", "xla", "cudnn"; auto: cuDNN's flash attention if it can
-  )
+  config.model.attention = "auto"  # "cudnn", "xla", "plain"; auto: cuDNN's if it can
   config.model.logits_at_once = 2**26  # more are computed in pieces, and again in the backward pass
   config.model.remat = "none"  # what the backward pass computes again: "dots", "layers" save memory
   config.model.lora_rank = 0  # train low-rank adapters of every linear layer only; 0: all weights

@@ -27,7 +27,8 @@ _AT_LEAST_1 = """
 """.split()
 _AT_LEAST_0 = """
   seed base.steps base.seed sampling.top_k optimizer.warmup_steps optimizer.weight_decay
-  model.lora_rank sampling.prompts_at_once sampling.refills scoring.overlong_tokens reference.every reward_model.seed
+  sampling.refills sampling.prompts_at_once scoring.overlong_tokens reference.every
+  reward_model.seed model.lora_rank
 """.split()
 _ABOVE_0 = """
   model.rope_theta model.norm_eps base.learning_rate optimizer.learning_rate optimizer.max_grad_norm
