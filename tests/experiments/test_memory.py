@@ -81,7 +81,7 @@ def test_what_cannot_fit_is_refused_with_what_to_change(parts_of, monkeypatch):
   parts = parts_of()
   memory.check(parts)
   needed = memory.total(memory.estimate(parts))
-  monkeypatch.setattr(memory, "device_memory", lambda: needed - 1)
+  monkeypatch.setattr(memory, "device_memory", lambda: int(memory.SURE * needed) - 1)
   with pytest.raises(UserError, match="not enough memory: a device has .*most of it: activations"):
     memory.check(parts)
   with pytest.raises(UserError, match=r"micro_batches \(now 1\).*lower batch_prompts \(now 16\)"):
