@@ -136,7 +136,7 @@ def test_a_group_is_tied_when_no_two_scored_responses_differ():
 
 def test_dynamic_sampling_replaces_groups_of_equal_rewards_and_counts_what_it_drew(policy):
   plain = parts_of()
-  parts = parts_of(**{"sampling.refills": 3})
+  parts = parts_of(**{"sampling.refills": 8})
   first = Online(plain, Scorer(plain)).collect(0, policy)
   filled = Online(parts, Scorer(parts)).collect(0, policy)
   tied = is_tied(first.groups.rewards)
