@@ -71,6 +71,7 @@ class Bench:
       "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
       "HF_HUB_OFFLINE": "1",
     }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules compile once, as they usually do
     if library == OURS:
       # As its commands do for themselves (experiments/environment.py).
       environment["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
