@@ -69,6 +69,12 @@ def parameter_shardings(tree, mesh: Mesh | AbstractMesh):
   )
 
 
+def build_sharded(mesh: Mesh, build: Callable, *args):
+  """build(*args), a tree of parameters, jitted so that every leaf is born in its shards."""
+  shardings = parameter_shardings(jax.eval_shape(build, *args), mesh)
+  return jax.jit(build, out_shardings=shardings)(*args)
+
+
 def batch_sharding(mesh: Mesh) -> NamedSharding:
   """Arrays whose first axis is the prompts: split over data and fsdp, so that groups stay whole."""
   return NamedSharding(mesh, BY_PROMPTS)

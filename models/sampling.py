@@ -74,10 +74,8 @@ def parts(prompts: int, at_once: int) -> int:
 
 
 def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_mask, rows):
-  decoder, (batch, k, steps) = (
-    bind(config, params),
-    (len(prompts), sampler.group_size, sampler.max_tokens),
-  )
+  decoder, batch = bind(config, params), len(prompts)
+  k, steps = sampler.group_size, sampler.max_tokens
   hidden, seen = decoder.read(prompts, prompt_mask)
   first = jnp.broadcast_to(decoder.logits(hidden[:, None, -1]), (batch, k, config.vocab_size))
   # Layers one by one from here: a scan over them would copy weights and caches at every token.

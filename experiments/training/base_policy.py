@@ -25,7 +25,7 @@ from experiments.training.locks import locked
 from experiments.training.setup import Parts
 from experiments.training.state import new_state, random_params
 from models import adapters, pretrained
-from models.partitioning import parameter_shardings
+from models.partitioning import build_sharded
 from models.transformer import Params
 
 Report = Callable[[dict[str, Any]], None]
@@ -60,8 +60,9 @@ def base_config(config: ConfigDict) -> ConfigDict:
 def digest_of_base(config: ConfigDict) -> str:
   """What determines the base policy's weights, in 8 hex digits."""
   determines = {name: config[name].to_dict() for name in ("task", "model", "base")}
-  for field in ("attention", "logits_at_once", "remat", "lora_rank", "lora_alpha"):
-    del determines["model"][field]
+  for field in pretrained_model.COMPUTE:
+    if field != "dtype":  # the others change what is trained from it, or how, but not the SFT
+      del determines["model"][field]
   return digest(ConfigDict(determines))
 
 
@@ -97,10 +98,8 @@ def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report)
   else:
     params = untrained(plain)
   if parts.model.lora_rank:
-    build = partial(adapters.add, parts.model)
     key = jax.random.key(config.base.seed)
-    shardings = parameter_shardings(jax.eval_shape(build, params, key), parts.mesh)
-    params = jax.jit(build, out_shardings=shardings)(params, key)
+    params = build_sharded(parts.mesh, partial(adapters.add, parts.model), params, key)
   return params
 
 

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from models import adapters, transformer
-from models.partitioning import parameter_shardings
+from models.partitioning import build_sharded, parameter_shardings
 from models.transformer import ModelConfig, Params
 
 
@@ -67,8 +67,7 @@ def new_state(
     return dataclasses.replace(state, moments=_adam({}).init(state.trained))
 
   moving = adapters.trainable(params)
-  shardings = parameter_shardings(jax.eval_shape(build, moving, critic), mesh)
-  state = jax.jit(build, out_shardings=shardings)(moving, critic)
+  state = build_sharded(mesh, build, moving, critic)
   params = adapters.join(state.params, jax.device_put(params, parameter_shardings(params, mesh)))
   reference = jax.tree.map(jnp.copy, params) if moving_reference else None
   return dataclasses.replace(state, params=params, reference=reference)
@@ -76,10 +75,7 @@ def new_state(
 
 def random_params(model: ModelConfig, mesh: Mesh, seed: int) -> Params:
   """Freshly initialised parameters, born in their shards."""
-  build = partial(transformer.init, model)
-  key = jax.random.key(seed)
-  shardings = parameter_shardings(jax.eval_shape(build, key), mesh)
-  return jax.jit(build, out_shardings=shardings)(key)
+  return build_sharded(mesh, partial(transformer.init, model), jax.random.key(seed))
 
 
 def optimizer_step(
