@@ -50,6 +50,7 @@ setup(
       "beartype",
       "pyrefly",
       "pytest",
+      "pytest-xdist",
       "ruff",
       "setuptools>=77",  # builds the editable install, so that nothing comes from outside the lock
     ],

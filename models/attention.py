@@ -1,7 +1,8 @@
 """Attention in groups: responses attend to their prompt, which is held once, and to themselves.
 
 Everything is heads-first: H key heads, each shared by G query heads of width D; B prompts with K
-responses of S tokens. Products are then plain batched matrix products, with nothing to transpose.
+responses of S tokens. Keys lie transposed, tokens last. Products are then plain batched matrix
+products, with nothing to transpose.
 """
 
 import dataclasses
@@ -17,17 +18,17 @@ LOWEST = float(jnp.finfo(jnp.float32).min)
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class KeysValues:
-  """What tokens are attended by. Prompts: [B, H, P, D]; responses: [B, H, K, T, D]."""
+  """What tokens are attended by, for J sets of T tokens: a prompt's one, its responses' K."""
 
-  keys: Float[Array, "*tokens D"]
-  values: Float[Array, "*tokens D"]
+  keys: Float[Array, "*layers B H J D T"]
+  values: Float[Array, "*layers B H J T D"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Attended:
   """Tokens that queries may attend to: J = 1, one set for all K responses, or J = K, one each."""
 
-  seen: KeysValues  # [B, H, J, T, D]
+  seen: KeysValues
   mask: Bool[Array, "*broadcast T"]  # which of them, broadcast to [B, H, K, S, G, T]
 
 
@@ -63,10 +64,10 @@ def _plain(queries, parts):
 def _scores(queries, part: Attended):
   """[B, H, K, S, G, T], float32. Where nothing may be attended to, all are alike: garbage."""
   b, h, k, s, g, d = queries.shape
-  j, t = part.seen.keys.shape[2:4]
+  j, _, t = part.seen.keys.shape[2:]
   by_set = queries.reshape(b, h, j, k // j * s, g, d)
   scores = jnp.einsum(
-    "bhjsgd,bhjtd->bhjsgt", by_set, part.seen.keys, preferred_element_type=jnp.float32
+    "bhjsgd,bhjdt->bhjsgt", by_set, part.seen.keys, preferred_element_type=jnp.float32
   )
   return jnp.where(part.mask, scores.reshape(b, h, k, s, g, t), LOWEST)
 
@@ -84,20 +85,19 @@ def _mix(weights, part: Attended):
 def _fused(queries, parts, implementation: str):
   b, h, k, s, g, d = queries.shape
 
-  def joined(name: str):  # [B * K, all T, H, D]
-    arrays = [getattr(part.seen, name) for part in parts]
+  def joined(arrays):  # of [B, H, J, T, D]; gives [B * K, all T, H, D]
     each = [jnp.broadcast_to(x, (b, h, k, *x.shape[3:])) for x in arrays]
     return jnp.concatenate(each, axis=3).transpose(0, 2, 3, 1, 4).reshape(b * k, -1, h, d)
 
   def mask_of(part: Attended):  # [B * K, 1, S, T]
-    t = part.seen.keys.shape[3]
+    t = part.seen.keys.shape[-1]
     mask = jnp.broadcast_to(part.mask, (b, 1, k, s, 1, t))
     return mask[:, 0, :, :, 0].reshape(b * k, 1, s, t)
 
   attended = jax.nn.dot_product_attention(  # pyrefly: ignore[no-matching-overload]
     queries.transpose(0, 2, 3, 1, 4, 5).reshape(b * k, s, h * g, d),
-    joined("keys"),
-    joined("values"),
+    joined([part.seen.keys.swapaxes(-1, -2) for part in parts]),
+    joined([part.seen.values for part in parts]),
     mask=jnp.concatenate([mask_of(part) for part in parts], axis=-1),
     scale=1.0,
     implementation=implementation,

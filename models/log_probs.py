@@ -85,7 +85,7 @@ def response_states(decoder: Decoder, groups: Groups, tokens) -> Float[Array, "B
   """
   b, k, s = tokens.shape
   p = groups.prompts.shape[1]
-  hidden, _ = decoder.read(groups.prompts, groups.prompt_mask, tokens)
+  hidden = decoder.read(groups.prompts, groups.prompt_mask, tokens)
   first = jnp.broadcast_to(hidden[:, None, p - 1 : p], (b, k, 1, hidden.shape[-1]))
   return jnp.concatenate([first, hidden[:, p:].reshape(b, k, s, -1)], axis=2)
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from models.attention import KeysValues, rotary_angles
-from models.transformer import ModelConfig, Params, bind, bind_layer
+from models.attention import KeysValues
+from models.transformer import ModelConfig, Params, bind, bind_layer, prompt_positions
 
 BLOCK = 64  # tokens whose probabilities are added up first, see `draw`
 
@@ -76,10 +76,10 @@ def parts(prompts: int, at_once: int) -> int:
 def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_mask, rows):
   decoder, batch = bind(config, params), len(prompts)
   k, steps = sampler.group_size, sampler.max_tokens
-  hidden, seen = decoder.read(prompts, prompt_mask)
-  first = jnp.broadcast_to(decoder.logits(hidden[:, None, -1]), (batch, k, config.vocab_size))
+  hidden, seen = prefill(config, params, prompts, prompt_mask)
+  first = jnp.broadcast_to(decoder.logits(hidden), (batch, k, config.vocab_size))
   # Layers one by one from here: a scan over them would copy weights and caches at every token.
-  layers = [_slice((params["layers"], seen), i) for i in range(config.layers)]
+  layers = [(_layer(params, i), prompt) for i, prompt in enumerate(seen)]
   length = prompt_mask.sum(axis=1, keepdims=True)
   row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
 
@@ -109,19 +109,21 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
     ended |= token == sampler.eos_id
     decoder = bind(config, params)  # anew: NNX modules do not cross into a loop body
     x, grown = decoder.embed(token), []
-    positions = jnp.broadcast_to(length + t, (batch, k))
-    angles = rotary_angles(positions, config.head_dim, config.rope_theta, config.rope_scaling)
+    angles = decoder.angles(jnp.broadcast_to(length + t, (batch, k)))
     for (weights, prompt), own in zip(layers, past, strict=True):
       x, own = bind_layer(config, weights).step(x, angles, prompt, prompt_mask, own, t)
       grown.append(own)
     return t + 1, decoder.logits(decoder.normed(x)), grown, ended, out
 
   shape = (batch, k, steps)
-  empty = jnp.zeros((batch, config.kv_heads, k, steps, config.head_dim), config.dtype)
+  heads, d = (batch, config.kv_heads, k), config.head_dim
+  nothing = KeysValues(
+    jnp.zeros((*heads, d, steps), config.dtype), jnp.zeros((*heads, steps, d), config.dtype)
+  )
   carry = (
     0,
     first,
-    [KeysValues(empty, empty) for _ in layers],
+    [nothing for _ in layers],
     jnp.zeros((batch, k), bool),
     (
       jnp.full(shape, sampler.pad_id, prompts.dtype),
@@ -133,7 +135,30 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
   return Samples(*out, ended)
 
 
-def _slice(tree, i: int):
+def prefill(
+  config: ModelConfig,
+  params: Params,
+  prompts: Int[Array, "B P"],
+  prompt_mask: Bool[Array, "B P"],
+) -> tuple[Float[Array, "B 1 M"], list[KeysValues]]:
+  """The prompts' last hidden state, and their keys and values in each layer."""
+  decoder = bind(config, params)
+  x, angles = decoder.embed(prompts), decoder.angles(prompt_positions(prompt_mask))
+
+  def one_layer(x, i):
+    return bind_layer(config, _layer(params, i)).read(x, angles, prompt_mask, k=0)
+
+  others = config.layers - 1
+  x, seen = jax.lax.scan(one_layer, x, jnp.arange(others))
+  x, last = bind_layer(config, _layer(params, others)).read_last(x, angles, prompt_mask)
+  return decoder.normed(x), [*(_slice(seen, i) for i in range(others)), last]
+
+
+def _layer(params: Params, i):
+  return _slice(params["layers"], i)
+
+
+def _slice(tree, i):
   return jax.tree.map(lambda x: x[i], tree)
 
 

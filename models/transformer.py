@@ -1,8 +1,8 @@
 """A decoder of the Llama / Qwen / SmolLM / Mistral shape: RMSNorm, RoPE, GQA, SwiGLU.
 
 Written for groups: a row is a prompt and its K responses, which attend to that one prompt and to
-their own past. Training reads whole rows (`read`); the sampler reads the prompts, keeps their keys
-and values, and goes on a token at a time (`Layer.step`).
+their own past. Training reads whole rows (`Decoder.read`); the sampler goes layer by layer, through
+the prompts, whose keys and values it keeps, and then a token at a time (`Layer.step`).
 
 The network is a Flax NNX module, used functionally: `init` gives parameters as a plain tree, and
 `bind` puts such a tree back into the module. Only `models/` knows there is a module.
@@ -114,10 +114,7 @@ class Layer(nnx.Module):
     return y
 
   def project(self, x: Float[Array, "B N M"], angles: Float[Array, "B N half"]):
-    """Heads first: queries [B, Hkv, N, G, D] (G share a key head), keys and values [B, Hkv, N, D].
-
-    Queries are divided by sqrt(D) here.
-    """
+    """Queries [B, N, H, G, D], divided by sqrt(D); keys and values [B, N, H, D]."""
     c = self.c
     x = rms_norm(x, self.attention_norm[...], c.norm_eps)
     q, k, v = (
@@ -129,8 +126,7 @@ class Layer(nnx.Module):
       k = rms_norm(k, self.key_norm[...], c.norm_eps)
     angles = angles[:, :, None, None]
     q, k = rotate(q, angles) * c.head_dim**-0.5, rotate(k, angles)
-    q, k, v = (x.transpose(0, 2, 1, 3, 4) for x in (q, k, v))
-    return q, KeysValues(k[:, :, :, 0], v[:, :, :, 0])
+    return q, k[:, :, :, 0], v[:, :, :, 0]
 
   def finish(self, x, attended):
     """The output projection and the feed-forward block, both residual."""
@@ -143,42 +139,59 @@ class Layer(nnx.Module):
 
     Returns x, and the keys and values of the prompts.
     """
-    (b, p), rows = prompt_mask.shape, x.shape[1]
-    q, seen = self.project(x, angles)
-    prompt = jax.tree.map(lambda y: y[:, :, None, :p], seen)  # one set for all k
-    causal = jnp.tril(jnp.ones((p, p), bool)) & prompt_mask[:, None, :]
-    parts = [Attended(prompt, causal[:, None, None, :, None])]
-    attended = attend(q[:, :, None, :p], parts, self.c.attention).reshape(b, p, -1)
-    if rows > p:
-      s = (rows - p) // k
-
-      def of_responses(y):
-        return y[:, :, p:].reshape(b, y.shape[1], k, s, *y.shape[3:])
-
+    (b, p), projected = prompt_mask.shape, self.project(x, angles)
+    attended, prompt = self.within_prompts([y[:, :p] for y in projected], prompt_mask)
+    if x.shape[1] > p:
+      queries, own = heads_first(*(y[:, p:].reshape(b, k, -1, *y.shape[2:]) for y in projected))
+      s = queries.shape[3]
       parts = [
         Attended(prompt, prompt_mask[:, None, None, None, None]),
-        Attended(jax.tree.map(of_responses, seen), jnp.tril(jnp.ones((s, s), bool))[:, None]),
+        Attended(own, jnp.tril(jnp.ones((s, s), bool))[:, None]),
       ]
-      others = attend(of_responses(q), parts, self.c.attention).reshape(b, k * s, -1)
+      others = attend(queries, parts, self.c.attention).reshape(b, k * s, -1)
       attended = jnp.concatenate([attended, others], axis=1)
-    return self.finish(x, attended), jax.tree.map(lambda y: y[:, :, 0], prompt)
+    return self.finish(x, attended), prompt
+
+  def read_last(self, x: Float[Array, "B P M"], angles, prompt_mask: Bool[Array, "B P"]):
+    """As `read`, for prompts alone, with x of their last token only: what a last layer is for."""
+    attended, prompt = self.within_prompts(self.project(x, angles), prompt_mask, last=1)
+    return self.finish(x[:, -1:], attended), prompt
+
+  def within_prompts(self, projected, prompt_mask: Bool[Array, "B P"], last: int | None = None):
+    """What prompts' (last so many) tokens gather, and the keys and values of all their tokens."""
+    queries, prompt = heads_first(*(y[:, None] for y in projected))
+    causal = jnp.tril(jnp.ones((prompt_mask.shape[1],) * 2, bool)) & prompt_mask[:, None, :]
+    since = -last if last else 0
+    parts = [Attended(prompt, causal[:, None, None, since:, None])]
+    return attend(queries[:, :, :, since:], parts, self.c.attention)[:, 0], prompt
 
   def step(self, x: Float[Array, "B K M"], angles, prompt, prompt_mask, past, t):
-    """Token t of each response. Returns x, and `past` [B, Hkv, K, T, D] with this token in it."""
-    q, new = self.project(x, angles)
-    past = jax.tree.map(
-      lambda y, one: jax.lax.dynamic_update_slice_in_dim(y, one[:, :, :, None], t, axis=3),
-      past,
-      new,
-    )
+    """Token t of each response. Returns x, and `past` with this token's keys and values in it."""
+    queries, new = heads_first(*(y[:, :, None] for y in self.project(x, angles)))
     parts = [
-      Attended(
-        jax.tree.map(lambda y: y[:, :, None], prompt), prompt_mask[:, None, None, None, None]
-      ),
-      Attended(past, jnp.arange(past.keys.shape[3]) <= t),
+      Attended(prompt, prompt_mask[:, None, None, None, None]),
+      Attended(past, jnp.arange(past.keys.shape[-1]) < t),
+      Attended(new, jnp.ones(1, bool)),
     ]
-    attended = attend(q[:, :, :, None], parts, self.c.attention)
+    attended = attend(queries, parts, self.c.attention)
+    # Written after it is read: XLA, which has to see that in the data, then writes in place and
+    # need not copy the whole past at every token.
+    read = 0 * attended[:, None, :, :1, :1]
+    past = KeysValues(
+      jax.lax.dynamic_update_slice_in_dim(past.keys, new.keys + read, t, axis=4),
+      jax.lax.dynamic_update_slice_in_dim(past.values, new.values + read, t, axis=3),
+    )
     return self.finish(x, attended[:, :, 0]), past
+
+
+def heads_first(
+  queries: Float[Array, "B J S H G D"],
+  keys: Float[Array, "B J S H D"],
+  values: Float[Array, "B J S H D"],
+) -> tuple[Float[Array, "B H J S G D"], KeysValues]:
+  """As `attention` has them, from tokens first."""
+  seen = KeysValues(keys.transpose(0, 3, 1, 4, 2), values.transpose(0, 3, 1, 2, 4))
+  return queries.transpose(0, 3, 1, 2, 4, 5), seen
 
 
 class Decoder(nnx.Module):
@@ -203,11 +216,11 @@ class Decoder(nnx.Module):
     prompts: Int[Array, "B P"],
     prompt_mask: Bool[Array, "B P"],
     responses: Int[Array, "B K S"] | None = None,
-  ) -> tuple[Float[Array, "B N M"], KeysValues]:
-    """Hidden states of prompts, then of responses (N = P + K S); keys and values of the prompts.
+  ) -> Float[Array, "B N M"]:
+    """Hidden states of prompts, then of responses: N = P + K S.
 
     Left-padded prompts end at the same column, so a response's token t stands at position (tokens
-    of its prompt) + t. Keys and values are stacked, [L, B, Hkv, P, D].
+    of its prompt) + t.
     """
     c, tokens, positions, k = self.c, prompts, prompt_positions(prompt_mask), 0
     if responses is not None:
@@ -215,18 +228,20 @@ class Decoder(nnx.Module):
       tokens = jnp.concatenate([prompts, responses.reshape(b, k * s)], axis=1)
       further = prompt_mask.sum(axis=1)[:, None] + jnp.tile(jnp.arange(s), k)
       positions = jnp.concatenate([positions, further], axis=1)
-    angles = rotary_angles(positions, c.head_dim, c.rope_theta, c.rope_scaling)
+    angles = self.angles(positions)
 
     def one_layer(x, layer):
-      return layer.read(x, angles, prompt_mask, k)
+      return layer.read(x, angles, prompt_mask, k)[0]
 
     policy = REMAT[c.remat]
     if policy is not None:
       one_layer = nnx.remat(one_layer, policy=policy)
-    x, seen = nnx.scan(one_layer, in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0))(
-      self.embed(tokens), self.layers
-    )
-    return self.normed(x), seen
+    scan = nnx.scan(one_layer, in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)
+    return self.normed(scan(self.embed(tokens), self.layers))
+
+  def angles(self, positions: Int[Array, "*n"]) -> Float[Array, "*n half"]:
+    """Of the rotary embedding, at these positions."""
+    return rotary_angles(positions, self.c.head_dim, self.c.rope_theta, self.c.rope_scaling)
 
   def normed(self, x):
     return rms_norm(x, self.final_norm[...], self.c.norm_eps)

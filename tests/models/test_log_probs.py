@@ -24,7 +24,7 @@ every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys(
 @functools.partial(jax.jit, static_argnums=0)
 def plain_logits(model, params, tokens):
   decoder = bind(model, params)
-  return decoder.logits(decoder.read(tokens, jnp.ones(tokens.shape, bool))[0])
+  return decoder.logits(decoder.read(tokens, jnp.ones(tokens.shape, bool)))
 
 
 def plain_log_probs(model, params, prompt, response):

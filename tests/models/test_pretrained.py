@@ -40,7 +40,7 @@ def loaded(path):
 @functools.partial(jax.jit, static_argnums=0)
 def prefill_logits(config, params, tokens, mask):
   decoder = bind(config, params)
-  return decoder.logits(decoder.read(tokens, mask)[0])
+  return decoder.logits(decoder.read(tokens, mask))
 
 
 score = jax.jit(token_log_probs, static_argnums=0)

@@ -62,7 +62,7 @@ def test_greedy_takes_the_likeliest_token_each_time_whatever_the_padding():
   text = samples.responses[0, 0][samples.mask[0, 0]].tolist()
   tokens = jnp.asarray([prompt + text])
   decoder = bind(TINY, tiny_params())
-  logits = decoder.logits(decoder.read(tokens, jnp.ones(tokens.shape, bool))[0])
+  logits = decoder.logits(decoder.read(tokens, jnp.ones(tokens.shape, bool)))
   assert logits[0, len(prompt) - 1 : -1].argmax(-1).tolist() == text
   padded = dataclasses.replace(
     groups,
@@ -78,7 +78,7 @@ def test_samples_follow_the_distribution():
   many = dataclasses.replace(SAMPLER, group_size=4000, max_tokens=1)
   first = np.asarray(drawn(many, groups=groups).responses)[0, :, 0]
   decoder = bind(TINY, tiny_params())
-  hidden, _ = decoder.read(groups.prompts, groups.prompt_mask)
+  hidden = decoder.read(groups.prompts, groups.prompt_mask)
   p = np.asarray(jax.nn.softmax(decoder.logits(hidden[0, -1])))
   frequencies = np.bincount(first, minlength=24) / 4000
   assert np.abs(frequencies - p).max() < 4 * np.sqrt(0.25 / 4000)
