@@ -46,7 +46,7 @@ def defaults(loss: str) -> ConfigDict:
   config.model.norm_eps = 1e-6  # of RMSNorm
   config.model.attention = "auto"  # "cudnn", "xla", "plain"; auto: cuDNN's if it can
   config.model.logits_at_once = 2**26  # more are computed in pieces, and again in the backward pass
-  config.model.remat = "none"  # what the backward pass computes again: "dots", "layers" save memory
+  config.model.remat = "dots"  # kept for the backward pass: linear outputs; or "none", "layers"
   config.model.lora_rank = 0  # train low-rank adapters of every linear layer only; 0: all weights
   config.model.lora_alpha = 16.0  # the adapters count lora_alpha / lora_rank times
   config.model.dtype = "float32"  # of activations, or "bfloat16"; parameters are always float32

@@ -1,6 +1,7 @@
 """Log-probs of the responses of Groups: prompts computed once, the vocabulary piece by piece."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +47,7 @@ def token_outputs(
 
   def of_stretch(hidden, responses):
     logits = bind(config, params).logits(hidden) / temperature
-    return of_logits(logits, responses, wanted)
+    return of_logits(logits, responses, tuple(wanted))
 
   # The last response token need not be read: nothing is predicted from it.
   hidden = response_states(bind(config, params), groups, groups.responses[..., :-1])
@@ -60,22 +61,51 @@ def token_outputs(
   return {name: _join(x)[..., :tokens] for name, x in outputs.items()}
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
 def of_logits(
-  logits: Float[Array, "B K S V"], tokens: Int[Array, "B K S"], wanted: Sequence[str]
+  logits: Float[Array, "B K S V"], tokens: Int[Array, "B K S"], wanted: tuple[str, ...]
 ) -> dict[str, Float[Array, "B K S"]]:
-  """`wanted` of the distributions softmax(logits)."""
-  normalizer = jax.nn.logsumexp(logits, axis=-1)
-  outputs = {}
+  """`wanted` of the distributions softmax(logits).
+
+  Its gradient is written out below: what autodiff keeps of it is several times the logits.
+  """
+  return _of_logits(logits, tokens, wanted)[0]
+
+
+def _of_logits(logits, tokens, wanted):
+  normalizer, outputs, squares = jax.nn.logsumexp(logits, axis=-1), {}, None
   if "logps" in wanted:
-    # A sum over a mask rather than a gather, whose gradient would scatter into zeros.
-    chosen = tokens[..., None] == jnp.arange(logits.shape[-1])
-    outputs["logps"] = jnp.where(chosen, logits, 0.0).sum(axis=-1) - normalizer
+    chosen = jnp.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]
+    outputs["logps"] = chosen - normalizer
   if "entropy" in wanted:
     p = jnp.exp(logits - normalizer[..., None])
     outputs["entropy"] = normalizer - (p * logits).sum(axis=-1)
   if "log_sum_sq_probs" in wanted:
-    outputs["log_sum_sq_probs"] = jax.nn.logsumexp(2 * logits, axis=-1) - 2 * normalizer
-  return outputs
+    squares = jax.nn.logsumexp(2 * logits, axis=-1)
+    outputs["log_sum_sq_probs"] = squares - 2 * normalizer
+  return outputs, (logits, tokens, normalizer, outputs.get("entropy"), squares)
+
+
+def _gradient_of_logits(wanted, kept, cotangents):
+  """d log p_y / dz_v = [v = y] - p_v; dH / dz_v = -p_v (log p_v + H);
+
+  d log sum_u p_u^2 / dz_v = 2 p_v^2 / sum_u p_u^2 - 2 p_v.
+  """
+  logits, tokens, *numbers = kept
+  each = {name: x[..., None] for name, x in cotangents.items()}
+  normalizer, entropy, squares = (None if x is None else x[..., None] for x in numbers)
+  p, gradient = jnp.exp(logits - normalizer), 0.0
+  if "logps" in wanted:
+    is_chosen = tokens[..., None] == jnp.arange(logits.shape[-1])
+    gradient += each["logps"] * (is_chosen - p)
+  if "entropy" in wanted:
+    gradient -= each["entropy"] * p * (logits - normalizer + entropy)
+  if "log_sum_sq_probs" in wanted:
+    gradient += 2 * each["log_sum_sq_probs"] * (jnp.exp(2 * logits - squares) - p)
+  return gradient, None
+
+
+of_logits.defvjp(_of_logits, _gradient_of_logits)
 
 
 def response_states(decoder: Decoder, groups: Groups, tokens) -> Float[Array, "B K S M"]:

@@ -43,14 +43,14 @@ class ModelConfig:
   dtype: str = "float32"  # of activations; parameters and log-probs are float32 always
   attention: str = "auto"  # how it is computed, see `attention.attend`
   logits_at_once: int = 2**26  # more are computed in pieces, and again in the backward pass
-  remat: str = "none"  # what the backward pass computes again, see REMAT
+  remat: str = "dots"  # what the backward pass computes again, see REMAT
   lora_rank: int = 0  # of the adapters on every linear layer; 0: none
   lora_alpha: float = 16.0  # they count lora_alpha / lora_rank times
 
 
 # What the backward pass keeps of a layer; all else it computes again.
 REMAT = {
-  "none": None,  # keep everything: fastest, and the most memory
+  "none": None,  # keep everything: the most memory, and on a CPU slower for all that it writes
   "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # outputs of linear layers
   "layers": jax.checkpoint_policies.nothing_saveable,  # only what enters the layer: least memory
 }
@@ -235,7 +235,7 @@ class Decoder(nnx.Module):
 
     policy = REMAT[c.remat]
     if policy is not None:
-      one_layer = nnx.remat(one_layer, policy=policy)
+      one_layer = nnx.remat(one_layer, policy=policy, prevent_cse=False)  # a scan's never merges
     scan = nnx.scan(one_layer, in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)
     return self.normed(scan(self.embed(tokens), self.layers))
 
