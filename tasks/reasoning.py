@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
+from tasks.rewards import QUICK
 from tasks.rewards.reasoning_gym_package import import_reasoning_gym
 from tasks.rewards.reward import SECONDS, Reward
 from tasks.task import Item, Task
@@ -72,11 +73,12 @@ def reasoning_task(
       f"train_prompts + eval_prompts = {wanted}"
     )
 
+  quick = QUICK | {"scorer"} if name in SHORT_PROMPTS else QUICK  # whose scorers compare text
   return Task(
     name=name,
     train=tuple(items[evaluation_prompts:]),
     evaluation=tuple(items[:evaluation_prompts]),
-    reward=Reward(reward, seconds),
+    reward=Reward(reward, seconds, quick),
     tokenizer=tokenizer or CharTokenizer(),
   )
 

@@ -24,13 +24,16 @@ class Reward:
   function raised, took longer than `seconds`, gave no number, or took its process down.
   """
 
-  def __init__(self, text: str = "exact", seconds: float = SECONDS):
-    """ValueError when the text cannot be read, or a reward of the table not be called so."""
+  def __init__(self, text: str = "exact", seconds: float = SECONDS, quick: frozenset[str] = QUICK):
+    """`quick`: names of rewards that are scored in this process.
+
+    ValueError when the text cannot be read, or a reward is not there or cannot be called so.
+    """
     self._terms, self._seconds = parse(text), seconds
     self.names = labels(self._terms)  # each once
     self.weights = np.array([term.weight for term in self._terms], np.float32)
     self._quick = {
-      r: RewardFunction(term) for r, term in enumerate(self._terms) if term.name in QUICK
+      r: RewardFunction(term) for r, term in enumerate(self._terms) if term.name in quick
     }
     for term in self._terms:
       place_of(term.name)  # is there such a one?

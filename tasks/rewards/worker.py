@@ -4,8 +4,7 @@ The connection first brings the terms; the answer is what is wrong with them (""
 what each takes. Then every job, (term, what it takes of a response), is answered by an Outcome.
 """
 
-import faulthandler
-import os
+import signal
 import sys
 from multiprocessing.connection import Connection
 
@@ -24,15 +23,14 @@ def main() -> int:
       connection.send((str(error), []))
       return 1
     connection.send(("", [function.takes for function in functions]))
-    with open(os.devnull, "w") as nowhere:
-      while True:
-        term, response = connection.recv()
-        # Who waits for the answer kills this process at the limit. Should nobody be left to do so,
-        # it ends by itself: from a thread that needs no interpreter, which a pattern may hold.
-        faulthandler.dump_traceback_later(seconds + LATER, exit=True, file=nowhere)
-        outcome = functions[term](response)
-        faulthandler.cancel_dump_traceback_later()
-        connection.send(outcome)
+    while True:
+      term, response = connection.recv()
+      # Who waits for the answer kills this process at the limit. Should nobody be left to do so,
+      # the kernel ends it, also where a pattern never gives the interpreter back.
+      signal.setitimer(signal.ITIMER_REAL, seconds + LATER)
+      outcome = functions[term](response)
+      signal.setitimer(signal.ITIMER_REAL, 0)
+      connection.send(outcome)
   except (EOFError, OSError):  # nobody asks any more
     return 0
 

@@ -73,10 +73,11 @@ class Workers:
     """Waits for a message, an end or a time limit; what came out of jobs."""
     busy = [worker for worker in self._workers if not worker.is_idle]
     soonest = min(worker.deadline for worker in busy)
-    wait([worker.connection for worker in busy], max(0.0, soonest - time.monotonic()))
+    left = max(0.0, soonest - time.monotonic())
+    heard = wait([worker.connection for worker in busy], left)
     try:
       for worker in busy:
-        job, outcome = worker.job, worker.hear()
+        job, outcome = worker.job, worker.hear(worker.connection in heard)
         if job is not None and outcome is not None:
           yield job, outcome
     finally:
@@ -115,10 +116,10 @@ class _Worker:
     with contextlib.suppress(OSError):  # it just died, as `hear` will tell
       self.connection.send((term, {name: response[name] for name in self._takes[term]}))
 
-  def hear(self) -> Outcome | None:
-    """What came of its job; None when there is no news, or only that it has started."""
+  def hear(self, has_news: bool) -> Outcome | None:
+    """What came of its job; None when there is nothing yet, or only that it has started."""
     try:
-      if self.connection.poll():
+      if has_news:
         return self._take(self.connection.recv())
     except (EOFError, OSError):
       code = self.kill(patience=1.0)
