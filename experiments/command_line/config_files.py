@@ -59,7 +59,7 @@ def digest(config: ConfigDict) -> str:
   values = {key: value for key, value in config.to_dict().items() if key not in _NOT_RESULTS}
   if "algorithm" in values:  # not so in the recipes of data sets and base policies
     values["code"] = loss_signatures.fingerprint(values["algorithm"]["loss"])
-  if "task" in values:
+  if "reward" in values.get("task", {}):
     values["reward"] = validate_reward.fingerprint(values["task"]["reward"])
   if values.get("model", {}).get("pretrained"):
     values["weights"] = pretrained_model.fingerprint(values["model"]["pretrained"])

@@ -60,6 +60,7 @@ def base_config(config: ConfigDict) -> ConfigDict:
 def digest_of_base(config: ConfigDict) -> str:
   """What determines the base policy's weights, in 8 hex digits."""
   determines = {name: config[name].to_dict() for name in ("task", "model", "base")}
+  del determines["task"]["reward"]  # demonstrations have none
   for field in pretrained_model.COMPUTE:
     if field != "dtype":  # the others change what is trained from it, or how, but not the SFT
       del determines["model"][field]

@@ -73,3 +73,9 @@ def any_options(completion, **options):
 
 def blind(prompt):
   return 0.0
+
+
+def hangs_at_e(completion):
+  while "e" in completion:
+    pass
+  return 1.0
