@@ -114,6 +114,9 @@ def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: s
   task = Task(config.task.name, train=(), evaluation=(), tokenizer=tokenizer)
   parts = Parts(config, task, setup.model_of(config, task), make_mesh())
   if parts.model.lora_rank:  # the checkpoint holds the adapters alone
+    base = base_policy.folder_of(config, ROOT)
+    if config.base.steps and base.read_status().get("state") != "finished":
+      raise UserError(f"{base.path}: the base policy under the adapters is not there")
     start = base_policy.starting_params(config, parts, ROOT, lambda row: None)
   else:
     start = random_params(parts.model, parts.mesh, seed=0)
