@@ -28,6 +28,7 @@ SMALL = {
   **SMALL,
   **{"checkpoint.every": 1, "optimizer.learning_rate": 1e-2, "group_size": 4},
   "task.reward": "length(max=5)",  # which tells the responses of random weights apart
+}
 
 
 def trained(folder, place, steps=2, **overrides):  # noqa: F811
@@ -199,4 +200,3 @@ def test_errors_come_before_jax_is_imported(tmp_path):
   code = "import sys; from experiments import export; export.main(['none', 'out']);"
   code += "sys.exit('jax' in sys.modules)"
   assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
-}
