@@ -28,6 +28,7 @@ setup(
     "jaxtyping",
     "jinja2>=3.1.6",  # its sandbox runs the chat templates of downloads
     "markupsafe",
+    "math-verify[antlr4_13_2]>=0.9",
     "ml-collections>=1.1",
     "ml_dtypes",
     "numpy",

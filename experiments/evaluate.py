@@ -74,6 +74,8 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
     state = checkpoints.load(None if args.step < 0 else args.step, blank)
   measured = measure(parts, state.params, reference, int(state.step), args.samples)
 
+  for fault in parts.task.reward.new_faults():
+    print(f"warning: {fault}")
   assert measured.log_ratios is not None  # there is a reference
   per_prompt = {
     "reward, greedy": measured.greedy_rewards,

@@ -11,6 +11,8 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -33,6 +35,7 @@ TOKENIZER_FILES = (
   "vocab.json",
   "merges.txt",
   "chat_template.jinja",
+  "generation_config.json",  # with how to sample, beside the tokens that export knows of
 )
 
 
@@ -91,23 +94,28 @@ def _read_one(tensor: StoredTensor, name: str, index) -> np.ndarray:
 
 
 def export(
-  params: Params, config: ModelConfig, folder: str, tokenizer_from: str | None = None
+  params: Params,
+  config: ModelConfig,
+  folder: str,
+  tokenizer_from: str | None = None,
+  tokens: Mapping[str, Any] | None = None,
 ) -> None:
   """Writes a Hugging Face folder, float32; low-rank adapters are merged into their weights.
 
   `tokenizer_from`, the checkpoint the model came from, gives the special tokens and the context
-  length, and if it is a folder its tokenizer's files are copied. With several processes all must
-  call it; the first writes.
+  length, and if it is a folder its tokenizer's files are copied. Without one `tokens` may say
+  eos_ids, bos_id, pad_id. With several processes all must call it; the first writes.
 
   CheckpointError if `folder` is not empty, or if no architecture of Hugging Face's is this decoder.
   """
   if os.path.isdir(folder) and os.listdir(folder):
     raise CheckpointError(f"{folder}: not empty; nothing was written. Name a new folder")
   multihost_utils.sync_global_devices("export")  # all have looked before the first writes
-  tokens = {"eos_ids": (), "bos_id": None, "pad_id": None, "context_length": None}
+  unknown = {"eos_ids": (), "bos_id": None, "pad_id": None, "context_length": None}
+  tokens = unknown | dict(tokens or {})
   if tokenizer_from is not None:
     files = describe(tokenizer_from)
-    tokens = {field: getattr(files, field) for field in tokens}
+    tokens = {field: getattr(files, field) for field in unknown}
   model = dataclasses.asdict(config)
   written = {"config.json": hugging_face_config.config_json(model, tokens)}
   written["generation_config.json"] = hugging_face_config.generation_json(tokens)

@@ -7,6 +7,7 @@ import pytest
 
 from algorithms import LOSSES
 from experiments.command_line import config_files, validate
+from tasks.rewards import REWARDS
 
 PROJECT = pathlib.Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text()
@@ -32,3 +33,9 @@ def test_the_config_of_the_row_trains_this_loss(name):
   loaded = config_files.load(config, overrides)
   validate.check(loaded)
   assert loaded.algorithm.loss == name
+
+
+def test_every_reward_has_its_row():
+  rewards = README.partition("### Rewards\n")[2].partition("\n### ")[0]
+  listed = re.findall(r"^\| `(\w+)[`(]", rewards, re.M)
+  assert listed == list(REWARDS)

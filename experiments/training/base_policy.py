@@ -60,16 +60,22 @@ def base_config(config: ConfigDict) -> ConfigDict:
 def digest_of_base(config: ConfigDict) -> str:
   """What determines the base policy's weights, in 8 hex digits."""
   determines = {name: config[name].to_dict() for name in ("task", "model", "base")}
+  del determines["task"]["reward"]  # demonstrations have none
   for field in pretrained_model.COMPUTE:
     if field != "dtype":  # the others change what is trained from it, or how, but not the SFT
       del determines["model"][field]
   return digest(ConfigDict(determines))
 
 
+def folder_of(config: ConfigDict, root: str) -> RunFolder:
+  """Where the base policy is, or will be."""
+  name = f"{config.task.name}-{digest_of_base(config)}"
+  return hosts.run_folder(os.path.join(root, "base", name))
+
+
 def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   """The run folder of the base policy, trained first if it is not there (other processes wait)."""
-  name = f"{config.task.name}-{digest_of_base(config)}"
-  folder = hosts.run_folder(os.path.join(root, "base", name))
+  folder = folder_of(config, root)
   with locked(folder.path):
     if hosts.first_decides(lambda: folder.read_status().get("state") == "finished"):
       return folder
@@ -78,7 +84,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
       sft.to_dict(),
       digest=digest(sft),
       config_file="configs/sft.py",
-      variant=name,
+      variant=folder.name,
     )
     with folder.recording_outcome():
       parts = Parts.of(sft)

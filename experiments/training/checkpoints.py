@@ -1,4 +1,7 @@
-"""Checkpoints of a run, by Orbax: the latest, and the one with the best evaluation."""
+"""Checkpoints of a run, by Orbax: the latest, and the one with the best evaluation.
+
+With adapters a checkpoint holds them alone; the network under them is found as it was at the start.
+"""
 
 import contextlib
 import os
@@ -50,7 +53,7 @@ class Checkpoints(contextlib.AbstractContextManager):
   def save(self, step: int, state: TrainState, best_by: float) -> None:
     """`best_by` is the value that the best checkpoint has most of: the latest eval/reward."""
     # pyrefly: ignore[bad-argument-type]
-    self._checkpointer.save_async(step, state, metrics={BEST_BY: float(best_by)})
+    self._checkpointer.save_async(step, state.saved, metrics={BEST_BY: float(best_by)})
 
   def restore(self, state: TrainState) -> TrainState:
     """The latest checkpoint, on the devices of `state`; `state` itself if there is none."""
@@ -59,7 +62,10 @@ class Checkpoints(contextlib.AbstractContextManager):
     return self._load(self._checkpointer.latest.step, state)
 
   def load(self, step: int | None, state: TrainState) -> TrainState:
-    """The checkpoint of this step (None: the latest). UserError, naming those there are."""
+    """The checkpoint of this step (None: the latest), with what is at rest in `state`.
+
+    UserError, naming those there are.
+    """
     steps = [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
     if not steps or (step is not None and step not in steps):
       there = ", ".join(map(str, steps)) or "none"
@@ -71,10 +77,10 @@ class Checkpoints(contextlib.AbstractContextManager):
 
   def _load(self, step: int, state: TrainState) -> TrainState:
     target = jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state.saved
     )
     self._check(step, target)
-    return self._checkpointer.load(step, target)  # pyrefly: ignore[bad-return]
+    return state.with_saved(self._checkpointer.load(step, target))  # pyrefly: ignore[bad-argument-type]
 
   def _check(self, step: int, target: Any) -> None:
     """Compares names and shapes first: Orbax's own message on a mismatch hides the cause."""

@@ -94,6 +94,8 @@ def _rows(parts: Parts, policy: Params, report: Report) -> Iterator[dict[str, An
   for step in range(config.steps):
     report({"doing": "collecting", "step": step, "steps": config.steps})
     drawn = hosts.gather(parts.mesh, online.collect(step, policy).drawn)
+    for fault in task.reward.new_faults():
+      report({"warning": fault})
     for i, row in enumerate(drawn.rows):
       yield {
         "prompt": task.train[row].prompt,

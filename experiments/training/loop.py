@@ -61,6 +61,7 @@ def train(
     def evaluate(step: int) -> dict[str, float]:
       metrics, completions = judge(state.params, step)
       recorder.log_completions(completions)
+      recorder.warn(parts.task.reward.new_faults())
       return metrics
 
     if first == 0:
@@ -73,8 +74,7 @@ def train(
       frozen = resting if state.reference is None else state.reference
       groups = annotate(parts, words, state, frozen, hosts.to_global(parts.mesh, batch.groups))
       batch = batch.for_metrics(parts.mesh)
-      for warning in batch_warnings(config, batch):
-        recorder.warn(warning)
+      recorder.warn([*batch_warnings(config, batch), *parts.task.reward.new_faults()])
       updates = []
       for minibatch in minibatches(config, parts.mesh, groups, step):
         state, metrics = update(state, minibatch, numbers)
@@ -159,7 +159,7 @@ class Meter:
     speed = {"train/step_time": seconds, "perf/tokens_per_second": tokens / seconds}
     self._speed = speed | {"train/seconds": self._training}
 
-  def read(self) -> dict[str, float]:
+  def read(self) -> dict[str, int | float]:
     seconds = self._training + self._source.seconds(self._steps)
     totals = {"rollouts": self._rollouts, "seconds": seconds, "tokens": self._tokens}
     return totals | self._speed

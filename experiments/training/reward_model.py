@@ -56,7 +56,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
     return hosts.run_folder(config.scoring.model)
   own = config_of(config)
   determines = {"base": base_policy.digest_of_base(config)}
-  determines |= {name: own[name].to_dict() for name in ("reward_model", "sampling")}
+  determines |= {name: own[name].to_dict() for name in ("task", "reward_model", "sampling")}
   name = f"{config.task.name}-{digest(ConfigDict(determines))}"
   folder = hosts.run_folder(os.path.join(root, "reward_models", name))
   with locked(folder.path):

@@ -18,7 +18,7 @@ from models.transformer import ModelConfig, Params
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-  """All that a checkpoint holds. Data order and sampling keys follow from the seed and the step."""
+  """What training changes. Data order and sampling keys follow from the seed and the step."""
 
   params: Params  # of the policy; in the training of a reward model, of that
   moments: Any  # of Adam, with the paths of their parameters, so that they are placed like them
@@ -31,6 +31,25 @@ class TrainState:
   def networks(self) -> dict[str, Params]:
     """Those that the loss is computed with."""
     return {"params": self.params} | ({} if self.critic is None else {"critic": self.critic})
+
+  @property
+  def saved(self) -> "TrainState":
+    """What a checkpoint holds of it: all but what adapters leave at rest, which is the base's."""
+    return self._of_networks(adapters.trainable)
+
+  def with_saved(self, saved: "TrainState") -> "TrainState":
+    """`saved`, its networks completed by what is at rest in this state's."""
+    return saved._of_networks(adapters.join, self)
+
+  def _of_networks(self, change, *others: "TrainState") -> "TrainState":
+    """`change` applied to each network that there is (and those of the other states)."""
+    networks = {name: getattr(self, name) for name in ("params", "critic", "reference")}
+    changed = {
+      name: change(network, *(getattr(other, name) for other in others))
+      for name, network in networks.items()
+      if network is not None
+    }
+    return dataclasses.replace(self, **changed)
 
   @property
   def trained(self) -> dict[str, Any]:

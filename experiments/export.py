@@ -1,0 +1,133 @@
+"""Writes a run's policy as a Hugging Face folder, which `transformers` and model.pretrained load.
+
+python -m experiments.export runs/grpo-s0 exported               the latest checkpoint
+python -m experiments.export runs/grpo-s0 exported --best        the one with the best eval/reward
+
+Adapters are merged into the weights. A run that began from a Hugging Face folder has its tokenizer,
+chat template and generation_config.json copied along.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from experiments.command_line import loss_signatures, pretrained_model
+from experiments.errors import UserError
+from experiments.run_folder import RunFolder
+
+ROOT = "runs"
+
+
+def main(argv: Sequence[str]) -> int:
+  parser = argparse.ArgumentParser(
+    prog="python -m experiments.export",
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  parser.add_argument("run", help="the run's folder")
+  parser.add_argument("out", help="the folder to write; it must be new, or empty")
+  parser.add_argument("--step", type=int, help="the checkpoint of this step")
+  parser.add_argument(
+    "--best", action="store_true", help="the checkpoint with the best eval/reward"
+  )
+  parser.add_argument("--dry_run", action="store_true", help="say what would be written")
+  arguments = parser.parse_args(argv)
+  try:
+    folder, step = RunFolder(arguments.run), arguments.step
+    config = config_of(folder)
+    step = chosen_step(folder, step, arguments.best)
+    check_out(arguments.out)
+    source = pretrained_model.files(config.model.pretrained).path if config.model.pretrained else ""
+    print(f"{folder.path} step {step} -> {arguments.out}")
+    print(f"tokenizer: {tokenizer_note(source)}")
+    if not arguments.dry_run:
+      export(folder, config, step, arguments.out, source)
+  except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+  return 0
+
+
+def config_of(folder: RunFolder) -> ConfigDict:
+  """The run's config. UserError when there is no run, or it trained no policy."""
+  about = folder.read_config()
+  if not about:
+    raise UserError(f"{folder.path} is no run's folder (it would hold config.json)")
+  config = ConfigDict(about["config"])
+  if "scores" in loss_signatures.read(config.algorithm.loss).arrays:
+    raise UserError(f"{folder.path} is a reward model: transformers has no such model to load")
+  return config
+
+
+def chosen_step(folder: RunFolder, step: int | None, best: bool) -> int:
+  """The step whose checkpoint is meant. UserError when it has none, naming those there are."""
+  names = os.listdir(folder.checkpoints) if os.path.isdir(folder.checkpoints) else []
+  steps = sorted(int(name) for name in names if name.isdigit())
+  if best and step is not None:
+    raise UserError("--best and --step: give one of them")
+  if not steps or step not in (None, *steps):
+    there = ", ".join(map(str, steps)) or "none yet"
+    raise UserError(f"{folder.path}: no checkpoint {step or ''}".rstrip() + f"; there: {there}")
+  rewards = {row["step"]: row.get("eval/reward") for row in folder.read_metrics()}
+  scored = [(rewards[s], s) for s in steps if rewards.get(s) is not None]
+  if best and not scored:
+    raise UserError(f"{folder.path}: no checkpoint with an evaluation; there: {steps}")
+  return max(scored)[1] if best else steps[-1] if step is None else step
+
+
+def check_out(out: str) -> None:
+  """UserError if something is there."""
+  if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
+    raise UserError(f"{out}: not empty; nothing was written. Name a new folder")
+
+
+def tokenizer_note(source: str) -> str:
+  """What becomes of the tokenizer of a run that began from the files at `source` ("": none)."""
+  if not source:
+    return (
+      "none. This model reads one token a character (tasks/tokenizer.py), for which there are no "
+      "Hugging Face files; config.json says which tokens end and pad"
+    )
+  if not os.path.isdir(source):
+    return f"none. It is inside {source}; copy the original model's tokenizer files"
+  return f"copied from {source}"
+
+
+def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: str) -> None:
+  """Loads the checkpoint and writes the folder; imports jax."""
+  from experiments.training import base_policy, run, setup
+  from experiments.training.checkpoints import Checkpoints
+  from experiments.training.setup import Parts
+  from experiments.training.state import random_params
+  from models import pretrained
+  from models.partitioning import make_mesh
+  from models.stored_tensors import CheckpointError
+  from tasks.task import Task
+  from tasks.tokenizer import CharTokenizer
+
+  config.mesh.update(data=1, fsdp=1, tensor=1)  # whatever the run was trained on
+  tokenizer = setup.tokenizer_of(config) or CharTokenizer()
+  task = Task(config.task.name, train=(), evaluation=(), tokenizer=tokenizer)
+  parts = Parts(config, task, setup.model_of(config, task), make_mesh())
+  if parts.model.lora_rank:  # the checkpoint holds the adapters alone
+    base = base_policy.folder_of(config, ROOT)
+    if config.base.steps and base.read_status().get("state") != "finished":
+      raise UserError(f"{base.path}: the base policy under the adapters is not there")
+    start = base_policy.starting_params(config, parts, ROOT, lambda row: None)
+  else:
+    start = random_params(parts.model, parts.mesh, seed=0)
+  with Checkpoints(folder) as checkpoints:
+    state = checkpoints.load(step, run.starting_state(parts, start))
+  tokens = {"eos_ids": (tokenizer.eos_id,), "bos_id": None, "pad_id": tokenizer.pad_id}
+  try:
+    pretrained.export(state.params, parts.model, out, source or None, tokens)
+  except CheckpointError as error:
+    raise UserError(str(error)) from None
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,39 @@
+"""A process that calls rewards: `python -m tasks.rewards.worker FD`, started by workers.Workers.
+
+The connection first brings the terms; the answer is what is wrong with them ("" if nothing) and
+what each takes. Then every job, (term, what it takes of a response), is answered by an Outcome.
+"""
+
+import signal
+import sys
+from multiprocessing.connection import Connection
+
+from tasks.rewards.function import RewardFunction
+
+LATER = 5.0  # seconds after the time limit
+
+
+def main() -> int:
+  connection = Connection(int(sys.argv[1]))
+  try:
+    terms, seconds = connection.recv()
+    try:
+      functions = [RewardFunction(term) for term in terms]
+    except ValueError as error:
+      connection.send((str(error), []))
+      return 1
+    connection.send(("", [function.takes for function in functions]))
+    while True:
+      term, response = connection.recv()
+      # Who waits for the answer kills this process at the limit. Should nobody be left to do so,
+      # the kernel ends it, also where a pattern never gives the interpreter back.
+      signal.setitimer(signal.ITIMER_REAL, seconds + LATER)
+      outcome = functions[term](response)
+      signal.setitimer(signal.ITIMER_REAL, 0)
+      connection.send(outcome)
+  except (EOFError, OSError):  # nobody asks any more
+    return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())

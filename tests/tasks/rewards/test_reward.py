@@ -1,0 +1,183 @@
+"""A task's reward: sums, and functions that misbehave in worker processes."""
+
+import time
+
+import numpy as np
+import pytest
+
+from tasks.rewards import REWARDS
+from tasks.rewards.function import RewardFunction, place_of
+from tasks.rewards.reward import Reward, response_of
+from tasks.rewards.spelling import parse
+
+OWN = "tests.tasks.rewards.own"
+
+
+def responses(*completions, prompt="p", answer="a", entry=None):
+  return [response_of(text, prompt, answer, entry or {"x": "x"}) for text in completions]
+
+
+def is_alive(pid):
+  try:
+    with open(f"/proc/{pid}/stat") as file:
+      return file.read().rpartition(")")[2].split()[0] != "Z"  # a zombie has ended
+  except FileNotFoundError:
+    return False
+
+
+def rewards_of(text, *completions, seconds=5.0):
+  """What one reward gives, and what it warned of."""
+  reward = Reward(text, seconds)
+  return reward.parts(responses(*completions))[:, 0].tolist(), reward.new_faults()
+
+
+nan = pytest.approx(np.nan, nan_ok=True)
+
+
+# --- sums ---------------------------------------------------------------------------------------
+
+
+def test_rewards_are_weighed_and_named():
+  reward = Reward(f"exact + 0.5*length(max=3) - 2*{OWN}:politeness('you')")
+  parts = reward.parts(responses("a", "thank you", "you you"))
+  assert reward.names == ("exact", "length", "politeness")
+  assert parts.tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 2]]
+  assert reward.total(parts).tolist() == [1.5, -2, -4]
+
+
+def test_a_response_is_unscored_where_a_part_that_counts_is():
+  parts = np.array([[1, np.nan], [2, 3]], np.float32)
+  assert Reward("exact + vader").total(parts).tolist() == [nan, 5]
+  assert Reward("exact + 0*vader").total(parts).tolist() == [1, 2]
+
+
+def test_no_responses_have_no_rewards():
+  assert Reward(f"exact + {OWN}:hangs").parts([]).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+  "text, right, wrong",
+  [
+    ("format", " <think>2+2\n=4</think>\n<answer>4</answer>\n", "<answer>4</answer>"),
+    (r"format('.*#### \d+')", "2+2\n#### 4", "2+2\n#### 4 or so"),
+    (r"regex('^\d+$')", "so\n12\nit is", "so 12 it is"),
+    ("length(max=3)", "abc", "abcd"),
+    ("length(min=3, max=9)", "abc", "ab"),
+    ("vader", "happy, wonderful!", ""),
+    (f"{OWN}:about_all", "c", "d"),
+  ],
+)
+def test_what_rewards_look_at(text, right, wrong):
+  found, faults = rewards_of(text, right, wrong)
+  assert found[0] > 0.5 >= found[1] and not faults
+
+
+NONSENSE = ("", "a" * 5000, "1" * 5000, "\0�𝔘\n", "#### " * 900, "((((((" * 9, "<think>" * 99)
+
+
+def test_math_verify_reads_more_than_numbers_and_its_time_is_limited():
+  texts = ("so \\boxed{\\frac{2}{4}}", "it is 0.5", "A: 1/3", "it is $9^{9^{9^{9^9}}}$", *NONSENSE)
+  wanted = responses(*texts, answer="$1/2$") + responses("1,080", answer="3*360\n#### 1,080")
+  right, decimal, wrong, huge, *nonsense, comma = Reward("math", seconds=2.0).parts(wanted)[:, 0]
+  assert (right, decimal, wrong, comma) == (1, 1, 0, 1)
+  assert huge == 0 or np.isnan(huge)  # whichever of the two gives up first
+  assert not any(reward > 0 for reward in nonsense)
+
+
+@pytest.mark.parametrize("name", sorted(REWARDS.keys() - {"math"}))
+def test_a_reward_of_the_table_gives_nothing_for_nonsense(name):
+  options = {"regex": "('x')", "length": "(max=9999, min=6000)"}.get(name, "")
+  score = RewardFunction(parse(name + options)[0])
+  for response in responses(*NONSENSE, answer="18", entry={}):
+    assert not score(response)[0] > 0.5  # 0, neutral, or unscored
+
+
+# --- functions that misbehave -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name, hang", [("hangs", "hang"), ("backtracks", "a" * 50)])
+def test_a_function_that_hangs_is_stopped_and_the_rest_is_scored(name, hang):
+  started = time.perf_counter()
+  good = "ab"
+  found, faults = rewards_of(f"{OWN}:{name}", good, hang, good, hang, good, seconds=0.5)
+  assert found == [1, nan, 1, nan, 1]
+  assert faults == [f"reward {name} took longer than 0.5 s. Unscored: {hang!r}"]
+  assert time.perf_counter() - started < 20
+
+
+def test_a_function_that_raises_leaves_the_response_unscored():
+  found, faults = rewards_of(f"{OWN}:raises", "", "ab")
+  assert found == [nan, 0.5]
+  assert faults == ["reward raises raised ZeroDivisionError: division by zero. Unscored: ''"]
+
+
+def test_a_function_that_takes_its_process_down_is_called_in_another():
+  found, faults = rewards_of(f"{OWN}:kills_its_process", "die", "x", "die", "y")
+  assert found == [nan, 1, nan, 1]
+  assert faults == ["reward kills_its_process ended its process (exit code 3). Unscored: 'die'"]
+  assert rewards_of(f"{OWN}:leaves", "x")[0] == [nan]
+
+
+def test_what_is_no_finite_number_is_unscored():
+  found, faults = rewards_of(f"{OWN}:gives", "text", "inf", "huge", "none", "nan", "true")
+  assert found == [nan, nan, nan, nan, nan, 1]
+  assert [fault.partition(". Un")[0] for fault in faults] == [  # None is no fault
+    "reward gives gave no number: '1.0'",
+    "reward gives gave no finite number: inf",
+  ]
+
+
+def test_faults_are_counted_and_said_anew_when_there_are_ten_times_as_many():
+  reward = Reward(f"{OWN}:raises")
+  reward.parts(responses(*[""] * 9))
+  assert len(reward.new_faults()) == 1
+  reward.parts(responses(*[""] * 3))
+  assert reward.new_faults() == ["reward raises raised ZeroDivisionError, 10 times by now"]
+  assert dict(reward.failures) == {"reward raises raised ZeroDivisionError": 12}
+
+
+def test_what_a_function_started_ends_with_it(tmp_path):
+  path = tmp_path / "pid"
+  assert rewards_of(f"{OWN}:starts_a_process", str(path), seconds=2.0)[0] == [nan]
+  time.sleep(0.1)
+  assert not is_alive(int(path.read_text()))
+
+
+def test_workers_score_what_is_scored_here_and_know_no_jax():
+  texts = [f"{'please ' * (i % 4)}{i}" for i in range(100)]
+  reward, here = Reward(f"{OWN}:politeness"), RewardFunction(parse(f"{OWN}:politeness")[0])
+  inline = [here(response)[0] for response in responses(*texts)]
+  assert reward.parts(responses(*texts))[:, 0].tolist() == inline
+  assert reward.parts(responses(*texts))[:, 0].tolist() == inline  # again, by the same processes
+  assert rewards_of(f"{OWN}:modules", "x")[0] == [0]
+
+
+# --- functions that cannot be had ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+  "text, message",
+  [
+    ("exat", "no reward 'exat'. Did you mean exact?"),
+    ("judge", "no reward 'judge'. There are exact, numeric, math"),
+    ("length(3, mim=2)", "length has no option 'mim'. Did you mean min?"),
+    ("length", "length needs max: write length(max=...)"),
+    ("length(max='3')", "length: max is int; '3' is not"),
+    ("exact(1)", "exact has no option 'options'. It has none."),
+    ("regex('(')", "regex: the pattern '(': missing ), unterminated subpattern"),
+    (f"{OWN}:temperature_of", "its argument 'temprature' is none that a reward may ask for."),
+    (f"{OWN}:any_options", "takes **options: write its arguments and options out"),
+    (f"{OWN}:blind", "takes no `completion`, so it cannot judge one"),
+    (f"{OWN}:impolite", "cannot import tests.tasks.rewards.own:impolite from"),
+    ("not_there:f", "ModuleNotFoundError: No module named 'not_there'"),
+  ],
+)
+def test_a_reward_that_cannot_be_had_is_an_error_before_anything_is_scored(text, message):
+  with pytest.raises(ValueError) as error:
+    Reward(text).open()
+  assert message in str(error.value)
+
+
+def test_names_of_the_table_are_where_it_says():
+  assert place_of("exact") == "tasks.rewards.answers:exact_match"
+  assert place_of("my.lab:f") == "my.lab:f"
