@@ -151,9 +151,9 @@ def _update(parts: Parts, trained: dict[str, Any]) -> tuple[int, int]:
     return leaf.shape[-1:] == (model.vocab_size,)
 
   activations, logits = kept(model, are_logits=False), kept(model, are_logits=True)
-  if model.remat != "none":  # what a layer computes again is there while its gradient is computed
+  if model.remat != "none":  # a layer computes again what its gradient needs, two thirds at a time
     whole = dataclasses.replace(model, remat="none")
-    activations += kept(whole, are_logits=False) // model.layers
+    activations += 2 * kept(whole, are_logits=False) // (3 * model.layers)
   # Logits in pieces are kept nowhere; the largest is counted once more, for its gradient.
   jaxpr = jax.make_jaxpr(forward(model))(trained, groups).jaxpr
   avals = [variable.aval for equation in _equations(jaxpr) for variable in equation.outvars]
