@@ -122,7 +122,7 @@ def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: s
     start = random_params(parts.model, parts.mesh, seed=0)
   with Checkpoints(folder) as checkpoints:
     state = checkpoints.load(step, run.starting_state(parts, start))
-  tokens = {"eos_ids": (tokenizer.eos_id,), "bos_id": None, "pad_id": tokenizer.pad_id}
+  tokens = {"eos_ids": tokenizer.eos_ids, "bos_id": None, "pad_id": tokenizer.pad_id}
   try:
     pretrained.export(state.params, parts.model, out, source or None, tokens)
   except CheckpointError as error:

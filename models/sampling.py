@@ -18,7 +18,7 @@ class Sampler:
   """How to decode. Hashable: compiled functions are cached by it (temperature is an argument)."""
 
   max_tokens: int
-  eos_id: int
+  eos_ids: tuple[int, ...]  # each ends a response
   pad_id: int
   group_size: int = 1
   greedy: bool = False  # the likeliest token each time
@@ -28,10 +28,10 @@ class Sampler:
 
 
 class Samples(NamedTuple):
-  """What was drawn. A response that never ended has no EOS and `finished` False."""
+  """What was drawn. A response that never ended has no end and `finished` False."""
 
   responses: Int[Array, "B K T"]  # right-padded
-  mask: Bool[Array, "B K T"]  # up to and including EOS
+  mask: Bool[Array, "B K T"]  # up to and including the end
   logps: Float[Array, "B K T"]  # of softmax(logits / temperature), whatever top-k; 0 at padding
   finished: Bool[Array, "B K"]
 
@@ -106,7 +106,7 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
       mask.at[:, :, t].set(~ended),
       logps.at[:, :, t].set(logp),
     )
-    ended |= token == sampler.eos_id
+    ended |= jnp.isin(token, jnp.array(sampler.eos_ids, token.dtype))
     decoder = bind(config, params)  # anew: NNX modules do not cross into a loop body
     x, grown = decoder.embed(token), []
     angles = decoder.angles(jnp.broadcast_to(length + t, (batch, k)))

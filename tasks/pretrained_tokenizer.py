@@ -2,8 +2,9 @@
 
 Everything special is taken from the files; where they leave a choice, the rules are:
 
-  the end   of a turn: of the tokens that the files call an end (Llama 3 and Qwen have several), the
-            one that the chat template puts after an answer; without a template, the tokenizer's own
+  the ends  all that the files call an end (Llama 3 and Qwen have several) end a response; the first
+            of them, which demonstrations end with, is the one that the chat template puts after an
+            answer; without a template, the tokenizer's own
   padding   the files' padding token; if there is none, or it is an end, the unknown token, or else
             the first that is no end. Masks say what is padding, so any token would do.
   BOS       one, before everything else, if the tokenizer adds one or the template has it
@@ -58,6 +59,7 @@ class PretrainedTokenizer:
       except ChatTemplateError as error:
         raise TokenizerError(f"{files.path}: {error}") from None
     self.eos_id = self._end_of_turn()
+    self.eos_ids = (self.eos_id, *(end for end in self._ends if end != self.eos_id))
     if self.chats:
       self.encode_prompt("?")  # a template with a BOS too many is known before it is needed
 
@@ -91,8 +93,8 @@ class PretrainedTokenizer:
     return self._tokens.encode(text, add_special_tokens=False).ids
 
   def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-    """The text up to `eos_id`. Special tokens show, and ids without a token show as "�"."""
-    written = itertools.takewhile(lambda i: i != self.eos_id, (int(i) for i in ids))
+    """The text up to an end. Other special tokens show, and ids without a token show as "�"."""
+    written = itertools.takewhile(lambda i: i not in self.eos_ids, (int(i) for i in ids))
     pieces = []
     for known, run in itertools.groupby(written, self._ids.__contains__):
       run = list(run)

@@ -27,7 +27,12 @@ class Tokenizer(Protocol):
 
   @property
   def eos_id(self) -> int:
-    """Ends a response."""
+    """Ends a response, and every demonstration."""
+    ...
+
+  @property
+  def eos_ids(self) -> tuple[int, ...]:
+    """All that end a response: Llama 3 and Qwen have several. `eos_id` comes first."""
     ...
 
   @property
@@ -56,6 +61,7 @@ class CharTokenizer:
 
   pad_id = 0
   eos_id = 1
+  eos_ids: tuple[int, ...] = (1,)
   vocab_size = 2 + len(CHARACTERS)
   chats = False
 

@@ -33,7 +33,8 @@ NEVER = -1  # no vocabulary has this token
 class RandomTokens(CharTokenizer):
   """Any text is so many random tokens, and no response ends: all have their full length."""
 
-  eos_id = NEVER
+  eos_id: int = NEVER
+  eos_ids: tuple[int, ...] = (NEVER,)
 
   def __init__(self, vocab_size: int):
     self.vocab_size = vocab_size

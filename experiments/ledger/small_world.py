@@ -78,7 +78,7 @@ def write(params: Params, key: jax.Array, prompts: int, group_size: int) -> Grou
   """Groups on fresh words, written by the policy with these parameters, rewarded exactly."""
   for_words, for_letters = jax.random.split(key)
   words, word_mask = draw_words(for_words, prompts)
-  sampler = Sampler(MAX_TOKENS, EOS, PAD, group_size)
+  sampler = Sampler(MAX_TOKENS, (EOS,), PAD, group_size)
   drawn = sample(MODEL, params, words, word_mask, for_letters, sampler)
   return groups_of(words, word_mask, drawn.responses, drawn.mask, old_logps=drawn.logps)
 

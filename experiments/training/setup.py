@@ -56,7 +56,7 @@ class Parts:
     """How to decode this task's responses; `options` are the Sampler's other fields."""
     return Sampler(
       max_tokens=self.config.sampling.max_tokens,
-      eos_id=self.task.tokenizer.eos_id,
+      eos_ids=self.task.tokenizer.eos_ids,
       pad_id=self.task.tokenizer.pad_id,
       group_size=group_size,
       prompts_at_once=self.config.sampling.prompts_at_once,

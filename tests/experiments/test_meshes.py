@@ -30,7 +30,7 @@ assert len(jax.devices()) == 8
 MODEL = dataclasses.replace(
   TINY, d_model=64, kv_heads=4, ff_dim=64, attention_bias=True, tied=False
 )
-SAMPLER = Sampler(max_tokens=6, eos_id=1, pad_id=0, group_size=2)
+SAMPLER = Sampler(max_tokens=6, eos_ids=(1,), pad_id=0, group_size=2)
 NUMBERS = {"algorithm": {}, "temperature": 1.0, "optimizer": OPTIMIZER}
 
 def by_length(groups):  # so that shards have very different numbers of tokens

@@ -71,7 +71,7 @@ def test_the_files_say_what_the_model_and_its_tokenizer_are(place, params):
   parts = Parts.of(found)
   assert parts.model == MODEL
   sampler = parts.sampler(4)
-  assert (sampler.eos_id, sampler.pad_id) == (END, PAD)
+  assert (sampler.eos_ids[0], sampler.pad_id) == (END, PAD)
   assert parts.task.train[0].prompt.startswith("Continue this story: Once upon a time")
   start = base_policy.starting_params(found, parts, "nowhere", print)
   jax.tree.map(np.testing.assert_array_equal, start, params)

@@ -13,7 +13,7 @@ from models.transformer import bind
 from tests.models.tiny import EOS, PAD, TINY, ragged_groups, tiny_params
 
 draw = jax.jit(sample, static_argnums=(0, 5))
-SAMPLER = Sampler(max_tokens=12, eos_id=EOS, pad_id=PAD, group_size=4)
+SAMPLER = Sampler(max_tokens=12, eos_ids=(EOS,), pad_id=PAD, group_size=4)
 GREEDY = dataclasses.replace(SAMPLER, group_size=1, greedy=True)
 
 
@@ -39,18 +39,20 @@ def test_the_samplers_log_probs_are_the_trainers(sampler, temperature):
   np.testing.assert_allclose(samples.logps[samples.mask], logps[samples.mask], atol=1e-5)
 
 
-def test_a_response_ends_with_its_only_eos_and_padding_follows():
-  samples = drawn(temperature=3.0)
+@pytest.mark.parametrize("ends", [(EOS,), (EOS, 7)])
+def test_a_response_ends_with_its_only_end_and_padding_follows(ends):
+  samples = drawn(dataclasses.replace(SAMPLER, eos_ids=ends), temperature=3.0)
   responses, mask, finished = (
     np.asarray(x) for x in (samples.responses, samples.mask, samples.finished)
   )
   assert finished.any() and not finished.all()
-  assert ((responses == EOS).sum(-1) == finished).all()
+  assert all((responses == end).any() for end in ends)
+  assert (np.isin(responses, ends).sum(-1) == finished).all()
   assert (responses[~mask] == PAD).all()
   assert (np.asarray(samples.logps)[~mask] == 0).all()
   lengths = mask.sum(-1)
   last = np.take_along_axis(responses, lengths[..., None] - 1, -1)[..., 0]
-  assert ((last == EOS) == finished).all()
+  assert (np.isin(last, ends) == finished).all()
   assert (lengths[~finished] == 12).all()
   assert (np.diff(mask.astype(int), axis=-1) <= 0).all()
 
