@@ -1,7 +1,14 @@
-"""Tests compile many small programs and run each once: compile them quickly rather than well."""
+"""Tests compile many small programs: quickly rather than well, and each once."""
 
 import os
+import pathlib
 
 _QUICKLY = " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + _QUICKLY
 os.environ["WANDB_MODE"] = "disabled"
+
+# What one process compiled serves the others, and the next time that the tests run.
+_PROGRAMS = pathlib.Path(__file__).parent.parent / ".pytest_cache" / "jax"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_PROGRAMS))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")

@@ -22,7 +22,7 @@ SMALL = """
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-  """An empty folder to run in; programs compiled by one run serve the next."""
+  """An empty folder to run in."""
   return tmp_path_factory.mktemp("place")
 
 
@@ -32,9 +32,7 @@ def command(*arguments, config="configs/grpo.py"):
 
 
 def environment(place):
-  cache = {"JAX_COMPILATION_CACHE_DIR": str(place / "cache")}
-  cache["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-  return os.environ | cache | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{place}"}
+  return os.environ | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{place}"}
 
 
 def train(place, *arguments, config="configs/grpo.py"):
