@@ -3,6 +3,7 @@
   config.json      the resolved config, the run's names and the config's digest
   command.txt      what to type to train it alone
   env.json         commit, versions, device, tokenizer
+  data.txt         of a data set of texts: lengths, what was cut, what was left out
   status.json      how far it is, or how it ended
   metrics.jsonl    one flat row a line; rows of step 0 are the base policy's evaluation
   completions.jsonl  greedy completions of the same prompts at every evaluation
@@ -74,6 +75,11 @@ class RunFolder:
     """`device` is what jax found, e.g. "cpu x1"; `tokenizer` names what ends and what pads."""
     about = environment.describe(device) | {"tokenizer": tokenizer}
     self._write("env.json", json_text(about))
+
+  def write_data(self, lines: list[str]) -> None:
+    """What a person should know of the texts that are trained on; nothing if there are none."""
+    if lines:
+      self._write("data.txt", "\n".join(lines) + "\n")
 
   def write_status(
     self,

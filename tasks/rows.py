@@ -69,21 +69,30 @@ def text_of(prompt: Prompt) -> str:
   return "\n\n".join(f"{role}: {content}" for role, content in prompt)
 
 
+def some_prompts(rows: Iterable[Row], count: int) -> set[Prompt]:
+  """`count` of the rows' prompts, or all if there are fewer: those of the smallest hashes.
+
+  Which they are depends on their text alone, so more rows, or rows in another order, leave most of
+  them where they are.
+  """
+  return set(sorted({row.prompt for row in rows}, key=_hash)[:count])
+
+
 def split_by_prompt(rows: Sequence[Row], held_out: int) -> tuple[list[Row], list[Row]]:
   """The rows to train on, and all rows of `held_out` prompts.
 
   By prompt, not by row: a data set has several rows of a prompt, and one that was trained on tells
-  about the others. Which prompts are held out depends on their text alone (the smallest hashes), so
-  more rows, or rows in another order, leave most of them where they are.
+  about the others.
 
   Raises:
     ValueError: no prompt would be left to train on.
   """
-  prompts = sorted({row.prompt for row in rows}, key=_hash)
-  if held_out >= len(prompts):
-    raise ValueError(f"{len(prompts):,} distinct prompts; with {held_out:,} held out none is left")
-  kept_back = set(prompts[:held_out])
+  kept_back = some_prompts(rows, held_out)
   train = [row for row in rows if row.prompt not in kept_back]
+  if not train:
+    raise ValueError(
+      f"{len(kept_back):,} distinct prompts; with {held_out:,} held out none is left"
+    )
   return train, [row for row in rows if row.prompt in kept_back]
 
 

@@ -1,10 +1,10 @@
 """Groups of texts as groups of tokens: what is cut, what is padded, and what was too long.
 
-  prompt     longer than the limit: a bad row (cutting it would ask something else)
-  response   longer than the limit: cut there, without an end; its score stands
-  K          a larger group is cut to its best, worst, second best, second worst ... response (by
-             score; among equals, and for the unscored, the earlier); a smaller one is filled up
-             with responses of no tokens and no score, which take part in nothing
+prompt     longer than the limit: a bad row (cutting it would ask something else)
+response   longer than the limit: cut there, without an end; its score stands
+K          a larger group is cut to its best, worst, second best, second worst ... response (by
+           score; among equals, and for the unscored, the earlier); a smaller one is filled up
+           with responses of no tokens and no score, which take part in nothing
 """
 
 import dataclasses
@@ -32,6 +32,15 @@ class TextGroups:
 
   def __len__(self) -> int:
     return len(self.rows)
+
+  def take(self, groups: Sequence[int]) -> "TextGroups":
+    """Some of them, in this order."""
+    arrays = (self.responses, self.mask, self.finished, self.rewards, self.logps, self.known)
+    return TextGroups(
+      tuple(self.rows[n] for n in groups),
+      tuple(self.prompts[n] for n in groups),
+      *(array[np.array(groups, int)] for array in arrays),
+    )
 
 
 def tokenize(
@@ -66,10 +75,9 @@ def tokenize(
 
 def kept_responses(scores: Sequence[float | None], k: int) -> list[int]:
   """Which K responses of a group are kept, in their order: best, worst, second best, ..."""
-  scored = [i for i, score in enumerate(scores) if score is not None]
-  best = sorted(scored, key=lambda i: (-scores[i], i))
-  worst = sorted(scored, key=lambda i: (scores[i], i))
-  turns = [i for pair in zip(best, worst, strict=True) for i in pair]
+  scored = [(score, i) for i, score in enumerate(scores) if score is not None]
+  best, worst = sorted(scored, key=lambda s: (-s[0], s[1])), sorted(scored)
+  turns = [i for pair in zip(best, worst, strict=True) for _, i in pair]
   unscored = [i for i, score in enumerate(scores) if score is None]
   return sorted(list(dict.fromkeys([*turns, *unscored]))[:k])
 
@@ -109,9 +117,7 @@ def _padded(
       if row.logps is not None:
         logps[n, place, : len(kept)] = row.logps[i][:t]
   known = np.array([row.logps is not None for row in rows], bool)
-  return TextGroups(
-    tuple(rows), tuple(prompts), tokens, mask, finished, rewards, logps, known
-  )
+  return TextGroups(tuple(rows), tuple(prompts), tokens, mask, finished, rewards, logps, known)
 
 
 def describe(groups: TextGroups, max_tokens: int) -> list[str]:
@@ -131,9 +137,13 @@ def describe(groups: TextGroups, max_tokens: int) -> list[str]:
   ]
   if (sizes != k).any():
     larger, smaller = int((sizes > k).sum()), int((sizes < k).sum())
-    lines.append(f"{larger:,} groups of more than {k} responses cut, {smaller:,} of fewer filled up")
+    lines.append(
+      f"{larger:,} groups of more than {k} responses cut, {smaller:,} of fewer filled up"
+    )
   if not spread.all():
-    lines.append(f"{int((~spread).sum()):,} groups of equal scores, which teach most losses nothing")
+    lines.append(
+      f"{int((~spread).sum()):,} groups of equal scores, which teach most losses nothing"
+    )
   return lines
 
 

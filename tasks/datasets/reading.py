@@ -77,6 +77,12 @@ class Rows:
     ]
 
 
+def read_all(path: str, split: str) -> list[Row]:
+  """All rows of a split, in order."""
+  rows = Rows(path, split)
+  return rows.__getitems__(range(len(rows)))
+
+
 def splits_of(path: str) -> tuple[str, ...]:
   """The names of the splits of the data set in this folder."""
   import tensorflow_datasets as tfds
