@@ -4,6 +4,7 @@
   command.txt      what to type to train it alone
   env.json         commit, versions, device, tokenizer
   data.txt         of a data set of texts: lengths, what was cut, what was left out
+  bad_rows.jsonl   the rows that were left out, and why
   status.json      how far it is, or how it ended
   metrics.jsonl    one flat row a line; rows of step 0 are the base policy's evaluation
   completions.jsonl  greedy completions of the same prompts at every evaluation
@@ -27,6 +28,7 @@ from typing import Any
 
 from experiments import environment
 from experiments.errors import Diverged, UserError
+from tasks.rows import Problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +78,12 @@ class RunFolder:
     about = environment.describe(device) | {"tokenizer": tokenizer}
     self._write("env.json", json_text(about))
 
-  def write_data(self, lines: list[str]) -> None:
-    """What a person should know of the texts that are trained on; nothing if there are none."""
+  def write_data(self, lines: list[str], problems: Iterable[Problem]) -> None:
+    """What a person should know of the texts that are trained on, and of the rows left out."""
     if lines:
       self._write("data.txt", "\n".join(lines) + "\n")
+    if listed := [json.dumps({"where": p.where, "problem": p.what}) for p in problems]:
+      self._write("bad_rows.jsonl", "\n".join(listed) + "\n")
 
   def write_status(
     self,

@@ -169,8 +169,6 @@ def train(config, folder: RunFolder) -> None:
   print(f"{setup.device_line()} {config.model.dtype}  → {folder.path}")
   for line in text_tasks.describe(config):
     print(f"data: {line}")
-  for path in text_tasks.list_bad_rows(config, folder.path):
-    print(f"data: bad rows are listed in {path}")
   if setup.accelerator_hint():
     print(setup.accelerator_hint())
   columns = (

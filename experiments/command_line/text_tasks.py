@@ -5,7 +5,6 @@ groups             prompts with responses that were judged already (task.reward 
                    on offline, evaluated by the pairs of held-out prompts
 """
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from experiments.errors import UserError
 # mistyped command should.
 if TYPE_CHECKING:
   from experiments.command_line.text_data import TextData
+  from tasks.rows import Problem
   from tasks.task import Task
   from tasks.text_groups import TextGroups
 
@@ -138,31 +138,17 @@ def describe(config: ConfigDict) -> list[str]:
     of_task = data_of_task(config)
     prompts = len({row.prompt for row in of_task.held_out.rows})
     lines.append(f"held out: {prompts:,} prompts of {of_task.path}, {len(of_task.held_out):,} rows")
-    found = found or of_task
-  if found is not None and found.problems:
-    rows = len({problem.where for problem in found.problems})
-    lines.append(f"{rows:,} bad rows left out, the first: {found.problems[0]}")
+  if problems := bad_rows(config):
+    rows = len({problem.where for problem in problems})
+    lines.append(f"{rows:,} bad rows left out (bad_rows.jsonl), the first: {problems[0]}")
   return lines
 
 
-def list_bad_rows(config: ConfigDict, folder: str) -> list[str]:
-  """Lists the bad rows that are left out in a file beside each data set, or else in `folder`.
-
-  Returns the files' paths.
-  """
+def bad_rows(config: ConfigDict) -> "tuple[Problem, ...]":
+  """What is wrong with the rows that the run leaves out, of both data sets if it has two."""
   found = [data_of_task(config)] if config.task.name in NAMES else []
-  found += [data for data in [groups_of(config)] if data is not None and data not in found]
-  from tasks import row_files
-
-  paths = []
-  for data in found:
-    if data.problems:
-      name = os.path.basename(data.path) + ".bad_rows.jsonl"
-      beside = os.path.dirname(data.path)
-      path = os.path.join(beside if os.access(beside, os.W_OK) else folder, name)
-      row_files.list_bad_rows(path, data.problems)
-      paths.append(path)
-  return paths
+  found += [data for data in [groups_of(config)] if data is not None]
+  return tuple(dict.fromkeys(problem for data in found for problem in data.problems))
 
 
 def _whose_log_probs(groups: "TextGroups") -> str:

@@ -161,7 +161,7 @@ class Meter:
     speed = {"train/step_time": seconds, "perf/tokens_per_second": tokens / seconds}
     self._speed = speed | {"train/seconds": self._training}
 
-  def read(self) -> dict[str, float]:
+  def read(self) -> dict[str, int | float]:
     seconds = self._training + self._source.seconds(self._steps)
     totals = {"rollouts": self._rollouts, "seconds": seconds, "tokens": self._tokens}
     return totals | self._speed

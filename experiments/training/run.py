@@ -33,7 +33,7 @@ def train(
   parts, words = Parts.of(config), words_of(config)
   memory.check(parts)
   folder.write_env(setup.device_line(), str(parts.task.tokenizer))
-  folder.write_data(text_tasks.describe(config))
+  folder.write_data(text_tasks.describe(config), text_tasks.bad_rows(config))
   base = base_policy.starting_params(config, parts, root, report)
   if "scores" in words:
     return reward_model.fit(parts, folder, base, root, report)
