@@ -25,9 +25,7 @@ def defaults(loss: str) -> ConfigDict:
   config.require_accelerator = False  # stop, rather than train on the CPU
 
   config.task = ConfigDict()
-  config.task.name = (
-    "spell_backward"  # of reasoning-gym; "sentiment", "gsm8k", "questions", "groups"
-  )
+  config.task.name = "spell_backward"  # reasoning-gym's; sentiment, gsm8k, questions, groups
   config.task.options = ""  # of that task, "min_word_len=3,max_word_len=7"; empty: our defaults
   config.task.reward = "exact"  # a weighted sum, "numeric + 0.2*format"; README lists the rewards
   config.task.train_prompts = 16384  # distinct prompts to train on
