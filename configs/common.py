@@ -25,11 +25,12 @@ def defaults(loss: str) -> ConfigDict:
   config.require_accelerator = False  # stop, rather than train on the CPU
 
   config.task = ConfigDict()
-  config.task.name = "spell_backward"  # any task of reasoning-gym, or "sentiment"
+  config.task.name = "spell_backward"  # reasoning-gym's; sentiment, gsm8k, questions, groups
   config.task.options = ""  # of that task, "min_word_len=3,max_word_len=7"; empty: our defaults
   config.task.reward = "exact"  # a weighted sum, "numeric + 0.2*format"; README lists the rewards
   config.task.train_prompts = 16384  # distinct prompts to train on
   config.task.eval_prompts = 512  # distinct prompts held out
+  config.task.data = ""  # of "groups" and "questions": a file, or what tasks.build built
 
   config.model = ConfigDict()
   config.model.pretrained = ""  # a Hugging Face folder, a .gguf file, smollm2-135m, Qwen/Qwen3-0.6B
@@ -94,7 +95,12 @@ def defaults(loss: str) -> ConfigDict:
   config.optimizer.b2 = 0.95  # decay of the second moment
 
   config.offline = ConfigDict()
-  config.offline.dataset = ""  # a collected data set; empty: the base policy collects one, kept
+  config.offline.dataset = ""  # collected, or groups of texts; empty: the base policy writes one
+
+  config.data = ConfigDict()  # how data sets of texts are read
+  config.data.dir = ""  # where tasks.build put them; empty: its default
+  config.data.max_prompt_tokens = 512  # a row with a longer prompt is a bad row
+  config.data.skip_bad_rows = False  # leave bad rows out, counted and listed, rather than stop
 
   config.eval = ConfigDict()
   config.eval.every = 20  # steps between evaluations
@@ -140,7 +146,8 @@ def of_algorithm(name: str) -> ConfigDict:
 def use_task(config: ConfigDict, name: str) -> None:
   """The task of this name, for a pretrained model: asked as it is, with nothing taught before."""
   config.task.name = name
-  config.task.reward = "vader" if name == "sentiment" else "exact"
+  rewards = {"sentiment": "vader", "gsm8k": "numeric", "questions": "numeric", "groups": "none"}
+  config.task.reward = rewards.get(name, "exact")
   config.base.steps = 0
 
 

@@ -77,16 +77,19 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
   for fault in parts.task.reward.new_faults():
     print(f"warning: {fault}")
   assert measured.log_ratios is not None  # there is a reference
-  per_prompt = {
-    "reward, greedy": measured.greedy_rewards,
-    "reward, sampled": np.nanmean(measured.rewards, axis=1),
+  is_scored = bool(np.isfinite(measured.rewards).any())  # not where others judged the responses
+  per_prompt = {}
+  if is_scored:
+    per_prompt["reward, greedy"] = measured.greedy_rewards
+    per_prompt["reward, sampled"] = np.nanmean(measured.rewards, axis=1)
+  per_prompt |= {
     "KL to the base policy (nats a sequence)": measured.log_ratios.mean(axis=1),
     "entropy (nats a token)": measured.entropy,
     "length (tokens)": measured.greedy_lengths,
     "finished": measured.greedy_finished,
   }
   k = 1
-  while k <= args.samples:
+  while is_scored and k <= args.samples:
     per_prompt[f"pass@{k}"] = pass_at_k(measured.rewards, k)
     k *= 2
   rows = {

@@ -110,7 +110,7 @@ def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: s
   from tasks.tokenizer import CharTokenizer
 
   config.mesh.update(data=1, fsdp=1, tensor=1)  # whatever the run was trained on
-  tokenizer = setup.tokenizer_of(config) or CharTokenizer()
+  tokenizer = pretrained_model.tokenizer_of(config) or CharTokenizer()
   task = Task(config.task.name, train=(), evaluation=(), tokenizer=tokenizer)
   parts = Parts(config, task, setup.model_of(config, task), make_mesh())
   if parts.model.lora_rank:  # the checkpoint holds the adapters alone

@@ -3,6 +3,8 @@
   config.json      the resolved config, the run's names and the config's digest
   command.txt      what to type to train it alone
   env.json         commit, versions, device, tokenizer
+  data.txt         of a data set of texts: lengths, what was cut, what was left out
+  bad_rows.jsonl   the rows that were left out, and why
   status.json      how far it is, or how it ended
   metrics.jsonl    one flat row a line; rows of step 0 are the base policy's evaluation
   completions.jsonl  greedy completions of the same prompts at every evaluation
@@ -26,6 +28,7 @@ from typing import Any
 
 from experiments import environment
 from experiments.errors import Diverged, UserError
+from tasks.rows import Problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +77,13 @@ class RunFolder:
     """`device` is what jax found, e.g. "cpu x1"; `tokenizer` names what ends and what pads."""
     about = environment.describe(device) | {"tokenizer": tokenizer}
     self._write("env.json", json_text(about))
+
+  def write_data(self, lines: list[str], problems: Iterable[Problem]) -> None:
+    """What a person should know of the texts that are trained on, and of the rows left out."""
+    if lines:
+      self._write("data.txt", "\n".join(lines) + "\n")
+    if listed := [json.dumps({"where": p.where, "problem": p.what}) for p in problems]:
+      self._write("bad_rows.jsonl", "\n".join(listed) + "\n")
 
   def write_status(
     self,

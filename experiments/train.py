@@ -21,7 +21,7 @@ import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments import environment, run_folder
-from experiments.command_line import cli, config_files, pretrained_model, validate
+from experiments.command_line import cli, config_files, pretrained_model, text_tasks, validate
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 
@@ -167,6 +167,8 @@ def train(config, folder: RunFolder) -> None:
     f"{folder.name}  {config.algorithm.loss}  K={config.group_size}  seed {config.seed}", end="  "
   )
   print(f"{setup.device_line()} {config.model.dtype}  → {folder.path}")
+  for line in text_tasks.describe(config):
+    print(f"data: {line}")
   if setup.accelerator_hint():
     print(setup.accelerator_hint())
   columns = (
@@ -193,7 +195,7 @@ def train(config, folder: RunFolder) -> None:
 
 
 SHOWN = {
-  "accuracy": ("eval/accuracy",),
+  "accuracy": ("eval/accuracy", "eval/implied_accuracy"),
   "reward": ("eval/reward", "train/reward"),
   "kl": ("eval/kl",),
   "loss": ("train/loss",),

@@ -79,6 +79,15 @@ def path_in(directory: str) -> str:
   return path if os.path.exists(os.path.join(path, "dataset_info.json")) else ""
 
 
+def is_one(path: str) -> bool:
+  """Whether `write` made this folder, and not something else of tensorflow-datasets."""
+  try:
+    with open(os.path.join(path, "features.json"), encoding="utf-8") as file:
+      return '"finished"' in file.read()
+  except OSError:
+    return False
+
+
 class Rows(NamedTuple):
   """A data set of N groups: all its texts, and the arrays [n, ...] of the n rows in `held`."""
 

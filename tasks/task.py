@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from tasks.rewards.reward import Reward, response_of
+from tasks.rows import Prompt, text_of
 from tasks.tokenizer import CharTokenizer, Tokenizer, left_pad
 
 
@@ -14,7 +15,7 @@ from tasks.tokenizer import CharTokenizer, Tokenizer, left_pad
 class Item:
   """A prompt and what is known of its answer. `entry` is what a reward may need beside."""
 
-  prompt: str
+  prompt: Prompt
   answer: str  # "" in a task that has no answers to demonstrate
   entry: dict = dataclasses.field(default_factory=dict, compare=False)
 
@@ -53,7 +54,7 @@ class Task:
     return self._encode(self.evaluation)
 
   @cached_property
-  def _prompt_ids(self) -> dict[str, list[int]]:
+  def _prompt_ids(self) -> dict[Prompt, list[int]]:
     prompts = (item.prompt for item in self.train + self.evaluation)
     return {prompt: self.tokenizer.encode_prompt(prompt) for prompt in prompts}
 
@@ -80,7 +81,7 @@ class Task:
       [
         response_of(
           self.tokenizer.decode(responses[b, k]),
-          items[b].prompt,
+          text_of(items[b].prompt),
           items[b].answer,
           items[b].entry,
         )

@@ -19,6 +19,7 @@ from experiments.command_line import (
   config_values,
   loss_signatures,
   pretrained_model,
+  text_tasks,
   validate_reward,
 )
 from experiments.command_line.config_values import Field
@@ -63,6 +64,9 @@ def digest(config: ConfigDict) -> str:
     values["reward"] = validate_reward.fingerprint(values["task"]["reward"])
   if values.get("model", {}).get("pretrained"):
     values["weights"] = pretrained_model.fingerprint(values["model"]["pretrained"])
+  if "data" in values:
+    del values["data"]["dir"]  # what lies there counts
+    values["rows"] = text_tasks.fingerprint(config)
   text = json.dumps(values, sort_keys=True, separators=(",", ":"))
   return hashlib.sha256(text.encode()).hexdigest()[:8]
 

@@ -10,6 +10,7 @@ import glob
 import hashlib
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
@@ -18,6 +19,9 @@ from experiments.errors import UserError
 from models import checkpoint_files, pretrained_names
 from models.checkpoint_files import CheckpointFiles
 from models.stored_tensors import CheckpointError
+
+if TYPE_CHECKING:
+  from tasks.pretrained_tokenizer import PretrainedTokenizer
 
 _KIND = ("*.json", "*.jinja", "*.safetensors")  # the files of a folder that make a model
 # The fields of config.model that say how a model of any shape computes and what of it is trained.
@@ -61,6 +65,22 @@ def fill(config: ConfigDict) -> None:
   if config.model.pretrained:
     model = files(config.model.pretrained).model
     config.model.update({field: model[field] for field in config.model if field in model})
+
+
+def tokenizer_of(config: ConfigDict) -> "PretrainedTokenizer | None":
+  """The tokenizer of a pretrained model; None without one. TokenizerError if it cannot be used."""
+  if not config.model.pretrained:
+    return None
+  from tasks import pretrained_tokenizer  # a command that is mistyped need not wait for it
+
+  found = files(config.model.pretrained)
+  return pretrained_tokenizer.load(
+    found.path,
+    embeddings=found.model["vocab_size"],
+    eos_ids=found.eos_ids,
+    bos_id=found.bos_id,
+    pad_id=found.pad_id,
+  )
 
 
 @functools.cache

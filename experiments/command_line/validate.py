@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from experiments.command_line import (
   config_values,
   pretrained_model,
+  text_tasks,
   validate_loss,
   validate_mesh,
   validate_reward,
@@ -55,6 +56,7 @@ def check(config: ConfigDict) -> None:
     *_batches(config),
     *validate_loss.problems(config),
     *_task(config),
+    *text_tasks.problems(config),
     *validate_reward.problems(config),
     *_regime(config),
     *pretrained_model.problems(config),
@@ -72,7 +74,7 @@ def check(config: ConfigDict) -> None:
 
 def task_names() -> list[str]:
   """Ours, and those of the installed reasoning-gym; importing it would take seconds."""
-  return ["sentiment", *_task_files()]
+  return ["sentiment", *text_tasks.NAMES, *_task_files()]
 
 
 def _ranges(values: dict[str, Any]) -> Iterator[str]:
@@ -127,6 +129,8 @@ def _batches(config: ConfigDict) -> Iterator[str]:
 
 def _task(config: ConfigDict) -> Iterator[str]:
   name, files = config.task.name, _task_files()
+  if name in text_tasks.NAMES:
+    return  # text_tasks.problems
   if name == "sentiment":
     yield from _sentiment(config)
     return
@@ -162,8 +166,6 @@ def _regime(config: ConfigDict) -> Iterator[str]:
   dataset, scoring, limit = config.offline.dataset, config.scoring, config.sampling.max_tokens
   if dataset and config.source != "offline":
     yield f"offline.dataset={dataset!r}: only source='offline' reads it, not {config.source!r}"
-  elif dataset and not os.path.exists(dataset):
-    yield f"offline.dataset={dataset!r}: no such file or folder"
   if config.sampling.refills > 0 and config.source != "online":
     yield f"sampling.refills={config.sampling.refills}: only source='online' samples anew"
   elif config.sampling.refills > 0 and config.group_size == 1:

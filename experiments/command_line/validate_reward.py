@@ -29,10 +29,14 @@ def problems(config: ConfigDict) -> Iterator[str]:
       yield f"task.reward: {error}"
       continue
     needs = [name for name in _NEEDS_AN_ANSWER if name in signature.parameters]
-    if config.task.name == "sentiment" and needs and not term.is_own:
-      yield f"task.reward={text!r}: sentiment has no answers for {term.name!r}; try 'vader'"
-  if text.strip() == "vader" and config.task.name != "sentiment":
+    without = {"sentiment": "vader", "groups": "none"}.get(config.task.name)
+    if without and needs and not term.is_own:
+      name = config.task.name
+      yield f"task.reward={text!r}: {name} has no answers for {term.name!r}; try {without!r}"
+  if text.strip() == "vader" and config.task.name not in ("sentiment", "groups"):
     yield "task.reward='vader': judges task.name='sentiment' only; this task's is 'exact'"
+  if text.strip() == "none" and config.task.name != "groups":
+    yield "task.reward='none': only task.name='groups' goes without; this task's is 'exact'"
   weights = {term.weight for term in terms}
   if config.algorithm.loss == "gdpo" and weights != {1.0}:
     yield f"task.reward={text!r}: gdpo takes each reward alike, so none can have a weight"

@@ -8,7 +8,7 @@ collects its own rows of the batch (`hosts.py`).
 
 import dataclasses
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import jax
@@ -177,18 +177,30 @@ def _permutation(seed: int, epoch: int, n: int) -> np.ndarray:
 class Offline:
   """A fixed data set of scored groups, in epochs, with the log-probs of its behaviour policy."""
 
-  def __init__(self, parts: Parts, scorer: Scorer, rows: group_dataset.Rows, seconds: float):
-    """`seconds`: what it took to sample and score the data set."""
+  def __init__(
+    self,
+    parts: Parts,
+    scorer: Scorer,
+    rows: group_dataset.Rows,
+    prompts: Sequence[Sequence[int]],
+    seconds: float,
+    log_probs: Callable[[Groups], np.ndarray] | None = None,
+  ):
+    """A data set with these prompts' tokens.
+
+    Args:
+      seconds: what it took to sample and score it.
+      log_probs: of the behaviour policy, for the groups that the rows are not `known` of.
+    """
     self._config, self._scorer, self._mesh = parts.config, scorer, parts.mesh
-    self._rows, self._seconds = rows, seconds
-    encoded = [parts.task.tokenizer.encode_prompt(prompt) for prompt in rows.prompts]
-    longest = max(parts.task.max_prompt_tokens, *map(len, encoded))
-    self._prompts = left_pad(encoded, longest, parts.task.tokenizer.pad_id)
+    self._rows, self._seconds, self._log_probs = rows, seconds, log_probs
+    longest = max(parts.task.max_prompt_tokens, *map(len, prompts))
+    self._prompts = left_pad(prompts, longest, parts.task.tokenizer.pad_id)
 
   def collect(self, step: int, params: Params) -> Batch:
     """Each response of the data set counts as a rollout when it is first used."""
     del params
-    n = len(self._rows.prompts)
+    n = self._count
     chosen = prompt_order(self._config.seed, step, self._config.batch_prompts, n)
     chosen = hosts.mine(self._mesh, chosen)
     prompts, prompt_mask = (array[chosen] for array in self._prompts)
@@ -201,6 +213,9 @@ class Offline:
       rows["rewards"],
       old_logps=rows["logps"],
     )
+    if self._log_probs is not None:
+      computed, known = self._log_probs(groups), rows["known"][:, None, None]
+      groups = dataclasses.replace(groups, old_logps=np.where(known, rows["logps"], computed))
     scored = self._scorer(groups, rows["finished"])
     rollouts = (self._used(step + 1) - self._used(step)) * self._config.group_size
     lengths, prompt_lengths = rows["mask"].sum(axis=-1), prompt_mask.sum(axis=-1)
@@ -209,10 +224,14 @@ class Offline:
 
   def seconds(self, steps: int) -> float:
     """What it took to collect the groups used so far."""
-    return self._seconds * self._used(steps) / len(self._rows.prompts)
+    return self._seconds * self._used(steps) / self._count
 
   def _used(self, steps: int) -> int:
-    return min(steps * self._config.batch_prompts, len(self._rows.prompts))
+    return min(steps * self._config.batch_prompts, self._count)
+
+  @property
+  def _count(self) -> int:
+    return len(self._prompts[0])
 
 
 # --- demonstrations -----------------------------------------------------------------------------

@@ -4,22 +4,29 @@ import collections
 import dataclasses
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.command_line import text_tasks
 from experiments.command_line.config_files import digest
 from experiments.errors import UserError
 from experiments.run_folder import read_json, write_json
 from experiments.training import base_policy, hosts, setup
+from experiments.training.annotate import compiled_log_probs, words_of
 from experiments.training.base_policy import Report
 from experiments.training.collect import Offline, Online, rows_of_run
 from experiments.training.locks import locked
 from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
+from models import adapters
+from models.groups import Groups
 from models.transformer import Params
 from tasks import group_dataset
+from tasks.rows import text_of
+from tasks.text_groups import TextGroups
 
 RECIPE = "recipe.json"  # beside the data: what determined it, and the seconds that it took
 
@@ -56,6 +63,17 @@ def ensure(
     return group_dataset.path_in(directory)
 
 
+def source_of(
+  parts: Parts, base: Params, root: str, report: Report, reward_model: Params | None = None
+) -> Offline:
+  """What an offline run trains on: texts or a collected data set that it names, or its own."""
+  texts = text_tasks.groups_of(parts.config)
+  if texts is not None:
+    return of_texts(parts, texts.train, base, Scorer(parts, reward_model, judged_already=True))
+  path = parts.config.offline.dataset or ensure(parts, base, root, report)
+  return load(parts, path, Scorer(parts, reward_model))
+
+
 def load(parts: Parts, path: str, scorer: Scorer) -> Offline:
   """The data set at this path as a source. UserError if the config can't train on it honestly."""
   try:
@@ -84,7 +102,35 @@ def load(parts: Parts, path: str, scorer: Scorer) -> Offline:
     problems.append(f"{len(held_out)} of the prompts held out for evaluation")
   if problems:
     raise UserError(f"offline.dataset {path} holds " + "; and ".join(problems))
-  return Offline(parts, scorer, rows, seconds=recipe.get("seconds", 0.0))
+  prompts = [parts.task.tokenizer.encode_prompt(prompt) for prompt in rows.prompts]
+  return Offline(parts, scorer, rows, prompts, seconds=recipe.get("seconds", 0.0))
+
+
+def of_texts(parts: Parts, groups: TextGroups, base: Params, scorer: Scorer) -> Offline:
+  """Groups of texts as a source.
+
+  Where a row does not say its log-probs, and the loss asks for `old_logps`, they are the base
+  policy's, computed when the group is collected: importance ratios then say how far the policy is
+  from where it began, not from whoever wrote the response.
+  """
+  arrays = {name: getattr(groups, name) for name in (*group_dataset.ARRAYS, "known")}
+  texts = [text_of(row.prompt) for row in groups.rows]
+  answers = [row.answer for row in groups.rows]
+  rows = group_dataset.Rows(texts, answers, np.arange(len(groups)), arrays)
+  asked = {"old_logps", "sampler_logps"} & words_of(parts.config)
+  log_probs = _base_log_probs(parts, base) if asked and not groups.known.all() else None
+  return Offline(parts, scorer, rows, groups.prompts, seconds=0.0, log_probs=log_probs)
+
+
+def _base_log_probs(parts: Parts, base: Params) -> Callable[[Groups], np.ndarray]:
+  compute = compiled_log_probs(parts.model, parts.mesh)
+  policy, temperature = adapters.reference_of(base, base), float(parts.config.sampling.temperature)
+
+  def log_probs(groups: Groups) -> np.ndarray:
+    read = hosts.to_global(parts.mesh, groups)
+    return hosts.to_local(compute(policy, read, temperature)[0])
+
+  return log_probs
 
 
 def _rows(parts: Parts, policy: Params, report: Report) -> Iterator[dict[str, Any]]:

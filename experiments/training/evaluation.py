@@ -18,6 +18,7 @@ from experiments.training.setup import Parts
 from models import adapters
 from models.groups import Groups
 from models.transformer import Params
+from tasks.rows import text_of
 
 COMPLETIONS_KEPT = 16
 
@@ -106,7 +107,7 @@ def summary(measured: Measured) -> dict[str, float]:
   """The metrics of an evaluation row: means over the prompts.
 
   eval/reward          of the greedy response, by the task (as all rewards here); a response that
-                       could not be scored is left out
+                       could not be scored is left out; so are these three if none could
   eval/reward_sampled  of the samples
   eval/pass@n          share of prompts with a sample of reward > 0.5 among their n
   eval/kl              log pi(y) - log pi_ref(y) over the samples, in nats a sequence: the unbiased
@@ -120,18 +121,21 @@ def summary(measured: Measured) -> dict[str, float]:
   """
   m = measured
   metrics = {
-    "eval/reward": np.nanmean(m.greedy_rewards),
-    "eval/reward_sampled": np.nanmean(m.rewards),
-    f"eval/pass@{m.rewards.shape[1]}": (m.rewards > 0.5).any(axis=1).mean(),
     "eval/entropy": m.entropy.mean(),
     "eval/length": m.greedy_lengths.mean(),
     "eval/finished": m.greedy_finished.mean(),
   }
+  if np.isfinite(m.greedy_rewards).any() and np.isfinite(m.rewards).any():
+    metrics |= {
+      "eval/reward": np.nanmean(m.greedy_rewards),
+      "eval/reward_sampled": np.nanmean(m.rewards),
+      f"eval/pass@{m.rewards.shape[1]}": (m.rewards > 0.5).any(axis=1).mean(),
+    }
   if m.log_ratios is not None:
     metrics["eval/kl"] = m.log_ratios.mean()
   if m.scores is not None:
     metrics["eval/reward_model"] = m.scores.mean()
-  if np.isnan(m.rewards).any():
+  if np.isnan(m.rewards).any() and "eval/reward" in metrics:
     metrics["eval/unscored"] = np.isnan(m.rewards).mean()
   return {name: float(value) for name, value in metrics.items()}
 
@@ -141,7 +145,7 @@ def completions(parts: Parts, measured: Measured, step: int, count: int) -> list
   return [
     {
       "step": step,
-      "prompt": item.prompt,
+      "prompt": text_of(item.prompt),
       "answer": item.answer,
       "completion": parts.task.tokenizer.decode(measured.greedy[i]),
       "reward": float(measured.greedy_rewards[i]),

@@ -23,6 +23,8 @@ from experiments.training.update import compiled_update, update_spec
 from models import adapters
 from models.transformer import Params
 
+# What makes a checkpoint the best one: the first of these that the run's evaluation has.
+JUDGED_BY = ("eval/reward", "eval/accuracy", "eval/implied_accuracy")
 NOT_EVALUATED = -1e30  # a checkpoint between two evaluations is never the best
 SLOWEST_MEAN = 0.1  # the running mean of rewards: plain over ten steps, then this share a step
 
@@ -92,7 +94,7 @@ def train(
         row |= evaluate(step + 1)
       recorder.log(row)
       if is_last or (step + 1) % config.checkpoint.every == 0:
-        best_by = row.get("eval/reward", row.get("eval/accuracy", NOT_EVALUATED))
+        best_by = next((row[name] for name in JUDGED_BY if name in row), NOT_EVALUATED)
         checkpoints.save(step + 1, state, best_by=best_by)
   return recorder.latest
 

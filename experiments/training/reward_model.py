@@ -10,6 +10,7 @@ import os
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.command_line import text_tasks
 from experiments.command_line.config_files import digest
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
@@ -19,8 +20,9 @@ from experiments.training.base_policy import Report
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.collect import key_for
 from experiments.training.evaluation import draw_held_out
+from experiments.training.held_out_groups import RewardModelJudge
 from experiments.training.locks import locked
-from experiments.training.scoring import Scorer, compiled_scores
+from experiments.training.scoring import compiled_scores
 from experiments.training.setup import Parts
 from experiments.training.state import new_state
 from models import scalar_head
@@ -75,10 +77,12 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
 
 def fit(parts: Parts, folder: RunFolder, base: Params, root: str, report: Report) -> dict:
   """Trains a reward model from the base policy's network; returns the last metrics."""
-  path = parts.config.offline.dataset or dataset.ensure(parts, base, root, report)
-  source = dataset.load(parts, path, Scorer(parts))
+  source = dataset.source_of(parts, base, root, report)
   state = new_state(scalar_head.with_scalar_head(base), parts.mesh)
-  judge = PairJudge(parts, base)
+  if parts.config.task.name == "groups":
+    judge = RewardModelJudge(parts, text_tasks.data_of_task(parts.config).held_out)
+  else:
+    judge = PairJudge(parts, base)
   return loop.train(parts, folder, state, source, reference=None, report=report, judge=judge)
 
 

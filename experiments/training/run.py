@@ -5,11 +5,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from experiments.command_line import text_tasks
 from experiments.run_folder import RunFolder
 from experiments.training import base_policy, dataset, loop, memory, reward_model, setup
 from experiments.training.annotate import words_of
 from experiments.training.collect import Demonstrations, Online
 from experiments.training.evaluation import PolicyJudge
+from experiments.training.held_out_groups import ImpliedRewardJudge
 from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
 from experiments.training.state import TrainState, new_state
@@ -31,6 +33,7 @@ def train(
   parts, words = Parts.of(config), words_of(config)
   memory.check(parts)
   folder.write_env(setup.device_line(), str(parts.task.tokenizer))
+  folder.write_data(text_tasks.describe(config), text_tasks.bad_rows(config))
   base = base_policy.starting_params(config, parts, root, report)
   if "scores" in words:
     return reward_model.fit(parts, folder, base, root, report)
@@ -41,15 +44,16 @@ def train(
     judged_by = reward_model.params_of(judge_folder, parts, base)
     rollouts_before = judge_folder.read_metrics()[-1]["rollouts"]
   state = starting_state(parts, base, judged_by)
-  scorer = Scorer(parts, judged_by)
   if config.source == "online":
-    source = Online(parts, scorer)
+    source = Online(parts, Scorer(parts, judged_by))
   elif config.source == "demonstrations":
     source = Demonstrations(parts)
   else:
-    path = config.offline.dataset or dataset.ensure(parts, base, root, report)
-    source = dataset.load(parts, path, scorer)
+    source = dataset.source_of(parts, base, root, report, judged_by)
   judge = PolicyJudge(parts, base, judged_by)
+  if config.task.name == "groups":
+    held_out = text_tasks.data_of_task(config).held_out
+    judge = ImpliedRewardJudge(parts, held_out, base, judge)
   return loop.train(
     parts,
     folder,

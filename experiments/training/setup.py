@@ -10,14 +10,12 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from experiments.command_line import loss_signatures, pretrained_model, validate_mesh
+from experiments.command_line import loss_signatures, pretrained_model, text_tasks, validate_mesh
 from experiments.errors import UserError
 from models import pretrained
 from models.partitioning import make_mesh
 from models.sampling import Sampler
 from models.transformer import ModelConfig
-from tasks import pretrained_tokenizer
-from tasks.pretrained_tokenizer import PretrainedTokenizer
 from tasks.reasoning import reasoning_task
 from tasks.sentiment import sentiment_task
 from tasks.task import Task
@@ -71,10 +69,12 @@ def task_of(config: ConfigDict) -> Task:
   try:
     with warnings.catch_warnings():
       warnings.simplefilter("ignore")  # SyntaxWarnings of a dependency's dependency
-      tokenizer = tokenizer_of(config)
+      tokenizer = pretrained_model.tokenizer_of(config)
       about = {"train_prompts": c.train_prompts, "evaluation_prompts": c.eval_prompts}
       about |= {"reward": c.reward, "seconds": config.scoring.seconds}
-      if c.name == "sentiment":
+      if c.name in text_tasks.NAMES:
+        task = text_tasks.task_of(config)
+      elif c.name == "sentiment":
         task = sentiment_task(tokenizer or CharTokenizer(), **about)
       else:
         task = reasoning_task(c.name, options, tokenizer=tokenizer, **about)
@@ -83,20 +83,6 @@ def task_of(config: ConfigDict) -> Task:
       return task
   except ValueError as error:
     raise UserError(f"task: {error}") from None
-
-
-def tokenizer_of(config: ConfigDict) -> PretrainedTokenizer | None:
-  """The tokenizer of a pretrained model; None without one. TokenizerError if it cannot be used."""
-  if not config.model.pretrained:
-    return None
-  files = pretrained_model.files(config.model.pretrained)
-  return pretrained_tokenizer.load(
-    files.path,
-    embeddings=files.model["vocab_size"],
-    eos_ids=files.eos_ids,
-    bos_id=files.bos_id,
-    pad_id=files.pad_id,
-  )
 
 
 def _too_long(config: ConfigDict, task: Task) -> str:

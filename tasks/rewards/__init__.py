@@ -17,8 +17,9 @@ REWARDS = {
   "regex": "tasks.rewards.texts:match_somewhere",
   "length": "tasks.rewards.texts:length",
   "vader": "tasks.rewards.texts:vader",
+  "none": "tasks.rewards.texts:unscored",
 }
 
 # Known to answer at once whatever the text: scored in the process that asks. A pattern may go on
 # for ever, and the libraries behind `math` and `scorer` evaluate what the policy wrote.
-QUICK = frozenset({"exact", "numeric", "length", "vader"})
+QUICK = frozenset({"exact", "numeric", "length", "vader", "none"})

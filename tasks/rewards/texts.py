@@ -30,6 +30,10 @@ def vader(completion: str) -> float:
   return (_analyzer().polarity_scores(completion)["compound"] + 1) / 2
 
 
+def unscored(completion: str) -> None:
+  """No reward: of tasks that only have responses which people, or others, judged."""
+
+
 @functools.cache
 def _analyzer():
   from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer

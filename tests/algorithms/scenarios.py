@@ -98,6 +98,8 @@ SCENARIOS: dict[str, Callable[[Arrays], Arrays]] = {
   "an unscored response": lambda a: unscored(a, UNSCORED),
   "an unscored response at the reference": lambda a: unscored(at_the_reference(a), UNSCORED),
   "an absent response": lambda a: without(a, UNSCORED),
+  "a group that was filled up": lambda a: without(unscored(a, (0, slice(2, 4))), (0, slice(2, 4))),
+  "one response, filled up": lambda a: without(unscored(a, (0, slice(1, 4))), (0, slice(1, 4))),
   "an unscored group": lambda a: unscored(a, 1),
   "nothing scored": lambda a: unscored(a, slice(None)),
   "log-probs of -1e4": extreme_logps,

@@ -210,6 +210,15 @@ def test_a_response_without_a_score_gets_no_push(loss, options):
   assert (policy_gradient(loss, options, scenario, "defaults")[UNSCORED] == 0).all()
 
 
+@every_case
+@pytest.mark.parametrize("scenario", ["a group that was filled up", "one response, filled up"])
+def test_what_a_group_was_filled_up_with_gets_no_push(loss, options, scenario):
+  found = compiled(loss, options, scenario)
+  assert is_finite(found)
+  for name, gradient in found.gradients.items():
+    assert name == "scores" or (gradient[0, 3] == 0).all(), name
+
+
 @pytest.mark.parametrize("loss", ORDER_ONLY)
 def test_to_its_group_a_response_without_a_score_is_not_there(loss):
   unscored = compiled(loss, {}, "an unscored response")

@@ -16,6 +16,7 @@ from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
 from models import pretrained
 from models.transformer import ModelConfig, init
+from tasks.rows import text_of
 from tests.experiments.test_honesty import written
 from tests.tasks.tiny_tokenizer import BOS, CHATML, END, PAD, TOKENS, folder
 
@@ -72,7 +73,7 @@ def test_the_files_say_what_the_model_and_its_tokenizer_are(place, params):
   assert parts.model == MODEL
   sampler = parts.sampler(4)
   assert (sampler.eos_ids[0], sampler.pad_id) == (END, PAD)
-  assert parts.task.train[0].prompt.startswith("Continue this story: Once upon a time")
+  assert text_of(parts.task.train[0].prompt).startswith("Continue this story: Once upon a time")
   start = base_policy.starting_params(found, parts, "nowhere", print)
   jax.tree.map(np.testing.assert_array_equal, start, params)
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tasks.reasoning import reasoning_task
+from tasks.rows import text_of
 from tasks.tokenizer import CHARACTERS, CharTokenizer, left_pad, right_pad
 
 
@@ -23,9 +24,9 @@ def test_the_evaluation_prompts_do_not_depend_on_how_many_there_are_to_train_on(
 
 def test_the_answers_are_right():
   for item in words().train:
-    assert item.answer == item.prompt.removesuffix(">")[::-1]
+    assert item.answer == text_of(item.prompt).removesuffix(">")[::-1]
   for item in reasoning_task("chain_sum", train_prompts=300, evaluation_prompts=100).train:
-    assert int(item.answer) == eval(item.prompt.removesuffix("="))
+    assert int(item.answer) == eval(text_of(item.prompt).removesuffix("="))
 
 
 def test_a_response_without_end_of_sequence_gets_nothing_even_if_its_text_is_right():
@@ -39,7 +40,7 @@ def test_a_response_without_end_of_sequence_gets_nothing_even_if_its_text_is_rig
 def test_the_native_scorer_gives_partial_credit_beside_the_exact_match():
   task = words(reward="exact+scorer")
   item = task.train[0]
-  nonsense = np.array([[task.tokenizer.encode(item.prompt.rstrip(">"))]])
+  nonsense = np.array([[task.tokenizer.encode(text_of(item.prompt).rstrip(">"))]])
   exact, scorer = task.reward_parts([item], nonsense, np.array([[True]]))[0, 0]
   assert task.reward_names == ("exact", "scorer")
   assert exact == 0 < scorer < 1

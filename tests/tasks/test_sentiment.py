@@ -5,6 +5,7 @@ import pytest
 
 from tasks import sentiment
 from tasks.rewards.texts import vader
+from tasks.rows import text_of
 from tasks.sentiment import INSTRUCTION, sentiment_task
 from tasks.tokenizer import CharTokenizer
 
@@ -33,7 +34,7 @@ def test_the_evaluation_openings_do_not_depend_on_how_many_there_are_to_train_on
 
 
 def test_the_openings_are_neutral_on_the_whole():
-  rewards = [vader(item.prompt) for item in small().train]
+  rewards = [vader(text_of(item.prompt)) for item in small().train]
   assert 0.4 < np.mean(rewards) <= 0.5
 
 
@@ -53,7 +54,7 @@ def test_a_continuation_that_reached_the_limit_is_scored_as_it_stands():
 
 
 def test_a_model_that_chats_is_asked_to_continue():
-  opening, request = small().train[0].prompt, small(CHATTY).train[0].prompt
+  opening, request = (text_of(small(t).train[0].prompt) for t in (TOKENIZER, CHATTY))
   assert request == INSTRUCTION + opening
 
 

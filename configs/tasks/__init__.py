@@ -1,0 +1,1 @@
+"""Configs of real data, for a pretrained model; each takes the algorithm and the model."""

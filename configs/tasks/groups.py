@@ -1,0 +1,35 @@
+"""Groups of responses that were scored already: GSM8K's four judged solutions, or your own file.
+
+python -m tasks.build gsm8k_groups                           (3 MB; --manual_dir=FOLDER without net)
+python -m experiments.train --config=configs/tasks/groups.py
+python -m experiments.train --config=configs/tasks/groups.py:algorithm=dpo,k=4
+python -m experiments.train --config=configs/tasks/groups.py:data=scored.jsonl,k=8
+
+Trains offline; eval/implied_accuracy is the share of held-out pairs whose better response has the
+higher implied reward (0.5 before training), eval/logp_accuracy that whose better one is likelier.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(arg: str = "") -> ConfigDict:
+  arguments = common.parse_arg(
+    arg, algorithm="off_policy_grpo", model="smollm2-135m", data="gsm8k_groups", k=4
+  )
+  config = common.of_algorithm(arguments.algorithm)
+  common.use_task(config, "groups")
+  config.task.data = arguments.data
+  config.task.eval_prompts = 128
+  config.model.pretrained = arguments.model
+  config.model.remat = "layers"
+  config.source = "offline"
+  config.group_size, config.batch_prompts = arguments.k, 16
+  config.steps = 75  # an epoch of gsm8k_groups
+  config.sampling.max_tokens = 256
+  config.optimizer.learning_rate = 5e-6
+  config.optimizer.warmup_steps = 5
+  config.eval.every = config.checkpoint.every = 25
+  config.eval.samples = 1
+  return config
