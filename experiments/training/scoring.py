@@ -24,9 +24,11 @@ from models.transformer import ModelConfig, Params
 class Scorer:
   """Gives groups, whose rewards are the task's, the rewards and the mask to train with."""
 
-  def __init__(self, parts: Parts, reward_model: Params | None = None):
-    self._config, self._task, self._reward_model = parts.config, parts.task, reward_model
+  def __init__(self, parts: Parts, reward_model: Params | None = None, *, stand: bool = False):
+    """`stand`: the rewards stand also where a response has no end, as people's choices do."""
+    self._config, self._reward_model = parts.config, reward_model
     self._scores, self._mesh = compiled_scores(parts.model, parts.mesh), parts.mesh
+    self._stand = stand or reward_model is not None or parts.task.scores_unfinished
 
   def __call__(self, groups: Groups, finished: Bool[np.ndarray, "B K"]) -> Groups:
     """config.scoring, in its order: whose reward, responses without an end, responses near it."""
@@ -35,8 +37,7 @@ class Scorer:
     if self._reward_model is not None:
       scores = self._scores(self._reward_model, hosts.to_global(self._mesh, groups))
       rewards = hosts.to_local(scores)
-    as_it_stands = self._reward_model is not None or self._task.scores_unfinished
-    if scoring.unfinished != 0 or not as_it_stands:  # a model's scores have no zero point
+    if scoring.unfinished != 0 or not self._stand:  # a model's scores have no zero point
       rewards = np.where(finished, rewards, np.float32(scoring.unfinished))
     rewards = rewards + soft_overlong_penalty(mask, max_tokens, scoring.overlong_tokens)
     if scoring.mask_truncated:
