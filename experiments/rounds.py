@@ -55,6 +55,7 @@ def main(argv: Sequence[str]) -> int:
   if not deployment.run.read_config():
     about = {"digest": digest, "config_file": args.config, "command": command}
     deployment.run.create(config.to_dict(), **about)
+  deployment.write_metrics()  # a round may have been stopped after its verdict
   done = len(deployment.finished)
   last = args.rounds or done + 1
   if done >= last:

@@ -4,9 +4,9 @@
   metrics.jsonl     a row a round: the policy in service after it, on the axes of any other run
   feedback/         rows that people wrote, *.jsonl (rounds.judge="people")
   rounds/001/       one round, which nothing changes once it has its verdict:
-    data/             the groups, with the log-probs of the policy that wrote them, and recipe.json
+    data/             the groups, with log-probs under the policy that wrote them, and recipe.json
     config.json, metrics.jsonl, checkpoints/, ...   an ordinary run: offline, on these groups
-    evaluation.json   its policy and the one in service, on the held-out prompts; the test; staleness
+    evaluation.json   its policy against the one in service, on held-out prompts; staleness
     verdict.json      deployed or refused, and why
 
 What is in service follows from the verdicts: the last policy deployed. A step is done when its last
@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.run_folder import RunFolder, flatten, read_json, write_atomically, write_json
+from experiments.run_folder import RunFolder, flatten, read_json, write_json
 from tasks import group_dataset
 
 RECIPE = "recipe.json"  # beside a data set: `experiments/training/dataset.py`
@@ -124,9 +124,7 @@ class Deployment:
   def write_metrics(self) -> None:
     """metrics.jsonl anew from the rounds, so that it can never disagree with them."""
     rows = rows_of(self.finished)
-    write_atomically(os.path.join(self.path, "metrics.jsonl"), "")
-    for row in rows:
-      self.run.append_metrics(row)
+    self.run.replace_metrics(rows)
     if rows:
       last = rows[-1]["step"]
       self.run.write_status("running", step=last, steps=last, metrics=rows[-1])

@@ -1,11 +1,13 @@
-"""One round: collect, judge, train, evaluate, decide. Each step ends with a file, and is not redone.
+"""One round: collect, judge, train, evaluate, decide. A step ends with a file, and is not redone.
 
 The round's training is an ordinary offline run on the round's groups. It starts from the policy in
 service, which is also its reference: beta holds to that, and its eval/kl is to that. The KL to the
 policy before the first round is measured here, with the reward, for the verdict.
 """
 
+import contextlib
 import dataclasses
+import io
 import shutil
 import time
 from typing import Any
@@ -53,7 +55,10 @@ def round_config(deployment: Deployment, round_: Round) -> ConfigDict:
 
 
 def collect(config: ConfigDict, round_: Round, root: str, report: Report) -> None:
-  """The groups that the policy in service writes, judged. The prompts go on where the last ended."""
+  """The groups that the policy in service writes, judged.
+
+  The prompts are the next of the stream that an online run of this seed goes through.
+  """
   started, parts = time.perf_counter(), Parts.of(config)
   policy = base_policy.starting_params(config, parts, root, report)
   batches = (config.rounds.groups or config.steps * config.batch_prompts) // config.batch_prompts
@@ -68,7 +73,8 @@ def collect(config: ConfigDict, round_: Round, root: str, report: Report) -> Non
     rows = [row | {"rewards": score} for row, score in zip(rows, scores, strict=True)]
     recipe |= agreement(scores, rewards)
   recipe |= {"true_reward": float(np.nanmean(rewards))}
-  dataset.write(rows, round_.data_folder, config, recipe, started)
+  with contextlib.redirect_stdout(io.StringIO()):  # tensorflow-datasets announces itself
+    dataset.write(rows, round_.data_folder, config, recipe, started)
 
 
 def train(
@@ -96,11 +102,10 @@ def evaluate(
 ) -> None:
   """Both policies on the same held-out prompts with the same random numbers, new in every round."""
   report({"doing": "evaluating", "step": 0, "steps": 1})
-  parts = Parts.of(config)
   first = ConfigDict(deployment.config)
-  first.model.lora_rank = 0
-  origin = base_policy.starting_params(first, Parts.of(first), root, report)
+  first.model.lora_rank = 0  # adapters are merged
   plain = Parts.of(first)
+  origin = base_policy.starting_params(first, plain, root, report)
   samples, step = config.eval.samples, round_.number
   candidate = policy_of_run(round_.path, plain)
   new = measure(plain, candidate, origin, step, samples)
@@ -109,8 +114,8 @@ def evaluate(
     in_service = policy_of_run(config.base.run, plain)
   old = measure(plain, in_service, origin, step, samples)
   test = not_worse(new.rewards, old.rewards, config.rounds.level)
-  source = dataset.load(parts, round_.dataset, Scorer(parts))
-  ratios = log_ratios(dataclasses.replace(plain, config=config), candidate, source)
+  trained = dataclasses.replace(plain, config=config)
+  ratios = log_ratios(trained, candidate, dataset.load(trained, round_.dataset, Scorer(trained)))
   round_.write(
     "evaluation.json",
     {

@@ -110,7 +110,7 @@ def written_by(
 ) -> Iterator[dict[str, Any]]:
   """The groups that this policy writes for the prompts of these steps, as rows of a data set."""
   plain = dataclasses.replace(parts, config=setup.plain(parts.config))
-  config, task, online = plain.config, parts.task, Online(plain, Scorer(plain))
+  task, online = parts.task, Online(plain, Scorer(plain))
   for done, step in enumerate(steps):
     report({"doing": "collecting", "step": done, "steps": len(steps)})
     drawn = hosts.gather(parts.mesh, online.collect(step, policy).drawn)
