@@ -34,6 +34,7 @@ setup(
     "optax",
     "orbax-checkpoint>=0.12.8,<1",  # 1.0 makes its v1 interface the top level
     "plotly",
+    "pyarrow",
     "reasoning-gym",
     "rich",
     "scipy",

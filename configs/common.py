@@ -27,7 +27,7 @@ def defaults(loss: str) -> ConfigDict:
   config.task = ConfigDict()
   config.task.name = "spell_backward"  # any task of reasoning-gym, or "sentiment"
   config.task.options = ""  # of that task, "min_word_len=3,max_word_len=7"; empty: our defaults
-  config.task.reward = "exact"  # "scorer": reasoning-gym's, often partial; "exact+scorer"; "vader"
+  config.task.reward = "exact"  # a weighted sum, "numeric + 0.2*format"; README lists the rewards
   config.task.train_prompts = 16384  # distinct prompts to train on
   config.task.eval_prompts = 512  # distinct prompts held out
 
@@ -69,6 +69,7 @@ def defaults(loss: str) -> ConfigDict:
   config.scoring = ConfigDict()  # the rewards to train on; evaluation always shows the task's own
   config.scoring.reward = "task"  # or "model": the score of a reward model
   config.scoring.model = ""  # a finished run of configs/reward_model.py; empty: one is trained
+  config.scoring.seconds = 10.0  # limit for one response by one function; longer: unscored
   config.scoring.unfinished = 0.0  # reward of a response without an end; a reward model's own if 0
   config.scoring.overlong_tokens = 0  # soft penalty, 0 to -1, over so many tokens before the limit
   config.scoring.mask_truncated = False  # leave responses without an end out of the loss

@@ -4,14 +4,13 @@ Two have prompts cut down to what matters, so that a model of half a million par
 in seconds; any other of reasoning-gym's hundred data sets runs by name, with its full question.
 """
 
-import importlib.util
-import sys
-import types
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
-from tasks.task import Item, Task, exact_match
+from tasks.rewards.reasoning_gym_package import import_reasoning_gym
+from tasks.rewards.reward import SECONDS, Reward
+from tasks.task import Item, Task
 from tasks.tokenizer import CharTokenizer, Tokenizer
 
 SHORT_PROMPTS: dict[str, Callable[[dict], str]] = {
@@ -35,20 +34,20 @@ def reasoning_task(
   train_prompts: int,
   evaluation_prompts: int,
   reward: str = "exact",
+  seconds: float = SECONDS,
   tokenizer: Tokenizer | None = None,
 ) -> Task:
   """The task of this name, its prompts made afresh (and always the same ones).
 
   Args:
     options: of reasoning-gym's data set, as (name, value) pairs; () takes `DEFAULT_OPTIONS`.
-    reward: "exact": 1 for the answer to the letter, else 0. "scorer": reasoning-gym's own scorer,
-      which for several data sets gives part of the reward to answers that are only nearly right,
-      and for some (spell_backward among them) the whole reward to a few wrong ones. "exact+scorer":
-      their sum.
+    reward: as tasks/rewards/spelling.py has it; "scorer" is reasoning-gym's own.
+    seconds: the time limit for scoring a response.
     tokenizer: of a pretrained model, which is then asked the full question; None: characters.
 
   Raises:
-    ValueError: reasoning-gym refuses the options, or has too few distinct prompts with them.
+    ValueError: reasoning-gym refuses the options, or has too few distinct prompts with them; or
+      there is no such reward.
   """
   reasoning_gym = import_reasoning_gym()
   options_dict = dict(options) or DEFAULT_OPTIONS.get(name, {})
@@ -63,6 +62,7 @@ def reasoning_task(
   short = SHORT_PROMPTS.get(name) if tokenizer is None else None
   items = []
   for item in distinct_items(name, entries, short or (lambda entry: entry["question"])):
+    item.entry["data_set"] = (name, tuple(options_dict.items()))  # for reasoning_gym_score
     items.append(item)
     if len(items) == wanted:
       break
@@ -72,31 +72,13 @@ def reasoning_task(
       f"train_prompts + eval_prompts = {wanted}"
     )
 
-  def scorer(completion: str, item: Item) -> float:
-    return float(entries.score_answer(completion, item.entry))
-
-  scorers = {"exact": exact_match, "scorer": scorer}
   return Task(
     name=name,
     train=tuple(items[evaluation_prompts:]),
     evaluation=tuple(items[:evaluation_prompts]),
-    scorers=tuple((part, scorers[part]) for part in reward.split("+")),
+    reward=Reward(reward, seconds),
     tokenizer=tokenizer or CharTokenizer(),
   )
-
-
-def import_reasoning_gym():
-  """The package, imported when a task is made and not before: it takes seconds (sympy, matplotlib).
-
-  It imports the SAT solver pycosat, for its zebra puzzles alone. pycosat has no wheels and would
-  ask every newcomer for a C compiler, so requirements.lock leaves it out; an empty module stands
-  in.
-  """
-  if "pycosat" not in sys.modules and importlib.util.find_spec("pycosat") is None:
-    sys.modules["pycosat"] = types.ModuleType("pycosat")
-  import reasoning_gym
-
-  return reasoning_gym
 
 
 def distinct_items(name: str, entries, prompt_of: Callable[[dict], str]) -> Iterator[Item]:

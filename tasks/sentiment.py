@@ -1,9 +1,9 @@
 """Continue the opening of a story; the reward is how cheerful the continuation is.
 
 The small relative of the controlled-sentiment experiment of DPO (Rafailov et al., 2023, section
-6.1), with VADER (Hutto & Gilbert, 2014) as the judge: a list of words with weights. It can be had
-without writing well ("happy happy happy"), so the reward shows over-optimisation, and the KL to the
-base policy says what it cost.
+6.1), with the reward `vader` as the judge: a list of words with weights. It can be had without
+writing well ("happy happy happy"), so the reward shows over-optimisation, and the KL to the base
+policy says what it cost.
 """
 
 from functools import cache
@@ -11,6 +11,7 @@ from itertools import product
 
 import numpy as np
 
+from tasks.rewards.reward import SECONDS, Reward
 from tasks.task import Item, Task
 from tasks.tokenizer import Tokenizer
 
@@ -35,7 +36,14 @@ DAYS = ("One day", "One morning", "One night", "Then")
 
 
 @cache
-def sentiment_task(tokenizer: Tokenizer, *, train_prompts: int, evaluation_prompts: int) -> Task:
+def sentiment_task(
+  tokenizer: Tokenizer,
+  *,
+  train_prompts: int,
+  evaluation_prompts: int,
+  reward: str = "vader",
+  seconds: float = SECONDS,
+) -> Task:
   """Openings to continue (always the same ones), judged by VADER; a continuation need not end.
 
   With a tokenizer that chats, the opening is put to the model as a request.
@@ -56,7 +64,7 @@ def sentiment_task(tokenizer: Tokenizer, *, train_prompts: int, evaluation_promp
     name="sentiment",
     train=tuple(items[evaluation_prompts:]),
     evaluation=tuple(items[:evaluation_prompts]),
-    scorers=(("vader", vader),),
+    reward=Reward(reward, seconds),
     tokenizer=tokenizer,
     scores_unfinished=True,
   )
@@ -71,16 +79,3 @@ def openings() -> list[str]:
     for name, place, day, event in product(names, PLACES, DAYS, EVENTS)
     for subject in ("She" if hero == "girl" else "He",)
   ]
-
-
-def vader(completion: str, item: Item) -> float:
-  """From 0, gloomy, over 0.5, neutral, to 1, cheerful: (VADER's compound score + 1) / 2."""
-  del item  # the opening is neutral and not the policy's
-  return (_analyzer().polarity_scores(completion)["compound"] + 1) / 2
-
-
-@cache
-def _analyzer():
-  from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
-
-  return SentimentIntensityAnalyzer()

@@ -1,25 +1,22 @@
 """A task: prompts to train on, other prompts to judge by, and a reward."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
+from tasks.rewards.reward import Reward, response_of
 from tasks.tokenizer import CharTokenizer, Tokenizer, left_pad
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-  """A prompt and what is known of its answer. `entry` is what a scorer may need beside."""
+  """A prompt and what is known of its answer. `entry` is what a reward may need beside."""
 
   prompt: str
   answer: str  # "" in a task that has no answers to demonstrate
   entry: dict = dataclasses.field(default_factory=dict, compare=False)
-
-
-# The reward of a completion; None: it could not be scored.
-Scorer = Callable[[str, Item], float | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +26,13 @@ class Task:
   name: str
   train: tuple[Item, ...]
   evaluation: tuple[Item, ...]
-  scorers: tuple[tuple[str, Scorer], ...]  # (name, reward); the task's reward is their sum
+  reward: Reward = dataclasses.field(default_factory=Reward)
   tokenizer: Tokenizer = dataclasses.field(default_factory=CharTokenizer)
   scores_unfinished: bool = False  # a response that reached the length limit is scored as it stands
 
   @property
   def reward_names(self) -> tuple[str, ...]:
-    return tuple(name for name, _ in self.scorers)
+    return self.reward.names
 
   @cached_property
   def max_prompt_tokens(self) -> int:
@@ -67,29 +64,27 @@ class Task:
   def rewards(
     self, items: Sequence[Item], responses: np.ndarray, finished: np.ndarray
   ) -> np.ndarray:
-    """Rewards [B, K] of responses [B, K, T]; NaN where a scorer gave None."""
-    return self.reward_parts(items, responses, finished).sum(axis=-1)
+    """Rewards [B, K] of responses [B, K, T]; NaN: unscored."""
+    return self.reward.total(self.reward_parts(items, responses, finished))
 
   def reward_parts(
     self, items: Sequence[Item], responses: np.ndarray, finished: np.ndarray
   ) -> np.ndarray:
-    """What each scorer gives, [B, K, R].
+    """What each reward of the sum gives, not weighed, [B, K, R]; NaN: unscored.
 
     A response that never ended gets 0, for it gave no answer, unless the task `scores_unfinished`.
-
-    Raises ValueError, naming the scorer and the response, when a reward is infinite.
     """
-    parts = np.zeros((*finished.shape, len(self.scorers)), np.float32)
-    for b, k in zip(*np.nonzero(finished | self.scores_unfinished), strict=True):
-      completion = self.tokenizer.decode(responses[b, k])
-      for r, (name, score) in enumerate(self.scorers):
-        reward = score(completion, items[b])
-        parts[b, k, r] = np.nan if reward is None else reward
-        if np.isinf(parts[b, k, r]):
-          raise ValueError(f"{name} gives {completion!r} the reward {reward}; None says unscored")
+    parts = np.zeros((*finished.shape, len(self.reward.names)), np.float32)
+    places = np.nonzero(finished | self.scores_unfinished)
+    parts[places] = self.reward.parts(
+      [
+        response_of(
+          self.tokenizer.decode(responses[b, k]),
+          items[b].prompt,
+          items[b].answer,
+          items[b].entry,
+        )
+        for b, k in zip(*places, strict=True)
+      ]
+    )
     return parts
-
-
-def exact_match(completion: str, item: Item) -> float:
-  """1 for the answer to the letter, else 0. No partial credit, no case folding, no stripping."""
-  return float(completion == item.answer)

@@ -22,7 +22,7 @@ from experiments.training.setup import Parts
 from experiments.training.state import new_state, random_params
 from experiments.training.update import compiled_update, update_spec
 from models.groups import Groups
-from tasks.task import Item, Task, exact_match
+from tasks.task import Item, Task
 from tasks.tokenizer import CharTokenizer
 
 Seconds = dict[str, float]  # of each phase of a step
@@ -66,7 +66,6 @@ def parts_of(work: Work, size: Size, dtype: str) -> Parts:
     name="random tokens",
     train=tuple(Item("?" * size.prompt_tokens, "") for _ in range(config.batch_prompts)),
     evaluation=(),
-    scorers=(("exact", exact_match),),
     tokenizer=RandomTokens(size.model.vocab_size),
   )
   return Parts(config, task, setup.model_of(config, task), setup.mesh_of(config))

@@ -19,6 +19,7 @@ from experiments.command_line import (
   config_values,
   loss_signatures,
   pretrained_model,
+  validate_reward,
 )
 from experiments.command_line.config_values import Field
 from experiments.errors import UserError, did_you_mean, nearest
@@ -54,10 +55,12 @@ def load(spec: str, overrides: Mapping[str, Any]) -> ConfigDict:
 
 
 def digest(config: ConfigDict) -> str:
-  """8 hex digits of all that can change the results: the loss's code, the files of a model too."""
+  """8 hex digits of all that can change the results: code of loss and rewards, files of a model."""
   values = {key: value for key, value in config.to_dict().items() if key not in _NOT_RESULTS}
   if "algorithm" in values:  # not so in the recipes of data sets and base policies
     values["code"] = loss_signatures.fingerprint(values["algorithm"]["loss"])
+  if "task" in values:
+    values["reward"] = validate_reward.fingerprint(values["task"]["reward"])
   if values.get("model", {}).get("pretrained"):
     values["weights"] = pretrained_model.fingerprint(values["model"]["pretrained"])
   text = json.dumps(values, sort_keys=True, separators=(",", ":"))

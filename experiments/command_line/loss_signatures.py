@@ -8,22 +8,17 @@ keyword-only ones are the hyperparameters: with their defaults and types they ar
 
 import ast
 import dataclasses
-import functools
-import importlib
-import importlib.machinery
 import inspect
 import os
 import re
-import sys
 import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from experiments.command_line import hyperparameter_limits
+from experiments.command_line import hyperparameter_limits, own_functions
 from experiments.errors import UserError, did_you_mean, nearest
 
 _LISTED = "The losses are listed in algorithms/__init__.py, with their equations in the README."
-_ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +39,7 @@ class LossSignature:
 
   def load(self) -> Callable:
     """The loss itself; raises UserError if its module cannot be imported."""
-    return _import(self.module, self.function)
+    return own_functions.load(self.module, self.function)
 
 
 def names() -> list[str]:
@@ -55,7 +50,7 @@ def names() -> list[str]:
 def read(name: str) -> LossSignature:
   """The signature of a loss; raises UserError if there is none, or the trainer cannot feed it."""
   module, function = _locate(name)
-  signature, doc = _from_source(module, function) or _from_import(module, function)
+  signature, doc = own_functions.signature(module, function)
   arrays, optional, hyperparameters = [], [], {}
   for parameter in signature.parameters.values():
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -83,13 +78,13 @@ def fingerprint(name: str) -> str:
   Comments and layout aside. A file of one's own stands for itself, and what it takes from ours.
   """
   module = _locate(name)[0]
-  trees = {module: _module_tree(module)}
+  trees = {module: own_functions.module_tree(module)}
   waiting = [module]
   while waiting:
     for node in getattr(trees[waiting.pop()], "body", []):
       part = getattr(node, "module", None) if isinstance(node, ast.ImportFrom) else None
       if part and part.startswith("algorithms.") and part not in trees:
-        trees[part] = _module_tree(part)
+        trees[part] = own_functions.module_tree(part)
         waiting.append(part)
   return "".join(ast.dump(tree) for _, tree in sorted(trees.items()) if tree is not None)
 
@@ -97,7 +92,7 @@ def fingerprint(name: str) -> str:
 def vocabulary() -> tuple[str, ...]:
   """The arrays a loss may ask for."""
   words = {}
-  for node in _parse(os.path.join(_ROOT, "algorithms", "shapes.py")).body:
+  for node in _own("shapes.py").body:
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
       if node.targets[0].id in ("PER_TOKEN", "PER_RESPONSE", "PER_REWARD"):
         words |= dict.fromkeys(ast.literal_eval(node.value))
@@ -107,7 +102,7 @@ def vocabulary() -> tuple[str, ...]:
 def _table() -> dict[str, str]:
   """{"dpo": "algorithms.dpo", ...}: the names in LOSSES = ... and where they are imported from."""
   modules, table = {}, {}
-  for node in _parse(os.path.join(_ROOT, "algorithms", "__init__.py")).body:
+  for node in _own("__init__.py").body:
     if isinstance(node, ast.ImportFrom):
       modules |= {alias.asname or alias.name: node.module for alias in node.names}
     if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LOSSES":
@@ -116,100 +111,18 @@ def _table() -> dict[str, str]:
   return table
 
 
+def _own(file: str) -> ast.Module:
+  return own_functions.parse(os.path.join(own_functions.ROOT, "algorithms", file))
+
+
 def _locate(name: str) -> tuple[str, str]:
   table = _table()
   if name in table:
     return table[name], name
-  module, colon, function = name.partition(":")
-  if not colon:
+  if ":" not in name:
     hint = did_you_mean(nearest(name, table)) or f" {_LISTED}"
     raise UserError(f"no loss {name!r}.{hint} (Your own: module.path:function)")
-  if not function or not re.fullmatch(r"\w+(\.\w+)*", module) or module.endswith(".py"):
-    hint = module.removesuffix(".py").strip("./").replace("/", ".") or "mylab.losses"
-    raise UserError(f"{name!r} is not module.path:function, such as {hint}:{function or 'my_loss'}")
-  return module, function
-
-
-def _from_source(module: str, function: str) -> tuple[inspect.Signature, str] | None:
-  """None if the loss is not a plain `def` with literal defaults in a file that can be found."""
-  path = _source_path(module)
-  if path is None or not path.endswith(".py"):
-    return None
-  tree = _parse(path)
-  definitions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-  if function in definitions:
-    definition = definitions[function]
-    try:
-      return _signature(definition.args), ast.get_docstring(definition) or ""
-    except ValueError:  # a default is not a literal
-      return None
-  if function not in re.findall(r"\w+", ast.unparse(tree)):
-    hint = did_you_mean(nearest(function, definitions)) or f" It defines {', '.join(definitions)}."
-    raise UserError(f"no function {function!r} in {path}.{hint}")
-  return None
-
-
-def _signature(arguments: ast.arguments) -> inspect.Signature:
-  """Raises ValueError for a default that is not a literal."""
-
-  def parameter(argument: ast.arg, kind: Any, default: ast.expr | None = None) -> inspect.Parameter:
-    annotation = ast.unparse(argument.annotation) if argument.annotation else ""
-    value = inspect.Parameter.empty if default is None else ast.literal_eval(default)
-    return inspect.Parameter(argument.arg, kind, default=value, annotation=annotation)
-
-  positional = [*arguments.posonlyargs, *arguments.args]
-  defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
-  kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-  parameters = [parameter(a, kind, d) for a, d in zip(positional, defaults, strict=True)]
-  if arguments.vararg:
-    parameters.append(parameter(arguments.vararg, inspect.Parameter.VAR_POSITIONAL))
-  kind = inspect.Parameter.KEYWORD_ONLY
-  keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-  parameters += [parameter(a, kind, d) for a, d in keywords]
-  if arguments.kwarg:
-    parameters.append(parameter(arguments.kwarg, inspect.Parameter.VAR_KEYWORD))
-  return inspect.Signature(parameters)
-
-
-def _from_import(module: str, function: str) -> tuple[inspect.Signature, str]:
-  loss = _import(module, function)
-  return inspect.signature(loss), inspect.getdoc(loss) or ""
-
-
-def _import(module: str, function: str) -> Callable:
-  if os.getcwd() not in sys.path:
-    sys.path.insert(0, os.getcwd())
-  try:
-    return getattr(importlib.import_module(module), function)
-  except Exception as error:  # the user's module may raise anything
-    reason = f"{type(error).__name__}: {error}"
-    raise UserError(f"cannot import {module}:{function} from {os.getcwd()}: {reason}") from error
-
-
-def _source_path(module: str) -> str | None:
-  """The file of a module, found without importing its packages."""
-  folders, origin = [os.getcwd(), *sys.path, _ROOT], None
-  parts = module.split(".")
-  for depth in range(1, len(parts) + 1):
-    spec = importlib.machinery.PathFinder.find_spec(".".join(parts[:depth]), folders)
-    if spec is None:
-      return None
-    folders, origin = list(spec.submodule_search_locations or []), spec.origin
-  return origin
-
-
-def _parse(path: str) -> ast.Module:
-  return _parsed(path, os.stat(path).st_mtime_ns)
-
-
-@functools.cache
-def _parsed(path: str, changed: int) -> ast.Module:
-  del changed  # a file is read again only when it was written again
-  with open(path, encoding="utf-8") as file:
-    try:
-      return ast.parse(file.read())
-    except SyntaxError as error:
-      raise UserError(f"{path} line {error.lineno}: {error.msg}") from error
+  return own_functions.split(name, "mylab.losses:my_loss")
 
 
 def _default(name: str, parameter: inspect.Parameter, module: str) -> Any:
@@ -218,20 +131,18 @@ def _default(name: str, parameter: inspect.Parameter, module: str) -> Any:
   if value is parameter.empty:
     raise UserError(f"loss {name}: give {parameter.name} a default, it is the config's default too")
   is_int = isinstance(value, int) and not isinstance(value, bool)
-  is_float = hyperparameter_limits.is_float(parameter.annotation, module, _module_tree)
+  is_float = hyperparameter_limits.is_float(parameter.annotation, module, own_functions.module_tree)
   return float(value) if is_int and is_float else value
 
 
 def _limits(module: str, signature: inspect.Signature, names: Iterable[str]) -> dict[str, Any]:
   """What the annotations allow, of the hyperparameters whose annotation has a limit."""
   annotations = {name: signature.parameters[name].annotation for name in names}
-  found = {n: hyperparameter_limits.limit(a, module, _module_tree) for n, a in annotations.items()}
+  found = {
+    n: hyperparameter_limits.limit(a, module, own_functions.module_tree)
+    for n, a in annotations.items()
+  }
   return {name: limit for name, limit in found.items() if limit is not None}
-
-
-def _module_tree(module: str) -> ast.Module | None:
-  path = _source_path(module)
-  return _parse(path) if path and path.endswith(".py") else None
 
 
 def _check_array(name: str, argument: str) -> None:

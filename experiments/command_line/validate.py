@@ -15,6 +15,7 @@ from experiments.command_line import (
   pretrained_model,
   validate_loss,
   validate_mesh,
+  validate_reward,
   validate_rounds,
 )
 from experiments.errors import UserError, choose, did_you_mean, nearest
@@ -33,13 +34,12 @@ _AT_LEAST_0 = """
 """.split()
 _ABOVE_0 = """
   model.rope_theta model.norm_eps base.learning_rate optimizer.learning_rate optimizer.max_grad_norm
-  reward_model.learning_rate model.lora_alpha
+  reward_model.learning_rate model.lora_alpha scoring.seconds
 """.split()
 _BELOW_1 = ("optimizer.b1", "optimizer.b2")
 _CHOICES = {
   "source": ("online", "offline", "rounds", "demonstrations"),
   "rounds.judge": ("task", "user", "people"),
-  "task.reward": ("exact", "scorer", "exact+scorer", "vader"),
   "scoring.reward": ("task", "model"),
   "model.dtype": ("float32", "bfloat16"),
   "model.attention": ("auto", "plain", "xla", "cudnn"),
@@ -60,6 +60,7 @@ def check(config: ConfigDict, *, recurring: bool = False) -> None:
     *_batches(config),
     *validate_loss.problems(config),
     *_task(config),
+    *validate_reward.problems(config),
     *_regime(config),
     *validate_rounds.problems(config, recurring),
     *pretrained_model.problems(config),
@@ -139,8 +140,6 @@ def _task(config: ConfigDict) -> Iterator[str]:
     hint = did_you_mean(nearest(name, task_names())) or " Try spell_backward or chain_sum."
     yield f"task.name={name!r}: neither sentiment nor of reasoning-gym's {len(files)} tasks.{hint}"
     return
-  if config.task.reward == "vader":
-    yield "task.reward='vader': judges task.name='sentiment' only; this task's is 'exact'"
   options = _task_options(files[name])
   for part in filter(None, config.task.options.split(",")):
     option, equals, _ = part.strip().partition("=")
@@ -152,9 +151,7 @@ def _task(config: ConfigDict) -> Iterator[str]:
 
 
 def _sentiment(config: ConfigDict) -> Iterator[str]:
-  """It has no answers, so nothing to demonstrate, and one judge."""
-  if config.task.reward != "vader":
-    yield f"task.reward={config.task.reward!r}: sentiment is judged by 'vader'"
+  """It has no answers, so nothing to demonstrate."""
   if config.task.options:
     yield f"task.options={config.task.options!r}: sentiment has none"
   if config.base.steps > 0:

@@ -109,7 +109,7 @@ class Online:
       prompt_mask,
       samples.responses,
       samples.mask,
-      parts.sum(axis=-1),
+      task.reward.total(parts),
       old_logps=samples.logps,
       reward_parts=parts,
     )

@@ -61,6 +61,7 @@ def train(
     def evaluate(step: int) -> dict[str, float]:
       metrics, completions = judge(state.params, step)
       recorder.log_completions(completions)
+      recorder.warn(parts.task.reward.new_faults())
       return metrics
 
     if first == 0:
@@ -73,8 +74,7 @@ def train(
       frozen = resting if state.reference is None else state.reference
       groups = annotate(parts, words, state, frozen, hosts.to_global(parts.mesh, batch.groups))
       batch = batch.for_metrics(parts.mesh)
-      for warning in batch_warnings(config, batch):
-        recorder.warn(warning)
+      recorder.warn([*batch_warnings(config, batch), *parts.task.reward.new_faults()])
       updates = []
       for minibatch in minibatches(config, parts.mesh, groups, step):
         state, metrics = update(state, minibatch, numbers)

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -46,11 +46,12 @@ class Recorder(contextlib.AbstractContextManager):
     self._report({"steps": steps} | row)
     self._mirror(lambda run: run.log({"train/global_step": row["step"]} | row, step=row["step"]))
 
-  def warn(self, warning: str) -> None:
-    """Says it once, however often it comes."""
-    if warning not in self._warned:
-      self._warned.add(warning)
-      self._report({"warning": warning})
+  def warn(self, warnings: Iterable[str]) -> None:
+    """Says each once, however often it comes."""
+    for warning in warnings:
+      if warning not in self._warned:
+        self._warned.add(warning)
+        self._report({"warning": warning})
 
   def log_completions(self, rows: list[dict[str, Any]]) -> None:
     if not rows:

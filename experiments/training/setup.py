@@ -72,11 +72,13 @@ def task_of(config: ConfigDict) -> Task:
     with warnings.catch_warnings():
       warnings.simplefilter("ignore")  # SyntaxWarnings of a dependency's dependency
       tokenizer = tokenizer_of(config)
-      sizes = {"train_prompts": c.train_prompts, "evaluation_prompts": c.eval_prompts}
+      about = {"train_prompts": c.train_prompts, "evaluation_prompts": c.eval_prompts}
+      about |= {"reward": c.reward, "seconds": config.scoring.seconds}
       if c.name == "sentiment":
-        task = sentiment_task(tokenizer or CharTokenizer(), **sizes)
+        task = sentiment_task(tokenizer or CharTokenizer(), **about)
       else:
-        task = reasoning_task(c.name, options, reward=c.reward, tokenizer=tokenizer, **sizes)
+        task = reasoning_task(c.name, options, tokenizer=tokenizer, **about)
+      task.reward.open()  # can its functions be imported?
       task.max_prompt_tokens, task.max_answer_tokens  # noqa: B018  (do they encode?)
       return task
   except ValueError as error:

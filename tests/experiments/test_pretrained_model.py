@@ -93,7 +93,7 @@ def test_a_question_of_reasoning_gym_goes_through_the_chat_template(place):
   [
     ({"model.pretrained": "/not/there"}, "model.pretrained='/not/there': /not/there: no such"),
     ({"model.layers": 6}, "model.layers=6: the files of model.pretrained say 2; leave this out"),
-    ({"task.reward": "exact"}, "task.reward='exact': sentiment is judged by 'vader'"),
+    ({"task.reward": "exact"}, "task.reward='exact': sentiment has no answers for 'exact'; try"),
     ({"task.options": "a=1"}, "task.options='a=1': sentiment has none"),
     ({"task.name": "chain_sum"}, "task.reward='vader': judges task.name='sentiment' only"),
     ({"base.steps": 5}, "base.steps=5: sentiment has no answers to learn from; set it to 0"),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tasks import sentiment
-from tasks.sentiment import INSTRUCTION, sentiment_task, vader
+from tasks.rewards.texts import vader
+from tasks.sentiment import INSTRUCTION, sentiment_task
 from tasks.tokenizer import CharTokenizer
 
 
@@ -32,22 +33,21 @@ def test_the_evaluation_openings_do_not_depend_on_how_many_there_are_to_train_on
 
 
 def test_the_openings_are_neutral_on_the_whole():
-  rewards = [vader(item.prompt, item) for item in small().train]
+  rewards = [vader(item.prompt) for item in small().train]
   assert 0.4 < np.mean(rewards) <= 0.5
 
 
 def test_the_reward_is_the_cheer_of_a_text_from_0_to_1():
-  item = small().train[0]
-  sad, neutral, glad = (vader(text, item) for text in ("He cried. Awful!", "He sat.", "So happy!"))
+  sad, neutral, glad = (vader(text) for text in ("He cried. Awful!", "He sat.", "So happy!"))
   assert 0 <= sad < 0.2 < neutral == 0.5 < 0.7 < glad <= 1
-  assert vader("", item) == 0.5
+  assert vader("") == 0.5
 
 
 def test_a_continuation_that_reached_the_limit_is_scored_as_it_stands():
   task = small()
   ids = np.array([[TOKENIZER.encode("happy")] * 2])
   cut, ended = task.rewards(task.train[:1], ids, np.array([[False, True]]))[0]
-  assert cut == ended == pytest.approx(vader("happy", task.train[0]))
+  assert cut == ended == pytest.approx(vader("happy"))
   strict = dataclasses.replace(task, scores_unfinished=False)
   assert strict.rewards(task.train[:1], ids, np.array([[False, True]]))[0].tolist() == [0, ended]
 

@@ -1,0 +1,35 @@
+"""What a data set is."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from tasks import row_spellings
+from tasks.row_files import Parse
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """A file that is published, or a file of the user's."""
+
+  url: str  # "": it is only found in a folder
+  filename: str  # in the manual folder, and of the download
+  # Of the published file, where it is known. What is not known is not made up: the first download
+  # is noted, and one that differs later is refused.
+  sha256: str = ""
+  # Another name under which the same rows may lie in the manual folder.
+  other_filename: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+  """Rows in splits ("train" and "test"), and who made them."""
+
+  name: str
+  description: str
+  sources: Mapping[str, tuple[Source, ...]]  # of each split
+  homepage: str = ""
+  licence: str = ""
+  citation: str = ""
+  parse: Parse = row_spellings.parse
+  # Of the prompts, kept back as "test" when no source is: all rows of those prompts.
+  held_out: float = 0.1

@@ -1,0 +1,101 @@
+"""One row of real data: a prompt with K scored responses, or a prompt with its answer."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+Conversation = tuple[tuple[str, str], ...]  # (role, content) of each message
+Prompt = str | Conversation  # a str is a single message of a user
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """A group of K responses; K = 0 for a prompt that only has an answer.
+
+  A preference pair is two responses with scores (1, 0), the better one first.
+  """
+
+  prompt: Prompt
+  responses: tuple[str, ...] = ()
+  scores: tuple[float | None, ...] = ()  # None: unscored
+  # Log-probs under the policy that wrote the responses, in nats: one a token, the end's included.
+  logps: tuple[tuple[float, ...], ...] | None = None
+  answer: str = ""
+  where: str = ""  # "file.jsonl row 12"
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+  """What is wrong with a row. `where` says which: "file.jsonl row 12"."""
+
+  where: str
+  what: str
+
+  def __str__(self) -> str:
+    return f"{self.where}: {self.what}"
+
+
+class BadRows(ValueError):
+  """Rows that cannot be used: all of them, those up to a limit in the message."""
+
+  SHOWN = 20
+
+  def __init__(self, problems: Sequence[Problem]):
+    self.problems = tuple(problems)
+    lines = [str(problem) for problem in problems[: self.SHOWN]]
+    if len(problems) > self.SHOWN:
+      lines.append(f"... and {len(problems) - self.SHOWN:,} more problems")
+    super().__init__("\n".join(lines))
+
+
+def prompt_of(messages: Iterable[Mapping[str, str]]) -> Prompt:
+  """The prompt that these messages are; a single user's message is its text."""
+  conversation = tuple((message["role"], message["content"]) for message in messages)
+  if len(conversation) == 1 and conversation[0][0] == "user":
+    return conversation[0][1]
+  return conversation
+
+
+def messages_of(prompt: Prompt) -> list[dict[str, str]]:
+  """The prompt as messages {"role", "content"}; a text is a user's."""
+  conversation = (("user", prompt),) if isinstance(prompt, str) else prompt
+  return [{"role": role, "content": content} for role, content in conversation]
+
+
+def text_of(prompt: Prompt) -> str:
+  """The prompt as one text: to show it, and to tell prompts apart."""
+  if isinstance(prompt, str):
+    return prompt
+  return "\n\n".join(f"{role}: {content}" for role, content in prompt)
+
+
+def split_by_prompt(rows: Sequence[Row], held_out: int) -> tuple[list[Row], list[Row]]:
+  """The rows to train on, and all rows of `held_out` prompts.
+
+  By prompt, not by row: a data set has several rows of a prompt, and one that was trained on tells
+  about the others. Which prompts are held out depends on their text alone (the smallest hashes), so
+  more rows, or rows in another order, leave most of them where they are.
+
+  Raises:
+    ValueError: no prompt would be left to train on.
+  """
+  prompts = sorted({row.prompt for row in rows}, key=_hash)
+  if held_out >= len(prompts):
+    raise ValueError(f"{len(prompts):,} distinct prompts; with {held_out:,} held out none is left")
+  kept_back = set(prompts[:held_out])
+  train = [row for row in rows if row.prompt not in kept_back]
+  return train, [row for row in rows if row.prompt in kept_back]
+
+
+def shared_prompts(train: Iterable[Row], evaluation: Iterable[Row]) -> list[Problem]:
+  """The rows to train on whose prompt is also one to evaluate on."""
+  held_out = {row.prompt: row.where for row in evaluation}
+  return [
+    Problem(row.where, f"its prompt is held out for evaluation ({held_out[row.prompt]})")
+    for row in train
+    if row.prompt in held_out
+  ]
+
+
+def _hash(prompt: Prompt) -> str:
+  return hashlib.sha256(repr(prompt).encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,142 @@
+"""Groups of texts as groups of tokens: what is cut, what is padded, and what was too long.
+
+  prompt     longer than the limit: a bad row (cutting it would ask something else)
+  response   longer than the limit: cut there, without an end; its score stands
+  K          a larger group is cut to its best, worst, second best, second worst ... response (by
+             score; among equals, and for the unscored, the earlier); a smaller one is filled up
+             with responses of no tokens and no score, which take part in nothing
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from tasks.rows import Problem, Row
+from tasks.tokenizer import Tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class TextGroups:
+  """N groups of K responses of at most T tokens, and the rows that they are."""
+
+  rows: tuple[Row, ...]
+  prompts: tuple[list[int], ...]  # tokens
+  responses: Int[np.ndarray, "N K T"]  # right-padded, the end included unless it was cut off
+  mask: Bool[np.ndarray, "N K T"]
+  finished: Bool[np.ndarray, "N K"]  # False: cut off
+  rewards: Float[np.ndarray, "N K"]  # NaN: unscored
+  logps: Float[np.ndarray, "N K T"]  # of the policy that wrote the responses, where `known`
+  known: Bool[np.ndarray, " N"]  # does the row say its log-probs?
+
+  def __len__(self) -> int:
+    return len(self.rows)
+
+
+def tokenize(
+  rows: Sequence[Row],
+  tokenizer: Tokenizer,
+  *,
+  group_size: int,
+  max_tokens: int,
+  max_prompt_tokens: int,
+) -> tuple[TextGroups, list[Problem]]:
+  """The rows in tokens, and what is wrong with those left out.
+
+  Args:
+    max_tokens: T, of a response, its end included.
+  """
+  good, prompts, responses, problems = [], [], [], []
+  for row in rows:
+    try:
+      prompt = tokenizer.encode_prompt(row.prompt)
+      encoded = [[*tokenizer.encode(text), tokenizer.eos_id] for text in row.responses]
+    except ValueError as error:  # no tokens for a character, no chat template for a conversation
+      problems.append(Problem(row.where, str(error)))
+      continue
+    wrong = _wrong_lengths(row, len(prompt), [len(one) for one in encoded], max_prompt_tokens)
+    problems += [Problem(row.where, what) for what in wrong]
+    if not wrong:
+      good.append(row)
+      prompts.append(prompt)
+      responses.append(encoded)
+  return _padded(good, prompts, responses, tokenizer.pad_id, group_size, max_tokens), problems
+
+
+def kept_responses(scores: Sequence[float | None], k: int) -> list[int]:
+  """Which K responses of a group are kept, in their order: best, worst, second best, ..."""
+  scored = [i for i, score in enumerate(scores) if score is not None]
+  best = sorted(scored, key=lambda i: (-scores[i], i))
+  worst = sorted(scored, key=lambda i: (scores[i], i))
+  turns = [i for pair in zip(best, worst, strict=True) for i in pair]
+  unscored = [i for i, score in enumerate(scores) if score is None]
+  return sorted(list(dict.fromkeys([*turns, *unscored]))[:k])
+
+
+def _wrong_lengths(row: Row, prompt: int, responses: list[int], limit: int) -> list[str]:
+  wrong = []
+  if prompt > limit:
+    wrong.append(f"the prompt has {prompt:,} tokens, more than data.max_prompt_tokens={limit:,}")
+  for i, (logps, tokens) in enumerate(zip(row.logps or (), responses, strict=False)):
+    if len(logps) != tokens:
+      wrong.append(
+        f"response {i + 1} has {len(logps)} log-probs, and {tokens} tokens with its end "
+        "(of this run's tokenizer)"
+      )
+  return wrong
+
+
+def _padded(
+  rows: list[Row],
+  prompts: list[list[int]],
+  responses: list[list[list[int]]],
+  pad_id: int,
+  k: int,
+  t: int,
+) -> TextGroups:
+  shape = (len(rows), k, t)
+  tokens, mask = np.full(shape, pad_id, np.int32), np.zeros(shape, bool)
+  finished, rewards = np.ones(shape[:2], bool), np.full(shape[:2], np.nan, np.float32)
+  logps = np.zeros(shape, np.float32)
+  for n, (row, encoded) in enumerate(zip(rows, responses, strict=True)):
+    for place, i in enumerate(kept_responses(row.scores, k)):
+      kept = encoded[i][:t]
+      tokens[n, place, : len(kept)], mask[n, place, : len(kept)] = kept, True
+      finished[n, place] = len(encoded[i]) <= t
+      score = row.scores[i]
+      rewards[n, place] = np.nan if score is None else score
+      if row.logps is not None:
+        logps[n, place, : len(kept)] = row.logps[i][:t]
+  known = np.array([row.logps is not None for row in rows], bool)
+  return TextGroups(
+    tuple(rows), tuple(prompts), tokens, mask, finished, rewards, logps, known
+  )
+
+
+def describe(groups: TextGroups, max_tokens: int) -> list[str]:
+  """What a person should know before training on them: lengths, and what was cut or padded."""
+  k = groups.rewards.shape[1]
+  sizes = np.array([len(row.responses) for row in groups.rows])
+  held = groups.mask.any(axis=-1)
+  cut = int((~groups.finished).sum())
+  spread = np.nan_to_num(groups.rewards, nan=-np.inf).max(axis=1) > np.nan_to_num(
+    groups.rewards, nan=np.inf
+  ).min(axis=1)
+  lines = [
+    f"{len(groups):,} groups, K={k}, of {len({row.prompt for row in groups.rows}):,} prompts",
+    f"prompts: {_lengths([len(prompt) for prompt in groups.prompts])}",
+    f"responses: {_lengths(groups.mask.sum(axis=-1)[held])}; {cut:,} of {int(held.sum()):,} cut to "
+    f"sampling.max_tokens={max_tokens}",
+  ]
+  if (sizes != k).any():
+    larger, smaller = int((sizes > k).sum()), int((sizes < k).sum())
+    lines.append(f"{larger:,} groups of more than {k} responses cut, {smaller:,} of fewer filled up")
+  if not spread.all():
+    lines.append(f"{int((~spread).sum()):,} groups of equal scores, which teach most losses nothing")
+  return lines
+
+
+def _lengths(tokens) -> str:
+  middle, most, longest = (int(x) for x in np.percentile(tokens, [50, 95, 100]))
+  return f"{middle:,} tokens in the middle, 95 % up to {most:,}, the longest {longest:,}"
