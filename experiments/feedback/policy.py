@@ -50,6 +50,13 @@ class Policy:
     """Whether it reads whole conversations; otherwise the last question alone."""
     return self._tokenizer.chats
 
+  def warm_up(self) -> None:
+    """Loads the policy and compiles what short conversations need: nobody waits for it then."""
+    pad = np.full((1, SHORTEST), self._tokenizer.pad_id, np.int32)
+    with self._lock:
+      self._take_over()
+      self._draw(pad, np.ones_like(pad, bool))
+
   def answer(self, messages: Messages) -> dict[str, Any]:
     """Two responses to the last message of a user, and the name of the policy that wrote them.
 
@@ -60,14 +67,16 @@ class Policy:
     length = SHORTEST
     while length < len(ids):
       length *= 2
-    prompt = left_pad([ids], min(length, self._longest), self._tokenizer.pad_id)
+    prompt = left_pad([ids], length, self._tokenizer.pad_id)
     with self._lock:
       self._take_over()
       for _ in range(TRIES):
         found = self._draw(*prompt)
-        texts = found["responses"]
-        if found["comparable"] := texts[0] != texts[1] and all(text.strip() for text in texts):
+        first, second = (text.strip() for text in found["responses"])
+        comparable = bool(first and second and first != second)
+        if comparable:
           break
+      found |= {"comparable": comparable}
       return found | {"policy": os.path.relpath(self._name) if self._name else "base policy"}
 
   def _encoded(self, messages: Messages) -> list[int]:
@@ -109,7 +118,5 @@ class Policy:
       config = self._config.copy_and_resolve_references()
       with config.unlocked():
         config.model.lora_rank = 0
-      self._params = base_policy.starting_params(
-        config, self._parts, self._root, lambda row: None
-      )
+      self._params = base_policy.starting_params(config, self._parts, self._root, lambda row: None)
     self._name = name

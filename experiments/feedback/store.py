@@ -6,8 +6,8 @@
                         score. Beside them: logps (and tokens) under the policy that wrote them, the
                         offer's id, the time, which was shown left, and the policy
 
-A line is on the disk before the page hears of it. So a server killed between an offer and its choice
-loses nothing: started again it knows the offer, and takes the choice.
+A line is on the disk before the page hears of it. So a server killed between an offer and its
+choice loses nothing: started again it knows the offer, and takes the choice.
 """
 
 import fcntl
