@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from experiments import environment, run_folder
 from experiments.command_line import cli, config_files, pretrained_model, validate
 from experiments.errors import UserError
-from experiments.recurring.deployment import Deployment
+from experiments.recurring.deployment import Deployment, Waiting
 
 FLAGS = {
   "rounds": (0, "go on until the deployment has so many rounds (default: one more)"),
@@ -62,7 +62,11 @@ def main(argv: Sequence[str]) -> int:
     print(f"{path}: has {done} rounds already; --rounds={done + 1} for one more")
   with deployment.run.recording_outcome():
     for number in range(done + 1, last + 1):
-      do_round(deployment, number)
+      try:
+        do_round(deployment, number)
+      except Waiting as waiting:
+        print(f"round {number}  {waiting}")
+        break
   os.close(lock)
   return 0
 

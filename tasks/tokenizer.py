@@ -6,6 +6,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from tasks.rows import Prompt
+
 
 @runtime_checkable  # so that tests check the types of arguments
 class Tokenizer(Protocol):
@@ -35,8 +37,8 @@ class Tokenizer(Protocol):
     """Whether a prompt is put to the model as a user's message."""
     ...
 
-  def encode_prompt(self, prompt: str) -> list[int]:
-    """All that comes before the response. ValueError if the text has no tokens."""
+  def encode_prompt(self, prompt: Prompt) -> list[int]:
+    """All that comes before the response. ValueError if it has no tokens."""
     ...
 
   def encode(self, text: str) -> list[int]:
@@ -64,7 +66,9 @@ class CharTokenizer:
   def __str__(self) -> str:
     return "characters"
 
-  def encode_prompt(self, prompt: str) -> list[int]:
+  def encode_prompt(self, prompt: Prompt) -> list[int]:
+    if not isinstance(prompt, str):
+      raise ValueError("the character tokenizer has no turns, and the prompt is a conversation")
     return self.encode(prompt)
 
   def encode(self, text: str) -> list[int]:

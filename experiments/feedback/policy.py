@@ -17,6 +17,8 @@ from experiments.training.collect import compiled_sampler
 from experiments.training.setup import Parts
 from experiments.training.start import policy_of_run
 from models.partitioning import make_mesh
+from models.transformer import Params
+from tasks.rows import prompt_of
 from tasks.tokenizer import left_pad
 
 TRIES = 4  # draws until the two responses differ and neither is empty
@@ -43,11 +45,12 @@ class Policy:
     context = pretrained_model.files(name).context_length if name else None
     self._longest = (context or LONGEST) - config.sampling.max_tokens
     self._lock, self._key = threading.Lock(), jax.random.key(secrets.randbits(63))
-    self._name, self._params = None, None
+    self._name: str | None = None
+    self._params: Params = None
 
   @property
   def chats(self) -> bool:
-    """Whether it reads whole conversations; otherwise the last question alone."""
+    """Whether it reads conversations; otherwise a single text."""
     return self._tokenizer.chats
 
   def warm_up(self) -> None:
@@ -81,10 +84,7 @@ class Policy:
 
   def _encoded(self, messages: Messages) -> list[int]:
     try:
-      if self.chats:
-        ids = self._tokenizer.encode_messages(messages)
-      else:
-        ids = self._tokenizer.encode_prompt(messages[-1]["content"])
+      ids = self._tokenizer.encode_prompt(prompt_of(messages))
     except ValueError as error:
       raise Refused(422, f"The model cannot read this: {error}") from None
     if len(ids) > self._longest:

@@ -70,8 +70,8 @@ def app(store: Store, policy: Answers, hosts: Sequence[str]) -> FastAPI:
     messages = [*store.messages_after(asked.after), {"role": "user", "content": text}]
     if not policy.chats:
       messages = messages[-1:]
-    offer = {"id": secrets.token_hex(8), "messages": messages, "left": secrets.randbelow(2)}
-    offer |= policy.answer(messages)
+    offer = policy.answer(messages) | {"id": secrets.token_hex(8), "messages": messages}
+    offer |= {"left": secrets.randbelow(2)}
     store.add_offer(offer)
     order = (offer["left"], 1 - offer["left"])
     left, right = (offer["responses"][i] for i in order)
@@ -122,7 +122,8 @@ def _refused(request: Request, refusal: Exception) -> JSONResponse:
 def _not_understood(request: Request, problem: Exception) -> JSONResponse:
   del request
   status = problem.status_code if isinstance(problem, HTTPException) else 422
-  return _error(status, "There is nothing here." if status == 404 else "That was not understood.")
+  messages = {400: "That is no JSON in UTF-8.", 404: "There is nothing here."}
+  return _error(status, messages.get(status, "That was not understood."))
 
 
 def _error(status: int, message: str) -> JSONResponse:

@@ -64,7 +64,7 @@ class Store:
   def add_offer(self, offer: Mapping[str, Any]) -> None:
     """Keeps a pair: id, messages, responses, tokens, logps, finished, left, policy, comparable."""
     with self._lock:
-      _append(self._offers_file, offer | {"time": time.time()})
+      _append(self._offers_file, dict(offer) | {"time": time.time()})
       self._offers[offer["id"]] = dict(offer)
 
   def choose(self, offer_id: str, choice: Choice) -> None:

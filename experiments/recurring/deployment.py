@@ -26,6 +26,10 @@ from tasks import group_dataset
 RECIPE = "recipe.json"  # beside a data set: `experiments/training/dataset.py`
 
 
+class Waiting(Exception):
+  """People gave too few rows for a round yet; the message says how many, and where they lie."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Round:
   """One round's folder. `number` counts from 1."""

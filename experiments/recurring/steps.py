@@ -5,20 +5,16 @@ service, which is also its reference: beta holds to that, and its eval/kl is to 
 policy before the first round is measured here, with the reward, for the verdict.
 """
 
-import contextlib
 import dataclasses
-import io
 import shutil
-import time
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.command_line import config_files
 from experiments.errors import Diverged
+from experiments.recurring.collecting import collect
 from experiments.recurring.deployment import Deployment, Round
-from experiments.recurring.judges import agreement, simulated_user
 from experiments.recurring.paired_test import not_worse
 from experiments.recurring.staleness import log_ratios, staleness
 from experiments.run_folder import flatten
@@ -31,11 +27,11 @@ from experiments.training.start import policy_of_run
 
 
 def go_through(deployment: Deployment, round_: Round, root: str, report: Report) -> dict[str, Any]:
-  """Does what is left of the round; returns its verdict."""
+  """Does what is left of the round; returns its verdict. Waiting: people gave too few rows."""
   config = round_config(deployment, round_)
   if not round_.dataset:
     shutil.rmtree(round_.data_folder, ignore_errors=True)  # written in part
-    collect(config, round_, root, report)
+    collect(config, deployment, round_, root, report)
   with config.unlocked():
     config.offline.dataset = round_.dataset
   reason = train(config, deployment, round_, root, report)
@@ -52,29 +48,6 @@ def round_config(deployment: Deployment, round_: Round) -> ConfigDict:
   config.source = "offline"
   config.base.run = deployment.in_service
   return config.lock()
-
-
-def collect(config: ConfigDict, round_: Round, root: str, report: Report) -> None:
-  """The groups that the policy in service writes, judged.
-
-  The prompts are the next of the stream that an online run of this seed goes through.
-  """
-  started, parts = time.perf_counter(), Parts.of(config)
-  policy = base_policy.starting_params(config, parts, root, report)
-  batches = (config.rounds.groups or config.steps * config.batch_prompts) // config.batch_prompts
-  steps = range((round_.number - 1) * batches, round_.number * batches)
-  rows = list(dataset.written_by(policy, parts, steps, report))
-  recipe = dataset.recipe_of(config) | {"judge": config.rounds.judge, "round": round_.number}
-  recipe |= {"rollouts": len(rows) * config.group_size}
-  rewards = np.stack([row["rewards"] for row in rows])
-  if config.rounds.judge == "user":
-    rng = np.random.default_rng((config.seed, round_.number))
-    scores = simulated_user(rewards, rng, config.rounds.temperature, config.rounds.noise)
-    rows = [row | {"rewards": score} for row, score in zip(rows, scores, strict=True)]
-    recipe |= agreement(scores, rewards)
-  recipe |= {"true_reward": float(np.nanmean(rewards))}
-  with contextlib.redirect_stdout(io.StringIO()):  # tensorflow-datasets announces itself
-    dataset.write(rows, round_.data_folder, config, recipe, started)
 
 
 def train(

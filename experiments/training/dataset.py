@@ -101,7 +101,7 @@ def load(parts: Parts, path: str, scorer: Scorer) -> Offline:
   if problems:
     raise UserError(f"offline.dataset {path} holds " + "; and ".join(problems))
   if recipe.get("judge", "task") != "task":  # somebody's choices, not the task's rewards
-    scorer = Scorer(parts, stand=True)
+    scorer = Scorer(parts, judged_already=True)
   return Offline(parts, scorer, rows, seconds=recipe.get("seconds", 0.0))
 
 

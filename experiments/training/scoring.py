@@ -24,11 +24,13 @@ from models.transformer import ModelConfig, Params
 class Scorer:
   """Gives groups, whose rewards are the task's, the rewards and the mask to train with."""
 
-  def __init__(self, parts: Parts, reward_model: Params | None = None, *, stand: bool = False):
-    """`stand`: the rewards stand also where a response has no end, as people's choices do."""
-    self._config, self._reward_model = parts.config, reward_model
+  def __init__(
+    self, parts: Parts, reward_model: Params | None = None, *, judged_already: bool = False
+  ):
+    """`judged_already`: the rewards came with the responses, also of those without an end."""
+    self._judged_already = judged_already
+    self._config, self._task, self._reward_model = parts.config, parts.task, reward_model
     self._scores, self._mesh = compiled_scores(parts.model, parts.mesh), parts.mesh
-    self._stand = stand or reward_model is not None or parts.task.scores_unfinished
 
   def __call__(self, groups: Groups, finished: Bool[np.ndarray, "B K"]) -> Groups:
     """config.scoring, in its order: whose reward, responses without an end, responses near it."""
@@ -36,8 +38,11 @@ class Scorer:
     rewards, mask = groups.rewards, groups.mask
     if self._reward_model is not None:
       scores = self._scores(self._reward_model, hosts.to_global(self._mesh, groups))
-      rewards = hosts.to_local(scores)
-    if scoring.unfinished != 0 or not self._stand:  # a model's scores have no zero point
+      rewards = np.where(mask.any(axis=-1), hosts.to_local(scores), np.nan)  # none of no response
+    as_it_stands = (
+      self._judged_already or self._reward_model is not None or self._task.scores_unfinished
+    )
+    if scoring.unfinished != 0 or not as_it_stands:  # a model's scores have no zero point
       rewards = np.where(finished, rewards, np.float32(scoring.unfinished))
     rewards = rewards + soft_overlong_penalty(mask, max_tokens, scoring.overlong_tokens)
     if scoring.mask_truncated:

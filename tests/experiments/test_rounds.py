@@ -64,7 +64,9 @@ def test_rounds_killed_anywhere_end_with_the_bits_of_ones_never_stopped(place):
     )
 
   for sign in range(6):
-    process = subprocess.Popen(command(f"--out={cut}", "--rounds=2"), cwd=place, env=environment(place))
+    process = subprocess.Popen(
+      command(f"--out={cut}", "--rounds=2"), cwd=place, env=environment(place)
+    )
     while process.poll() is None and not signs()[sign]:
       time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
