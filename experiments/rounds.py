@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from experiments import environment, run_folder
+from experiments import environment, report, run_folder
 from experiments.command_line import cli, config_files, pretrained_model, validate
 from experiments.errors import UserError
 from experiments.recurring.deployment import Deployment, Waiting
@@ -67,6 +67,8 @@ def main(argv: Sequence[str]) -> int:
       except Waiting as waiting:
         print(f"round {number}  {waiting}")
         break
+  if deployment.finished:
+    print(f"report: {report.write(path)}")
   os.close(lock)
   return 0
 
@@ -97,14 +99,14 @@ def do_round(deployment: Deployment, number: int) -> None:
   with Progress(*columns, transient=True) as progress:
     bar = progress.add_task(f"round {number}", total=None)
 
-    def report(row: dict) -> None:
+    def show(row: dict) -> None:
       if "warning" in row:
         progress.console.print(f"warning: {row['warning']}")
         return
       doing = f"round {number}: {row.get('doing', 'training')}"
       progress.update(bar, description=doing, completed=row["step"], total=row["steps"])
 
-    verdict = steps.go_through(deployment, deployment.round(number), ROOT, report)
+    verdict = steps.go_through(deployment, deployment.round(number), ROOT, show)
   deployment.write_metrics()
   word = "deployed" if verdict["deployed"] else "refused "
   print(f"round {number}  {word}  {verdict['reason']}", flush=True)
