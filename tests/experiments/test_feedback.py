@@ -59,7 +59,9 @@ def reopened(store):
 # --- rows -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("left", "choice", "better"), [(0, "left", 0), (1, "left", 1), (1, "right", 0)])
+@pytest.mark.parametrize(
+  ("left", "choice", "better"), [(0, "left", 0), (1, "left", 1), (1, "right", 0)]
+)
 def test_a_choice_is_a_row_with_the_better_response_first(store, folder, left, choice, better):
   store.add_offer(offer(left=left))
   store.choose("a", choice)
@@ -175,7 +177,9 @@ def test_rows_on_held_out_prompts_are_passed_over_and_counted(folder):
 
 
 def test_bad_rows_are_all_named_and_a_line_being_written_is_left_for_later(folder):
-  written(folder, "a.jsonl", {"prompt": "1", "chosen": "ab"}, pair("2"), {"prompt": "", "answer": "x"})
+  written(
+    folder, "a.jsonl", {"prompt": "1", "chosen": "ab"}, pair("2"), {"prompt": "", "answer": "x"}
+  )
   with open(os.path.join(folder, "a.jsonl"), "a") as file:
     file.write('{"prompt": "hal')
   with pytest.raises(UserError) as error:

@@ -152,6 +152,7 @@ def test_in_a_browser_ask_choose_and_go_on(server, place):
   assert [response["score"] for response in tie["responses"]] == [0.5, 0.5]
 
 
+@pytest.mark.slow
 def test_killed_between_answer_and_choice_and_then_a_round_trains_on_it(server, place):
   path, already = place / "runs" / "people", len(lines(place, "choices.jsonl"))
   offers = [server.ask(f"{word}>").json() for word in ("one", "two")]

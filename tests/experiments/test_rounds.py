@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from experiments.command_line import config_files
 from experiments.recurring.deployment import Deployment
 from experiments.run_folder import RunFolder
 from tests.experiments.test_train import checkpoint_bytes, environment, results, train
@@ -44,6 +45,7 @@ def left_behind(folder):
   return kept, results(folder), [checkpoint_bytes(pathlib.Path(r.path)) for r in home.finished]
 
 
+@pytest.mark.slow
 def test_rounds_killed_anywhere_end_with_the_bits_of_ones_never_stopped(place):
   whole, cut = place / "runs" / "whole", place / "runs" / "cut"
   done = rounds(place, f"--out={whole}", "--rounds=2")
@@ -78,6 +80,7 @@ def test_rounds_killed_anywhere_end_with_the_bits_of_ones_never_stopped(place):
   assert [row["rollouts"] for row in RunFolder(str(cut)).read_metrics()] == [0, 32, 64]
 
 
+@pytest.mark.slow
 def test_one_round_judged_by_the_task_is_offline_training(place):
   done = rounds(place, "--out=runs/one", "--config.rounds.judge=task")
   assert done.returncode == 0, done.stderr
@@ -93,6 +96,12 @@ def test_one_round_judged_by_the_task_is_offline_training(place):
 
 
 def test_another_config_is_refused(place):
-  changed = rounds(place, "--out=runs/one", "--config.rounds.judge=task", "--config.seed=3")
+  config = config_files.load("configs/rounds.py", {}).to_dict()
+  folder = RunFolder(str(place / "runs" / "other"))
+  folder.create(config, digest="d", config_file="configs/rounds.py")
+  changed = rounds(place, "--out=runs/other", "--config.seed=3")
   assert changed.returncode == 2
-  assert "holds another config's run (seed 0 -> 3)" in changed.stderr
+  assert "holds another config's run " in changed.stderr and "base.steps 135 -> 4" in changed.stderr
+  bad = rounds(place, "--out=runs/new", "--config.rounds.noise=0.9", "--rounds=-1")
+  assert bad.returncode == 2 and "--rounds=-1: at least 1" in bad.stderr
+  assert not (place / "runs" / "new").exists()
