@@ -14,6 +14,7 @@ interrupted.
 import os
 import shlex
 import signal
+import sys
 from collections.abc import Sequence
 
 import yaml
@@ -96,7 +97,7 @@ def do_round(deployment: Deployment, number: int) -> None:
   from experiments.recurring import steps
 
   columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-  with Progress(*columns, transient=True) as progress:
+  with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress:
     bar = progress.add_task(f"round {number}", total=None)
 
     def show(row: dict) -> None:
