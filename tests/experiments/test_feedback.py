@@ -69,7 +69,7 @@ def test_a_choice_is_a_row_with_the_better_response_first(store, folder, left, c
   texts = ("cba", "abc")
   assert row.prompt == "abc>" and row.scores == (1.0, 0.0)
   assert row.responses == (texts[better], texts[1 - better])
-  assert row.logps[0][0] == -0.5 - better
+  assert row.logps is not None and row.logps[0][0] == -0.5 - better
   (record,) = records_in(folder)
   assert record["shown_left"] == (0 if choice == "left" else 1)
   assert record["policy"] == "rounds/001" and record["time"] > 1e9
@@ -80,7 +80,7 @@ def test_a_tie_is_a_row_of_equal_scores(store, folder):
   store.choose("a", "tie")
   (row,) = rows_in(folder)
   assert row.scores == (0.5, 0.5) and row.responses == ("abc", "cba")
-  assert row.logps[0][0] == -1.5
+  assert row.logps is not None and row.logps[0][0] == -1.5
 
 
 # --- what happens ---------------------------------------------------------------------------------

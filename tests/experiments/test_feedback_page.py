@@ -41,6 +41,7 @@ class Server:
     self.process = subprocess.Popen(
       [*words, "--port=0"], cwd=place, env=environment(place), stdout=subprocess.PIPE, text=True
     )
+    assert self.process.stdout is not None
     line = self.process.stdout.readline()
     self.url = line.split()[0]
     assert self.url.startswith("http://127.0.0.1:") and "runs/people/feedback" in line
@@ -53,8 +54,7 @@ class Server:
 
   def kill(self):
     self.process.send_signal(signal.SIGKILL)
-    self.process.wait()
-    self.process.stdout.close()
+    self.process.communicate()
 
 
 @contextlib.contextmanager
