@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
+from experiments import report
 from experiments.command_line import config_files, validate
+from experiments.comparing import comparison, rounds
 from experiments.errors import UserError
 from experiments.recurring import deployment, steps
 from experiments.recurring.deployment import Deployment
@@ -104,14 +106,17 @@ def finish(home, number, deployed, reward):
   round_ = home.round(number)
   data = os.path.join(round_.data_folder, "groups", "1.0.0")
   for name in ("dataset_info.json", deployment.RECIPE):
-    write_json(os.path.join(data, name), {"rollouts": 10, "judge": "task"})
+    recipe = {"rollouts": 10, "group_size": 2, "judge": "user", "agreement": 0.97, "ties": 0.25}
+    write_json(os.path.join(data, name), recipe)
   metrics = {"tokens": 100, "seconds": 2.0, "eval/kl": 0.1}
   round_.run.write_status("finished", step=4, steps=4, metrics=metrics)
   values = {"candidate": reward, "deployed": 0.5}
   evaluation = {
     name: {"eval/reward_sampled": value, "eval/kl": value / 10} for name, value in values.items()
   }
-  round_.write("evaluation.json", evaluation | {"staleness": {"ratio_mean": 1.0}})
+  test = {"difference": reward - 0.5, "standard_error": 0.01, "p_worse": 0.4, "prompts": 9}
+  stale = {"ratio_mean": 1.0, "ratio_max": 7.5, "effective_share": 0.9}
+  round_.write("evaluation.json", evaluation | {"test": test, "staleness": stale})
   round_.write("verdict.json", {"deployed": deployed, "reason": "so"})
 
 
@@ -143,6 +148,25 @@ def test_a_deployment_reads_as_one_run_of_the_policy_in_service(home):
   assert [row["eval/reward_sampled"] for row in rows] == [0.5, 0.6, 0.5]
   assert [row.get("round/deployed") for row in rows] == [None, 1, 0]
   assert rows[2]["round/reward_sampled"] == 0.2 and rows[1]["round/kl_to_deployed"] == 0.1
+
+
+def test_the_report_shows_each_round_and_its_verdict(home):
+  finish(home, 1, True, 0.6)
+  finish(home, 2, False, 0.2)
+  finish(home, 3, False, 0.6)
+  os.remove(os.path.join(home.round(3).path, "evaluation.json"))
+  home.write_metrics()
+  home.run.mark("finished")
+  with open(report.write(home.path)) as file:
+    page = file.read()
+  assert "1 of 3 rounds deployed" in page and "7.500" in page
+  assert page.count(">refused<") == 2 and page.count(">deployed<") == 1
+  result = comparison.read(home.path)
+  plot = rounds.by_round(result)
+  assert plot is not None
+  first = plot.figures[""]["data"][0]
+  assert first["x"] == [1, 2] and first["y"] == [0.6, 0.2]  # the third diverged
+  assert first["marker"]["symbol"] == ["circle", "circle-open"]
 
 
 def test_a_round_that_diverged_is_refused_and_counted(home):
