@@ -79,9 +79,13 @@ def refuse_another(deployment: Deployment, digest: str, config) -> None:
   about = deployment.run.read_config()
   if about and about["digest"] != digest:
     differences = "; ".join(deployment.run.changes(config.to_dict())[:4])
+    serving = deployment.in_service if about["config"].get("source") == "rounds" else ""
     raise UserError(
       f"{deployment.path} holds another config's run ({differences or 'its code is another'}).\n"
       "Give this one --out=FOLDER"
+      + (
+        f"; --config.base.run={serving} goes on from the policy in service there" if serving else ""
+      )
     )
   if not about and os.path.isdir(deployment.path) and os.listdir(deployment.path):
     raise UserError(f"{deployment.path} is not empty, and no deployment. Give --out=FOLDER")
