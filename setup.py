@@ -2,6 +2,7 @@
 
 from setuptools import find_namespace_packages, setup
 
+FEEDBACK = ["fastapi", "uvicorn"]  # the page of experiments.collect_feedback
 FOLDERS = ("algorithms", "models", "tasks", "experiments", "configs")
 
 setup(
@@ -16,6 +17,7 @@ setup(
   ),
   package_data={  # the pages
     "experiments.comparing": ["*.j2", "*.css", "*.js"],
+    "experiments.feedback": ["*.html"],
     "experiments.ledger": ["*.j2", "*.css"],
   },
   install_requires=[
@@ -48,8 +50,11 @@ setup(
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],
     "tpu": ["jax[tpu]"],
+    "feedback": FEEDBACK,
     "dev": [
+      *FEEDBACK,
       "beartype",
+      "httpx",
       "pyrefly",
       "pytest",
       "pytest-xdist",

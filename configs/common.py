@@ -16,7 +16,7 @@ def defaults(loss: str) -> ConfigDict:
   config = ConfigDict()
   config.seed = 0  # of all that is random in the run: the order of the prompts, the sampling
   config.steps = 60  # batches of groups that are collected and trained on
-  config.source = "online"  # "online": the policy writes; "offline": a data set; "demonstrations"
+  config.source = "online"  # "offline": a data set; "rounds" (experiments.rounds); "demonstrations"
   config.batch_prompts = 32  # B: prompts (groups) a step
   config.group_size = 8  # K: responses to each prompt
   config.micro_batches = 1  # parts a batch is cut into to save memory; the result is the same
@@ -57,6 +57,7 @@ def defaults(loss: str) -> ConfigDict:
   config.base.batch_prompts = 128  # demonstrations an update
   config.base.learning_rate = 3e-3  # peak
   config.base.seed = 0  # of its weights and data; runs that share it share the base policy
+  config.base.run = ""  # a finished run's folder: its policy is the base policy, nothing is taught
 
   config.sampling = ConfigDict()
   config.sampling.max_tokens = 8  # of a response, the end-of-sequence token included
@@ -101,6 +102,13 @@ def defaults(loss: str) -> ConfigDict:
   config.data.dir = ""  # where tasks.build put them; empty: its default
   config.data.max_prompt_tokens = 512  # a row with a longer prompt is a bad row
   config.data.skip_bad_rows = False  # leave bad rows out, counted and listed, rather than stop
+
+  config.rounds = ConfigDict()  # of source="rounds": serve, collect, judge, train, test, deploy
+  config.rounds.groups = 0  # collected (or waited for) a round; 0: steps x batch_prompts, one epoch
+  config.rounds.judge = "task"  # its reward; "user": prefers by it, noisily; "people": feedback/
+  config.rounds.temperature = 0.25  # of the user: P(a over b) = sigmoid((r_a - r_b) / temperature)
+  config.rounds.noise = 0.0  # share of the user's choices that are turned around
+  config.rounds.level = 0.05  # a round that tests as worse at this level is refused; 0.5: if at all
 
   config.eval = ConfigDict()
   config.eval.every = 20  # steps between evaluations

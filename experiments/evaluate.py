@@ -63,6 +63,7 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
   from experiments.training.checkpoints import Checkpoints
   from experiments.training.evaluation import completions, measure, pass_at_k
   from experiments.training.setup import Parts
+  from experiments.training.start import starting_state
 
   if "scores" in run.words_of(config):
     raise UserError(f"--run={args.run!r} is a reward model; its eval/accuracy is in metrics.jsonl")
@@ -70,7 +71,7 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
   parts = Parts.of(config)
   reference = base_policy.starting_params(config, parts, ROOT, lambda row: None)
   with Checkpoints(folder) as checkpoints:
-    blank = run.starting_state(parts, reference)
+    blank = starting_state(parts, reference)
     state = checkpoints.load(None if args.step < 0 else args.step, blank)
   measured = measure(parts, state.params, reference, int(state.step), args.samples)
 

@@ -137,6 +137,10 @@ class RunFolder:
     """Adds one flat row, with at least "step"; NaN and infinity become null."""
     self._append("metrics.jsonl", [row])
 
+  def replace_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    """These rows instead of those that are there."""
+    self._write("metrics.jsonl", "".join(json.dumps(_finite(row)) + "\n" for row in rows))
+
   def append_completions(self, rows: Iterable[Mapping[str, Any]]) -> None:
     self._append("completions.jsonl", rows)
 

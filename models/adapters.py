@@ -52,6 +52,14 @@ def off(params: Params) -> Params:
   return {**params, "layers": layers | zeros}
 
 
+def merged(params: Params, scale: float) -> Params:
+  """The network without adapters that computes the same. `scale`: alpha / rank. Pure."""
+  layers = {name: leaf for name, leaf in params["layers"].items() if name not in _A | _B}
+  for name in LINEAR:
+    layers[name] += params["layers"][f"{name}_a"] @ params["layers"][f"{name}_b"] * scale
+  return {**params, "layers": layers}
+
+
 def reference_of(params: Params, reference: Params | None) -> Params | None:
   """With adapters, the policy's own network without them: no second model is held."""
   return off(params) if reference is not None and are_in(params) else reference

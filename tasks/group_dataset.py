@@ -3,6 +3,7 @@
 Array-record files, so nothing here imports TensorFlow. One row is one group:
 
   prompt, answer   text
+  messages         text: a prompt of several messages, as JSON; "" if `prompt` is all of it
   responses        int32 [K, T]    right-padded
   mask             bool [K, T]     the response tokens that count
   finished         bool [K]        did the response end with EOS?
@@ -10,11 +11,14 @@ Array-record files, so nothing here imports TensorFlow. One row is one group:
   logps            float32 [K, T]  under the policy that wrote the responses
 """
 
+import json
 import os
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from tasks.rows import Prompt, text_of
 
 ARRAYS = {
   "responses": np.int32,
@@ -29,6 +33,8 @@ _READ_AT_ONCE = 1024  # rows
 def write(directory: str, rows: Iterable[dict], group_size: int, max_tokens: int) -> str:
   """Writes the rows, in order, below `directory`; returns the path to give to `read`.
 
+  A row's "prompt" is a `tasks.rows.Prompt`.
+
   The data set appears under its path only when it is whole.
   """
   import tensorflow_datasets as tfds
@@ -39,11 +45,11 @@ def write(directory: str, rows: Iterable[dict], group_size: int, max_tokens: int
     name: tfds.features.Tensor(shape=shapes.get(name, (group_size, max_tokens)), dtype=dtype)
     for name, dtype in ARRAYS.items()
   }
-  features |= {"prompt": tfds.features.Text(), "answer": tfds.features.Text()}
+  features |= {name: tfds.features.Text() for name in ("prompt", "messages", "answer")}
 
   # Unregistered: the class is made anew for each shape, and its name may stand only once.
   with tfds.core.registered.skip_registration():
-    builder_class = _builder_class(tfds, features, rows)
+    builder_class = _builder_class(tfds, features, map(_spelled, rows))
   builder = builder_class(data_dir=os.path.abspath(directory), file_format="array_record")
   builder.download_and_prepare()
   return str(builder.data_dir)
@@ -73,6 +79,19 @@ def _builder_class(tfds, features: dict, rows: Iterable[dict]):
   return Groups
 
 
+def _spelled(row: dict) -> dict:
+  """The row with its prompt as text."""
+  prompt = row["prompt"]
+  messages = "" if isinstance(prompt, str) else json.dumps(prompt)
+  return row | {"prompt": text_of(prompt), "messages": messages}
+
+
+def _prompt(row: dict) -> Prompt:
+  """What `_spelled` was given. Data sets of earlier versions have texts alone."""
+  messages = json.loads(row.get("messages", b"") or "null")
+  return tuple(map(tuple, messages)) if messages else row["prompt"].decode()
+
+
 def path_in(directory: str) -> str:
   """The path of the data set that `write` put below `directory`; "" if there is none (whole)."""
   path = os.path.abspath(os.path.join(directory, "groups", "1.0.0"))
@@ -91,7 +110,7 @@ def is_one(path: str) -> bool:
 class Rows(NamedTuple):
   """A data set of N groups: all its texts, and the arrays [n, ...] of the n rows in `held`."""
 
-  prompts: list[str]
+  prompts: list[Prompt]
   answers: list[str]
   held: np.ndarray  # int [n], ascending
   arrays: dict[str, np.ndarray]
@@ -118,7 +137,7 @@ def read(path: str, hold: Callable[[int], np.ndarray] = np.arange) -> Rows:
   for start in range(0, len(source), _READ_AT_ONCE):
     some = range(start, min(start + _READ_AT_ONCE, len(source)))
     for i, row in zip(some, source.__getitems__(list(some)), strict=True):
-      texts.append((row["prompt"].decode(), row["answer"].decode()))
+      texts.append((_prompt(row), row["answer"].decode()))
       if is_held[i]:
         kept.append(row)
   prompts, answers = ([text[i] for text in texts] for i in range(2))

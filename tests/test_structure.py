@@ -53,7 +53,14 @@ def test_a_file_is_a_room_one_can_see_across(path):
 
 @pytest.mark.parametrize(
   "module",
-  ["configs.common", "experiments.sweep", "experiments.report", "models.checkpoint_files"],
+  [
+    "configs.common",
+    "experiments.sweep",
+    "experiments.report",
+    "experiments.rounds",
+    "experiments.collect_feedback",
+    "models.checkpoint_files",
+  ],
 )
 def test_nothing_slow_at_import(module):
   heavy = ("jax", "flax", "wandb", "plotly", "reasoning_gym", "tensorflow_datasets", "tensorflow")

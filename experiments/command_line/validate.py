@@ -17,6 +17,7 @@ from experiments.command_line import (
   validate_loss,
   validate_mesh,
   validate_reward,
+  validate_rounds,
 )
 from experiments.errors import UserError, choose, did_you_mean, nearest
 
@@ -30,7 +31,7 @@ _AT_LEAST_1 = """
 _AT_LEAST_0 = """
   seed base.steps base.seed sampling.top_k optimizer.warmup_steps optimizer.weight_decay
   sampling.refills sampling.prompts_at_once scoring.overlong_tokens reference.every
-  reward_model.seed model.lora_rank
+  reward_model.seed model.lora_rank rounds.groups rounds.temperature
 """.split()
 _ABOVE_0 = """
   model.rope_theta model.norm_eps base.learning_rate optimizer.learning_rate optimizer.max_grad_norm
@@ -38,7 +39,8 @@ _ABOVE_0 = """
 """.split()
 _BELOW_1 = ("optimizer.b1", "optimizer.b2")
 _CHOICES = {
-  "source": ("online", "offline", "demonstrations"),
+  "source": ("online", "offline", "rounds", "demonstrations"),
+  "rounds.judge": ("task", "user", "people"),
   "scoring.reward": ("task", "model"),
   "model.dtype": ("float32", "bfloat16"),
   "model.attention": ("auto", "plain", "xla", "cudnn"),
@@ -48,8 +50,11 @@ _CHOICES = {
 }
 
 
-def check(config: ConfigDict) -> None:
-  """Raises UserError with everything that is wrong with the config, one problem a line."""
+def check(config: ConfigDict, *, recurring: bool = False) -> None:
+  """Raises UserError with everything that is wrong with the config, one problem a line.
+
+  `recurring`: for experiments.rounds, and for nothing else.
+  """
   values = {key: value for key, (_, value) in config_values.fields(config).items()}
   problems = [
     *_ranges(values),
@@ -59,6 +64,7 @@ def check(config: ConfigDict) -> None:
     *text_tasks.problems(config),
     *validate_reward.problems(config),
     *_regime(config),
+    *validate_rounds.problems(config, recurring),
     *pretrained_model.problems(config),
     *validate_mesh.problems(config.mesh.fsdp, config.mesh.tensor, config.model),
   ]

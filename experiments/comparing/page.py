@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from experiments.comparing import curves, finding, plots, traces
+from experiments.comparing import curves, finding, plots, rounds, traces
 from experiments.comparing.comparison import KL, REWARD, SAMPLED, Comparison, Run, Variant, value
 from experiments.comparing.estimates import Estimate, number
 from experiments.run_folder import flatten
@@ -62,6 +62,7 @@ def render(result: Comparison) -> str:
     "final": plots.final_rewards(result),
     "implied": plots.implied_rewards(result),
     "others": plots.other_curves(result, _other_metrics(result)),
+    "rounds": rounds.by_round(result),
   }
   return fill(
     "report.html.j2",
@@ -69,6 +70,7 @@ def render(result: Comparison) -> str:
     finding=finding.sentences(result),
     facts=_facts(result),
     plots=shown,
+    rounds=rounds.tables(result),
     styles={variant.name: traces.style(i) for i, variant in enumerate(result.variants)},
     base=result.base(REWARD),
     width=curves.bin_width(result.runs),
@@ -143,6 +145,7 @@ def _columns(result: Comparison) -> list[Column]:
 
 def _other_metrics(result: Comparison) -> list[str]:
   found = {key for run in result.runs for row in run.rows for key in row if "/" in key}
+  found -= {key for key in found if key.startswith("round/")}  # against rounds, not steps
   found -= _SHOWN_ELSEWHERE | plots.reward_metrics(result).keys()
   ordered = [metric for metric in _FIRST if metric in found]
   return ordered + sorted(found.difference(_FIRST))

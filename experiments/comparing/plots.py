@@ -54,7 +54,7 @@ def learning_curves(result: Comparison) -> Plot | None:
     look = traces.base_line(result.base(metric), across="y")
     look |= {"xaxis": axis(AXES[cost], rangemode="tozero"), "yaxis": axis(_reward_title(metric))}
     data = [
-      trace for variant, style in _styled(result) for trace in lines.of(variant, style, metric)
+      trace for variant, style in styled(result) for trace in lines.of(variant, style, metric)
     ]
     return {"data": data, "layout": layout(460, **look)}
 
@@ -74,7 +74,7 @@ def frontier(result: Comparison) -> Plot | None:
     kl = axis("KL to the reference, nats a response", type=scale)
     kl |= _LOG_TICKS if scale == "log" else {"rangemode": "tozero"}
     look |= {"xaxis": kl, "yaxis": axis(_reward_title(metric))}
-    paths = [traces.trajectory(v, style, metric, scale == "log") for v, style in _styled(result)]
+    paths = [traces.trajectory(v, style, metric, scale == "log") for v, style in styled(result)]
     return {"data": sum(paths, []), "layout": layout(460, **look)}
 
   text = "Held-out reward of each variant against its KL to the reference."
@@ -95,7 +95,7 @@ def final_rewards(result: Comparison) -> Plot | None:
     rows = axis(type="category", categoryorder="array", categoryarray=names[::-1], showgrid=False)
     rows |= {"range": [-0.6, len(names) - 0.4], "ticksuffix": "  ", "fixedrange": True}
     look |= {"xaxis": axis(_reward_title(metric)), "yaxis": rows, "showlegend": False}
-    data = [traces.dots(variant, style, metric) for variant, style in _styled(result)]
+    data = [traces.dots(variant, style, metric) for variant, style in styled(result)]
     return {"data": sum(data, []), "layout": layout(96 + 42 * len(names), **look)}
 
   text = "Final held-out reward of each variant with its 95 % interval."
@@ -104,7 +104,7 @@ def final_rewards(result: Comparison) -> Plot | None:
 
 def implied_rewards(result: Comparison) -> Plot | None:
   """A panel a variant: the weight its loss puts on the best and the worst response of a group."""
-  drawn = [(v, look) for v, look in _styled(result) if any(_has(run, BEST) for run in v.runs)]
+  drawn = [(v, look) for v, look in styled(result) if any(_has(run, BEST) for run in v.runs)]
   if not drawn:
     return None
   width = curves.bin_width(result.runs)
@@ -120,7 +120,7 @@ def implied_rewards(result: Comparison) -> Plot | None:
         data.append(trace | {"showlegend": False})
 
   def draw(scale: str) -> Json:
-    look = _panels([v.name for v, _ in drawn], one_scale=scale == "shared", zeroline=True)
+    look = panels([v.name for v, _ in drawn], one_scale=scale == "shared", zeroline=True)
     look["legend"] |= {"itemclick": False, "itemdoubleclick": False}
     return {"data": data, "layout": look}
 
@@ -138,12 +138,12 @@ def other_curves(result: Comparison, metrics: Iterable[str]) -> Plot | None:
   data, named = [], set()
   for panel, metric in enumerate(titles):
     lines = Lines("step", width, markers=False, panel=panel)
-    for variant, look in _styled(result):
+    for variant, look in styled(result):
       for trace in lines.of(variant, look, metric):
         trace["showlegend"] = trace["showlegend"] and variant.name not in named
         named |= {variant.name} if trace["showlegend"] else set()
         data.append(trace)
-  figure = {"data": data, "layout": _panels(titles)}
+  figure = {"data": data, "layout": panels(titles)}
   return Plot("others", "Other metrics of each variant while training.", {}, {"": figure})
 
 
@@ -154,7 +154,7 @@ def _plot(
   return Plot(name, description, switches, figures)
 
 
-def _styled(result: Comparison) -> list[tuple[Variant, Style]]:
+def styled(result: Comparison) -> list[tuple[Variant, Style]]:
   return [(variant, traces.style(i)) for i, variant in enumerate(result.variants)]
 
 
@@ -172,7 +172,7 @@ def _reward_title(metric: str) -> str:
   return f"held-out reward, {name}"
 
 
-def _panels(titles: Sequence[str], one_scale: bool = False, zeroline: bool = False) -> Json:
+def panels(titles: Sequence[str], one_scale: bool = False, zeroline: bool = False) -> Json:
   """The layout of a grid of small panels against steps, each with its title above it."""
   rows = -(-len(titles) // _COLUMNS)
   grid = {"rows": rows, "columns": _COLUMNS, "pattern": "independent", "xgap": 0.22, "ygap": 0.32}

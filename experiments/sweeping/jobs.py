@@ -33,13 +33,18 @@ def training(sweep: Plan, run: PlannedRun) -> Job:
 
 def base_policies(sweep: Plan, runs: Sequence[PlannedRun]) -> dict[str, Job]:
   """One job for each base policy that the runs start from, by its `origin`."""
-  configs = {origin(run): run.config for run in runs if run.config["base"]["steps"]}
+  configs = {origin(run): run.config for run in runs if _teaches(run.config["base"])}
   log = os.path.join(sweep.folder, "base_policy.txt")
   jobs = {}
   for number, (key, config) in enumerate(configs.items(), start=1):
     name = f"base policy {number} (SFT)" if len(configs) > 1 else "base policy (SFT)"
     jobs[key] = Job(name, "experiments.sweeping.jobs:prepare_base_policy", {"config": config}, log)
   return jobs
+
+
+def _teaches(base: Mapping[str, Any]) -> bool:
+  """Whether a `base` section asks for an SFT."""
+  return base["steps"] > 0 and not base["run"]
 
 
 def origin(run: PlannedRun) -> str:

@@ -1,8 +1,9 @@
 """The base policy that every run of a comparison starts from, and its reference.
 
-A pretrained model as it is (base.steps = 0), or a short SFT from one or from random weights. The
-SFT is trained by the loop that trains everything else, once, into runs/base/<task>-<digest>; the
-digest covers all that determines the weights, so runs share it exactly when they should.
+A pretrained model as it is (base.steps = 0), what another run ended with (base.run), or a short SFT
+from a pretrained model or random weights. The SFT is trained by the loop that trains everything
+else, once, into runs/base/<task>-<digest>; the digest covers all that determines the weights, so
+runs share it exactly when they should.
 """
 
 import dataclasses
@@ -23,6 +24,7 @@ from experiments.training.collect import Demonstrations
 from experiments.training.evaluation import PolicyJudge
 from experiments.training.locks import locked
 from experiments.training.setup import Parts
+from experiments.training.start import policy_of_run
 from experiments.training.state import new_state, random_params
 from models import adapters, pretrained
 from models.partitioning import build_sharded
@@ -61,6 +63,10 @@ def digest_of_base(config: ConfigDict) -> str:
   """What determines the base policy's weights, in 8 hex digits."""
   determines = {name: config[name].to_dict() for name in ("task", "model", "base")}
   del determines["task"]["reward"]  # demonstrations have none
+  run = determines["base"].pop("run")
+  if run:  # wherever it lies
+    about = RunFolder(run).read_config()
+    determines["base"] = {"run": [about["digest"], about["created"]]}
   for field in pretrained_model.COMPUTE:
     if field != "dtype":  # the others change what is trained from it, or how, but not the SFT
       del determines["model"][field]
@@ -99,7 +105,9 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
 def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report) -> Params:
   """What the runs of this config start from: the base policy, with adapters if it asks for them."""
   plain = dataclasses.replace(parts, model=dataclasses.replace(parts.model, lora_rank=0))
-  if config.base.steps:
+  if config.base.run:
+    params = policy_of_run(config.base.run, plain)
+  elif config.base.steps:
     params = params_of(ensure(config, root, report), plain)
   else:
     params = untrained(plain)

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,6 @@ from models import adapters
 from models.groups import Groups
 from models.transformer import Params
 from tasks import group_dataset
-from tasks.rows import text_of
 from tasks.text_groups import TextGroups
 
 RECIPE = "recipe.json"  # beside the data: what determined it, and the seconds that it took
@@ -43,24 +42,40 @@ def ensure(
   digest of all that determines the groups, so runs that would collect the same share it.
   """
   config = parts.config
-  recipe: dict[str, Any] = {"base": base_policy.digest_of_base(config)}
-  recipe |= {name: config[name].to_dict() for name in ("task", "sampling")}
-  recipe |= {name: config[name] for name in ("seed", "steps", "batch_prompts", "group_size")}
-  recipe["pretrained"] = config.model.pretrained
+  recipe = recipe_of(config)
   name = f"{config.task.name}-k{config.group_size}-s{config.seed}-{digest(ConfigDict(recipe))}"
   directory = os.path.join(root, "datasets", name)
   with locked(directory):
     if not hosts.first_decides(lambda: bool(group_dataset.path_in(directory))):
       started = time.perf_counter()
-      rows = _rows(parts, base, report)
+      rows = written_by(base, parts, range(config.steps), report)
       if hosts.is_first():
-        path = group_dataset.write(directory, rows, config.group_size, config.sampling.max_tokens)
-        recipe["seconds"] = time.perf_counter() - started
-        write_json(os.path.join(path, RECIPE), recipe)
+        write(rows, directory, config, recipe, started)
       else:
         collections.deque(rows, maxlen=0)  # samples its part of them
       hosts.wait("data set written")
     return group_dataset.path_in(directory)
+
+
+def recipe_of(config: ConfigDict) -> dict[str, Any]:
+  """All that determines the groups that the base policy of `config` writes."""
+  recipe: dict[str, Any] = {"base": base_policy.digest_of_base(config)}
+  recipe |= {name: config[name].to_dict() for name in ("task", "sampling")}
+  recipe |= {name: config[name] for name in ("seed", "steps", "batch_prompts", "group_size")}
+  return recipe | {"pretrained": config.model.pretrained}
+
+
+def write(
+  rows: Iterable[dict[str, Any]],
+  directory: str,
+  config: ConfigDict,
+  recipe: dict[str, Any],
+  started: float,
+) -> None:
+  """A data set of these rows below `directory`; `started`, a perf_counter, is when it was begun."""
+  path = group_dataset.write(directory, rows, config.group_size, config.sampling.max_tokens)
+  seconds = time.perf_counter() - started
+  write_json(os.path.join(path, RECIPE), recipe | {"seconds": seconds})
 
 
 def source_of(
@@ -102,6 +117,8 @@ def load(parts: Parts, path: str, scorer: Scorer) -> Offline:
     problems.append(f"{len(held_out)} of the prompts held out for evaluation")
   if problems:
     raise UserError(f"offline.dataset {path} holds " + "; and ".join(problems))
+  if recipe.get("judge", "task") != "task":  # somebody's choices, not the task's rewards
+    scorer = Scorer(parts, judged_already=True)
   prompts = [parts.task.tokenizer.encode_prompt(prompt) for prompt in rows.prompts]
   return Offline(parts, scorer, rows, prompts, seconds=recipe.get("seconds", 0.0))
 
@@ -114,11 +131,10 @@ def of_texts(parts: Parts, groups: TextGroups, base: Params, scorer: Scorer) -> 
   from where it began, not from whoever wrote the response.
   """
   arrays = {name: getattr(groups, name) for name in (*group_dataset.ARRAYS, "known")}
-  texts = [text_of(row.prompt) for row in groups.rows]
-  answers = [row.answer for row in groups.rows]
-  rows = group_dataset.Rows(texts, answers, np.arange(len(groups)), arrays)
-  asked = {"old_logps", "sampler_logps"} & words_of(parts.config)
-  log_probs = _base_log_probs(parts, base) if asked and not groups.known.all() else None
+  prompts, answers = [row.prompt for row in groups.rows], [row.answer for row in groups.rows]
+  rows = group_dataset.Rows(prompts, answers, np.arange(len(groups)), arrays)
+  needed = {"old_logps", "sampler_logps"} & words_of(parts.config)
+  log_probs = _base_log_probs(parts, base) if needed and not groups.known.all() else None
   return Offline(parts, scorer, rows, groups.prompts, seconds=0.0, log_probs=log_probs)
 
 
@@ -133,12 +149,14 @@ def _base_log_probs(parts: Parts, base: Params) -> Callable[[Groups], np.ndarray
   return log_probs
 
 
-def _rows(parts: Parts, policy: Params, report: Report) -> Iterator[dict[str, Any]]:
-  """The groups that this policy writes for the run's prompts, as rows of a data set."""
+def written_by(
+  policy: Params, parts: Parts, steps: range, report: Report
+) -> Iterator[dict[str, Any]]:
+  """The groups that this policy writes for the prompts of these steps, as rows of a data set."""
   plain = dataclasses.replace(parts, config=setup.plain(parts.config))
-  config, task, online = plain.config, parts.task, Online(plain, Scorer(plain))
-  for step in range(config.steps):
-    report({"doing": "collecting", "step": step, "steps": config.steps})
+  task, online = parts.task, Online(plain, Scorer(plain))
+  for done, step in enumerate(steps):
+    report({"doing": "collecting", "step": done, "steps": len(steps)})
     drawn = hosts.gather(parts.mesh, online.collect(step, policy).drawn)
     for fault in task.reward.new_faults():
       report({"warning": fault})

@@ -14,9 +14,7 @@ from experiments.training.evaluation import PolicyJudge
 from experiments.training.held_out_groups import ImpliedRewardJudge
 from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
-from experiments.training.state import TrainState, new_state
-from models.scalar_head import with_scalar_head
-from models.transformer import Params
+from experiments.training.start import starting_state
 
 
 def train(
@@ -64,15 +62,3 @@ def train(
     judge=judge,
     rollouts_before=rollouts_before,
   )
-
-
-def starting_state(parts: Parts, base: Params, reward_model: Params | None = None) -> TrainState:
-  """The base policy at step 0 (a copy: the reference stays what it is), with what its loss needs.
-
-  A critic begins as the reward model, whose judgement it has to foresee; without one, as the base
-  policy's network with a head of zeros.
-  """
-  config = parts.config
-  has_critic = "values" in words_of(config)
-  critic = (reward_model or with_scalar_head(base)) if has_critic else None
-  return new_state(base, parts.mesh, critic, moving_reference=config.reference.every > 0)

@@ -39,6 +39,18 @@ def trained():
   return state, before, losses
 
 
+def test_merged_into_its_weights_a_network_computes_the_same(trained):
+  state, _, _ = trained
+  params = state.params
+  plain = adapters.merged(params, LORA.lora_alpha / LORA.lora_rank)
+  assert not adapters.are_in(plain)
+  groups = ragged_groups()
+  with_them = token_log_probs(LORA, params, groups)[0]
+  np.testing.assert_allclose(token_log_probs(TINY, plain, groups)[0], with_them, atol=1e-5)
+  before = token_log_probs(TINY, tiny_params(), groups)[0]
+  assert np.abs(with_them - before)[groups.mask].max() > 1e-3
+
+
 def test_new_adapters_change_nothing():
   groups = ragged_groups()
   with_them, without = (

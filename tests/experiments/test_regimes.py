@@ -12,9 +12,9 @@ from experiments.training.annotate import annotate, words_of
 from experiments.training.batches import batch_metrics, minibatches
 from experiments.training.collect import Online, is_tied
 from experiments.training.loop import means
-from experiments.training.run import starting_state
 from experiments.training.scoring import Scorer, soft_overlong_penalty
 from experiments.training.setup import Parts, traced_numbers
+from experiments.training.start import starting_state
 from experiments.training.state import mixed, moved_mean, random_params
 from models.groups import Groups
 from models.partitioning import make_mesh

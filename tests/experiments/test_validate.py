@@ -18,7 +18,8 @@ CONFIGS = sorted(path.stem for path in pathlib.Path(configs.common.__file__).par
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name not in ("__init__", "common")])
 def test_the_projects_configs_are_valid(name):
-  validate.check(config_files.load(f"configs/{name}.py", {}))
+  config = config_files.load(f"configs/{name}.py", {})
+  validate.check(config, recurring=config.source == "rounds")
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,11 @@ def test_the_projects_configs_are_valid(name):
     ("optimizer.b2", 1.0, "must be at least 0 and below 1"),
     ("sampling.temperature", 0, "sampling.temperature=0.0: must be above 0 (evaluation samples"),
     ("sampling.top_p", 0, "sampling.top_p=0.0: must be above 0 and at most 1"),
-    ("source", "offlin", "choose one of online, offline, demonstrations. Did you mean offline"),
+    (
+      "source",
+      "offlin",
+      "choose one of online, offline, rounds, demonstrations. Did you mean offline",
+    ),
     ("task.name", "chain_sun", "Did you mean chain_sum or"),
     ("task.options", "min_word_length=3", "has no option 'min_word_length'. Did you mean min_word"),
     ("task.options", "short", "'short' is not name=value"),

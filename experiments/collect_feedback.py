@@ -1,0 +1,99 @@
+"""Serves a page where people say which of two responses of a policy is better.
+
+python -m experiments.collect_feedback --deployment=runs/mine   the policy in service there
+python -m experiments.collect_feedback --run=runs/dpo-s0        a finished run's policy
+python -m experiments.collect_feedback --model=smollm2-135m     a pretrained model
+
+The page is on http://127.0.0.1:8600 and nowhere else, unless --host says so. A choice is a row of
+choices.jsonl, on the disk before the page says that it is kept. A deployment with
+rounds.judge="people" (python -m experiments.rounds) trains on those in its own feedback/ folder; a
+round that is deployed meanwhile is served from the next question on.
+"""
+
+import os
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from configs import common
+from experiments import environment
+from experiments.command_line import cli, pretrained_model
+from experiments.errors import UserError
+from experiments.recurring.deployment import Deployment
+from experiments.run_folder import RunFolder, file_name
+
+FLAGS = {
+  "deployment": ("", "a deployment's folder: what is in service there is served"),
+  "run": ("", "a finished run's folder: its last policy is served"),
+  "model": ("", "a pretrained model: a folder, a .gguf file, or a name"),
+  "out": (
+    "",
+    "where choices are kept (default: feedback/ in that folder; for a model below runs/)",
+  ),
+  "host": ("127.0.0.1", "the address to listen on; others than loopback let others choose"),
+  "port": (8600, "the port to listen on; 0: any that is free"),
+  "max_tokens": (128, "of a response of a --model; a run's config says its own"),
+}
+ROOT = "runs"
+
+
+def main(argv: Sequence[str]) -> int:
+  args = cli.parse(argv, __doc__, FLAGS, configs=None)
+  if sum(map(bool, (args.deployment, args.run, args.model))) != 1:
+    raise UserError("give one of --deployment=FOLDER, --run=FOLDER and --model=NAME")
+  if not 0 <= args.port < 65536:
+    raise UserError(f"--port={args.port}: from 0 to 65535")
+  try:
+    import uvicorn
+  except ImportError:
+    raise UserError("the page needs FastAPI and uvicorn: pip install -e '.[feedback]'") from None
+  config, run, home = served(args)
+  for name, value in environment.compilation_cache(ROOT).items():
+    os.environ.setdefault(name, value)
+
+  from experiments.feedback.policy import Policy
+  from experiments.feedback.server import app
+  from experiments.feedback.store import Store
+
+  store = Store(home)
+  if args.deployment:
+    policy = Policy(config, ROOT, lambda: Deployment(args.deployment).in_service)
+  else:
+    policy = Policy(config, ROOT, lambda: run)
+  policy.warm_up()
+  hosts = ["*"] if args.host == "0.0.0.0" else [args.host, "localhost", "127.0.0.1"]
+  settings = uvicorn.Config(
+    app(store, policy, hosts), host=args.host, port=args.port, log_level="warning"
+  )
+  listening = settings.bind_socket()
+  port = listening.getsockname()[1]
+  print(f"http://{args.host}:{port}  choices → {home} ({store.count} there)", flush=True)
+  uvicorn.Server(settings).run(sockets=[listening])
+  return 0
+
+
+def served(args) -> tuple[ConfigDict, str, str]:
+  """(config, run to serve or "", folder of the choices). UserError if there is nothing to serve."""
+  if args.deployment:
+    home = Deployment(args.deployment)
+    return ConfigDict(home.config), "", args.out or home.feedback
+  if args.run:
+    folder = RunFolder(args.run)
+    about = folder.read_config()
+    if not about:
+      raise UserError(f"--run={args.run!r} is no run's folder (it would hold config.json)")
+    if folder.read_status().get("state") != "finished":
+      raise UserError(f"--run={args.run!r} is not finished: train it to its end first")
+    config = ConfigDict(about["config"])
+    return config, args.run, args.out or os.path.join(args.run, "feedback")
+  config = common.of_algorithm("dpo")
+  common.use_task(config, "sentiment")
+  config.model.pretrained = args.model
+  config.sampling.max_tokens = args.max_tokens
+  pretrained_model.fill(config)
+  name = file_name(os.path.basename(os.path.normpath(args.model)))
+  return config, "", args.out or os.path.join(ROOT, "feedback", name)
+
+
+if __name__ == "__main__":
+  cli.run(main)

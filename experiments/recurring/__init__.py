@@ -1,0 +1,1 @@
+"""Recurring training: a policy in service, and the rounds that renew it."""

@@ -1,0 +1,121 @@
+"""Recurring training: collect groups from the policy in service, have them judged, train, deploy.
+
+python -m experiments.rounds --config=configs/rounds.py                one round more
+python -m experiments.rounds --config=configs/rounds.py --rounds=8     until there are eight
+
+Keeps a deployment in runs/<name>/: its policy in service, and rounds/001/, rounds/002/, ... with
+the data set, the training, the evaluation and the verdict of each. A round is deployed unless it
+tests as worse than what is in service on the held-out prompts. Stopped, or killed, it goes on where
+it was; by cron, one call a round. With rounds.judge="people" a round waits for rows in feedback/
+(python -m experiments.collect_feedback writes them). Exit code: 0 done, 2 bad usage or config, 130
+interrupted.
+"""
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+
+import yaml
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from experiments import environment, report, run_folder
+from experiments.command_line import cli, config_files, pretrained_model, validate
+from experiments.errors import UserError
+from experiments.recurring.deployment import Deployment, Waiting
+
+FLAGS = {
+  "rounds": (0, "go on until the deployment has so many rounds (default: one more)"),
+  "out": ("", "the deployment's folder (default: runs/<name made of the config and overrides>)"),
+  "dry_run": (False, "print the resolved config and the folder; do nothing"),
+}
+ROOT = "runs"
+
+
+def main(argv: Sequence[str]) -> int:
+  args = cli.parse(argv, __doc__, FLAGS)
+  if args.rounds < 0:
+    raise UserError(f"--rounds={args.rounds}: at least 1")
+  config = config_files.load(args.config, args.overrides)
+  validate.check(config, recurring=True)
+  pretrained_model.fill(config)
+  digest = config_files.digest(config)
+  settings = {key: v for key, v in args.overrides.items() if not key.startswith("wandb.")}
+  path = args.out or os.path.join(ROOT, run_folder.run_name(args.config, settings))
+  if args.dry_run:
+    print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
+    print(f"# {args.config} -> {path}  (config {digest})")
+    return 0
+
+  deployment = Deployment(path)
+  refuse_another(deployment, digest, config)
+  environment.with_huge_pages("experiments.rounds")
+  lock = deployment.hold()
+  command = "python -m experiments.rounds " + shlex.join(argv)
+  if not deployment.run.read_config():
+    about = {"digest": digest, "config_file": args.config, "command": command}
+    deployment.run.create(config.to_dict(), **about)
+  deployment.write_metrics()  # a round may have been stopped after its verdict
+  done = len(deployment.finished)
+  last = args.rounds or done + 1
+  if done >= last:
+    print(f"{path}: has {done} rounds already; --rounds={done + 1} for one more")
+  with deployment.run.recording_outcome():
+    for number in range(done + 1, last + 1):
+      try:
+        do_round(deployment, number)
+      except Waiting as waiting:
+        print(f"round {number}  {waiting}")
+        break
+  if deployment.finished:
+    print(f"report: {report.write(path)}")
+  os.close(lock)
+  return 0
+
+
+def refuse_another(deployment: Deployment, digest: str, config) -> None:
+  """UserError where the folder holds something else."""
+  about = deployment.run.read_config()
+  if about and about["digest"] != digest:
+    differences = "; ".join(deployment.run.changes(config.to_dict())[:4])
+    serving = deployment.in_service if about["config"].get("source") == "rounds" else ""
+    raise UserError(
+      f"{deployment.path} holds another config's run ({differences or 'its code is another'}).\n"
+      "Give this one --out=FOLDER"
+      + (
+        f"; --config.base.run={serving} goes on from the policy in service there" if serving else ""
+      )
+    )
+  if not about and os.path.isdir(deployment.path) and os.listdir(deployment.path):
+    raise UserError(f"{deployment.path} is not empty, and no deployment. Give --out=FOLDER")
+
+
+def do_round(deployment: Deployment, number: int) -> None:
+  """One round with a progress bar; jax is imported only now."""
+  signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
+  for name, value in environment.compilation_cache(ROOT).items():
+    os.environ.setdefault(name, value)
+  import tensorflow_datasets  # noqa: F401  # as in train.py, before there is a second thread
+
+  from experiments.recurring import steps
+
+  columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+  with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress:
+    bar = progress.add_task(f"round {number}", total=None)
+
+    def show(row: dict) -> None:
+      if "warning" in row:
+        progress.console.print(f"warning: {row['warning']}")
+        return
+      doing = f"round {number}: {row.get('doing', 'training')}"
+      progress.update(bar, description=doing, completed=row["step"], total=row["steps"])
+
+    verdict = steps.go_through(deployment, deployment.round(number), ROOT, show)
+  deployment.write_metrics()
+  word = "deployed" if verdict["deployed"] else "refused "
+  print(f"round {number}  {word}  {verdict['reason']}", flush=True)
+
+
+if __name__ == "__main__":
+  cli.run(main)

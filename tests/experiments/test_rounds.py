@@ -1,0 +1,107 @@
+"""The command, really run, small enough to take seconds."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from experiments.command_line import config_files
+from experiments.recurring.deployment import Deployment
+from experiments.run_folder import RunFolder
+from tests.experiments.test_train import checkpoint_bytes, environment, results, train
+
+SMALL = """
+  task.reward=scorer steps=2 batch_prompts=8 group_size=2 task.train_prompts=64 task.eval_prompts=16
+  model.layers=1 model.d_model=32 model.heads=2 model.kv_heads=1 model.head_dim=16 model.ff_dim=64
+  base.steps=4 base.batch_prompts=16 eval.every=2 eval.samples=2 checkpoint.every=1
+""".split()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+  return tmp_path_factory.mktemp("place")
+
+
+def command(*arguments):
+  settings = [f"--config.{setting}" for setting in SMALL]
+  rounds = [sys.executable, "-m", "experiments.rounds", "--config=configs/rounds.py"]
+  return [*rounds, *settings, *arguments]
+
+
+def rounds(place, *arguments):
+  return subprocess.run(
+    command(*arguments), cwd=place, env=environment(place), capture_output=True, text=True
+  )
+
+
+def left_behind(folder):
+  """What two rounds leave, but for the times: metrics, verdicts and the policies' bytes."""
+  home = Deployment(str(folder))
+  kept = [(r.verdict, r.evaluation, results(r.path)) for r in home.finished]
+  return kept, results(folder), [checkpoint_bytes(pathlib.Path(r.path)) for r in home.finished]
+
+
+@pytest.mark.slow
+def test_rounds_killed_anywhere_end_with_the_bits_of_ones_never_stopped(place):
+  whole, cut = place / "runs" / "whole", place / "runs" / "cut"
+  done = rounds(place, f"--out={whole}", "--rounds=2")
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.count("round ") == 2
+
+  def signs():
+    """What is there of each step, in the order in which they come."""
+    first, second = (Deployment(str(cut)).round(n) for n in (1, 2))
+    run = RunFolder(first.path)
+    return (
+      bool(os.path.exists(first.data_folder)),
+      bool(first.dataset),
+      run.read_status().get("step", 0) >= 1,
+      bool(first.evaluation),
+      bool(first.verdict),
+      bool(second.dataset),
+    )
+
+  for sign in range(6):
+    process = subprocess.Popen(
+      command(f"--out={cut}", "--rounds=2"), cwd=place, env=environment(place)
+    )
+    while process.poll() is None and not signs()[sign]:
+      time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+  assert rounds(place, f"--out={cut}", "--rounds=2").returncode == 0
+  assert left_behind(cut) == left_behind(whole)
+  again = rounds(place, f"--out={cut}", "--rounds=2")
+  assert "has 2 rounds already" in again.stdout
+  assert [row["rollouts"] for row in RunFolder(str(cut)).read_metrics()] == [0, 32, 64]
+
+
+@pytest.mark.slow
+def test_one_round_judged_by_the_task_is_offline_training(place):
+  done = rounds(place, "--out=runs/one", "--config.rounds.judge=task")
+  assert done.returncode == 0, done.stderr
+  small = [f"--config.{setting}" for setting in SMALL]
+  rate = "--config.optimizer.learning_rate"
+  config = RunFolder(str(place / "runs" / "one")).read_config()["config"]
+  same = [*small, f"{rate}={config['optimizer']['learning_rate']}"]
+  offline = train(place, "--out=runs/offline", *same, config="configs/dpo.py")
+  assert offline.returncode == 0, offline.stderr
+  one = place / "runs" / "one" / "rounds" / "001"
+  assert checkpoint_bytes(one) == checkpoint_bytes(place / "runs" / "offline")
+  assert results(one) == results(place / "runs" / "offline")
+
+
+def test_another_config_is_refused(place):
+  config = config_files.load("configs/rounds.py", {}).to_dict()
+  folder = RunFolder(str(place / "runs" / "other"))
+  folder.create(config, digest="d", config_file="configs/rounds.py")
+  changed = rounds(place, "--out=runs/other", "--config.seed=3")
+  assert changed.returncode == 2
+  assert "holds another config's run " in changed.stderr and "base.steps 135 -> 4" in changed.stderr
+  bad = rounds(place, "--out=runs/new", "--config.rounds.noise=0.9", "--rounds=-1")
+  assert bad.returncode == 2 and "--rounds=-1: at least 1" in bad.stderr
+  assert not (place / "runs" / "new").exists()
