@@ -13,7 +13,8 @@ On a laptop, to see that it works (the lengths cut, 5 minutes of CPU time):
 
   ... --config.sampling.max_tokens=32 --config.data.max_prompt_tokens=80 --config.batch_prompts=4
   --config.steps=8 --config.eval.every=8 --config.task.eval_prompts=8
-  --config.optimizer.learning_rate=2e-5 --config.data.skip_bad_rows=True
+  --config.optimizer.learning_rate=2e-5 --config.optimizer.schedule=constant
+  --config.optimizer.warmup_steps=0 --config.data.skip_bad_rows=True
 
 On PandaLM's human pairs (888, of which 52 have an empty response; only 153 prompts) these 8 steps
 bring the implied accuracy on 8 held-out prompts from 0.5 to 0.58 +- 0.27 and the share whose better
