@@ -20,6 +20,7 @@ _PANELS = {
 class Table:
   """The rounds of one deployment."""
 
+  variant: str  # by the comparison's name
   run: Run
   rounds: tuple[Round, ...]
 
@@ -30,8 +31,12 @@ class Table:
 
 def tables(result: Comparison) -> list[Table]:
   """One for each run that went in rounds, and has one behind it."""
-  recurring = [run for run in result.runs if run.config.get("source") == "rounds"]
-  found = [Table(run, tuple(Deployment(run.folder.path).finished)) for run in recurring]
+  found = [
+    Table(variant.name, run, tuple(Deployment(run.folder.path).finished))
+    for variant in result.variants
+    for run in variant.runs
+    if run.config.get("source") == "rounds"
+  ]
   return [table for table in found if table.rounds]
 
 

@@ -53,8 +53,9 @@ class Server:
     return httpx.post(f"{self.url}/api/choose", json={"offer": offer, "choice": choice})
 
   def kill(self):
-    self.process.send_signal(signal.SIGKILL)
-    self.process.communicate()
+    if self.process.poll() is None:
+      self.process.send_signal(signal.SIGKILL)
+      self.process.communicate()
 
 
 @contextlib.contextmanager

@@ -162,6 +162,8 @@ def test_the_report_shows_each_round_and_its_verdict(home):
   assert "1 of 3 rounds deployed" in page and "7.500" in page
   assert page.count(">refused<") == 2 and page.count(">deployed<") == 1
   result = comparison.read(home.path)
+  twice = comparison.read(home.path, home.path)  # variants of one name are told apart by folder
+  assert {table.variant for table in rounds.tables(twice)} == {v.name for v in twice.variants}
   plot = rounds.by_round(result)
   assert plot is not None
   first = plot.figures[""]["data"][0]

@@ -84,10 +84,10 @@ def test_rounds_killed_anywhere_end_with_the_bits_of_ones_never_stopped(place):
 def test_one_round_judged_by_the_task_is_offline_training(place):
   done = rounds(place, "--out=runs/one", "--config.rounds.judge=task")
   assert done.returncode == 0, done.stderr
-  small = [f"--config.{setting}" for setting in SMALL]
-  rate = "--config.optimizer.learning_rate"
   config = RunFolder(str(place / "runs" / "one")).read_config()["config"]
-  same = [*small, f"{rate}={config['optimizer']['learning_rate']}"]
+  same = [f"--config.{setting}" for setting in SMALL]
+  same += [f"--config.optimizer.learning_rate={config['optimizer']['learning_rate']}"]
+  same += [f"--config.algorithm.beta={config['algorithm']['beta']}"]
   offline = train(place, "--out=runs/offline", *same, config="configs/dpo.py")
   assert offline.returncode == 0, offline.stderr
   one = place / "runs" / "one" / "rounds" / "001"
