@@ -121,8 +121,10 @@ def groups_of(
     for row in feedback.rows
     if (tokens := feedback.written.get(row.where)) and _is_of(tokens, row, task)
   }
+  # Texts that need no tokens are left out: a policy may draw tokens whose text has none.
   texts = [
-    dataclasses.replace(row, logps=None) if row.where in own else row for row in feedback.rows
+    dataclasses.replace(row, logps=None, responses=("", "")) if row.where in own else row
+    for row in feedback.rows
   ]
   groups, problems = tokenize(
     texts,

@@ -15,7 +15,8 @@ from tasks.task import Task
 
 
 def offer(name="a", left=0, texts=("cba", "abc"), comparable=True):
-  ids = [[*Task("t", (), ()).tokenizer.encode(text), 1] for text in texts]
+  encode = Task("t", (), ()).tokenizer.encode
+  ids = [[*encode(text.replace("\N{REPLACEMENT CHARACTER}", "?")), 1] for text in texts]
   return {
     "id": name,
     "messages": [{"role": "user", "content": "abc>"}],
@@ -211,6 +212,17 @@ def test_what_the_policy_wrote_keeps_its_tokens_and_log_probs(store, folder):
   np.testing.assert_allclose(own["logps"][0], [-0.5] * 3 + [0] * 3)
   assert task.tokenizer.decode(own["responses"][0][:3]) == "cba"
   assert dropped["mask"].sum(axis=-1).tolist() == [3, 3]  # its end included
+
+
+def test_what_the_policy_wrote_need_not_be_a_text_of_the_tokenizer(store, folder):
+  shown = offer(texts=("\N{REPLACEMENT CHARACTER}ba", "abc"))
+  shown["tokens"][0][0] = 0  # it drew the padding
+  store.add_offer(shown)
+  store.choose("a", "left")
+  feedback = people.take(folder, {}, 1, held_out=set())
+  task = Task("t", (), ())
+  (row,), known = people.groups_of(feedback, task, max_tokens=6, max_prompt_tokens=64)
+  assert known.all() and row["responses"][0][:4].tolist() == shown["tokens"][0]
 
 
 def test_tokens_of_another_tokenizer_are_not_taken_for_the_texts(store, folder):

@@ -50,7 +50,8 @@ class Server:
     return httpx.post(f"{self.url}/api/ask", json={"text": text, "after": after}, timeout=60)
 
   def choose(self, offer, choice):
-    return httpx.post(f"{self.url}/api/choose", json={"offer": offer, "choice": choice})
+    body = {"offer": offer, "choice": choice}
+    return httpx.post(f"{self.url}/api/choose", json=body, timeout=60)
 
   def kill(self):
     if self.process.poll() is None:
@@ -80,7 +81,7 @@ def lines(place, name):
 
 def post(server, content, path="/api/ask", **headers):
   headers = {"content-type": "application/json"} | headers
-  return httpx.post(server.url + path, content=content, headers=headers)
+  return httpx.post(server.url + path, content=content, headers=headers, timeout=60)
 
 
 @pytest.mark.parametrize(
