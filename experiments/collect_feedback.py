@@ -66,6 +66,7 @@ def main(argv: Sequence[str]) -> int:
     app(store, policy, hosts), host=args.host, port=args.port, log_level="warning"
   )
   listening = settings.bind_socket()
+  listening.listen()  # whoever reads the address below finds somebody there
   port = listening.getsockname()[1]
   print(f"http://{args.host}:{port}  choices → {home} ({store.count} there)", flush=True)
   uvicorn.Server(settings).run(sockets=[listening])

@@ -27,6 +27,7 @@ class Page:
     self._session = attached["sessionId"]
     for domain in ("Page", "Runtime", "Log"):
       self.ask(f"{domain}.enable")
+    self.ask("Emulation.setFocusEmulationEnabled", enabled=True)
 
   def ask(self, method: str, **params):
     return self._ask(method, self._session, **params)

@@ -130,6 +130,7 @@ def test_in_a_browser_ask_choose_and_go_on(server, place):
   before = len(lines(place, "choices.jsonl"))
   with browser.page() as page:
     page.open(server.url)
+    page.wait("document.activeElement.id === 'text'")
     page.press("Enter")  # the message is empty
     page.wait("document.querySelector('#said').textContent === 'Write something first.'")
     page.type("<b>bold</b>>")
