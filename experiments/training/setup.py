@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -67,20 +66,18 @@ def task_of(config: ConfigDict) -> Task:
   c = config.task
   options = tuple(parse_options(c.options).items())
   try:
-    with warnings.catch_warnings():
-      warnings.simplefilter("ignore")  # SyntaxWarnings of a dependency's dependency
-      tokenizer = pretrained_model.tokenizer_of(config)
-      about = {"train_prompts": c.train_prompts, "evaluation_prompts": c.eval_prompts}
-      about |= {"reward": c.reward, "seconds": config.scoring.seconds}
-      if c.name in text_tasks.NAMES:
-        task = text_tasks.task_of(config)
-      elif c.name == "sentiment":
-        task = sentiment_task(tokenizer or CharTokenizer(), **about)
-      else:
-        task = reasoning_task(c.name, options, tokenizer=tokenizer, **about)
-      task.reward.open()  # can its functions be imported?
-      task.max_prompt_tokens, task.max_answer_tokens  # noqa: B018  (do they encode?)
-      return task
+    tokenizer = pretrained_model.tokenizer_of(config)
+    about = {"train_prompts": c.train_prompts, "evaluation_prompts": c.eval_prompts}
+    about |= {"reward": c.reward, "seconds": config.scoring.seconds}
+    if c.name in text_tasks.NAMES:
+      task = text_tasks.task_of(config)
+    elif c.name == "sentiment":
+      task = sentiment_task(tokenizer or CharTokenizer(), **about)
+    else:
+      task = reasoning_task(c.name, options, tokenizer=tokenizer, **about)
+    task.reward.open()  # can its functions be imported?
+    task.max_prompt_tokens, task.max_answer_tokens  # noqa: B018  (do they encode?)
+    return task
   except ValueError as error:
     raise UserError(f"task: {error}") from None
 

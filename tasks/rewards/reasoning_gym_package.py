@@ -1,8 +1,9 @@
-"""reasoning-gym, imported without the one dependency that it hardly needs."""
+"""reasoning-gym, imported quietly, without the one dependency that it hardly needs."""
 
 import importlib.util
 import sys
 import types
+import warnings
 
 
 def import_reasoning_gym():
@@ -14,6 +15,8 @@ def import_reasoning_gym():
   """
   if "pycosat" not in sys.modules and importlib.util.find_spec("pycosat") is None:
     sys.modules["pycosat"] = types.ModuleType("pycosat")
-  import reasoning_gym
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # SyntaxWarnings of a dependency's dependency
+    import reasoning_gym
 
   return reasoning_gym
