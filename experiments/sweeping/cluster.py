@@ -113,14 +113,14 @@ class Cluster:
     known = read_json(record)
     joined = {job.name: known[job.name] for job in jobs if self._is_alive(known.get(job.name))}
     handles: dict[str, Any] = {name: self._handle(number) for name, number in joined.items()}
-    with self._executor.batch():
-      for job in jobs:
-        if job.name not in joined:
-          with contextlib.suppress(FileNotFoundError):
-            os.remove(self._progress(job))
-          fields = {"function": job.function, "arguments": dict(job.arguments)}
-          fields["log"] = "" if self._kind == "debug" else job.log
-          handles[job.name] = self._executor.submit(Submitted(self._progress(job)), fields)
+    new = [job for job in jobs if job.name not in joined]
+    with self._executor.batch() if new else contextlib.nullcontext():
+      for job in new:
+        with contextlib.suppress(FileNotFoundError):
+          os.remove(self._progress(job))
+        fields = {"function": job.function, "arguments": dict(job.arguments)}
+        fields["log"] = "" if self._kind == "debug" else job.log
+        handles[job.name] = self._executor.submit(Submitted(self._progress(job)), fields)
     self._running += [_Running(job, handles[job.name], self._progress(job)) for job in jobs]
     write_json(record, known | {job.name: handles[job.name].job_id for job in jobs})
 
@@ -156,16 +156,15 @@ class Cluster:
       yield Event(running.job, outcome["state"], reason=outcome["reason"])
 
   def _outcome(self, handle: Any) -> dict[str, str]:
-    if self._is_stopped and not handle.paths.result_pickle.exists():
+    has_result = self._kind == "debug" or handle.paths.result_pickle.exists()
+    if self._is_stopped and not has_result:
       return {"state": "stopped", "reason": "cancelled"}
-    try:
-      return handle.result()
-    except Exception:  # submitit's page of text, or what it could not unpickle
-      state, log = handle.state.lower(), os.path.relpath(handle.paths.stderr)
-      return {
-        "state": "failed",
-        "reason": f"its job {handle.job_id} ended without a result ({state}); see {log}",
-      }
+    if has_result or self._kind == "slurm":  # its file may be late, on a file system of the network
+      with contextlib.suppress(Exception):  # submitit's page of text
+        return handle.result()
+    state, log = handle.state.lower(), os.path.relpath(handle.paths.stderr)
+    reason = f"its job {handle.job_id} ended without a result ({state}); see {log}"
+    return {"state": "failed", "reason": reason}
 
 
 def _executor(launcher: str, kind: str, folder: str, size: int, resources: str) -> Any:

@@ -30,12 +30,19 @@ def sbatch(arguments: list[str]) -> None:
   text = pathlib.Path(arguments[-1]).read_text()
   (HOME / "sbatch.txt").write_text(text)
   number = str(1000 + len(list(HOME.glob("*.state"))))
+  script = HOME / f"{number}.sh"  # submitit moves its own
+  script.write_text(text)
   array = re.search(r"--array=0-(\d+)", text)
   tasks = [f"{number}_{i}" for i in range(int(array[1]) + 1)] if array else [number]
   for task in tasks:
     (HOME / f"{task}.state").write_text("PENDING")
-    command = [sys.executable, __file__, "run", task, arguments[-1]]
-    subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, __file__, "run", task, str(script)]
+    subprocess.Popen(
+      command,
+      start_new_session=True,
+      stdout=open(HOME / f"{task}.out", "w"),
+      stderr=subprocess.STDOUT,
+    )
   print(f"Submitted batch job {number}")
 
 
@@ -60,9 +67,7 @@ def run(arguments: list[str]) -> None:
 
 
 def srun(arguments: list[str]) -> None:
-  command = arguments[arguments.index("--unbuffered") + 1 :]
-  while command[0].startswith("-"):
-    command.pop(0)
+  command = arguments[arguments.index("--error") + 2 :]
   os.execvp(command[0], command)
 
 

@@ -140,3 +140,12 @@ def test_errors_come_within_half_a_second():
   processor = after.children_user + after.children_system
   processor -= before.children_user + before.children_system
   assert min(time.perf_counter() - start, processor) < 0.5  # the machine may be busy
+
+
+def test_a_flag_of_certain_words_may_stand_alone():
+  flags = {"dry_run": (cli.OneOf(("", "plan", "commands")), "run nothing")}
+  words = [(), ("--dry_run",), ("--dry_run=commands",)]
+  given = [cli.parse(["--config=x", *word], "Doc.", flags).dry_run for word in words]
+  assert given == ["", "plan", "commands"]
+  with pytest.raises(UserError, match="--dry_run is one of plan, commands; 'all' is not"):
+    cli.parse(["--config=x", "--dry_run=all"], "Doc.", flags)

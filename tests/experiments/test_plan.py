@@ -151,9 +151,29 @@ def test_demonstrations_are_no_rollouts(make):
   assert make({"config": "configs/sft.py"}).runs[0].rollouts == 0
 
 
-def test_the_plan_is_a_table_and_commands_that_can_be_piped(make, capsys):
+def test_the_plan_is_a_table_with_budgets(make, capsys):
   sweep = make(dpo(algorithm__beta=0.1), dpo(algorithm__beta=0.2))
   plan_table.show(sweep, sweep.runs)
-  out, table = capsys.readouterr()
-  assert out.splitlines() == [run.command for run in sweep.runs]
-  assert "beta" in table and "15,360" in table and "2 to do" in table
+  out = capsys.readouterr().out
+  assert "beta" in out and "15,360" in out and "≤ 122,880" in out and "2 to do" in out
+  assert "warning" not in out
+
+
+def test_unequal_budgets_are_said_in_words(make):
+  grpo = "configs/grpo.py:k=8"
+  sweep = make(
+    {"name": "many", "config": grpo, "seed": 0},
+    {"name": "many", "config": grpo, "seed": 1},
+    {"name": "few", "config": grpo, "batch_prompts": 16},
+    {"name": "demonstrations", "config": "configs/sft.py"},  # generates nothing to train on
+  )
+  warning = plan_table.unequal(sweep.runs)
+  assert warning.startswith("warning: ")
+  assert "  15,360: many\n  7,680: few" in warning and "demonstrations" not in warning
+
+
+def test_columns_of_fields_with_one_name_say_which(make, capsys):
+  sweep = make(dpo(eval__every=10, checkpoint__every=10), dpo(eval__every=20, checkpoint__every=20))
+  plan_table.show(sweep, sweep.runs)
+  out = capsys.readouterr().out
+  assert "eval.every" in out and "checkpoint.every" in out

@@ -49,7 +49,8 @@ def run(home, *arguments, file="tiny.py"):
 
 
 def test_a_dry_run_prints_the_commands_and_writes_nothing(home):
-  done = run(home, "--dry_run", "--out=runs/dry")
+  assert "2 to do" in run(home, "--dry_run", "--out=runs/dry").stdout
+  done = run(home, "--dry_run=commands", "--out=runs/dry")
   assert done.returncode == 0
   assert [line.split("--out=")[1] for line in done.stdout.splitlines()] == [
     "runs/dry/bad-s0",
@@ -65,6 +66,9 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(home):
     (["--jobs=0"], "--jobs=0"),
     (["--config.stps=3"], "Did you mean --config.steps"),
     (["--retri"], "Did you mean --retry"),
+    (["--dry_run=command"], "--dry_run is one of plan, commands, wandb; 'command' is not."),
+    (["--launcher=slrum"], "--launcher is one of local, slurm, submitit-local"),
+    (["--resources=gpus_per_node=1"], "for --launcher=slurm and the like only"),
   ],
 )
 def test_bad_usage_is_answered_with_exit_code_2_and_nothing_is_run(home, arguments, answer):
