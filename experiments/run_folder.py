@@ -157,6 +157,10 @@ class RunFolder:
     """All of config.json (the config itself is under "config"); {} if there is none."""
     return read_json(self._file("config.json"))
 
+  def read_command(self) -> str:
+    """What to type to train it alone; "" if nobody knows."""
+    return read_text(self._file("command.txt")).strip()
+
   def read_env(self) -> dict[str, Any]:
     return read_json(self._file("env.json"))
 
@@ -292,8 +296,14 @@ def json_text(value: Any) -> str:
 
 def read_json(path: str) -> dict[str, Any]:
   """The object in the file; {} if there is no file."""
+  text = read_text(path)
+  return json.loads(text) if text else {}
+
+
+def read_text(path: str) -> str:
+  """ "" if there is no file."""
   try:
     with open(path) as file:
-      return json.load(file)
+      return file.read()
   except FileNotFoundError:
-    return {}
+    return ""

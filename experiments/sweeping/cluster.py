@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.run_folder import file_name, read_json, write_atomically, write_json
+from experiments.run_folder import file_name, read_json, read_text, write_atomically, write_json
 from experiments.sweeping import worker
 from experiments.sweeping.workers import Event, Job
 
@@ -141,12 +141,12 @@ class Cluster:
 
   def _news(self, running: _Running) -> Iterator[Event]:
     """What happened to the job since it was asked last."""
-    text = _read(running.progress)
+    text = read_text(running.progress)
     if not running.is_started and (text or self._kind != "slurm" or _runs(running.handle)):
       running.is_started = True
       yield Event(running.job, "started")
     is_done = running.handle.done()  # before the last look at its progress
-    text = _read(running.progress)
+    text = read_text(running.progress)
     if text != running.last:
       running.last = text
       yield Event(running.job, "progress", progress=json.loads(text))
@@ -208,11 +208,3 @@ def _parsed(resources: str) -> dict[str, Any]:
 
 def _runs(handle: Any) -> bool:
   return handle.state.upper() == "RUNNING"
-
-
-def _read(path: str) -> str:
-  try:
-    with open(path) as file:
-      return file.read()
-  except FileNotFoundError:
-    return ""

@@ -1,13 +1,13 @@
 """Where a run's numbers go: metrics.jsonl first, W&B as a mirror of it that may fail in peace."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from experiments.run_folder import RunFolder
+from experiments.training import wandb_runs
 
 
 class Recorder(contextlib.AbstractContextManager):
@@ -25,9 +25,7 @@ class Recorder(contextlib.AbstractContextManager):
     self._warned: set[str] = set()
 
   def __exit__(self, kind, error, trace) -> None:
-    finals = {k.replace("eval/", "final/"): v for k, v in self.latest.items() if "eval/" in k}
-    self._mirror(lambda run: run.summary.update(finals))
-    self._mirror(lambda run: run.finish(exit_code=0 if kind is None else 1))
+    self._mirror(lambda run: wandb_runs.finish(run, self.latest, 0 if kind is None else 1))
 
   def resume(self, step: int) -> dict[str, Any]:
     """Forgets the rows after `step`, and returns the last row kept ({} if there is none)."""
@@ -44,7 +42,7 @@ class Recorder(contextlib.AbstractContextManager):
     steps = self._config.steps
     self._folder.write_status("running", step=row["step"], steps=steps, metrics=self.latest)
     self._report({"steps": steps} | row)
-    self._mirror(lambda run: run.log({"train/global_step": row["step"]} | row, step=row["step"]))
+    self._mirror(lambda run: wandb_runs.log(run, row))
 
   def warn(self, warnings: Iterable[str]) -> None:
     """Says each once, however often it comes."""
@@ -58,14 +56,7 @@ class Recorder(contextlib.AbstractContextManager):
       return
     self._folder.append_completions(rows)
 
-    def log_table(run) -> None:
-      import wandb
-
-      columns: list[Any] = ["step", "prompt", "answer", "completion", "reward"]
-      table = wandb.Table(columns, [[row[column] for column in columns] for row in rows])
-      run.log({"completions": table}, step=rows[0]["step"])
-
-    self._mirror(log_table)
+    self._mirror(lambda run: wandb_runs.log_completions(run, rows))
 
   def _mirror(self, write: Callable[[Any], None]) -> None:
     """Does it in W&B, if that works; gives W&B up, and goes on, when it does not."""
@@ -77,43 +68,15 @@ class Recorder(contextlib.AbstractContextManager):
         self._wandb = None
 
 
-def start_wandb(config: ConfigDict, folder: RunFolder):
+def start_wandb(config: ConfigDict, folder: RunFolder) -> Any:
   """The W&B run that mirrors this one, or None. A W&B that does not work only costs a message."""
   if config.wandb.mode == "disabled" or folder.read_only:
     return None
-  about = folder.read_config()
-  sweep, variant = about.get("sweep", ""), about.get("variant", folder.name)
-  where = os.path.dirname(os.path.abspath(folder.path)) if sweep else folder.path
   try:
-    import wandb
-
-    mode = _mode(config.wandb.mode, wandb)
-    if mode == "disabled":
-      return None
-    os.makedirs(where, exist_ok=True)
-    tags = [config.algorithm.loss, config.task.name]
-    return wandb.init(
-      project=config.wandb.project,
-      entity=config.wandb.entity or None,
-      mode=mode,
-      dir=where,
-      # A run started over is another run to W&B, which would take none of its first rows.
-      id=f"{sweep or 'run'}-{folder.name}-{about.get('digest', '')}-{about.get('created', 0)}",
-      name=folder.name,
-      group=f"{sweep}/{variant}" if sweep else variant,
-      job_type="sft" if config.source == "demonstrations" else "train",
-      tags=[tag[-64:] for tag in tags],
-      config=config.to_dict() | {"sweep": sweep, "variant": variant},
-      resume="allow" if mode == "online" else None,
-      settings=wandb.Settings(silent=True, x_disable_stats=True, console="off"),
-    )
+    return wandb_runs.start(folder, config.wandb.mode)
   except Exception as error:  # whatever it is, training goes on
-    print(f"W&B: off ({type(error).__name__}: {error}); metrics are in {folder.path}")
+    print(
+      f"W&B: off ({type(error).__name__}: {error}); metrics are in {folder.path}; "
+      f"python -m experiments.upload {folder.path} sends them later"
+    )
     return None
-
-
-def _mode(wanted: str, wandb) -> Any:
-  """ "auto": what WANDB_MODE says, else online where somebody is logged in, else offline."""
-  if wanted != "auto":
-    return wanted
-  return os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
