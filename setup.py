@@ -3,6 +3,8 @@
 from setuptools import find_namespace_packages, setup
 
 FEEDBACK = ["fastapi", "uvicorn"]  # the page of experiments.collect_feedback
+CLUSTER = ["submitit>=1.5"]  # --launcher=slurm and the like
+REPORT = ["wandb-workspaces>=0.4"]  # experiments.wandb_report
 FOLDERS = ("algorithms", "models", "tasks", "experiments", "configs")
 
 setup(
@@ -50,9 +52,13 @@ setup(
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],
     "tpu": ["jax[tpu]"],
+    "cluster": CLUSTER,
     "feedback": FEEDBACK,
+    "report": REPORT,
     "dev": [
+      *CLUSTER,
       *FEEDBACK,
+      *REPORT,
       "beartype",
       "httpx",
       "pyrefly",

@@ -107,7 +107,7 @@ def _job_type(config: Mapping[str, Any]) -> str:
   return "sft" if config["source"] == "demonstrations" else "train"
 
 
-def _mode(wanted: str, wandb: Any) -> str:
+def _mode(wanted: str, wandb: Any) -> Any:
   """ "auto": what WANDB_MODE says, else online where somebody is logged in, else offline."""
   mode = os.environ.get("WANDB_MODE") or "auto" if wanted == "auto" else wanted
   if mode not in ("auto", "online"):

@@ -48,7 +48,7 @@ def test_wandb_reads_the_file_and_its_agent_runs_the_commands(sweep, tmp_path, c
   wandb_sweep.show(sweep, sweep.runs)
   (tmp_path / "sweep.yaml").write_text(capsys.readouterr().out)
   config = utils.load_sweep_config(str(tmp_path / "sweep.yaml"))
-  assert config["method"] == "grid" and config["project"] == "counterpoint"
+  assert config and config["method"] == "grid" and config["project"] == "counterpoint"
 
   # A `python` that says what it was given: the words must come through two shells unharmed.
   python = tmp_path / "python"

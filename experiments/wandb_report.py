@@ -1,0 +1,212 @@
+"""Writes a report about a sweep in W&B, and a saved view of its workspace, as code.
+
+python -m experiments.wandb_report --sweep=quick --dry_run     what it would write; needs no login
+python -m experiments.wandb_report --sweep=runs/quick          writes both; prints their addresses
+
+The sweep's runs have to be in W&B (trained online, `wandb sync`, or experiments.upload). Panels are
+only of metrics that their metrics.jsonl have, means over seeds with the standard error. Needs
+pip install -e ".[report]". Exit code: 0 written, 2 bad usage, or W&B refused.
+"""
+
+import importlib.util
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from experiments import run_folder
+from experiments.command_line import cli
+from experiments.errors import UserError
+from experiments.upload import runs_in
+
+FLAGS = {
+  "sweep": ("", "the sweep: its folder, or its name in runs/"),
+  "project": ("", "W&B project (default: the runs' config.wandb.project)"),
+  "entity": ("", "W&B user or team (default: the runs' config.wandb.entity, or yours)"),
+  "dry_run": (False, "print the sections and their panels, checked; write nothing"),
+}
+
+# section -> metric -> title; each line is drawn by step, those of the first section by rollouts too
+SECTIONS = {
+  "Reward on held-out prompts": {
+    "eval/reward": "reward, greedy",
+    "eval/reward_sampled": "reward, sampled",
+  },
+  "Held-out prompts": {
+    "eval/pass@": "solved by one of several samples",  # pass@4, or whatever eval.samples is
+    "eval/kl": "KL to the base policy, nats a response",
+    "eval/entropy": "entropy",
+    "eval/length": "tokens a response",
+    "eval/finished": "responses with an end",
+    "eval/accuracy": "pairs ranked right",
+    "eval/implied_accuracy": "pairs ranked right by the implied reward",
+  },
+  "Training": {
+    "train/reward": "reward",
+    "train/loss": "loss",
+    "train/entropy": "entropy",
+    "train/kl": "KL to the reference",
+    "train/grad_norm": "norm of the gradient",
+    "train/clip_ratio/region_mean": "share of tokens that are clipped",
+    "train/frac_reward_zero_std": "groups of equal rewards",
+    "train/completions/mean_length": "tokens a response",
+    "train/rewards/margins": "margin of the implied rewards",
+    "train/rewards/accuracies": "pairs ranked right",
+    "train/implied_rewards/best": "weight of the best response",
+    "train/implied_rewards/worst": "weight of the worst response",
+  },
+}
+STEP = "train/global_step"
+_OTHERS = {"WeavePanelSummaryTable": "table of completions", "RunComparer": "configs side by side"}
+
+Sections = dict[str, list[Any]]  # title -> panels
+
+
+def main(argv: Sequence[str]) -> int:
+  flags = cli.parse(argv, __doc__ or "", FLAGS, configs=None)
+  if not flags.sweep:
+    raise UserError("--sweep is required, e.g. --sweep=runs/quick (see --help)")
+  if importlib.util.find_spec("wandb_workspaces") is None:
+    raise UserError('needs wandb-workspaces: pip install -e ".[report]"')
+  folder = folder_of(flags.sweep)
+  runs = runs_in(folder)
+  metrics = {key for run in runs for row in run.read_metrics() for key in row}
+  about = runs[0].read_config()
+  wandb = about["config"].get("wandb", {})
+  where = {
+    "project": flags.project or wandb.get("project", "counterpoint"),
+    "entity": flags.entity or wandb.get("entity", ""),
+  }
+  if not where["entity"]:
+    where["entity"] = "you" if flags.dry_run else default_entity()
+  name = run_folder.read_json(os.path.join(folder, "sweep.json"))["name"]
+  sections = panels_of(metrics)
+  if flags.dry_run:
+    report_of(name, sections, where, asks_wandb=False)._to_model()  # refuses what W&B would
+    view_of(name, sections, where)._to_model()
+    print("\n".join(outline(name, sections, where)))
+    return 0
+  for thing in (report_of(name, sections, where), view_of(name, sections, where)):
+    try:
+      thing.save()
+    except Exception as error:  # W&B's, whatever it is
+      reason = " ".join(str(error).split())
+      raise UserError(f"W&B took no {type(thing).__name__.lower()}: {reason}") from None
+    print(thing.url)
+  return 0
+
+
+def folder_of(sweep: str) -> str:
+  """The sweep's folder, given it or a name in runs/. UserError if there is none."""
+  for folder in (sweep, os.path.join("runs", sweep)):
+    if os.path.exists(os.path.join(folder, "sweep.json")):
+      return folder
+  raise UserError(f"--sweep={sweep}: no sweep's folder there, nor in runs/ (it has a sweep.json)")
+
+
+def default_entity() -> str:
+  """Who is logged in. UserError if nobody is."""
+  import wandb
+
+  try:
+    return wandb.Api().default_entity or ""
+  except Exception as error:
+    reason = " ".join(str(error).split())
+    raise UserError(f"W&B: {reason} (--dry_run needs no login)") from None
+
+
+def panels_of(metrics: Iterable[str]) -> Sections:
+  """The panels of what there is, by section. UserError if there is nothing to draw."""
+  import wandb_workspaces.reports.v2 as wr
+
+  there = set(metrics)
+  lines = {title: _found(wanted, there) for title, wanted in SECTIONS.items()}
+  sections: Sections = {
+    title: [_line(metric, label) for metric, label in found.items()]
+    for title, found in lines.items()
+    if found
+  }
+  if not sections:
+    raise UserError("the runs have none of the metrics that a report draws yet")
+  first = next(iter(SECTIONS))
+  if "rollouts" in there and lines[first]:
+    sections[first] += [
+      _line(metric, f"{label}, by rollouts", "rollouts") for metric, label in lines[first].items()
+    ]
+  frontier = [
+    wr.ScatterPlot(
+      title=f"{label} against KL",
+      x=wr.SummaryMetric("final/kl"),
+      y=wr.SummaryMetric(metric.replace("eval/", "final/")),
+    )
+    for metric, label in lines[first].items()
+    if "eval/kl" in there
+  ]
+  if frontier:
+    sections["Reward against KL, at the end of each run"] = frontier
+  sections["Completions"] = [wr.WeavePanelSummaryTable(table_name="completions")]
+  sections["What differs"] = [wr.RunComparer(diff_only="split")]
+  return sections
+
+
+def report_of(
+  name: str, sections: Sections, where: Mapping[str, str], asks_wandb: bool = True
+) -> Any:
+  """The report. A set of runs that says where they are asks W&B about them, when it is built."""
+  import wandb_workspaces.reports.v2 as wr
+
+  blocks: list[Any] = [
+    wr.P(text=f"Runs of the sweep {name}, grouped by variant: means over seeds, standard errors.")
+  ]
+  place: dict[str, Any] = dict(where) if asks_wandb else {}
+  for title, panels in sections.items():
+    runs = wr.Runset(
+      name=name, filters=f"Config('sweep') == '{name}'", groupby=["config.variant"], **place
+    )
+    blocks += [wr.H2(text=title), wr.PanelGrid(runsets=[runs], panels=panels)]
+  return wr.Report(title=f"{name}: a comparison", blocks=blocks, width="fluid", **where)
+
+
+def view_of(name: str, sections: Sections, where: Mapping[str, str]) -> Any:
+  """The same panels as a saved view of the project's workspace, of this sweep's runs."""
+  import wandb_workspaces.workspaces as ws
+
+  runs = ws.RunsetSettings(filters=f"Config('sweep') == '{name}'", groupby=[ws.Config("variant")])
+  shown = [ws.Section(name=title, panels=panels) for title, panels in sections.items()]
+  settings = ws.WorkspaceSettings(x_axis=STEP)
+  return ws.Workspace(
+    name=f"sweep {name}", sections=shown, settings=settings, runset_settings=runs, **where
+  )
+
+
+def outline(name: str, sections: Sections, where: Mapping[str, str]) -> list[str]:
+  """What would be written, a line a panel."""
+  place = "/".join(filter(None, (where["entity"], where["project"])))
+  lines = [f"report '{name}: a comparison' and workspace view 'sweep {name}', in {place}"]
+  for title, panels in sections.items():
+    lines.append(title)
+    lines += [
+      f"  {getattr(panel, 'title', None) or _OTHERS[type(panel).__name__]}" for panel in panels
+    ]
+  return lines
+
+
+def _found(wanted: Mapping[str, str], there: set[str]) -> dict[str, str]:
+  """Those that there are; what ends in "@" stands for all that begin so."""
+  return {
+    metric: label
+    for name, label in wanted.items()
+    for metric in sorted(there)
+    if metric == name or (name.endswith("@") and metric.startswith(name))
+  }
+
+
+def _line(metric: str, title: str, x: str = STEP) -> Any:
+  import wandb_workspaces.reports.v2 as wr
+
+  return wr.LinePlot(
+    title=title, x=x, y=[metric], groupby_aggfunc="mean", groupby_rangefunc="stderr"
+  )
+
+
+if __name__ == "__main__":
+  cli.run(main)

@@ -1,0 +1,170 @@
+"""Runs in W&B: offline ones are read back with wandb's reader; a W&B that fails costs little."""
+
+import glob
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from experiments import upload
+from experiments.run_folder import RunFolder
+from experiments.training import recorder, wandb_runs
+from tests.experiments import fake_sweep
+
+
+def files(folder):
+  return sorted(glob.glob(os.path.join(str(folder), "wandb", "offline-run-*", "run-*.wandb")))
+
+
+def read_back(path):
+  """The records of a .wandb file, by type."""
+  command = [os.path.join(os.path.dirname(sys.executable), "wandb"), "leet", "inspect", "--json"]
+  done = subprocess.run([*command, path], capture_output=True, text=True, check=True)
+  records = {}
+  for line in done.stdout.splitlines():
+    record = json.loads(line)
+    records.setdefault(record["type"], []).append(record[record["type"]])
+  return records
+
+
+def history(records):
+  """Its rows: {"train/loss": 0.1, ...}."""
+  return [row.get("items", row) for row in records["history"]]
+
+
+@pytest.fixture
+def sweep(tmp_path):
+  return fake_sweep.write(tmp_path / "quick", variants=("dpo-offline", "grpo-k8"), seeds=(0,))
+
+
+def test_a_run_says_where_it_belongs(sweep):
+  run = RunFolder(os.path.join(sweep, "grpo-k8-s0"))
+  about = wandb_runs.about(run)
+  assert about["group"] == "quick/grpo-k8" and about["name"] == "grpo-k8-s0"
+  assert about["tags"] == ["grpo", "spell_backward"] and about["job_type"] == "train"
+  assert about["notes"].startswith("python -m experiments.train --config=configs/grpo.py:k=8")
+  assert about["config"]["group_size"] == 8 and about["config"]["device"] == "cpu x1"
+  assert about["config"]["variant"] == "grpo-k8" and "jax" in about["config"]["versions"]
+  assert wandb_runs.about(run)["id"] == about["id"]
+
+
+@pytest.mark.parametrize(
+  ("loss", "source", "job"),
+  [("sft", "demonstrations", "sft"), ("bradley_terry", "offline", "reward")],
+)
+def test_job_types_tell_what_is_trained(tmp_path, loss, source, job):
+  run = RunFolder(str(tmp_path / "x"))
+  config = fake_sweep.config_of("grpo-k8", 0, 8) | {"algorithm": {"loss": loss}, "source": source}
+  run.create(config, digest="d", config_file="x")
+  assert wandb_runs.about(run)["job_type"] == job
+
+
+def test_upload_sends_every_row_and_completion(sweep, capsys):
+  assert upload.main([sweep, "--mode=offline"]) == 0
+  out = capsys.readouterr().out
+  assert out.count("9 rows, 6 completions; wandb sync ") == 2
+  for path in files(sweep)[:1]:  # reading one back takes seconds
+    records = read_back(path)
+    name = records["run"][0]["display_name"]
+    assert records["run"][0]["run_id"].endswith("-replay")
+    rows = RunFolder(os.path.join(sweep, name)).read_metrics()
+    text = json.dumps(history(records))
+    for row in rows:
+      assert json.dumps(row["tokens"]) in text
+      assert repr(row.get("train/loss", 0.0)) in text
+    assert text.count("table-file") == 2  # the completions of the first and the last step
+
+
+def test_runs_of_one_process_in_threads_keep_their_rows_apart(sweep):
+  """As members of one vectorised program do."""
+  runs = [RunFolder(os.path.join(sweep, name)) for name in ("grpo-k8-s0", "dpo-offline-s0")]
+
+  def mirror(folder):
+    run = wandb_runs.start(folder, "offline")
+    for step in range(5):
+      wandb_runs.log(run, {"step": step, "train/who": len(folder.name)})
+      time.sleep(0.02)
+    wandb_runs.finish(run, {"eval/who": len(folder.name)}, 0)
+
+  threads = [threading.Thread(target=mirror, args=(folder,)) for folder in runs]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  found = [read_back(path) for path in files(sweep)]
+  assert sorted(record["run"][0]["display_name"] for record in found) == [
+    "dpo-offline-s0",
+    "grpo-k8-s0",
+  ]
+  for records in found:
+    who = len(records["run"][0]["display_name"])
+    rows = [row for row in history(records) if "train/who" in str(row)]
+    assert len(rows) == 5 and all(f'"train/who": {who}' in json.dumps(row) for row in rows)
+
+
+@pytest.mark.parametrize("answers", [False, None], ids=["refuses", "is silent"])
+def test_a_server_that_cannot_be_reached_costs_seconds_once(sweep, monkeypatch, answers, capsys):
+  server = socket.socket()
+  server.bind(("127.0.0.1", 0))
+  address = f"http://127.0.0.1:{server.getsockname()[1]}"
+  if answers is None:
+    server.listen()  # takes connections, says nothing
+  else:
+    server.close()
+  monkeypatch.setenv("WANDB_BASE_URL", address)
+  monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+  monkeypatch.setattr(wandb_runs, "PROBE_SECONDS", 1.0)
+  began = time.time()
+  for name in ("grpo-k8-s0", "dpo-offline-s0"):
+    run = wandb_runs.start(RunFolder(os.path.join(sweep, name)), "online")
+    assert run.offline
+    run.finish()
+  assert time.time() - began < 20
+  assert "does not answer" in capsys.readouterr().out
+  server.close()
+
+
+def test_without_wandb_a_run_goes_on(sweep, monkeypatch, capsys):
+  from configs import grpo
+
+  monkeypatch.setitem(sys.modules, "wandb", None)
+  config = grpo.get_config()
+  config.wandb.mode = "offline"
+  folder = RunFolder(os.path.join(sweep, "grpo-k8-s0"))
+  with recorder.Recorder(config, folder, lambda row: None) as rows:
+    rows.log({"step": 9, "train/loss": 0.5})
+  assert folder.read_metrics()[-1]["train/loss"] == 0.5
+  assert "W&B: off" in capsys.readouterr().out
+
+
+def test_a_run_that_wandb_fails_in_goes_on(sweep, capsys):
+  from configs import grpo
+
+  class Broken:
+    def log(self, *_, **__):
+      raise OSError("no space left")
+
+  config = grpo.get_config()
+  config.wandb.mode = "disabled"
+  folder = RunFolder(os.path.join(sweep, "grpo-k8-s0"))
+  with recorder.Recorder(config, folder, lambda row: None) as rows:
+    rows._wandb = Broken()
+    rows.log({"step": 9, "train/loss": 0.5})
+    rows.log({"step": 10, "train/loss": 0.4})
+  assert folder.read_metrics()[-1]["train/loss"] == 0.4
+  assert capsys.readouterr().out.count("W&B: off from here (OSError: no space left)") == 1
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):
+  assert upload.main([str(tmp_path)]) == 2
+  assert f"{tmp_path} is no run's folder, nor a sweep's" in capsys.readouterr().err
+
+
+def test_disabled_sends_nothing_and_says_so(sweep, capsys):
+  assert upload.main([sweep]) == 1  # tests set WANDB_MODE=disabled
+  assert "W&B is disabled here" in capsys.readouterr().err
