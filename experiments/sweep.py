@@ -25,29 +25,41 @@ from experiments import environment, report, run_folder
 from experiments.command_line import cli
 from experiments.comparing import comparison
 from experiments.errors import UserError
-from experiments.sweeping import jobs, plan, plan_table
+from experiments.sweeping import cluster, jobs, plan, plan_table, wandb_sweep
 from experiments.sweeping.live_table import LiveTable, Row
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job, Pool
 
 FLAGS = {
-  "dry_run": (False, "show the plan and the commands; run nothing"),
+  "dry_run": (
+    cli.OneOf(("", "plan", "commands", "wandb")),
+    "run nothing: show the plan; or only the commands, one a line; or a `wandb sweep` file",
+  ),
   "jobs": (1, "runs trained at a time, each in a process with its share of the machine"),
   "only": ("", "only the runs whose name contains this text"),
   "retry": (False, "run failed and diverged runs again"),
   "fail_fast": (False, "stop at the first run that fails"),
+  "launcher": (
+    cli.OneOf(("local", "local", *cluster.LAUNCHERS)),
+    "where the runs train: worker processes here; or through submitit (pip install -e .[cluster])",
+  ),
+  "resources": ("", "of submitit's jobs: timeout_min=240,gpus_per_node=1,slurm_partition=NAME"),
   "out": ("", "the sweep's folder (default: runs/<name of the sweep file>)"),
 }
+
+Runner = Pool | cluster.Cluster  # what runs the jobs
 
 
 def main(argv: Sequence[str]) -> int:
   flags = cli.parse(argv, __doc__ or "", FLAGS, configs="configs/sweeps")
   if flags.jobs < 1:
     raise UserError(f"--jobs={flags.jobs}: at least one run at a time")
+  if flags.resources and flags.launcher == "local":
+    raise UserError(f"--resources={flags.resources}: for --launcher=slurm and the like only")
   sweep = plan.make(flags.config, flags.overrides, flags.out)
   chosen = _choose(sweep, flags.only)
   if flags.dry_run:
-    plan_table.show(sweep, chosen)
+    _SHOW[flags.dry_run](sweep, chosen)
     return 0
   plan.refuse_impossible(sweep.runs)  # all: they are compared with each other
   return _run(sweep, chosen, flags)
@@ -91,7 +103,7 @@ def _train(
   rows += [_row(run, is_done=run not in to_do) for run in chosen]
   table = LiveTable(sweep.folder, rows, flags.jobs, Console())
   with (
-    Pool(flags.jobs, jobs.environment(flags.jobs)) as pool,
+    _pool(sweep, flags) as pool,
     _stopping_on_interrupt(pool, table) as interrupts,
     table.shown(),
   ):
@@ -104,7 +116,15 @@ def _train(
   return bool(interrupts)
 
 
-def _carry_out(tasks: list[Job], pool: Pool, table: LiveTable, fail_fast: bool) -> dict[str, str]:
+def _pool(sweep: Plan, flags: Any) -> Runner:
+  environment = jobs.environment(flags.jobs)
+  if flags.launcher == "local":
+    return Pool(flags.jobs, environment)
+  os.environ.update(environment)  # the jobs inherit it
+  return cluster.Cluster(flags.launcher, sweep.folder, flags.jobs, flags.resources)
+
+
+def _carry_out(tasks: list[Job], pool: Runner, table: LiveTable, fail_fast: bool) -> dict[str, str]:
   """Runs the jobs; returns the names of those that failed, with the reason."""
   failed = {}
   for event in pool.run(tasks):
@@ -118,6 +138,15 @@ def _carry_out(tasks: list[Job], pool: Pool, table: LiveTable, fail_fast: bool) 
   return failed
 
 
+def _print_commands(sweep: Plan, runs: Sequence[PlannedRun]) -> None:
+  for run in runs:
+    if run.state != "finished":
+      print(run.command)
+
+
+_SHOW = {"plan": plan_table.show, "commands": _print_commands, "wandb": wandb_sweep.show}
+
+
 def _row(run: PlannedRun, is_done: bool) -> Row:
   status = run.folder.read_status()
   row = Row(run.name, run.state if is_done else "queued", steps=run.config["steps"])
@@ -126,7 +155,7 @@ def _row(run: PlannedRun, is_done: bool) -> Row:
 
 
 @contextlib.contextmanager
-def _stopping_on_interrupt(pool: Pool, table: LiveTable) -> Generator[list[int]]:
+def _stopping_on_interrupt(pool: Runner, table: LiveTable) -> Generator[list[int]]:
   """Within it ^C (or SIGTERM) stops the pool, twice kills it; yields the signals that came."""
   interrupts: list[int] = []
 

@@ -22,8 +22,12 @@ from configs import common
 from experiments.command_line import cli_help, config_files, config_modules, config_values
 from experiments.errors import Diverged, UserError, did_you_mean, nearest
 
-Flags = Mapping[str, tuple[Any, str]]  # name -> (default, which gives the type; help)
+Flags = Mapping[str, tuple[Any, str]]  # name -> (default, which gives the type, or OneOf; help)
 Given = dict[str, Any]  # {"config": spec, "config.steps": "7", "help": True, flag: text}
+
+
+class OneOf(tuple[str, ...]):
+  """The words that a flag takes: the first if it is not given, the second if it stands alone."""
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
@@ -60,7 +64,7 @@ def parse(
   values, problems = {}, []
   for name, (default, _) in flags.items():
     try:
-      values[name] = config_values.convert(given.get(name, default), type(default), default)
+      values[name] = _value(given.get(name), default)
     except ValueError as error:
       problems.append(f"--{name} {error}")
   problems += [_stranger(word, flags, configs, spec) for word in strangers]
@@ -90,13 +94,25 @@ def _read(argv: Sequence[str], flags: Flags, takes_config: bool) -> tuple[Given,
     elif takes_config and off.startswith("config."):
       given[off] = False
     elif (flag := name.replace("-", "_")) in flags:
-      is_switch = isinstance(flags[flag][0], bool)
+      is_switch = isinstance(flags[flag][0], (bool, OneOf))
       given[flag] = text if equals else True if is_switch else _next(words, True)
     elif (flag := off.replace("-", "_")) in flags and isinstance(flags[flag][0], bool):
       given[flag] = False
     else:
       strangers.append(word)
   return given, strangers
+
+
+def _value(given: Any, default: Any) -> Any:
+  """What a flag is set to, None if it is not given. ValueError if it cannot be that."""
+  if given is None:
+    return default[0] if isinstance(default, OneOf) else default
+  if not isinstance(default, OneOf):
+    return config_values.convert(given, type(default), default)
+  word = default[1] if given is True else given
+  if word not in default[1:]:
+    raise ValueError(f"is one of {', '.join(default[1:])}; {word!r} is not.")
+  return word
 
 
 def _next(words: collections.deque[str], missing: Any) -> Any:

@@ -25,8 +25,11 @@ def overview(doc: str, flags: Mapping[str, tuple[Any, str]], configs: str | None
     ]
     files = config_modules.available(configs).items()
   for name, (default, text) in flags.items():
-    is_switch = isinstance(default, bool)
-    rows.append((f"--{name}" if is_switch else f"--{name}={default or '...'}", text))
+    if isinstance(default, tuple):  # cli.OneOf
+      flag = f"--{name}[={'|'.join(default[1:])}]"
+    else:
+      flag = f"--{name}" if isinstance(default, bool) else f"--{name}={default or '...'}"
+    rows.append((flag, text))
   sections = [doc.strip(), "flags:\n" + _table(rows)]
   if files:
     sections.append(f"{configs}:\n" + _table(files))

@@ -1,6 +1,6 @@
-"""A sweep's plan on the terminal: a table to read on stderr, the commands to pipe on stdout."""
+"""A sweep's plan as a table to read, with the budgets of its runs."""
 
-import sys
+import collections
 from collections.abc import Sequence
 
 from rich import box
@@ -21,15 +21,14 @@ _FIELDS = {  # shown always, under a short name
 
 
 def show(sweep: Plan, runs: Sequence[PlannedRun]) -> None:
-  """Prints the plan, then the exact command of each run that is not finished."""
-  console = Console(stderr=True)
+  """Prints the plan, and says so where the budgets of the runs are unequal."""
+  console = Console()
   if not console.is_terminal:  # a file has no width: never fold a number
     console.width = 140
-  to_do = [run for run in runs if run.state != "finished"]
   console.print(headline(sweep, runs), highlight=False, markup=False, soft_wrap=True)
   console.print(_table(runs))
-  for run in to_do:
-    print(run.command, file=sys.stdout)
+  if warning := unequal(runs):
+    console.print(warning, highlight=False, markup=False, soft_wrap=True)
 
 
 def headline(sweep: Plan, runs: Sequence[PlannedRun]) -> str:
@@ -46,7 +45,7 @@ def headline(sweep: Plan, runs: Sequence[PlannedRun]) -> str:
 
 def _table(runs: Sequence[PlannedRun]) -> Table:
   others = [key for key in plan.differing(runs) if key not in _FIELDS]
-  columns = _FIELDS | {key: key.rpartition(".")[2] for key in others}
+  columns = _FIELDS | _labels(others)
   table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
   table.add_column("#", justify="right")
   table.add_column("run", no_wrap=True)
@@ -54,12 +53,46 @@ def _table(runs: Sequence[PlannedRun]) -> Table:
     is_word = any(isinstance(flatten(run.config).get(key), str) for run in runs)
     table.add_column(label, justify="left" if is_word else "right")
   table.add_column("rollouts", justify="right")
+  table.add_column("tokens", justify="right")
   table.add_column("state")
   for number, run in enumerate(runs):
     config = flatten(run.config)
     values = [str(config.get(key, "")) for key in columns]
-    table.add_row(str(number), run.name, *values, _rollouts(run), run.state)
+    table.add_row(str(number), run.name, *values, _rollouts(run), _tokens(run), run.state)
   return table
+
+
+def unequal(runs: Sequence[PlannedRun]) -> str:
+  """A warning in words where the runs have unequally many rollouts; "" where they have not.
+
+  Runs on demonstrations generate none, and are left out.
+  """
+  variants: dict[str, dict[str, None]] = collections.defaultdict(dict)
+  for run in runs:
+    if run.rollouts:
+      variants[_rollouts(run)][run.variant] = None
+  if len(variants) < 2:
+    return ""
+  budgets = [f"  {budget}: {', '.join(names)}" for budget, names in variants.items()]
+  return "\n".join(
+    [
+      "warning: the runs generate unequally many responses to train on. By step, those with more",
+      "have an advantage; compare them by rollouts (an axis of the report), or mean it so:",
+      *budgets,
+    ]
+  )
+
+
+def _labels(keys: Sequence[str]) -> dict[str, str]:
+  """A column's title: the field's name, with its section where two fields share the name."""
+  names = {key: key.rpartition(".")[2] for key in keys}
+  shared = collections.Counter(names.values())
+  return {key: key if shared[name] > 1 else name for key, name in names.items()}
+
+
+def _tokens(run: PlannedRun) -> str:
+  """At most so many are generated: as if no response ended before sampling.max_tokens."""
+  return f"≤ {run.most_rollouts * run.config['sampling']['max_tokens']:,}"
 
 
 def _rollouts(run: PlannedRun) -> str:

@@ -32,7 +32,7 @@ def main() -> int:
 
   try:
     for job in _jobs():
-      outcome = _run(job, report=lambda row: send({"progress": row}))
+      outcome = run_job(job, report=lambda row: send({"progress": row}))
       send(outcome)
       if outcome["state"] == "stopped":
         return 130
@@ -60,9 +60,10 @@ def _jobs() -> Iterator[dict[str, Any]]:
     is_busy = False
 
 
-def _run(job: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, str]:
+def run_job(job: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, str]:
   """Runs the job; returns {"state": finished, stopped, diverged or failed, "reason"}."""
-  _print_to(job["log"])
+  if job["log"]:
+    _print_to(job["log"])
   try:
     module, _, name = job["function"].partition(":")
     getattr(importlib.import_module(module), name)(report, **job["arguments"])

@@ -1,0 +1,33 @@
+"""Beta, the hold of the reference: of DPO's loss, offline and online, and of GRPO's KL term.
+
+One name, two meanings. DPO's beta scales the log-ratio inside a sigmoid: it says how far a pair has
+to be pulled apart. GRPO's is the price of a nat of KL in units of reward (here of the group's
+spread); its usual value is 0. So compare each with itself; the reward-KL frontier of the report
+compares all three.
+
+60 updates on 256 responses each, 5 seeds of 14 variants that differ only in numbers within each of
+the three. Expect the KL to fall as beta grows, everywhere; offline DPO to fall below its base
+policy at a small beta, where nothing stops it from pushing near misses down; and GRPO's beta to
+cost little reward until it is large, because 60 updates do not go far.
+"""
+
+from typing import Any
+
+from experiments.hyper import Item, chain, product, sweep
+
+DPO_BETAS = (0.1, 0.2, 0.5, 1.0, 2.0)
+GRPO_BETAS = (0.0, 0.02, 0.1, 0.5)
+
+
+def get_sweep() -> list[Item]:
+  online = {"source": "online", "optimizer.learning_rate": 2e-4}
+  variants = [
+    _betas("dpo-offline", {"config": "configs/dpo.py"}, DPO_BETAS),
+    _betas("dpo-online", {"config": "configs/dpo.py"} | online, DPO_BETAS),
+    _betas("grpo-k8", {"config": "configs/grpo.py:k=8"}, GRPO_BETAS),
+  ]
+  return product([sweep("seed", range(5)), chain(variants)])
+
+
+def _betas(name: str, item: dict[str, Any], betas: tuple[float, ...]) -> list[Item]:
+  return [item | {"name": f"{name}-beta{beta:g}", "algorithm.beta": beta} for beta in betas]

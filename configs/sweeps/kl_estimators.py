@@ -1,0 +1,23 @@
+"""k1, k2 and k3 as GRPO's penalty: three estimates of one KL, three different gradients.
+
+As a loss k1 has a gradient of mean zero, so that it holds nothing; k2's is the true one; k3's is
+the gradient of the KL the other way round (algorithms/divergences.py). Each at two prices of a nat,
+and a run without a penalty; K = 8, 60 updates on 256 responses each, 5 seeds of 7 variants.
+
+Expect k1 to go as far from the reference as no penalty does, with more noise, and k2 and k3 to stay
+nearer the dearer a nat is; near the reference they agree to first order, so expect no difference
+between those two here. `eval/kl` measures all of them the same way.
+"""
+
+from experiments.hyper import Item, chain, product, sweep
+
+
+def get_sweep() -> list[Item]:
+  without = [{"name": "no-kl", "algorithm.beta": 0.0}]
+  penalties = [
+    {"name": f"{kl}-beta{beta:g}", "algorithm.kl": kl, "algorithm.beta": beta}
+    for kl in ("k1", "k2", "k3")
+    for beta in (0.1, 0.5)
+  ]
+  config = [{"config": "configs/grpo.py:k=8"}]
+  return product([sweep("seed", range(5)), config, chain([without, penalties])])

@@ -1,0 +1,51 @@
+"""From offline to online: DPO and GRPO on responses that are 60, 20, 4 or no updates old.
+
+Every run trains on 15,360 responses in 60 updates of 256, each response once. What varies is when
+the policy writes them:
+
+  offline      all before the first update, by the base policy (configs/dpo.py's source)
+  20-updates   three rounds: 5,120 responses, then 20 updates on them
+  4-updates    fifteen rounds
+  online       256 responses for every update
+
+Rounds here keep the reference and Adam's state; experiments.rounds, which is for a policy in
+service, moves the reference on and tests each round before it deploys it. One learning rate for
+all, between the two that the configs use offline and online; 5 seeds of 8 variants.
+
+Expect DPO to gain more from fresh responses than GRPO does: offline it pushes down near misses that
+the policy would hardly write any more, and nothing clips it, while GRPO's ratio drops out of the
+gradient what has moved too far. Expect most of the gain at a few rounds.
+"""
+
+from typing import Any
+
+from experiments.hyper import Item, product, sweep
+
+UPDATES, RESPONSES = 60, 256
+ALGORITHMS = {"dpo": ("configs/dpo.py", 2), "grpo-k8": ("configs/grpo.py:k=8", 8)}
+AGES = {"20-updates": 20, "4-updates": 4, "online": 1}  # updates a round
+
+
+def get_sweep() -> list[Item]:
+  variants = []
+  for algorithm, (config, k) in ALGORITHMS.items():
+    shared = {"config": config, "optimizer.learning_rate": 1e-4}
+    variants.append(shared | {"name": f"{algorithm}-offline", "source": "offline"})
+    variants += [
+      shared | {"name": f"{algorithm}-{name}", "source": "online"} | _rounds_of(updates, k)
+      for name, updates in AGES.items()
+    ]
+  return product([sweep("seed", range(5)), variants])
+
+
+def _rounds_of(updates: int, k: int) -> dict[str, Any]:
+  """Collections of so many updates; an evaluation after every 20 updates, as in the others."""
+  steps = UPDATES // updates
+  groups = RESPONSES // k * updates
+  return {
+    "steps": steps,
+    "batch_prompts": groups,
+    "minibatches": updates,
+    "eval.every": steps // 3,
+    "checkpoint.every": steps // 3,
+  }

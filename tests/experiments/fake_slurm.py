@@ -1,0 +1,91 @@
+"""Stands in for SLURM: sbatch, srun, squeue, sacct, scontrol and scancel, as far as submitit asks.
+
+The batch file that submitit writes is really run, array task by array task, on this machine. Jobs
+are files in $FAKE_SLURM: <id>.pid while a task runs, <id>.state, <id>.requeue when it shall run
+again.
+"""
+
+import os
+import pathlib
+import re
+import signal
+import stat
+import subprocess
+import sys
+
+COMMANDS = ("sbatch", "srun", "squeue", "sacct", "scontrol", "scancel")
+
+
+def install(folder: pathlib.Path) -> dict[str, str]:
+  """Writes the commands into the folder; returns the variables that make a process use them."""
+  for command in COMMANDS:
+    path = folder / command
+    path.write_text(f'#!/bin/bash\nexec {sys.executable} {__file__} {command} "$@"\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+  path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+  return {"FAKE_SLURM": str(folder), "PATH": path}
+
+
+def sbatch(arguments: list[str]) -> None:
+  text = pathlib.Path(arguments[-1]).read_text()
+  (HOME / "sbatch.txt").write_text(text)
+  number = str(1000 + len(list(HOME.glob("*.state"))))
+  array = re.search(r"--array=0-(\d+)", text)
+  tasks = [f"{number}_{i}" for i in range(int(array[1]) + 1)] if array else [number]
+  for task in tasks:
+    (HOME / f"{task}.state").write_text("PENDING")
+    command = [sys.executable, __file__, "run", task, arguments[-1]]
+    subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+  print(f"Submitted batch job {number}")
+
+
+def run(arguments: list[str]) -> None:
+  """A task, as the node would run it."""
+  task, script = arguments
+  number, _, index = task.partition("_")
+  environment = os.environ | {"SLURM_JOB_ID": number, "SLURM_JOB_NODELIST": "here"}
+  if index:
+    environment |= {"SLURM_ARRAY_JOB_ID": number, "SLURM_ARRAY_TASK_ID": index}
+  again = HOME / f"{task}.requeue"
+  while True:
+    again.unlink(missing_ok=True)
+    process = subprocess.Popen(["bash", script], env=environment)
+    (HOME / f"{task}.pid").write_text(str(process.pid))
+    (HOME / f"{task}.state").write_text("RUNNING")
+    code = process.wait()
+    if not again.exists():
+      break
+  (HOME / f"{task}.pid").unlink()
+  (HOME / f"{task}.state").write_text("FAILED" if code else "COMPLETED")
+
+
+def srun(arguments: list[str]) -> None:
+  command = arguments[arguments.index("--unbuffered") + 1 :]
+  while command[0].startswith("-"):
+    command.pop(0)
+  os.execvp(command[0], command)
+
+
+def squeue(arguments: list[str]) -> None:
+  task = arguments[arguments.index("-j") + 1]
+  if (HOME / f"{task}.pid").exists():
+    print(task)
+
+
+def sacct(arguments: list[str]) -> None:
+  print("JobID|State|NodeList")
+  for path in HOME.glob("*.state"):
+    print(f"{path.stem}|{path.read_text()}|here")
+
+
+def scontrol(arguments: list[str]) -> None:
+  (HOME / f"{arguments[-1]}.requeue").touch()
+
+
+def scancel(arguments: list[str]) -> None:
+  os.killpg(os.getpgid(int((HOME / f"{arguments[-1]}.pid").read_text())), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+  HOME = pathlib.Path(os.environ["FAKE_SLURM"])
+  globals()[sys.argv[1]](sys.argv[2:])

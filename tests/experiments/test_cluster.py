@@ -1,0 +1,192 @@
+"""A sweep's jobs through submitit: its local and debug executors, and SLURM's commands."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from experiments.errors import UserError
+from experiments.sweeping import cluster
+from experiments.sweeping.cluster import Cluster
+from experiments.sweeping.workers import Job
+from tests.experiments import fake_slurm
+
+pytest.importorskip("submitit")
+
+FUNCTIONS = """
+import os, pathlib, signal, time
+from experiments.errors import Diverged
+
+def work(report, *, steps=2):
+  print("working")
+  for step in range(1, steps + 1):
+    report({"step": step, "steps": steps, "pid": os.getpid()})
+
+def diverge(report):
+  raise Diverged("train/loss is nan")
+
+def die(report):
+  os.kill(os.getpid(), signal.SIGKILL)
+
+def wait(report, *, checkpoint, seconds=60.0):
+  '''The first time it "saves" and waits; resumed, it goes on from there.'''
+  path = pathlib.Path(checkpoint)
+  if path.exists():
+    report({"step": 2, "steps": 2})
+    return
+  path.write_text(str(os.getpid()))
+  report({"step": 1, "steps": 2})
+  time.sleep(seconds)
+"""
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+  """Makes jobs that call a function of a module outside the project."""
+  (tmp_path / "cluster_jobs.py").write_text(FUNCTIONS)
+  monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+  monkeypatch.syspath_prepend(str(tmp_path))
+
+  def make(name, function="", **arguments):
+    log = str(tmp_path / f"{name}.txt")
+    return Job(name, f"cluster_jobs:{function or name}", arguments, log)
+
+  return make
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+  """A SLURM of one machine; returns its folder."""
+  folder = tmp_path / "slurm"
+  folder.mkdir()
+  for name, value in fake_slurm.install(folder).items():
+    monkeypatch.setenv(name, value)
+  return folder
+
+
+def run(tmp_path, jobs, launcher="submitit-local", size=3, resources=""):
+  with Cluster(launcher, str(tmp_path / "sweep"), size, resources) as pool:
+    return list(pool.run(jobs))
+
+
+def ends(events):
+  endings = ("finished", "failed", "diverged", "stopped")
+  return {event.job.name: (event.kind, event.reason) for event in events if event.kind in endings}
+
+
+def until(condition):
+  deadline = time.time() + 60
+  while not condition():
+    assert time.time() < deadline
+    time.sleep(0.1)
+
+
+def test_local_jobs_fail_alone_and_report_as_they_go(tmp_path, job):
+  work = job("work")
+  events = run(tmp_path, [work, job("diverge"), job("die")])
+  found = ends(events)
+  assert found["work"] == ("finished", "")
+  assert found["diverge"] == ("diverged", "train/loss is nan")
+  assert found["die"][0] == "failed" and "ended without a result" in found["die"][1]
+  progress = [event.progress for event in events if event.kind == "progress"]
+  assert progress[-1]["step"] == 2 and progress[-1]["pid"] != os.getpid()
+  with open(work.log) as log:
+    assert log.readline() == "working\n"
+
+
+def test_debug_jobs_run_in_this_process(tmp_path, job, capsys):
+  events = run(tmp_path, [job("work"), job("diverge")], "submitit-debug", size=1)
+  assert {kind for kind, _ in ends(events).values()} == {"finished", "diverged"}
+  assert [e.progress["pid"] for e in events if e.kind == "progress"] == [os.getpid()]
+  assert "working" in capsys.readouterr().out
+
+
+def test_no_more_local_jobs_at_a_time_than_asked_for(tmp_path, job):
+  jobs = [job(f"work{i}", "work") for i in range(2)]
+  kinds = [event.kind for event in run(tmp_path, jobs, size=1) if event.kind != "progress"]
+  assert kinds == ["started", "finished"] * 2
+
+
+def test_a_preempted_job_is_queued_again_and_resumes(tmp_path, job):
+  checkpoint = tmp_path / "checkpoint"
+  with Cluster("submitit-local", str(tmp_path / "sweep"), 1, "") as pool:
+    events = pool.run([job("wait", checkpoint=str(checkpoint))])
+    seen = [next(events)]
+    until(checkpoint.exists)
+    os.kill(int(checkpoint.read_text()), signal.SIGUSR2)  # as SLURM tells a job to make way
+    seen += events
+  assert ends(seen) == {"wait": ("finished", "")}
+  assert [event.progress["step"] for event in seen if event.kind == "progress"][-1] == 2
+
+
+def test_stopping_cancels_the_jobs_and_starts_no_more(tmp_path, job):
+  with Cluster("submitit-local", str(tmp_path / "sweep"), 1, "") as pool:
+    events = pool.run([job("wait", checkpoint=str(tmp_path / "checkpoint")), job("work")])
+    seen = [next(events)]
+    until((tmp_path / "checkpoint").exists)
+    pool.stop()
+    seen += events
+  assert [event.kind for event in seen if event.kind != "progress"] == ["started", "stopped"]
+
+
+def test_slurm_runs_the_jobs_as_one_array_with_the_resources_asked_for(tmp_path, job, slurm):
+  jobs = [job("work"), job("diverge")]
+  events = run(tmp_path, jobs, "slurm", size=2, resources="slurm_partition=gpu,timeout_min=90")
+  assert ends(events)["work"] == ("finished", "")
+  assert ends(events)["diverge"] == ("diverged", "train/loss is nan")
+  batch = (slurm / "sbatch.txt").read_text()
+  assert "--array=0-1%2" in batch and "--partition=gpu" in batch and "--time=90" in batch
+
+
+def test_slurm_queues_a_preempted_job_again(tmp_path, job, slurm):
+  checkpoint = tmp_path / "checkpoint"
+  with Cluster("slurm", str(tmp_path / "sweep"), 1, "") as pool:
+    events = pool.run([job("wait", checkpoint=str(checkpoint))])
+    seen = [next(events)]
+    until(checkpoint.exists)
+    os.kill(int(checkpoint.read_text()), signal.SIGUSR2)
+    seen += events
+  assert ends(seen) == {"wait": ("finished", "")}
+
+
+def test_a_sweep_that_lost_its_own_process_joins_the_jobs_it_left_in_slurm(tmp_path, job, slurm):
+  jobs = [job("wait", checkpoint=str(tmp_path / "checkpoint"), seconds=3.0)]
+  with Cluster("slurm", str(tmp_path / "sweep"), 1, "") as lost:
+    next(lost.run(jobs))
+  until((tmp_path / "checkpoint").exists)
+  assert ends(run(tmp_path, jobs, "slurm")) == {"wait": ("finished", "")}
+  assert len(list(slurm.glob("*.state"))) == 1  # it was submitted once
+
+
+@pytest.mark.parametrize(
+  ("launcher", "resources", "message"),
+  [
+    ("slurm", "", "srun"),
+    ("submitit-local", "gpus=1", "--resources=gpus=1: Parameter 'gpus' need to be prefixed"),
+    ("submitit-local", "timeout_min=long", 'Parameter "timeout_min" expected type'),
+    ("submitit-local", "now", "'now' is not name=value"),
+  ],
+)
+def test_what_the_cluster_cannot_do_is_a_line(tmp_path, launcher, resources, message):
+  with pytest.raises(UserError, match="--") as caught:
+    Cluster(launcher, str(tmp_path), 1, resources)
+  assert message in str(caught.value)
+
+
+def test_without_submitit_it_says_what_to_install(tmp_path):
+  code = (
+    "import sys; sys.modules['submitit'] = None; import importlib.util as u;"
+    "find = u.find_spec; u.find_spec = lambda n: None if n == 'submitit' else find(n);"
+    "from experiments.sweeping.cluster import Cluster; Cluster('slurm', '.', 1, '')"
+  )
+  done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+  assert 'pip install -e ".[cluster]"' in done.stderr
+
+
+def test_importing_the_launchers_does_not_import_submitit():
+  code = "import sys, experiments.sweeping.cluster; sys.exit('submitit' in sys.modules)"
+  assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+  assert cluster.LAUNCHERS[0] == "slurm"
