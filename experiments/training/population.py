@@ -95,6 +95,12 @@ def alone() -> Generator[None]:
     _here.member = before
 
 
+def members_a_device() -> int:
+  """How many runs a device has to hold at a time."""
+  member = _member()
+  return member.population.members_a_device if member else 1
+
+
 def once(key: Hashable, build: Callable[[], T]) -> T:
   """build(), or in a population what the first member to ask for `key` built: the same object.
 
@@ -268,10 +274,15 @@ class Member:
 class Population:
   """Members in lock-step on the first devices of this process that divide their number."""
 
-  def __init__(self, runs: Sequence[Callable[[], None]]):
+  def __init__(
+    self, runs: Sequence[Callable[[], None]], turn: Callable[[int], None] = lambda index: None
+  ):
+    """`turn(i)` is called when member i, with runs[i], is about to go on."""
     self._members = [Member(self, run) for run in runs]
+    self._turn = turn
     devices = next(n for n in range(len(jax.devices()), 0, -1) if len(runs) % n == 0)
     self._mesh = Mesh(np.array(jax.devices()[:devices]), (MEMBERS,))
+    self.members_a_device = len(runs) // devices
     self._kinds: dict[Hashable, int] = {}  # in the order in which they were first called
     self._everywhere: dict[int, tuple[Any, Any]] = {}  # id of a common array -> it, and its copies
     self.common: dict[Hashable, Any] = {}
@@ -279,7 +290,8 @@ class Population:
   def train(self) -> None:
     """Runs all members to their ends. A KeyboardInterrupt is passed on to every one of them."""
     try:
-      for member in self._members:
+      for index, member in enumerate(self._members):
+        self._turn(index)
         member.start()
       while waiting := self._waiting():
         calls = self._next(waiting)
@@ -287,6 +299,7 @@ class Population:
         results = self._make(calls)
         share = (working_seconds() - began) / len(calls)
         for index, result in results.items():
+          self._turn(index)
           self._members[index].resume(result, share)
     except KeyboardInterrupt:
       for member in self._members:

@@ -80,7 +80,7 @@ def test_what_is_common_to_all_is_in_the_headline_and_not_in_the_names(make):
   sweep = make(dpo(algorithm__beta=0.1), dpo(algorithm__beta=0.2), steps="7")
   assert names(sweep) == ["dpo-beta0.1-s0", "dpo-beta0.2-s0"]
   assert {run.config["steps"] for run in sweep.runs} == {7}
-  assert "all with steps=7" in plan_table.headline(sweep, sweep.runs)
+  assert "all with steps=7" in plan_table.headline(sweep, sweep.runs, [])
 
 
 def test_the_command_line_beats_the_item_and_what_becomes_equal_runs_once(make):
@@ -153,7 +153,7 @@ def test_demonstrations_are_no_rollouts(make):
 
 def test_the_plan_is_a_table_and_commands_that_can_be_piped(make, capsys):
   sweep = make(dpo(algorithm__beta=0.1), dpo(algorithm__beta=0.2))
-  plan_table.show(sweep, sweep.runs)
+  plan_table.show(sweep, sweep.runs, [])
   out, table = capsys.readouterr()
   assert out.splitlines() == [run.command for run in sweep.runs]
   assert "beta" in table and "15,360" in table and "2 to do" in table

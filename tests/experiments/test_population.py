@@ -10,8 +10,8 @@ from orbax.checkpoint import v1 as ocp
 from experiments.command_line import config_files
 from experiments.errors import Diverged
 from experiments.run_folder import RunFolder
-from experiments.training import population, run
-from experiments.training.population import Population, Shared, shared
+from experiments.training import run
+from experiments.training.population import Population
 
 SMALL = {
   "steps": 3,
