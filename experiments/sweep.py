@@ -12,6 +12,7 @@ usage or config, 130 interrupted.
 
 import contextlib
 import glob
+import itertools
 import os
 import shutil
 import signal
@@ -25,7 +26,7 @@ from experiments import environment, report, run_folder
 from experiments.command_line import cli
 from experiments.comparing import comparison
 from experiments.errors import UserError
-from experiments.sweeping import cluster, jobs, plan, plan_table, wandb_sweep
+from experiments.sweeping import cluster, jobs, plan, plan_table, programs, wandb_sweep
 from experiments.sweeping.live_table import LiveTable, Row
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job, Pool
@@ -36,6 +37,7 @@ FLAGS = {
     "run nothing: show the plan; or only the commands, one a line; or a `wandb sweep` file",
   ),
   "jobs": (1, "runs trained at a time, each in a process with its share of the machine"),
+  "vectorize": ("auto", "runs trained as one program if they differ in numbers only: auto, off, N"),
   "only": ("", "only the runs whose name contains this text"),
   "retry": (False, "run failed and diverged runs again"),
   "fail_fast": (False, "stop at the first run that fails"),
@@ -56,10 +58,14 @@ def main(argv: Sequence[str]) -> int:
     raise UserError(f"--jobs={flags.jobs}: at least one run at a time")
   if flags.resources and flags.launcher == "local":
     raise UserError(f"--resources={flags.resources}: for --launcher=slurm and the like only")
+  programs.at_most(flags.vectorize)
   sweep = plan.make(flags.config, flags.overrides, flags.out)
   chosen = _choose(sweep, flags.only)
-  if flags.dry_run:
+  if flags.dry_run == "plan":
+    plan_table.show(sweep, chosen, _programs(_to_do(chosen, flags), flags))
+  elif flags.dry_run:
     _SHOW[flags.dry_run](sweep, chosen)
+  if flags.dry_run:
     return 0
   plan.refuse_impossible(sweep.runs)  # all: they are compared with each other
   return _run(sweep, chosen, flags)
@@ -76,8 +82,7 @@ def _choose(sweep: Plan, only: str) -> list[PlannedRun]:
 def _run(sweep: Plan, chosen: Sequence[PlannedRun], flags: Any) -> int:
   """Trains what is left to do and prints the comparison; returns the exit code."""
   _write_sweep(sweep)
-  done = {"finished"} if flags.retry else {"finished", "failed", "diverged"}
-  to_do = [run for run in chosen if run.state not in done]
+  to_do = _to_do(chosen, flags)
   if to_do and _train(sweep, chosen, to_do, flags):
     print("stopped. Run the same command again to go on: finished runs are skipped,")
     print("the rest resume from their last checkpoint.")
@@ -89,6 +94,16 @@ def _run(sweep: Plan, chosen: Sequence[PlannedRun], flags: Any) -> int:
     print(f"{sweep.folder}: nothing to do, {len(finished)}/{len(chosen)} runs finished{again}")
   _print_end(sweep.folder)
   return 0 if len(finished) == len(chosen) else 1
+
+
+def _to_do(chosen: Sequence[PlannedRun], flags: Any) -> list[PlannedRun]:
+  done = {"finished"} if flags.retry else {"finished", "failed", "diverged"}
+  return [run for run in chosen if run.state not in done]
+
+
+def _programs(runs: Sequence[PlannedRun], flags: Any) -> list[list[PlannedRun]]:
+  at_most = 1 if flags.launcher == "submitit-debug" else programs.at_most(flags.vectorize)
+  return programs.of(runs, at_most, flags.jobs)
 
 
 def _train(
@@ -110,7 +125,8 @@ def _train(
     failed = _carry_out(list(bases.values()), pool, table, flags.fail_fast)
     lost = {origin: job for origin, job in bases.items() if job.name in failed}
     able = [run for run in to_do if jobs.origin(run) not in lost]
-    _carry_out([jobs.training(sweep, run) for run in able], pool, table, flags.fail_fast)
+    tasks = [jobs.training(sweep, runs) for runs in _programs(able, flags)]
+    _carry_out(tasks, pool, table, flags.fail_fast)
   for job in lost.values():
     print(f"{job.name}: failed, {failed[job.name]}  ({job.log})")
   return bool(interrupts)
@@ -126,8 +142,8 @@ def _pool(sweep: Plan, flags: Any) -> Runner:
 
 def _carry_out(tasks: list[Job], pool: Runner, table: LiveTable, fail_fast: bool) -> dict[str, str]:
   """Runs the jobs; returns the names of those that failed, with the reason."""
-  failed = {}
-  for event in pool.run(tasks):
+  failed, news = {}, programs.News()
+  for event in itertools.chain.from_iterable(map(news.of_runs, pool.run(tasks))):
     table.update(event)
     if event.kind in ("failed", "diverged"):
       failed[event.job.name] = event.reason
@@ -144,7 +160,7 @@ def _print_commands(sweep: Plan, runs: Sequence[PlannedRun]) -> None:
       print(run.command)
 
 
-_SHOW = {"plan": plan_table.show, "commands": _print_commands, "wandb": wandb_sweep.show}
+_SHOW = {"commands": _print_commands, "wandb": wandb_sweep.show}
 
 
 def _row(run: PlannedRun, is_done: bool) -> Row:

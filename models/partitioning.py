@@ -102,7 +102,7 @@ def split_by_prompts(embedded: Array) -> Array:
   computes all prompts on every device. In two stages, because it knows how to go from each to the
   next: batches over data and width over fsdp, as the table gives them; then prompts over both.
   """
-  if jax.sharding.get_abstract_mesh().empty:
+  if "data" not in jax.sharding.get_abstract_mesh().axis_names:
     return embedded
   constrain = jax.lax.with_sharding_constraint
   between = P("data", *[None] * (embedded.ndim - 2), "fsdp")

@@ -96,7 +96,7 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
 
   def unfinished(carry):
     t, _, _, ended, _ = carry
-    return (t < steps) & ~ended.all()
+    return (t < steps) & ~all_ended(ended)
 
   def one_token(carry):
     t, logits, past, ended, (responses, mask, logps) = carry
@@ -133,6 +133,21 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
   )
   _, _, _, ended, out = jax.lax.while_loop(unfinished, one_token, carry)
   return Samples(*out, ended)
+
+
+@jax.custom_batching.custom_vmap
+def all_ended(ended: Bool[Array, "B K"]) -> Bool[Array, ""]:
+  """Vmapped, as a population samples: of all members at once, so that one loop serves them.
+
+  A condition for each would make XLA choose old or new, at every token, for all the caches hold.
+  """
+  return ended.all()
+
+
+@all_ended.def_vmap
+def _all_ended_of_all(size, batched, ended):
+  del size, batched
+  return ended.all(), False
 
 
 def prefill(

@@ -108,10 +108,24 @@ class Cluster:
       running.handle.cancel(check=False)
 
   def _submit(self, jobs: Sequence[Job]) -> None:
-    """One array of the jobs that are new."""
+    """One array of the jobs that are new. UserError if their runs are in others, from before."""
     record = os.path.join(self._folder, "jobs.json")
     known = read_json(record)
-    joined = {job.name: known[job.name] for job in jobs if self._is_alive(known.get(job.name))}
+    runs = {job.name: [member.name for member in job.members or [job]] for job in jobs}
+    wanted = {name for names in runs.values() for name in names}
+    alive = {
+      name: old["id"]
+      for name, old in known.items()
+      if wanted & set(old["runs"]) and self._is_alive(old["id"])
+    }
+    joined = {
+      name: number for name, number in alive.items() if runs.get(name) == known[name]["runs"]
+    }
+    if others := [f"{number} ({name})" for name, number in alive.items() if name not in joined]:
+      raise UserError(
+        f"jobs of this sweep train these runs already: {', '.join(others)}. Wait for them, or "
+        "scancel them, and type the command again"
+      )
     handles: dict[str, Any] = {name: self._handle(number) for name, number in joined.items()}
     new = [job for job in jobs if job.name not in joined]
     with self._executor.batch() if new else contextlib.nullcontext():
@@ -122,14 +136,15 @@ class Cluster:
         fields["log"] = "" if self._kind == "debug" else job.log
         handles[job.name] = self._executor.submit(Submitted(self._progress(job)), fields)
     self._running += [_Running(job, handles[job.name], self._progress(job)) for job in jobs]
-    write_json(record, known | {job.name: handles[job.name].job_id for job in jobs})
+    submitted = {name: {"id": handles[name].job_id, "runs": names} for name, names in runs.items()}
+    write_json(record, known | submitted)
 
   def _progress(self, job: Job) -> str:
     return os.path.abspath(os.path.join(self._folder, "progress", f"{file_name(job.name)}.json"))
 
-  def _is_alive(self, number: str | None) -> bool:
+  def _is_alive(self, number: str) -> bool:
     """Whether SLURM has that job from before, waiting or running. Accounting may be off: squeue."""
-    if self._kind != "slurm" or not number:
+    if self._kind != "slurm":
       return False
     done = subprocess.run(["squeue", "-h", "-j", number], capture_output=True, text=True)
     return done.returncode == 0 and bool(done.stdout.strip())

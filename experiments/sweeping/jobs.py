@@ -6,12 +6,14 @@ The functions that a worker calls import jax when called: the sweep's own proces
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from experiments.environment import HUGE_PAGES, compilation_cache
 from experiments.run_folder import RunFolder
+from experiments.sweeping import worker
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
 
@@ -20,7 +22,18 @@ ROOT = "runs"  # all sweeps share its base policies, its data sets and its compi
 Report = Callable[[dict[str, Any]], None]
 
 
-def training(sweep: Plan, run: PlannedRun) -> Job:
+def training(sweep: Plan, runs: Sequence[PlannedRun]) -> Job:
+  """One job for one run, or for several that one program can train (`programs.of`)."""
+  members = [_training_one(sweep, run) for run in runs]
+  if len(members) == 1:
+    return members[0]
+  fields = [{"name": job.name, "log": job.log, "arguments": job.arguments} for job in members]
+  name, function = f"{members[0].name} and {len(members) - 1} more", f"{__name__}:train_together"
+  log = os.path.join(sweep.folder, "programs.txt")
+  return Job(name, function, {"runs": fields}, log, tuple(members))
+
+
+def _training_one(sweep: Plan, run: PlannedRun) -> Job:
   about = {
     "digest": run.digest,
     "config_file": run.config_file,
@@ -75,3 +88,27 @@ def train(report: Report, *, folder: str, config: Mapping[str, Any], **about: st
   with run.recording_outcome():
     run.create(config, **about)
     one_run.train(ConfigDict(config), run, ROOT, report)
+
+
+def train_together(report: Report, *, runs: Sequence[Mapping[str, Any]]) -> None:
+  """Trains, or resumes, these runs as one program. Each fails alone.
+
+  `report` gets {"runs": {name: its latest row}} whenever one has news; {"state", "reason"} is its
+  last. What a member prints goes to its own log.
+  """
+  from experiments.training.population import Population
+
+  latest: dict[str, dict[str, Any]] = {}
+
+  def tell(name: str, row: dict[str, Any]) -> None:
+    before = latest.get(name, {})
+    latest[name] = {key: old for key, old in before.items() if key != "doing"} | row
+    report({"runs": latest})
+
+  def member(name: str, arguments: Mapping[str, Any]) -> None:
+    tell(name, worker.outcome_of(partial(train, partial(tell, name), **arguments)))
+
+  def turn(index: int) -> None:
+    worker.print_to(runs[index]["log"])
+
+  Population([partial(member, run["name"], run["arguments"]) for run in runs], turn).train()

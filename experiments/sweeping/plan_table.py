@@ -20,22 +20,28 @@ _FIELDS = {  # shown always, under a short name
 }
 
 
-def show(sweep: Plan, runs: Sequence[PlannedRun]) -> None:
-  """Prints the plan, and says so where the budgets of the runs are unequal."""
+Programs = Sequence[Sequence[PlannedRun]]
+
+
+def show(sweep: Plan, runs: Sequence[PlannedRun], programs: Programs) -> None:
+  """Prints the plan, and says so where the budgets of the runs are unequal.
+
+  `programs` are those that the runs to do are trained in.
+  """
   console = Console()
   if not console.is_terminal:  # a file has no width: never fold a number
     console.width = 140
-  console.print(headline(sweep, runs), highlight=False, markup=False, soft_wrap=True)
-  console.print(_table(runs))
+  console.print(headline(sweep, runs, programs), highlight=False, markup=False, soft_wrap=True)
+  console.print(_table(runs, programs))
   if warning := unequal(runs):
     console.print(warning, highlight=False, markup=False, soft_wrap=True)
 
 
-def headline(sweep: Plan, runs: Sequence[PlannedRun]) -> str:
-  """ "configs/sweeps/quick.py: 15 runs, 10 to do, in runs/quick; all with steps=100"."""
+def headline(sweep: Plan, runs: Sequence[PlannedRun], programs: Programs) -> str:
+  """ "configs/sweeps/quick.py: 15 runs, 10 to do in 5 programs, in runs/quick; all with seed=9"."""
   count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
   to_do = sum(run.state != "finished" for run in runs)
-  words = f"{sweep.file}: {count}, {to_do} to do, in {sweep.folder}"
+  words = f"{sweep.file}: {count}, {to_do} to do{_in(programs)}, in {sweep.folder}"
   if sweep.common:
     words += f"; all with {', '.join(f'{key}={value}' for key, value in sweep.common.items())}"
   if sweep.repeats:
@@ -43,7 +49,13 @@ def headline(sweep: Plan, runs: Sequence[PlannedRun]) -> str:
   return words
 
 
-def _table(runs: Sequence[PlannedRun]) -> Table:
+def _in(programs: Programs) -> str:
+  if all(len(program) == 1 for program in programs):
+    return ""
+  return " in 1 program" if len(programs) == 1 else f" in {len(programs)} programs"
+
+
+def _table(runs: Sequence[PlannedRun], programs: Programs) -> Table:
   others = [key for key in plan.differing(runs) if key not in _FIELDS]
   columns = _FIELDS | _labels(others)
   table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -54,11 +66,17 @@ def _table(runs: Sequence[PlannedRun]) -> Table:
     table.add_column(label, justify="left" if is_word else "right")
   table.add_column("rollouts", justify="right")
   table.add_column("tokens", justify="right")
+  if _in(programs):
+    table.add_column("program", justify="right")
   table.add_column("state")
+  program_of = {run.name: str(i) for i, program in enumerate(programs) for run in program}
   for number, run in enumerate(runs):
     config = flatten(run.config)
     values = [str(config.get(key, "")) for key in columns]
-    table.add_row(str(number), run.name, *values, _rollouts(run), _tokens(run), run.state)
+    values += [_rollouts(run), _tokens(run)]
+    if _in(programs):
+      values.append(program_of.get(run.name, ""))
+    table.add_row(str(number), run.name, *values, run.state)
   return table
 
 

@@ -63,10 +63,19 @@ def _jobs() -> Iterator[dict[str, Any]]:
 def run_job(job: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> dict[str, str]:
   """Runs the job; returns {"state": finished, stopped, diverged or failed, "reason"}."""
   if job["log"]:
-    _print_to(job["log"])
-  try:
+    print_to(job["log"])
+
+  def call() -> None:
     module, _, name = job["function"].partition(":")
     getattr(importlib.import_module(module), name)(report, **job["arguments"])
+
+  return outcome_of(call)
+
+
+def outcome_of(call: Callable[[], None]) -> dict[str, str]:
+  """Calls it; returns how that ended, as `run_job`. What went wrong is printed."""
+  try:
+    call()
   except KeyboardInterrupt:
     return {"state": "stopped", "reason": ""}
   except (Diverged, UserError) as error:
@@ -81,7 +90,7 @@ def run_job(job: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> di
   return {"state": "finished", "reason": ""}
 
 
-def _print_to(path: str) -> None:
+def print_to(path: str) -> None:
   """Sends stdout and stderr, those of C++ libraries too, to the end of the file."""
   os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
   sys.stdout.flush()

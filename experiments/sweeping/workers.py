@@ -26,6 +26,7 @@ class Job:
   function: str
   arguments: Mapping[str, Any]
   log: str  # the file that everything it prints is added to
+  members: "Sequence[Job]" = ()  # the runs of a program that trains several
 
 
 @dataclasses.dataclass(frozen=True)

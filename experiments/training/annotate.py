@@ -6,7 +6,6 @@ time of collection, the trainer's own log-probs where the loss corrects for the 
 
 import dataclasses
 import inspect
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -16,6 +15,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from experiments.training import setup
+from experiments.training.population import Shared
 from experiments.training.setup import Parts
 from experiments.training.state import TrainState
 from models import scalar_head
@@ -59,7 +59,7 @@ def annotate(
 
 
 @cache
-def compiled_log_probs(model: ModelConfig, mesh: Mesh) -> Callable:
+def compiled_log_probs(model: ModelConfig, mesh: Mesh) -> Shared:
   """(params, groups, temperature) -> log-probs and entropy [B, K, T], jitted, prompts sharded."""
 
   def run(params, groups, temperature):
@@ -67,15 +67,17 @@ def compiled_log_probs(model: ModelConfig, mesh: Mesh) -> Callable:
 
   rows = batch_sharding(mesh)
   shardings = (None, rows, replicated(mesh))
-  return jax.jit(on_mesh(mesh, run), in_shardings=shardings, out_shardings=rows)
+  alone = jax.jit(on_mesh(mesh, run), in_shardings=shardings, out_shardings=rows)
+  return Shared(alone, run)
 
 
 @cache
-def compiled_values(model: ModelConfig, mesh: Mesh) -> Callable:
+def compiled_values(model: ModelConfig, mesh: Mesh) -> Shared:
   """(critic's params, groups) -> values [B, K, T], jitted, prompts sharded."""
 
   def run(params, groups):
     return scalar_head.token_values(model, params, groups)
 
   rows = batch_sharding(mesh)
-  return jax.jit(on_mesh(mesh, run), in_shardings=(None, rows), out_shardings=rows)
+  alone = jax.jit(on_mesh(mesh, run), in_shardings=(None, rows), out_shardings=rows)
+  return Shared(alone, run)

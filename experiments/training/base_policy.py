@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from experiments.command_line import pretrained_model
 from experiments.command_line.config_files import digest
 from experiments.run_folder import RunFolder
-from experiments.training import hosts, loop, setup
+from experiments.training import hosts, loop, population, setup
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.collect import Demonstrations
 from experiments.training.evaluation import PolicyJudge
@@ -105,16 +105,18 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
 def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report) -> Params:
   """What the runs of this config start from: the base policy, with adapters if it asks for them."""
   plain = dataclasses.replace(parts, model=dataclasses.replace(parts.model, lora_rank=0))
-  if config.base.run:
-    params = policy_of_run(config.base.run, plain)
-  elif config.base.steps:
-    params = params_of(ensure(config, root, report), plain)
-  else:
-    params = untrained(plain)
-  if parts.model.lora_rank:
-    key = jax.random.key(config.base.seed)
-    params = build_sharded(parts.mesh, partial(adapters.add, parts.model), params, key)
-  return params
+
+  def params() -> Params:
+    if config.base.run:
+      return policy_of_run(config.base.run, plain)
+    if config.base.steps:
+      return params_of(ensure(config, root, report), plain)
+    return untrained(plain)
+
+  if not parts.model.lora_rank:
+    return population.once(("base policy", digest_of_base(config)), params)
+  key = jax.random.key(config.base.seed)
+  return build_sharded(parts.mesh, partial(adapters.add, parts.model), params(), key)
 
 
 def untrained(parts: Parts) -> Params:

@@ -1,6 +1,5 @@
 """A step's batch, in pieces to train on and in numbers to read."""
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -10,6 +9,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from experiments.training.collect import Batch, is_tied
+from experiments.training.population import Shared
 from experiments.training.scoring import changes_rewards
 from models.groups import Groups
 from models.partitioning import batch_sharding, replicated
@@ -28,14 +28,15 @@ def minibatches(config: ConfigDict, mesh: Mesh, groups: Groups, step: int) -> li
 
 
 @cache
-def compiled_rows(mesh: Mesh) -> Callable:
+def compiled_rows(mesh: Mesh) -> Shared:
   """(groups, rows) -> those of the groups, jitted: whichever device, or process, they come from."""
 
   def take(groups, rows):
     return jax.tree.map(lambda x: x[rows], groups)
 
   split = batch_sharding(mesh)
-  return jax.jit(take, in_shardings=(split, replicated(mesh)), out_shardings=split)
+  alone = jax.jit(take, in_shardings=(split, replicated(mesh)), out_shardings=split)
+  return Shared(alone, take)
 
 
 def batch_metrics(config: ConfigDict, batch: Batch, names: tuple[str, ...]) -> dict[str, Any]:

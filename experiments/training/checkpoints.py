@@ -12,6 +12,7 @@ from orbax.checkpoint import v1 as ocp
 
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
+from experiments.training.population import own_arrays
 from experiments.training.state import TrainState
 
 _keep = ocp.training.preservation_policies
@@ -52,8 +53,9 @@ class Checkpoints(contextlib.AbstractContextManager):
 
   def save(self, step: int, state: TrainState, best_by: float) -> None:
     """`best_by` is the value that the best checkpoint has most of: the latest eval/reward."""
+    saved = own_arrays(state.saved)
     # pyrefly: ignore[bad-argument-type]
-    self._checkpointer.save_async(step, state.saved, metrics={BEST_BY: float(best_by)})
+    self._checkpointer.save_async(step, saved, metrics={BEST_BY: float(best_by)})
 
   def restore(self, state: TrainState) -> TrainState:
     """The latest checkpoint, on the devices of `state`; `state` itself if there is none."""

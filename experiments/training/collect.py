@@ -17,11 +17,12 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from experiments.training import hosts
+from experiments.training.population import Shared
 from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
 from models.groups import Groups
 from models.partitioning import batch_sharding, on_mesh, replicated
-from models.sampling import Sampler, Samples, sample
+from models.sampling import Sampler, sample
 from models.transformer import ModelConfig, Params
 from tasks import group_dataset
 from tasks.tokenizer import left_pad, right_pad
@@ -136,7 +137,7 @@ def _with_rows(x: np.ndarray, rows: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 @cache
-def compiled_sampler(model: ModelConfig, sampler: Sampler, mesh: Mesh) -> Callable[..., Samples]:
+def compiled_sampler(model: ModelConfig, sampler: Sampler, mesh: Mesh) -> Shared:
   """(params, prompts, prompt_mask, key, temperature) -> Samples, jitted, prompts sharded."""
 
   def run(params, prompts, prompt_mask, key, temperature):
@@ -144,7 +145,8 @@ def compiled_sampler(model: ModelConfig, sampler: Sampler, mesh: Mesh) -> Callab
 
   rows, everywhere = batch_sharding(mesh), replicated(mesh)
   shardings = (None, rows, rows, everywhere, everywhere)
-  return jax.jit(on_mesh(mesh, run), in_shardings=shardings, out_shardings=rows)
+  alone = jax.jit(on_mesh(mesh, run), in_shardings=shardings, out_shardings=rows)
+  return Shared(alone, run)
 
 
 def key_for(purpose: str, seed: int, step: int) -> jax.Array:

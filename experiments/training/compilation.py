@@ -1,5 +1,8 @@
 """How long XLA has compiled in this process: no run should pay for being the first of its shape."""
 
+import math
+import time
+
 import jax
 
 _EVENTS = (
@@ -10,7 +13,12 @@ _durations: list[float] = []  # jax's listeners are for the whole process, and s
 
 
 def compile_seconds() -> float:
-  return sum(_durations)
+  return math.fsum(_durations)
+
+
+def working_seconds() -> float:
+  """A clock, to take differences of, that stands still while XLA compiles."""
+  return time.perf_counter() - compile_seconds()
 
 
 def _listen(event: str, duration: float, **_: object) -> None:

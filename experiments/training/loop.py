@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ from experiments.training.annotate import annotate, words_of
 from experiments.training.batches import batch_metrics, batch_warnings, minibatches
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.collect import Batch, Source
-from experiments.training.compilation import compile_seconds
+from experiments.training.population import clock
 from experiments.training.recorder import Recorder
 from experiments.training.setup import Parts
 from experiments.training.state import TrainState, mixed, moved_mean
@@ -70,7 +69,7 @@ def train(
       recorder.log({"step": 0} | meter.read() | evaluate(0))
 
     for step in range(first, config.steps):
-      started, compiled = time.perf_counter(), compile_seconds()
+      started = clock()
       batch = source.collect(step, state.params)  # responses, and their scores
       resting = adapters.reference_of(state.params, reference)
       frozen = resting if state.reference is None else state.reference
@@ -85,7 +84,7 @@ def train(
       state = after_step(state, step, config, words, batch)
       stop_if_diverged(metrics, step + 1, config, checkpoints)
 
-      meter.add(batch, time.perf_counter() - started - (compile_seconds() - compiled))
+      meter.add(batch, clock() - started)
       row = {"step": step + 1} | meter.read()
       metrics |= batch_metrics(config, batch, parts.task.reward_names)
       row |= {f"train/{name}": float(value) for name, value in metrics.items()}

@@ -18,6 +18,7 @@ from jax.extend.core import jaxprs_in_params
 from jax.sharding import AbstractMesh
 
 from experiments.errors import UserError
+from experiments.training import population
 from experiments.training.annotate import words_of
 from experiments.training.setup import Parts
 from experiments.training.update import kept_for_backward, update_spec
@@ -65,17 +66,22 @@ def check(parts: Parts) -> None:
 
   A network so small that it would take a thousand of it to fill the memory is let through.
   """
-  limit, weights = device_memory(), _held(parts)
-  if 1000 * sum(weights.values()) < limit:
+  limit, weights, members = device_memory(), _held(parts), population.members_a_device()
+  if 1000 * members * sum(weights.values()) < limit:
     return  # without the seconds that the whole estimate takes
   found = estimate(parts)
-  if SURE * total(found) <= limit:
+  if SURE * members * total(found) <= limit:
     return
   config, largest = parts.config, sorted(found, key=lambda name: -found[name])[:3]
   listed = ", ".join(f"{name} {_text(found[name])}" for name in largest)
   knobs = [f"mesh.fsdp (now {config.mesh.fsdp})", f"micro_batches (now {config.micro_batches})"]
   if parts.model.remat != "layers":
     knobs.append(f"model.remat=layers (now {parts.model.remat})")
+  if members > 1:
+    raise UserError(
+      f"not enough memory: a device has {_text(limit)}, and {members} runs of about "
+      f"{_text(total(found))} each train on it as one program. Lower --vectorize"
+    )
   raise UserError(
     f"not enough memory: a device has {_text(limit)}, this config needs about "
     f"{_text(total(found))} (most of it: {listed}).\n"

@@ -4,7 +4,6 @@ Evaluation knows none of this: it reports the task's own reward, and beside it t
 """
 
 import dataclasses
-from collections.abc import Callable
 from functools import cache
 
 import jax
@@ -14,6 +13,7 @@ from jaxtyping import Bool, Float
 from ml_collections import ConfigDict
 
 from experiments.training import hosts
+from experiments.training.population import Shared
 from experiments.training.setup import Parts
 from models import scalar_head
 from models.groups import Groups
@@ -70,11 +70,12 @@ def soft_overlong_penalty(
 
 
 @cache
-def compiled_scores(model: ModelConfig, mesh: Mesh) -> Callable:
+def compiled_scores(model: ModelConfig, mesh: Mesh) -> Shared:
   """(reward model's params, groups) -> scores [B, K], jitted, prompts sharded."""
   rows = batch_sharding(mesh)
 
   def run(params, groups):
     return scalar_head.response_scores(model, params, groups)
 
-  return jax.jit(on_mesh(mesh, run), in_shardings=(None, rows), out_shardings=rows)
+  alone = jax.jit(on_mesh(mesh, run), in_shardings=(None, rows), out_shardings=rows)
+  return Shared(alone, run)

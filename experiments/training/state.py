@@ -10,6 +10,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
+from experiments.training.population import shared
 from models import adapters, transformer
 from models.partitioning import build_sharded, parameter_shardings
 from models.transformer import ModelConfig, Params
@@ -136,7 +137,7 @@ def scheduled(step: Int[Array, ""], numbers: dict[str, Any], schedule: str) -> F
   return numbers["learning_rate"] * warmup * decay
 
 
-@jax.jit
+@shared
 def moved_mean(mean: Float[Array, ""], rewards: Float[Array, "B K"], weight) -> Float[Array, ""]:
   """A running mean moved by `weight` towards the mean of these rewards; NaN is left out."""
   scored = ~jnp.isnan(rewards)
@@ -144,7 +145,7 @@ def moved_mean(mean: Float[Array, ""], rewards: Float[Array, "B K"], weight) -> 
   return mean + jnp.where(scored.any(), weight, 0.0) * (batch_mean - mean)
 
 
-@jax.jit
+@shared
 def mixed(reference: Params, params: Params, mix) -> Params:
   """mix * policy + (1 - mix) * reference: a reference that follows the policy.
 

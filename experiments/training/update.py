@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from algorithms.implied_rewards import best_and_worst, from_gradient
 from algorithms.policy_gradient import token_mean
 from experiments.training import setup
+from experiments.training.population import Shared
 from experiments.training.state import TrainState, optimizer_step
 from models import scalar_head
 from models.groups import Groups
@@ -55,7 +56,7 @@ def update_spec(config: ConfigDict, model: ModelConfig, mesh: Mesh) -> UpdateSpe
 
 
 @cache
-def compiled_update(spec: UpdateSpec) -> Callable:
+def compiled_update(spec: UpdateSpec) -> Shared:
   """(state, groups, numbers) -> (state, metrics), jitted; the state's buffers are donated.
 
   One compilation serves all runs with the same spec and shapes: the numbers are arguments.
@@ -67,7 +68,8 @@ def compiled_update(spec: UpdateSpec) -> Callable:
 
   in_shardings = (None, batch_sharding(spec.mesh), replicated(spec.mesh))
   step = on_mesh(spec.mesh, with_shardings)
-  return jax.jit(step, in_shardings=in_shardings, donate_argnums=0)
+  step = jax.jit(step, in_shardings=in_shardings, donate_argnums=0)
+  return Shared(step, partial(update, spec), donates=True)
 
 
 def update(

@@ -157,6 +157,9 @@ def test_a_sweep_that_lost_its_own_process_joins_the_jobs_it_left_in_slurm(tmp_p
   with Cluster("slurm", str(tmp_path / "sweep"), 1, "") as lost:
     next(lost.run(jobs))
   until((tmp_path / "checkpoint").exists)
+  together = Job("both", "cluster_jobs:work", {}, "", (jobs[0], job("work")))
+  with pytest.raises(UserError, match=r"train these runs already: 1000 \(wait\)"):
+    run(tmp_path, [together], "slurm")
   assert ends(run(tmp_path, jobs, "slurm")) == {"wait": ("finished", "")}
   assert len(list(slurm.glob("*.state"))) == 1  # it was submitted once
 

@@ -80,7 +80,7 @@ def test_what_is_common_to_all_is_in_the_headline_and_not_in_the_names(make):
   sweep = make(dpo(algorithm__beta=0.1), dpo(algorithm__beta=0.2), steps="7")
   assert names(sweep) == ["dpo-beta0.1-s0", "dpo-beta0.2-s0"]
   assert {run.config["steps"] for run in sweep.runs} == {7}
-  assert "all with steps=7" in plan_table.headline(sweep, sweep.runs)
+  assert "all with steps=7" in plan_table.headline(sweep, sweep.runs, [])
 
 
 def test_the_command_line_beats_the_item_and_what_becomes_equal_runs_once(make):
@@ -153,7 +153,7 @@ def test_demonstrations_are_no_rollouts(make):
 
 def test_the_plan_is_a_table_with_budgets(make, capsys):
   sweep = make(dpo(algorithm__beta=0.1), dpo(algorithm__beta=0.2))
-  plan_table.show(sweep, sweep.runs)
+  plan_table.show(sweep, sweep.runs, [])
   out = capsys.readouterr().out
   assert "beta" in out and "15,360" in out and "≤ 122,880" in out and "2 to do" in out
   assert "warning" not in out
@@ -174,6 +174,6 @@ def test_unequal_budgets_are_said_in_words(make):
 
 def test_columns_of_fields_with_one_name_say_which(make, capsys):
   sweep = make(dpo(eval__every=10, checkpoint__every=10), dpo(eval__every=20, checkpoint__every=20))
-  plan_table.show(sweep, sweep.runs)
+  plan_table.show(sweep, sweep.runs, [])
   out = capsys.readouterr().out
   assert "eval.every" in out and "checkpoint.every" in out

@@ -1,0 +1,106 @@
+"""Programs: the runs of a sweep that differ in nothing but numbers train as one.
+
+A number (a seed, beta, a learning rate, a temperature) is an argument of the compiled functions, so
+runs that differ in numbers alone can be members of one population (training/population.py): each
+function is compiled, and called, once for all of them.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from experiments.errors import UserError
+from experiments.sweeping.plan import PlannedRun
+from experiments.sweeping.workers import Event, Job
+
+AUTO = 8
+
+# Members may differ in these, and in the numbers of `algorithm` and `optimizer`.
+NUMBERS = (
+  "seed",
+  "sampling.temperature",
+  "reference.mix",
+  "scoring.unfinished",
+  "base.seed",
+  "base.learning_rate",
+)
+
+
+def at_most(vectorize: str) -> int:
+  """How many runs a program may have, of --vectorize=auto, off or a number."""
+  if vectorize in ("auto", "off"):
+    return AUTO if vectorize == "auto" else 1
+  if not vectorize.isdecimal() or vectorize == "0":
+    raise UserError(f"--vectorize={vectorize}: auto, off, or how many runs a program may train")
+  return int(vectorize)
+
+
+def of(runs: Sequence[PlannedRun], at_most: int, jobs: int) -> list[list[PlannedRun]]:
+  """The runs, in order, in programs of `at_most` each; of fewer, if some of the jobs had none."""
+  alike: dict[str, list[PlannedRun]] = {}
+  for run in runs:
+    alike.setdefault(_shapes(run.config), []).append(run)
+  size = at_most
+  while size > 1 and sum(math.ceil(len(group) / size) for group in alike.values()) < jobs:
+    size -= 1
+  return [part for group in alike.values() for part in _cut(group, size)]
+
+
+def _cut(group: list[PlannedRun], size: int) -> Iterator[list[PlannedRun]]:
+  """As few parts as there have to be, of about equal length."""
+  parts = math.ceil(len(group) / size)
+  for i in range(parts):
+    yield group[i * len(group) // parts : (i + 1) * len(group) // parts]
+
+
+def _shapes(config: Mapping[str, Any]) -> str:
+  """All of a config that its compiled functions depend on, and then some."""
+  rest = json.loads(json.dumps(config))
+  for name in NUMBERS:
+    *sections, field = name.split(".")
+    section = rest
+    for part in sections:
+      section = section[part]
+    del section[field]
+  for section in ("algorithm", "optimizer"):
+    rest[section] = {k: v for k, v in rest[section].items() if not _is_number(v)}
+  del rest["wandb"]
+  rest["needs_reference"] = config["algorithm"].get("beta") != 0
+  if math.prod(config["mesh"].values()) > 1:
+    rest["alone"] = config  # its devices are taken
+  return json.dumps(rest, sort_keys=True)
+
+
+def _is_number(value: Any) -> bool:
+  return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+class News:
+  """What happens to programs, told of each of their runs."""
+
+  def __init__(self):
+    self._ended: set[str] = set()
+    self._latest: dict[str, Mapping[str, Any]] = {}
+
+  def of_runs(self, event: Event) -> Iterator[Event]:
+    """The event, or those of the members of its job."""
+    members = {member.name: member for member in event.job.members}
+    if not members:
+      yield event
+    elif event.kind == "progress":
+      for name, row in event.progress["runs"].items():
+        if row != self._latest.get(name):
+          self._latest[name] = row
+          yield from self._of_run(members[name], dict(row))
+    else:  # started; or the end of those that did not end before
+      for name, member in members.items():
+        if name not in self._ended:
+          yield Event(member, event.kind, reason=event.reason)
+
+  def _of_run(self, run: Job, row: dict[str, Any]) -> Iterator[Event]:
+    state, reason = row.pop("state", ""), row.pop("reason", "")
+    yield Event(run, "progress", progress=row)
+    if state:
+      self._ended.add(run.name)
+      yield Event(run, state, reason=reason)

@@ -1,0 +1,125 @@
+"""Members of a population against the same runs by themselves."""
+
+import os
+
+import jax
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+
+from experiments.command_line import config_files
+from experiments.errors import Diverged
+from experiments.run_folder import RunFolder
+from experiments.training import run
+from experiments.training.population import Population
+
+SMALL = {
+  "steps": 3,
+  "batch_prompts": 4,
+  "group_size": 4,
+  "task.reward": "length(max=5)",  # never the same for all: the noise of a gradient of 0 grows
+  "task.train_prompts": 32,
+  "task.eval_prompts": 8,
+  "model.layers": 1,
+  "model.d_model": 16,
+  "model.heads": 2,
+  "model.kv_heads": 1,
+  "model.head_dim": 8,
+  "model.ff_dim": 16,
+  "base.steps": 4,
+  "base.batch_prompts": 16,
+  "eval.every": 2,
+  "eval.samples": 2,
+  "checkpoint.every": 2,
+  "wandb.mode": "disabled",
+}
+TIMED = ("seconds", "train/seconds", "train/step_time", "perf/tokens_per_second")
+
+
+def configs_of(config, members, **overrides):
+  return [config_files.load(config, SMALL | overrides | member) for member in members]
+
+
+def train(config, folder, root, outcomes=None):
+  folder.create(config.to_dict(), digest=config_files.digest(config), config_file="x")
+  with folder.recording_outcome():
+    run.train(config, folder, str(root), lambda row: None)
+
+
+def folders(place, n):
+  return [RunFolder(str(place / f"run-s{i}")) for i in range(n)]
+
+
+def together(place, configs):
+  """Their folders, when they were trained as members."""
+  places = folders(place / "together", len(configs))
+
+  def member(config, folder):
+    def work():
+      try:
+        train(config, folder, place)
+      except Diverged:
+        pass  # its folder says so
+
+    return work
+
+  Population([member(*each) for each in zip(configs, places, strict=True)]).train()
+  return places
+
+
+def one_by_one(place, configs):
+  places = folders(place / "alone", len(configs))
+  for config, folder in zip(configs, places, strict=True):
+    train(config, folder, place)
+  return places
+
+
+def params_of(folder):
+  with ocp.training.Checkpointer(os.path.abspath(folder.checkpoints)) as checkpoints:
+    return jax.tree.leaves(checkpoints.load(checkpoints.latest.step))
+
+
+def assert_same(member, single):
+  rows, expected = member.read_metrics(), single.read_metrics()
+  assert [row.keys() for row in rows] == [row.keys() for row in expected]
+  for row, other in zip(rows, expected, strict=True):
+    for name in row.keys() - set(TIMED):
+      assert row[name] == pytest.approx(other[name], abs=1e-5, rel=1e-5), name
+  assert member.read_completions() == single.read_completions()
+  for leaf, other in zip(params_of(member), params_of(single), strict=True):
+    np.testing.assert_allclose(leaf, other, atol=1e-5)
+  assert member.read_status()["state"] == single.read_status()["state"] == "finished"
+
+
+EVERYTHING = {  # a critic, a reference that moves, several updates a step, groups drawn again
+  "inner_epochs": 2,
+  "minibatches": 2,
+  "sampling.refills": 2,
+  "reference.every": 2,
+  "reference.mix": 0.5,
+}
+
+
+@pytest.mark.parametrize(
+  ("config", "overrides", "members"),
+  [
+    (
+      "configs/grpo.py",
+      {},
+      [
+        {"seed": 0, "algorithm.beta": 0.0},
+        {"seed": 1, "algorithm.beta": 0.1, "optimizer.learning_rate": 3e-4},
+        {"seed": 1, "algorithm.beta": 0.1, "sampling.temperature": 0.7},
+      ],
+    ),
+    ("configs/ppo.py", EVERYTHING, [{"seed": 0}, {"seed": 1}]),
+    ("configs/dpo.py", {"model.lora_rank": 2}, [{"seed": 0}, {"algorithm.beta": 0.5}]),
+  ],
+  ids=["grpo", "ppo", "dpo"],
+)
+def test_members_write_what_single_runs_write(tmp_path, config, overrides, members):
+  configs = configs_of(config, members, **overrides)
+  for member, single in zip(
+    together(tmp_path, configs), one_by_one(tmp_path, configs), strict=True
+  ):
+    assert_same(member, single)
