@@ -83,10 +83,17 @@ def load_sweep(spec: str) -> list[dict[str, Any]]:
   if colon:
     raise UserError(f"{spec}: a sweep file takes no argument")
   arguments = [hyper] if inspect.signature(function).parameters else []
-  items = config_modules.call(path, lambda: [dict(item) for item in function(*arguments)])
-  if not items:
-    raise UserError(f"{path}: {function.__name__}() gives no runs")
-  items = [{key.removeprefix("config."): value for key, value in item.items()} for item in items]
+  given = config_modules.call(path, lambda: list(function(*arguments) or []))
+  if not given:
+    raise UserError(
+      f"{path}: {function.__name__}() gives no runs: it must return dicts, or yield them"
+    )
+  for index, item in enumerate(given):
+    if not isinstance(item, Mapping):
+      raise UserError(f'{path}: item {index} is {item!r}, not a dict like {{"config": "dpo.py"}}')
+  items: list[dict[str, Any]] = [
+    {key.removeprefix("config."): value for key, value in item.items()} for item in given
+  ]
   for index, item in enumerate(items):
     if hasattr(module, "get_config"):
       item.setdefault("config", path)

@@ -54,14 +54,14 @@ class PlannedRun:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """The runs of a sweep file in its order; `repeats` of its items repeat another."""
+  """The runs of a sweep file in its order; `repeats` names those that further items repeat."""
 
   name: str
   file: str
   folder: str
   common: dict[str, Any]  # overrides of every run, from the command line
   runs: list[PlannedRun]
-  repeats: int
+  repeats: list[str]
 
 
 def make(file: str, common: Mapping[str, Any], out: str = "") -> Plan:
@@ -71,6 +71,7 @@ def make(file: str, common: Mapping[str, Any], out: str = "") -> Plan:
   items = [dict(item) | dict(common) for item in config_files.load_sweep(file)]
   configs = _resolve(file, items)
   runs: dict[str, PlannedRun] = {}
+  repeats: list[str] = []
   for item, variant, config in zip(items, _variants(items), configs, strict=True):
     digest = config_files.digest(config)
     run = RunFolder(os.path.join(folder, f"{run_folder.file_name(variant)}-s{config.seed}"))
@@ -84,9 +85,10 @@ def make(file: str, common: Mapping[str, Any], out: str = "") -> Plan:
       folder=run,
       state=run.state(digest),
     )
-    runs.setdefault(digest, planned)
+    if runs.setdefault(digest, planned) is not planned:
+      repeats.append(runs[digest].name)
   _refuse_shared_names(file, list(runs.values()))
-  return Plan(name, file, folder, dict(common), list(runs.values()), len(items) - len(runs))
+  return Plan(name, file, folder, dict(common), list(runs.values()), repeats)
 
 
 def refuse_impossible(runs: Sequence[PlannedRun]) -> None:

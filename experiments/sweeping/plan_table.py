@@ -45,7 +45,9 @@ def headline(sweep: Plan, runs: Sequence[PlannedRun], programs: Programs) -> str
   if sweep.common:
     words += f"; all with {', '.join(f'{key}={value}' for key, value in sweep.common.items())}"
   if sweep.repeats:
-    words += f"; items that repeat another: {sweep.repeats}"
+    names = list(dict.fromkeys(sweep.repeats))
+    some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")
+    words += f"; items that repeat another: {len(sweep.repeats)} (of {some})"
   return words
 
 

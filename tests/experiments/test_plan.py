@@ -86,7 +86,8 @@ def test_what_is_common_to_all_is_in_the_headline_and_not_in_the_names(make):
 def test_the_command_line_beats_the_item_and_what_becomes_equal_runs_once(make):
   sweep = make(dpo(seed=0), dpo(seed=1), seed="5")
   assert names(sweep) == ["dpo-s5"]
-  assert sweep.repeats == 1
+  assert sweep.repeats == ["dpo-s5"]
+  assert "items that repeat another: 1 (of dpo-s5)" in plan_table.headline(sweep, sweep.runs, [])
 
 
 def test_two_configs_of_one_name_are_refused(make):

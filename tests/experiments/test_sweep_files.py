@@ -28,7 +28,7 @@ def rollouts(sweep):
 
 def test_no_run_is_planned_twice_and_every_variant_has_as_many_seeds(plans):
   for name, sweep in plans.items():
-    assert sweep.repeats == 0, name
+    assert not sweep.repeats, name
     seeds = collections.Counter(run.variant for run in sweep.runs)
     assert len(set(seeds.values())) == 1 and min(seeds.values()) >= 3, name
 
