@@ -8,6 +8,7 @@ keyword-only ones are the hyperparameters: with their defaults and types they ar
 
 import ast
 import dataclasses
+import functools
 import inspect
 import os
 import re
@@ -49,6 +50,10 @@ def names() -> list[str]:
 
 def read(name: str) -> LossSignature:
   """The signature of a loss; raises UserError if there is none, or the trainer cannot feed it."""
+  return _read(name) if ":" in name else _read_ours(name)
+
+
+def _read(name: str) -> LossSignature:
   module, function = _locate(name)
   signature, doc = own_functions.signature(module, function)
   arrays, optional, hyperparameters = [], [], {}
@@ -72,11 +77,18 @@ def read(name: str) -> LossSignature:
   )
 
 
+_read_ours = functools.cache(_read)  # a sweep reads the same few for each of its runs
+
+
 def fingerprint(name: str) -> str:
   """Changes when the code of the loss does, or of the parts of `algorithms` that it is made of.
 
   Comments and layout aside. A file of one's own stands for itself, and what it takes from ours.
   """
+  return _fingerprint(name) if ":" in name else _fingerprint_ours(name)
+
+
+def _fingerprint(name: str) -> str:
   module = _locate(name)[0]
   trees = {module: own_functions.module_tree(module)}
   waiting = [module]
@@ -87,6 +99,9 @@ def fingerprint(name: str) -> str:
         trees[part] = own_functions.module_tree(part)
         waiting.append(part)
   return "".join(ast.dump(tree) for _, tree in sorted(trees.items()) if tree is not None)
+
+
+_fingerprint_ours = functools.cache(_fingerprint)
 
 
 def vocabulary() -> tuple[str, ...]:
