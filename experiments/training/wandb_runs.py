@@ -16,9 +16,10 @@ from experiments.command_line import loss_signatures
 from experiments.run_folder import RunFolder
 
 PROBE_SECONDS = 5.0  # for W&B's server to answer anything; else a run goes offline
-INIT_SECONDS = 30.0  # for it to take the run
+INIT_SECONDS = 20.0  # for it to take a run; if it takes none, later ones don't try
 FINISH_SECONDS = 60.0  # for what is still on its way at the end of a run
 _STEP = "train/global_step"
+_given_up: set[str] = set()  # servers that took no run of this process
 _COLUMNS: list[Any] = ["step", "prompt", "answer", "completion", "reward"]
 
 
@@ -29,8 +30,8 @@ def start(folder: RunFolder, wanted: str, replay: bool = False) -> Any:
     wanted: config.wandb.mode.
     replay: its rows are sent again, from the first, to a run of another id.
   Raises:
-    Whatever W&B raises. Online, a server that is silent costs PROBE_SECONDS, once a process, and
-    the run goes offline; one that fails later costs INIT_SECONDS.
+    Whatever W&B raises. Online, a server that is silent costs PROBE_SECONDS, and one that answers
+    but takes no run INIT_SECONDS; once a process: the runs after that go offline.
   """
   import wandb
 
@@ -51,7 +52,13 @@ def start(folder: RunFolder, wanted: str, replay: bool = False) -> Any:
     finish_timeout=FINISH_SECONDS,
   )
   resume = "allow" if mode == "online" and not replay else None
-  run = wandb.init(**arguments, mode=mode, resume=resume, reinit="create_new", settings=settings)
+  arguments |= {"mode": mode, "resume": resume, "reinit": "create_new", "settings": settings}
+  try:
+    run = wandb.init(**arguments)
+  except Exception:
+    if mode == "online":
+      _given_up.add(_server())
+    raise
   run.define_metric(_STEP)
   run.define_metric("*", step_metric=_STEP)
   return run
@@ -112,10 +119,14 @@ def _mode(wanted: str, wandb: Any) -> Any:
   mode = os.environ.get("WANDB_MODE") or "auto" if wanted == "auto" else wanted
   if mode not in ("auto", "online"):
     return mode
-  if not _answers(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")):
+  if _server() in _given_up or not _answers(_server()):
     print("W&B: its server does not answer; the run is offline, for `wandb sync`")
     return "offline"
   return "online" if mode == "online" or wandb.login(prompt=False) else "offline"
+
+
+def _server() -> str:
+  return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
 
 
 @functools.cache

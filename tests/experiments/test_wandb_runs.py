@@ -1,6 +1,7 @@
 """Runs in W&B: offline ones are read back with wandb's reader; a W&B that fails costs little."""
 
 import glob
+import http.server
 import json
 import os
 import socket
@@ -124,6 +125,33 @@ def test_a_server_that_cannot_be_reached_costs_seconds_once(sweep, monkeypatch, 
   assert time.time() - began < 20
   assert "does not answer" in capsys.readouterr().out
   server.close()
+
+
+class Unhelpful(http.server.BaseHTTPRequestHandler):
+  """A server that is there, and takes no runs."""
+
+  def do_GET(self):
+    self.send_error(404)
+
+  def do_POST(self):
+    time.sleep(60)
+
+  def log_message(self, format, *args):
+    pass
+
+
+def test_a_server_that_takes_no_run_is_asked_once(sweep, monkeypatch):
+  server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Unhelpful)
+  threading.Thread(target=server.serve_forever, daemon=True).start()
+  monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+  monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+  monkeypatch.setattr(wandb_runs, "INIT_SECONDS", 1.0)
+  with pytest.raises(Exception, match="init_timeout|resume status"):
+    wandb_runs.start(RunFolder(os.path.join(sweep, "grpo-k8-s0")), "online")
+  run = wandb_runs.start(RunFolder(os.path.join(sweep, "dpo-offline-s0")), "online")
+  assert run.offline
+  run.finish()
+  server.shutdown()
 
 
 def test_without_wandb_a_run_goes_on(sweep, monkeypatch, capsys):
