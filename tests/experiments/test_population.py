@@ -111,7 +111,7 @@ EVERYTHING = {  # a critic, a reference that moves, several updates a step, grou
       [
         {"seed": 0, "algorithm.beta": 0.0},
         {"seed": 1, "algorithm.beta": 0.1, "optimizer.learning_rate": 1e-4},
-        {"seed": 1, "algorithm.beta": 0.1, "sampling.temperature": 0.7},
+        {"seed": 2, "algorithm.beta": 0.1, "sampling.temperature": 0.9},
       ],
     ),
     ("configs/ppo.py", EVERYTHING, [{"seed": 0}, {"seed": 1}]),
