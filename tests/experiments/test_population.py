@@ -1,6 +1,7 @@
 """Members of a population against the same runs by themselves."""
 
 import os
+import time
 
 import jax
 import numpy as np
@@ -10,11 +11,11 @@ from orbax.checkpoint import v1 as ocp
 from experiments.command_line import config_files
 from experiments.errors import Diverged
 from experiments.run_folder import RunFolder
-from experiments.training import run
-from experiments.training.population import Population
+from experiments.training import population, run
+from experiments.training.population import Population, shared
 
 SMALL = {
-  "steps": 3,
+  "steps": 2,
   "batch_prompts": 4,
   "group_size": 4,
   "task.reward": "length(max=5)",  # never the same for all: the noise of a gradient of 0 grows
@@ -26,9 +27,10 @@ SMALL = {
   "model.kv_heads": 1,
   "model.head_dim": 8,
   "model.ff_dim": 16,
+  "optimizer.learning_rate": 5e-5,  # Adam makes whole steps of the rounding of small gradients
   "base.steps": 4,
   "base.batch_prompts": 16,
-  "eval.every": 2,
+  "eval.every": 1,
   "eval.samples": 2,
   "checkpoint.every": 2,
   "wandb.mode": "disabled",
@@ -108,8 +110,8 @@ EVERYTHING = {  # a critic, a reference that moves, several updates a step, grou
       {},
       [
         {"seed": 0, "algorithm.beta": 0.0},
-        {"seed": 1, "algorithm.beta": 0.1, "optimizer.learning_rate": 3e-4},
-        {"seed": 1, "algorithm.beta": 0.1, "sampling.temperature": 0.7},
+        {"seed": 1, "algorithm.beta": 0.1, "optimizer.learning_rate": 1e-4},
+        {"seed": 2, "algorithm.beta": 0.1, "sampling.temperature": 0.9},
       ],
     ),
     ("configs/ppo.py", EVERYTHING, [{"seed": 0}, {"seed": 1}]),
@@ -123,3 +125,86 @@ def test_members_write_what_single_runs_write(tmp_path, config, overrides, membe
     together(tmp_path, configs), one_by_one(tmp_path, configs), strict=True
   ):
     assert_same(member, single)
+
+
+def test_a_member_that_diverges_is_frozen_and_the_others_go_on(tmp_path):
+  members = [{"seed": 0}, {"seed": 1, "optimizer.learning_rate": 1e30}, {"seed": 2}]
+  configs = configs_of("configs/grpo.py", members)
+  places = together(tmp_path, configs)
+  assert [folder.read_status()["state"] for folder in places] == [
+    "finished",
+    "diverged",
+    "finished",
+  ]
+  assert "Lower optimizer.learning_rate" in places[1].read_status()["reason"]
+  assert_same(places[2], one_by_one(tmp_path, configs[2:])[0])
+
+
+@shared
+def doubled(x):
+  return 2 * x
+
+
+def test_calls_that_not_all_make_wait_for_no_one_and_what_is_alike_stays_one_array():
+  results, weights = {}, jax.numpy.arange(3.0)
+  sizes = []
+
+  def times(w, x):
+    sizes.append(jax.typeof(w).ndim)  # as traced: a vmapped axis does not show, a stacked one would
+    return w * x
+
+  product = shared(times)
+
+  def member(i):
+    def work():
+      x = np.float32(i)
+      for _ in range(i):  # a different number for each
+        x = doubled(x)
+      results[i] = np.asarray(product(weights, x))
+
+    return work
+
+  Population([member(i) for i in range(3)]).train()
+  for i in range(3):
+    np.testing.assert_array_equal(results[i], np.arange(3.0) * i * 2**i)
+  assert set(sizes) == {1}
+
+
+def test_an_interrupt_reaches_every_member_where_it_waits():
+  ended = []
+
+  def member(i):
+    def work():
+      try:
+        if i == 2:
+          return
+        doubled(np.float32(i))
+        doubled(np.float32(i))
+      except KeyboardInterrupt:
+        pass
+      finally:
+        ended.append(i)
+
+    return work
+
+  def turn(index):
+    if len(ended) == 1 and index == 1:
+      raise KeyboardInterrupt  # what ^C does to the thread that all wait for
+
+  with pytest.raises(KeyboardInterrupt):
+    Population([member(i) for i in range(3)], turn).train()
+  assert sorted(ended) == [0, 1, 2]
+
+
+def test_times_add_up_to_the_population_s():
+  spent = []
+
+  def work():
+    started = population.clock()
+    for _ in range(50):
+      doubled(np.ones(10**6, np.float32))
+    spent.append(population.clock() - started)
+
+  began = time.perf_counter()
+  Population([work] * 4).train()
+  assert 0 < sum(spent) <= time.perf_counter() - began
