@@ -27,6 +27,7 @@ from experiments.run_folder import RunFolder
 
 FLAGS = {
   "out": ("", "the run's folder (default: runs/<name made of the config and its overrides>)"),
+  "sweep": ("", "the sweep that the run is of: its group in W&B"),
   "overwrite": (False, "delete the run that is there and start again"),
   "dry_run": (False, "print the resolved config, the memory and the folder; train nothing"),
   "distributed": (False, "one of several processes that train together; jax finds the others"),
@@ -53,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
   check_processes(args)
   environment.with_huge_pages("experiments.train")
   command = "python -m experiments.train " + shlex.join(argv)
-  about = {"digest": digest, "config_file": args.config, "command": command}
+  about = {"digest": digest, "config_file": args.config, "command": command, "sweep": args.sweep}
   if args.distributed or args.coordinator:
     train_with_others(config, path, about, args)
   elif prepare(folder := RunFolder(path), digest, config, args.overwrite):

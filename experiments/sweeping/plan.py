@@ -24,6 +24,7 @@ Item = Mapping[str, Any]
 class PlannedRun:
   """One run: `variant` is its name without the seed, `state` as RunFolder.state."""
 
+  sweep: str
   name: str
   variant: str
   config_file: str
@@ -49,7 +50,7 @@ class PlannedRun:
   def command(self) -> str:
     words = ["python", "-m", "experiments.train", f"--config={self.config_file}"]
     words += [f"--config.{key}={value}" for key, value in self.overrides.items()]
-    return shlex.join([*words, f"--out={self.folder.path}"])
+    return shlex.join([*words, f"--sweep={self.sweep}", f"--out={self.folder.path}"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +77,7 @@ def make(file: str, common: Mapping[str, Any], out: str = "") -> Plan:
     digest = config_files.digest(config)
     run = RunFolder(os.path.join(folder, f"{run_folder.file_name(variant)}-s{config.seed}"))
     planned = PlannedRun(
+      sweep=name,
       name=run.name,
       variant=variant,
       config_file=item["config"],

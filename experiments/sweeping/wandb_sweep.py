@@ -28,7 +28,7 @@ def sweep_config(sweep: Plan, runs: Sequence[PlannedRun]) -> dict[str, Any]:
   wandb = runs[0].config["wandb"]
   config = {
     "name": sweep.name,
-    "description": f"{sweep.file}, {len(runs)} runs",
+    "description": f"the runs of {sweep.file}",
     "project": wandb["project"],
     "entity": wandb["entity"],
     "method": "grid",
