@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     if result.nothing_shared:
       print(f"note: {result.nothing_shared}", file=sys.stderr)
     written = [_write(result), *(_write_pictures(result) if arguments.png else [])]
-  except UserError as error:
+  except (UserError, OSError) as error:
     print(f"error: {error}", file=sys.stderr)
     return 2
   print("\n".join(written))

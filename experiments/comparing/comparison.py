@@ -218,22 +218,25 @@ def _merge(groups: Sequence[Group]) -> dict[str, list[Run]]:
   Runs of one name in several folders are one variant if they differ in nothing but their seeds;
   else the folder tells them apart.
   """
-  seen: set[str] = set()
-  found: dict[str, list[tuple[Group, Run]]] = {}
+  found: dict[str, tuple[Group, Run]] = {}  # by path
   for group in groups:
     for run in group.runs:
-      path = os.path.realpath(run.folder.path)
-      if path not in seen:
-        found.setdefault(run.variant, []).append((group, run))
-      seen.add(path)
+      found.setdefault(os.path.realpath(run.folder.path), (group, run))
+  named: dict[str, list[tuple[Group, Run]]] = {}
+  for group, run in found.values():
+    named.setdefault(run.variant, []).append((group, run))
+  apart = {
+    name
+    for name, members in named.items()
+    if len({id(group) for group, _ in members}) > 1
+    and not _differ_in_seed_alone([run for _, run in members])
+  }
   names = [group.name for group in groups]
   variants: dict[str, list[Run]] = {}
-  for name, members in found.items():
-    is_one = _differ_in_seed_alone([run for _, run in members])
-    for group, run in members:
-      place = group.name if names.count(group.name) == 1 else group.folder
-      is_apart = not is_one and len({id(group) for group, _ in members}) > 1
-      variants.setdefault(f"{place}/{name}" if is_apart else name, []).append(run)
+  for group, run in found.values():
+    place = group.name if names.count(group.name) == 1 else group.folder
+    label = f"{place}/{run.variant}" if run.variant in apart else run.variant
+    variants.setdefault(label, []).append(run)
   return variants
 
 

@@ -173,7 +173,7 @@ def _other_metrics(result: Comparison) -> dict[str, str]:
 
 
 def _differences(variants: Sequence[Variant]) -> dict[str, list[str]]:
-  """Config field -> its value in each variant, for those not the same in all; learning rates first."""
+  """Config field -> its value in each variant, where they differ; learning rates first."""
   flat = [flatten(variant.config) for variant in variants]
   fields = dict.fromkeys(field for config in flat for field in config if field != "seed")
   ordered = sorted(fields, key=lambda field: not field.endswith("learning_rate"))
@@ -190,7 +190,9 @@ def _settings(differences: dict[str, list[str]], index: int) -> str:
 def _text(found: Any) -> str:
   if isinstance(found, float):
     return f"{found:g}"
-  return _NO_FIELD if found is None else found if isinstance(found, str) and found else json.dumps(found)
+  return (
+    _NO_FIELD if found is None else found if isinstance(found, str) and found else json.dumps(found)
+  )
 
 
 def _commands(variants: Sequence[Variant]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from experiments.comparing import curves, scores, traces
 from experiments.comparing.comparison import KL, Comparison, Variant
@@ -166,7 +166,9 @@ def panels(titles: Sequence[str], one_scale: bool = False, zeroline: bool = Fals
     x_match = {"matches": "x"} if index else {}
     y_match = {"matches": "y"} if index and one_scale else {}
     look[place["xaxis"].replace("x", "xaxis")] = axis(nticks=5, rangemode="tozero", **x_match)
-    look[place["yaxis"].replace("y", "yaxis")] = axis(nticks=5, zeroline=zeroline, exponentformat="e", **y_match)
+    look[place["yaxis"].replace("y", "yaxis")] = axis(
+      nticks=5, zeroline=zeroline, exponentformat="e", **y_match
+    )
     where = {"xref": f"{place['xaxis']} domain", "yref": f"{place['yaxis']} domain", "x": 0, "y": 1}
     note = {
       "text": label(title),

@@ -49,7 +49,7 @@ class Run:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Group:
-  """What one folder holds: a sweep, or runs without one. `head` is sweep.json's, if there is one."""
+  """What one folder holds: a sweep with sweep.json's `head`, or runs without."""
 
   folder: str
   head: dict[str, Any]

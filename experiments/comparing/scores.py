@@ -81,7 +81,9 @@ def hypervolume(metric: str, limit: float) -> Measure:
   def of(run: Run) -> float | None:
     base = run.start(metric)
     rows = [row for row in run.rows if value(row, metric) is not None]
-    points = sorted((max(kl, 0.0), row[metric]) for row in rows if (kl := value(row, KL)) is not None)
+    points = sorted(
+      (max(kl, 0.0), row[metric]) for row in rows if (kl := value(row, KL)) is not None
+    )
     if base is None or len(points) < 2:
       return None
     best, volume = base, 0.0
