@@ -97,8 +97,8 @@ def _group_sizes(result: Comparison, metric: str) -> list[str]:
   gaps = [large.minus(small, at_end(metric)) for small, large in pairs]
   corrected = holm([gap.p if gap else None for gap in gaps])
   return [
-    _group_size_sentence(*pair, gap, p, len(pairs))
-    for pair, gap, p in zip(pairs, gaps, corrected, strict=True)
+    _group_size_sentence(small, large, gap, p, len(pairs))
+    for (small, large), gap, p in zip(pairs, gaps, corrected, strict=True)
   ]
 
 

@@ -160,6 +160,7 @@ def panels(titles: Sequence[str], one_scale: bool = False, zeroline: bool = Fals
   grid = {"rows": rows, "columns": _COLUMNS, "pattern": "independent", "xgap": 0.22, "ygap": 0.32}
   look = layout(100 + 220 * rows, grid=grid, annotations=[])
   look["margin"] = {"l": 48, "r": 12, "t": 72, "b": 32}
+  look["modebar"]["remove"] += ["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d"]  # the legend is there
   look["legend"] |= {"y": 1 + 26 / (220 * rows - 4)}  # above the first row's titles
   for index, title in enumerate(titles):
     place = traces.panel_of(index)
