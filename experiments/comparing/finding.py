@@ -40,7 +40,7 @@ def _against_base(result: Comparison, metric: str) -> str:
     return "The base policy was not evaluated, so no gain can be told."
   base = result.base(metric)
   origin = "the base policy" + (f" ({number(base)})" if base is not None else "")
-  return _judged(gains, origin, scores.title(metric), "change")
+  return _judged(gains, origin, scores.phrase(metric), "change")
 
 
 def _against_baseline(result: Comparison, metric: str) -> list[str]:
@@ -48,12 +48,11 @@ def _against_baseline(result: Comparison, metric: str) -> list[str]:
   gaps = [(v, gap) for v in result.others if (gap := v.minus(result.baseline, at_end(metric)))]
   if not gaps:
     return []
-  return [_judged(gaps, name, scores.title(metric), "difference")]
+  return [_judged(gaps, name, scores.phrase(metric), "difference")]
 
 
 def _judged(items: list[Item], origin: str, what: str, kind: str) -> str:
   """ "a and b improve on the base policy in ...; c shows no clear change." """
-  what = what.partition(",")[0]  # how the score is taken is said before
   corrected = holm([found.p for _, found in items])
   clear, alone, unclear, few = [], [], [], []
   for item, p in zip(items, corrected, strict=True):

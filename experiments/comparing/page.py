@@ -76,6 +76,7 @@ def fill(template: str, folder: str = _HERE, **values: Any) -> str:
 def render(result: Comparison) -> str:
   """The page as one HTML text that needs nothing else."""
   differences = _differences(result.variants)
+  judges = scores.judges(result) or [REWARD]
   is_wide = len(result.variants) > _WIDEST
   shown = {
     "curves": plots.learning_curves(result),
@@ -96,7 +97,8 @@ def render(result: Comparison) -> str:
     plots=shown,
     rounds=rounds.tables(result),
     styles={variant.name: traces.style(i) for i, variant in enumerate(result.variants)},
-    base=result.base(REWARD),
+    base=result.base(judges[0]),
+    noun="reward" if judges[0] in (REWARD, SAMPLED) else "accuracy",
     width=curves.bin_width(result.runs),
     panel_width=curves.bin_width(result.runs, curves.MAX_PANEL_POINTS),
     columns=_columns(result),

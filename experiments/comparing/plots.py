@@ -31,7 +31,8 @@ class Plot:
 
 def learning_curves(result: Comparison) -> Plot | None:
   """Held-out reward while training, against each measure of cost."""
-  rewards, axes = scores.present(result), _present(result, AXES)
+  rewards = scores.present(result)
+  axes = {key: name for key, name in AXES.items() if any(run.final(key) for run in result.runs)}
   if not rewards or not axes:
     return None
   spreads = {"band": "95 % band", "seeds": "every seed"}

@@ -7,13 +7,13 @@ from experiments.comparing.comparison import KL, REWARD, SAMPLED, Comparison, Me
 from experiments.comparing.runs import Run, value
 
 MODEL = "eval/reward_model"
-# metric -> its name on a button, and on an axis or in a sentence
-_NAMES = {
+_RANKED_RIGHT = "share of held-out pairs ranked right"
+_NAMES = {  # on a button, and on an axis
   REWARD: ("greedy", "held-out reward, greedy"),
   SAMPLED: ("sampled", "held-out reward, sampled"),
   MODEL: ("sampled, by the reward model", "held-out score by the reward model"),
-  "eval/implied_accuracy": ("implied accuracy", "share of held-out pairs ranked right"),
-  "eval/accuracy": ("accuracy", "share of held-out pairs ranked right"),
+  "eval/implied_accuracy": ("implied accuracy", _RANKED_RIGHT),
+  "eval/accuracy": ("accuracy", _RANKED_RIGHT),
 }
 _JUDGES = ((REWARD, SAMPLED), ("eval/implied_accuracy",), ("eval/accuracy",))
 
@@ -39,6 +39,11 @@ def judges(result: Comparison) -> list[str]:
 
 def title(metric: str) -> str:
   return _NAMES[metric][1] if metric in _NAMES else f"held-out {metric.removeprefix('eval/')}"
+
+
+def phrase(metric: str) -> str:
+  """What a sentence says that a policy improves in, however the responses were drawn."""
+  return "held-out reward" if metric in (REWARD, SAMPLED) else f"the {title(metric)}"
 
 
 def budget(result: Comparison, metric: str) -> float | None:

@@ -181,7 +181,7 @@ def test_runs_without_a_reward_are_judged_by_their_accuracy(sweep):
         row = {"step": step, "eval/implied_accuracy": 0.5 + step * (0.2 + 0.01 * seed)}
         run.append_metrics(row)
   found = finding.sentences(comparison.read(sweep))[0]
-  assert "improve on the base policy (0.500) in share of held-out pairs ranked right" in found
+  assert "improve on the base policy (0.500) in the share of held-out pairs ranked right" in found
 
 
 def test_the_finding_counts_the_runs_it_leaves_out(sweep):

@@ -225,6 +225,18 @@ def test_two_seeds_have_their_n_but_no_interval(tmp_path):
   assert 'class="mark" title' not in own
 
 
+def test_accuracies_are_shown_where_there_is_no_reward(tmp_path):
+  folder = fake_sweep.write(tmp_path / "quick", variants=("dpo-offline", "dpo-online"))
+  for found in comparison.read(folder).runs:
+    found.folder.truncate(-1)
+    for step in range(4):
+      row = {"step": step, "rollouts": 0, "tokens": 9 * step, "eval/kl": 0.1 * step}
+      found.folder.append_metrics(row | {"eval/implied_accuracy": 0.5 + 0.1 * step})
+  own = without_plotly(read(report.write(folder)))
+  assert "Held-out accuracy while training" in own and "Implied accuracy: each variant" in own
+  assert 'value="tokens"' in own and 'value="rollouts"' not in own  # of which there are none
+
+
 def test_no_common_metric_is_one_line_and_still_a_page(tmp_path, capsys):
   folder = fake_sweep.write(tmp_path / "quick", variants=("grpo-k2", "grpo-k8"), seeds=(0,))
   for name, metric in (("grpo-k2-s0", "eval/accuracy"), ("grpo-k8-s0", "eval/reward")):
