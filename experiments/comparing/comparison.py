@@ -16,13 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.comparing import runs
-from experiments.comparing.estimates import Estimate, estimate, holm, number
+from experiments.comparing.estimates import LEVEL, Estimate, estimate, holm, number
 from experiments.comparing.runs import Group, Run
 from experiments.errors import UserError
 
 REWARD, SAMPLED, KL = "eval/reward", "eval/reward_sampled", "eval/kl"
-
-LEVEL = 0.05  # of corrected p-values below which a difference is called clear
 
 Measure = Callable[[Run], float | None]  # one number of a run, where it has it
 

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
+LEVEL = 0.05  # of p-values below which a difference is called clear
 FEWEST = 3  # values that an interval takes: of two it would be 9 standard deviations wide each way
 
 
@@ -27,16 +28,18 @@ class Estimate:
 
   @property
   def is_clear(self) -> bool:
-    """Whether the interval excludes zero (for a difference). One or two seeds never do."""
-    return self.half_width is not None and abs(self.mean) > self.half_width
+    """Whether the interval excludes zero (for a difference)."""
+    return self.p is not None and self.p < LEVEL
 
   @property
   def p(self) -> float | None:
-    """Of Student's two-sided t test that the mean is zero: below 0.05 where it `is_clear`."""
-    if self.half_width is None:
+    """Of Student's two-sided t test that the mean is zero.
+
+    None for n < FEWEST, and where all values are equal, as of few held-out prompts they may well
+    be: a spread of nothing is no evidence, and the test divides by it.
+    """
+    if self.half_width is None or self.half_width <= 1e-9 * abs(self.mean):
       return None
-    if not self.half_width:
-      return float(self.mean == 0)
     from scipy.special import stdtr
 
     t = self.mean / self.half_width * _t_quantile(self.n - 1)

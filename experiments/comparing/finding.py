@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.comparing import scores
-from experiments.comparing.comparison import LEVEL, SAMPLED, Comparison, Variant, at_end
-from experiments.comparing.estimates import Estimate, holm, number
+from experiments.comparing.comparison import SAMPLED, Comparison, Variant, at_end
+from experiments.comparing.estimates import LEVEL, Estimate, holm, number
 
 _GROUPING = ("group_size", "batch_prompts", "micro_batches")
 

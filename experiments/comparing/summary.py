@@ -4,13 +4,12 @@ import dataclasses
 
 from experiments.comparing import robust, scores
 from experiments.comparing.comparison import (
-  LEVEL,
   Comparison,
   Measure,
   Variant,
   at_end,
 )
-from experiments.comparing.estimates import Estimate, holm
+from experiments.comparing.estimates import LEVEL, Estimate, holm
 from experiments.comparing.robust import Interval
 
 

@@ -102,7 +102,7 @@ def test_leaders_are_the_best_and_those_not_clearly_below_it(sweep):
   assert result.leaders(REWARD) == ["grpo-k8", "dpo-offline", "grpo-k2"]  # 3 noisy seeds
   for seed in range(3):
     RunFolder(f"{sweep}/dpo-offline-s{seed}").append_metrics(
-      {"step": 81, "eval/reward": MADE_UP["grpo-k8"][seed] - 0.5}
+      {"step": 81, "eval/reward": MADE_UP["grpo-k8"][seed] - 0.5 - 0.01 * seed}
     )
   assert comparison.read(sweep).leaders(REWARD) == ["grpo-k8", "grpo-k2"]
 

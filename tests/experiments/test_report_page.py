@@ -110,7 +110,7 @@ def test_everything_has_a_name_for_those_who_do_not_see_it(page):
   assert levels == [1] + [2] * (len(levels) - 1)
   unnamed = "[...document.querySelectorAll('{}')].filter((e) => !({})).map((e) => e.outerHTML)"
   for what, has_name in (
-    ("[role=img]", "e.getAttribute('aria-label')"),
+    (".canvas", "e.role && e.getAttribute('aria-label')"),
     ("input", "e.closest('label').textContent.trim()"),
     ("fieldset", "e.querySelector('legend')"),
     ("section", "e.querySelector('h2')"),

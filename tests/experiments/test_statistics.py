@@ -25,10 +25,10 @@ def test_the_t_interval_and_its_p_are_scipys(values):
   assert found.is_clear == (theirs.pvalue < 0.05)
 
 
-def test_values_without_spread_are_no_division_by_zero():
-  for value, p in ((0.5, 0.0), (0.0, 1.0)):
-    found = estimate([value] * 3)
-    assert found is not None and found.p == p
+@pytest.mark.parametrize("values", [[0.5] * 3, [0.0] * 3, [0.7 - 0.2, 0.6 - 0.1, 0.9 - 0.4]])
+def test_equal_values_are_no_evidence(values):
+  found = estimate(values)
+  assert found is not None and found.p is None and not found.is_clear
 
 
 @pytest.mark.parametrize(
