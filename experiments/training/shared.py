@@ -50,7 +50,9 @@ class Shared:
         return jax.vmap(one, in_axes=axes, axis_size=leaves_here)(*leaves)
 
       specs = tuple(P(MEMBERS) if axis == 0 else P() for axis in axes)
-      split = jax.shard_map(members, mesh=mesh, in_specs=specs, out_specs=P(MEMBERS))
+      split = jax.shard_map(
+        members, mesh=mesh, in_specs=specs, out_specs=P(MEMBERS), check_vma=False
+      )
       first = treedef.children()[0].num_leaves
       donated = tuple(i for i in range(first) if axes[i] == 0) if donate else ()
       run = split if mesh.size > 1 else members
