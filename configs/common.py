@@ -159,6 +159,17 @@ def use_task(config: ConfigDict, name: str) -> None:
   config.base.steps = 0
 
 
+def use_judged_texts(config: ConfigDict, data: str, model: str) -> None:
+  """Offline, on groups of texts that were judged already, from a pretrained model; for a GPU."""
+  use_task(config, "groups")
+  config.source, config.task.data = "offline", data
+  config.model.pretrained, config.model.remat = model, "layers"
+  config.sampling.max_tokens = 256
+  config.optimizer.learning_rate = 5e-6
+  config.eval.every = config.checkpoint.every = 25
+  config.eval.samples = 1
+
+
 class ArgumentError(ValueError):
   """What follows the colon of `configs/grpo.py:k=8` is not what the file takes."""
 

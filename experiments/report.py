@@ -2,7 +2,9 @@
 
 python -m experiments.report runs/quick
 python -m experiments.report runs/quick runs/mine     both in one comparison, in runs/
-python -m experiments.report runs/quick --png         also its plots as pictures, for papers
+python -m experiments.report runs/quick --baseline=grpo-k8    differences from that variant
+python -m experiments.report runs/quick --png         also its plots as pictures, for papers; this
+                                                      needs Chromium or Chrome on the PATH
 
 Writes report.html and results.csv (a row a run). A sweep writes both itself when it ends.
 """
@@ -30,15 +32,20 @@ def main(argv: Sequence[str]) -> int:
     allow_abbrev=False,
   )
   parser.add_argument("folders", nargs="+", help="a sweep's or a run's folder, e.g. runs/quick")
+  parser.add_argument(
+    "--baseline", default="", help="the variant that others are compared with (default: the first)"
+  )
   parser.add_argument("--png", action="store_true", help="also write the plots as PNG files")
   arguments = parser.parse_args(argv)
   try:
-    path = write(*arguments.folders)
-    pictures = write_pictures(*arguments.folders) if arguments.png else []
-  except UserError as error:
+    result = comparison.read(*arguments.folders, baseline=arguments.baseline)
+    if result.nothing_shared:
+      print(f"note: {result.nothing_shared}", file=sys.stderr)
+    written = [_write(result), *(_write_pictures(result) if arguments.png else [])]
+  except (UserError, OSError) as error:
     print(f"error: {error}", file=sys.stderr)
     return 2
-  print("\n".join([path, *pictures]))
+  print("\n".join(written))
   return 0
 
 
@@ -48,23 +55,24 @@ def write(*folders: str) -> str:
   They go into the folder, or if there are several into the one that holds them all.
   Raises UserError if a folder holds no runs.
   """
+  return _write(comparison.read(*folders))
+
+
+def _write(result: Comparison) -> str:
   from experiments.comparing import page  # Plotly and Jinja2 take half a second to import
 
-  result = comparison.read(*folders)
+  folders = result.folders
   path = os.path.join(_home(folders), "report.html")
   write_atomically(os.path.join(_home(folders), "results.csv"), _csv(result))
   write_atomically(path, page.render(result))
   return path
 
 
-def write_pictures(*folders: str) -> list[str]:
-  """Writes the main plots, each light and dark, beside the page; returns their paths.
-
-  Raises UserError where there is no Chromium or Chrome to draw them.
-  """
+def _write_pictures(result: Comparison) -> list[str]:
+  """Writes the main plots, each light and dark, beside the page; returns their paths."""
   from experiments.comparing import pictures
 
-  return pictures.write(comparison.read(*folders), _home(folders))
+  return pictures.write(result, _home(result.folders))
 
 
 def _home(folders: Sequence[str]) -> str:

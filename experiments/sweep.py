@@ -26,7 +26,7 @@ from experiments import environment, report, run_folder
 from experiments.command_line import cli
 from experiments.comparing import comparison
 from experiments.errors import UserError
-from experiments.sweeping import cluster, jobs, plan, plan_table, programs, wandb_sweep
+from experiments.sweeping import cluster, folder_lock, jobs, plan, plan_table, programs, wandb_sweep
 from experiments.sweeping.live_table import LiveTable, Row
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job, Pool
@@ -49,6 +49,8 @@ FLAGS = {
   "out": ("", "the sweep's folder (default: runs/<name of the sweep file>)"),
 }
 
+WORKERS_END = 20  # seconds that a worker may take to stop when its sweep is gone
+
 Runner = Pool | cluster.Cluster  # what runs the jobs
 
 
@@ -59,16 +61,33 @@ def main(argv: Sequence[str]) -> int:
   if flags.resources and flags.launcher == "local":
     raise UserError(f"--resources={flags.resources}: for --launcher=slurm and the like only")
   programs.at_most(flags.vectorize)
-  sweep = plan.make(flags.config, flags.overrides, flags.out)
-  chosen = _choose(sweep, flags.only)
+  sweep, chosen = _plan(flags)
   if flags.dry_run == "plan":
     plan_table.show(sweep, chosen, _programs(_to_do(chosen, flags), flags))
   elif flags.dry_run:
     _SHOW[flags.dry_run](sweep, chosen)
   if flags.dry_run:
     return 0
-  plan.refuse_impossible(sweep.runs)  # all: they are compared with each other
-  return _run(sweep, chosen, flags)
+  plan.refuse_changed(sweep.runs)  # all: they are compared with each other
+  with folder_lock.only_launch(sweep.folder):
+    return _run(*_plan_now(flags), flags)
+
+
+def _plan(flags: Any) -> tuple[Plan, list[PlannedRun]]:
+  """The sweep as it stands, and those of its runs that --only names."""
+  sweep = plan.make(flags.config, flags.overrides, flags.out)
+  return sweep, _choose(sweep, flags.only)
+
+
+def _plan_now(flags: Any) -> tuple[Plan, list[PlannedRun]]:
+  """The same when nobody trains these runs: workers that a killed sweep left end by themselves."""
+  deadline = time.monotonic() + WORKERS_END
+  while True:
+    sweep, chosen = _plan(flags)
+    if all(run.state != "running" for run in sweep.runs) or time.monotonic() > deadline:
+      plan.refuse_running(sweep.runs)
+      return sweep, chosen
+    time.sleep(1)
 
 
 def _choose(sweep: Plan, only: str) -> list[PlannedRun]:

@@ -5,6 +5,7 @@ out] beside query [L, in, out]; the decoder adds query_a @ query_b * alpha / ran
 Then only they are trained (and a scalar head, which no model comes with).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -52,12 +53,19 @@ def off(params: Params) -> Params:
   return {**params, "layers": layers | zeros}
 
 
-def merged(params: Params, scale: float) -> Params:
-  """The network without adapters that computes the same. `scale`: alpha / rank. Pure."""
-  layers = {name: leaf for name, leaf in params["layers"].items() if name not in _A | _B}
-  for name in LINEAR:
-    layers[name] += params["layers"][f"{name}_a"] @ params["layers"][f"{name}_b"] * scale
-  return {**params, "layers": layers}
+def merged(config: ModelConfig, params: Params) -> Params:
+  """The network without adapters that computes the same. Pure."""
+  return {**params, "layers": merged_leaves(config, params["layers"])}
+
+
+def merged_leaves(config: ModelConfig, leaves: Mapping[str, Any]) -> dict[str, Any]:
+  """Some leaves of layers, or of one layer, each weight with the adapter that is beside it."""
+  merged = {name: leaf for name, leaf in leaves.items() if name not in _A | _B}
+  for name in merged:
+    if f"{name}_a" in leaves:
+      low = leaves[f"{name}_a"] @ leaves[f"{name}_b"]
+      merged[name] = merged[name] + low * (config.lora_alpha / config.lora_rank)
+  return merged
 
 
 def reference_of(params: Params, reference: Params | None) -> Params | None:

@@ -19,11 +19,11 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, Sharding
 
-from models import hugging_face_config, safetensors_files
+from models import adapters, hugging_face_config, safetensors_files
 from models.checkpoint_files import HUGGING_FACE, CheckpointFiles, describe, stored_shapes
 from models.partitioning import parameter_shardings, path_name
 from models.stored_tensors import CheckpointError, StoredTensor
-from models.transformer import LINEAR, Llama3Rope, ModelConfig, Params, init
+from models.transformer import Llama3Rope, ModelConfig, Params, init
 
 SHARD_BYTES = 5 * 10**9  # of a file that export writes, at most
 TOKENIZER_FILES = (
@@ -167,11 +167,9 @@ def _stored_value(params: Params, config: ModelConfig, leaf: str, layer: int | N
     value = _gather(params[leaf])
     return value.T if leaf == "head" else value
   name = leaf.removeprefix("layers/")
-  value = _gather(params["layers"][name][layer])
-  if config.lora_rank and name in LINEAR:
-    a, b = (_gather(params["layers"][name + kind][layer]) for kind in ("_a", "_b"))
-    value = value + a @ b * (config.lora_alpha / config.lora_rank)
-  return value.T
+  beside = (name, f"{name}_a", f"{name}_b")
+  leaves = {key: _gather(leaf[layer]) for key, leaf in params["layers"].items() if key in beside}
+  return adapters.merged_leaves(config, leaves)[name].T
 
 
 def _gather(x: jax.Array) -> np.ndarray:

@@ -154,14 +154,13 @@ class Layer(nnx.Module):
 
   def read_last(self, x: Float[Array, "B P M"], angles, prompt_mask: Bool[Array, "B P"]):
     """As `read`, for prompts alone, with x of their last token only: what a last layer is for."""
-    attended, prompt = self.within_prompts(self.project(x, angles), prompt_mask, last=1)
+    attended, prompt = self.within_prompts(self.project(x, angles), prompt_mask, since=-1)
     return self.finish(x[:, -1:], attended), prompt
 
-  def within_prompts(self, projected, prompt_mask: Bool[Array, "B P"], last: int | None = None):
-    """What prompts' (last so many) tokens gather, and the keys and values of all their tokens."""
+  def within_prompts(self, projected, prompt_mask: Bool[Array, "B P"], since: int = 0):
+    """What prompts' tokens from `since` on gather, and the keys and values of all of them."""
     queries, prompt = heads_first(*(y[:, None] for y in projected))
     causal = jnp.tril(jnp.ones((prompt_mask.shape[1],) * 2, bool)) & prompt_mask[:, None, :]
-    since = -last if last else 0
     parts = [Attended(prompt, causal[:, None, None, since:, None])]
     return attend(queries[:, :, :, since:], parts, self.c.attention)[:, 0], prompt
 

@@ -31,17 +31,9 @@ def get_config(arg: str = "") -> ConfigDict:
     arg, algorithm="off_policy_grpo", model="smollm2-135m", data="gsm8k_groups", k=4
   )
   config = common.of_algorithm(arguments.algorithm)
-  common.use_task(config, "groups")
-  config.task.data = arguments.data
+  common.use_judged_texts(config, arguments.data, arguments.model)
   config.task.eval_prompts = 128
-  config.model.pretrained = arguments.model
-  config.model.remat = "layers"
-  config.source = "offline"
   config.group_size, config.batch_prompts = arguments.k, 16
   config.steps = 75  # an epoch of gsm8k_groups
-  config.sampling.max_tokens = 256
-  config.optimizer.learning_rate = 5e-6
   config.optimizer.warmup_steps = 5
-  config.eval.every = config.checkpoint.every = 25
-  config.eval.samples = 1
   return config

@@ -5,7 +5,6 @@ A signature is thereby known in milliseconds, whatever the module would import.
 
 import ast
 import functools
-import importlib
 import importlib.machinery
 import inspect
 import os
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.errors import UserError, did_you_mean, nearest
+from tasks.rewards.function import imported
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
@@ -87,13 +87,10 @@ def _from_import(module: str, function: str) -> tuple[inspect.Signature, str]:
 
 def load(module: str, function: str) -> Callable:
   """The function itself. UserError when it cannot be imported."""
-  if os.getcwd() not in sys.path:
-    sys.path.insert(0, os.getcwd())
   try:
-    return getattr(importlib.import_module(module), function)
-  except Exception as error:  # the user's module may raise anything
-    reason = f"{type(error).__name__}: {error}"
-    raise UserError(f"cannot import {module}:{function} from {os.getcwd()}: {reason}") from error
+    return imported(f"{module}:{function}")
+  except ValueError as error:
+    raise UserError(str(error)) from error
 
 
 def _source_path(module: str) -> str | None:

@@ -28,15 +28,7 @@ def problems(config: ConfigDict) -> Iterator[str]:
   """What is wrong with the data sets of texts that a config names; reads all of their rows."""
   name, data = config.task.name, config.task.data
   if name in NAMES:
-    if config.task.options:
-      yield f"task.options={config.task.options!r}: {name} has none"
-    if config.base.steps > 0:
-      yield (
-        f"base.steps={config.base.steps}: {name} has no answers to learn to write; set it to 0 and "
-        "start from a pretrained model (configs/tasks/)"
-      )
-    if config.source == "demonstrations":
-      yield f"source='demonstrations': {name} has no answers to learn to write"
+    yield from without_answers(config, "to learn to write", "configs/tasks/")
   if name == "groups" and config.source == "online" and config.scoring.reward == "task":
     if config.task.reward == "none":
       yield "source='online': nothing judges responses to these prompts; train with 'offline'"
@@ -57,6 +49,20 @@ def problems(config: ConfigDict) -> Iterator[str]:
     groups_of(config)
   except UserError as error:
     yield str(error)
+
+
+def without_answers(config: ConfigDict, to_learn: str, models_in: str) -> Iterator[str]:
+  """What is wrong where a task has no options, and nothing to demonstrate."""
+  name = config.task.name
+  if config.task.options:
+    yield f"task.options={config.task.options!r}: {name} has none"
+  if config.base.steps > 0:
+    yield (
+      f"base.steps={config.base.steps}: {name} has no answers {to_learn}; set it to 0 and "
+      f"start from a pretrained model ({models_in})"
+    )
+  if config.source == "demonstrations":
+    yield f"source='demonstrations': {name} has no answers {to_learn}"
 
 
 def data_of_task(config: ConfigDict) -> "TextData":

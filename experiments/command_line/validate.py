@@ -138,7 +138,7 @@ def _task(config: ConfigDict) -> Iterator[str]:
   if name in text_tasks.NAMES:
     return  # text_tasks.problems
   if name == "sentiment":
-    yield from _sentiment(config)
+    yield from text_tasks.without_answers(config, "to learn from", "configs/models/")
     return
   if name not in files:
     hint = did_you_mean(nearest(name, task_names())) or " Try spell_backward or chain_sum."
@@ -152,19 +152,6 @@ def _task(config: ConfigDict) -> Iterator[str]:
     elif option not in options:
       hint = did_you_mean(nearest(option, options)) or f" It has {', '.join(options)}."
       yield f"task.options: {name} has no option {option!r}.{hint}"
-
-
-def _sentiment(config: ConfigDict) -> Iterator[str]:
-  """It has no answers, so nothing to demonstrate."""
-  if config.task.options:
-    yield f"task.options={config.task.options!r}: sentiment has none"
-  if config.base.steps > 0:
-    yield (
-      f"base.steps={config.base.steps}: sentiment has no answers to learn from; set it to 0 and "
-      "start from a pretrained model (configs/models/)"
-    )
-  if config.source == "demonstrations":
-    yield "source='demonstrations': sentiment has no answers to learn from"
 
 
 def _regime(config: ConfigDict) -> Iterator[str]:

@@ -3,55 +3,26 @@
 Only finished runs count in a mean. The base policy's values are the runs' own rows of step 0.
 """
 
+import collections
 import dataclasses
 import datetime
 import functools
 import json
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from experiments.comparing.estimates import Estimate, estimate, number
+from experiments.comparing import runs
+from experiments.comparing.estimates import LEVEL, Estimate, estimate, holm, number
+from experiments.comparing.runs import Group, Run
 from experiments.errors import UserError
-from experiments.run_folder import RunFolder
 
 REWARD, SAMPLED, KL = "eval/reward", "eval/reward_sampled", "eval/kl"
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Run:
-  """One run as its folder tells it.
-
-  `state`: finished, running, diverged, failed, stopped or not started.
-  """
-
-  folder: RunFolder
-  variant: str
-  state: str
-  status: dict[str, Any]
-  config: dict[str, Any]
-  rows: list[dict[str, Any]]
-
-  @property
-  def name(self) -> str:
-    return self.folder.name
-
-  @property
-  def seed(self) -> int:
-    return self.config.get("seed", 0)
-
-  def final(self, metric: str) -> float | None:
-    """The last value written of `metric`; None if it was not finite, or never written."""
-    return next((value(row, metric) for row in reversed(self.rows) if metric in row), None)
-
-  def start(self, metric: str) -> float | None:
-    """The base policy's value: the evaluation at step 0."""
-    first = [row for row in self.rows if row.get("step") == 0 and metric in row]
-    return value(first[0], metric) if first else None
+Measure = Callable[[Run], float | None]  # one number of a run, where it has it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,17 +50,24 @@ class Variant:
     done, planned = len(self.finished), len(self.runs)
     return str(done) if done == planned else f"{done} of {planned}"
 
+  def values(self, measure: Measure) -> list[float]:
+    """One of each finished run that has it."""
+    return [found for run in self.finished if (found := measure(run)) is not None]
+
+  def mean(self, measure: Measure) -> Estimate | None:
+    return estimate(self.values(measure))
+
   def final(self, metric: str) -> Estimate | None:
-    return estimate(run.final(metric) for run in self.finished)
+    return self.mean(at_end(metric))
 
   def gain(self, metric: str) -> Estimate | None:
     """The final value minus the base policy's, each run against its own step 0."""
-    return estimate(_difference(run.final(metric), run.start(metric)) for run in self.finished)
+    return self.mean(lambda run: _difference(run.final(metric), run.start(metric)))
 
-  def minus(self, other: "Variant", metric: str) -> Estimate | None:
-    """The paired difference of the final values, over the seeds that both have finished."""
-    theirs = {run.seed: run.final(metric) for run in other.finished}
-    mine = {run.seed: run.final(metric) for run in self.finished}
+  def minus(self, other: "Variant", measure: Measure) -> Estimate | None:
+    """The paired difference, over the seeds that both have finished."""
+    theirs = {run.seed: measure(run) for run in other.finished}
+    mine = {run.seed: measure(run) for run in self.finished}
     common = sorted(mine.keys() & theirs.keys())
     return estimate(_difference(mine[seed], theirs[seed]) for seed in common)
 
@@ -104,6 +82,7 @@ class Comparison:
   commit: str  # of the code that the runs ran
   file: str
   variants: tuple[Variant, ...]
+  baseline: Variant  # the one of them that the others are compared with
 
   @property
   def runs(self) -> list[Run]:
@@ -131,40 +110,73 @@ class Comparison:
     starts = estimate(run.start(metric) for run in self.runs) if self.has_one_base else None
     return starts.mean if starts else None
 
-  def leaders(self, metric: str) -> set[str]:
-    """The variants that may be the best: the highest mean, and all not clearly below it.
+  @property
+  def others(self) -> list[Variant]:
+    """The variants that are compared with the baseline."""
+    return [variant for variant in self.variants if variant is not self.baseline]
 
-    Empty where the seeds cannot tell: fewer than two variants, or one seed.
+  def leaders(self, measure: Measure) -> list[str]:
+    """The variant of the highest mean, then its ties: those not clearly below it.
+
+    Clearly: paired by seed, and corrected for the number of variants (Holm). Empty where the seeds
+    cannot tell: fewer than two variants with an interval.
     """
-    scored = [(v, score) for v in self.variants if (score := v.final(metric))]
-    if len(scored) < 2 or any(score.n < 2 for _, score in scored):
-      return set()
-    best, _ = max(scored, key=lambda item: item[1].mean)
-    gaps = {v.name: best.minus(v, metric) for v, _ in scored}
-    return {best.name} | {name for name, gap in gaps.items() if gap is None or not gap.is_clear}
+    means = [(v, found) for v in self.variants if (found := v.mean(measure))]
+    scored = [(v, found.mean) for v, found in means if found.half_width is not None]
+    if len(scored) < 2:
+      return []
+    best, _ = max(scored, key=lambda item: item[1])
+    rest = [v for v, _ in scored if v is not best]
+    gaps = [best.minus(v, measure) for v in rest]
+    p_values = holm([gap.p if gap else None for gap in gaps])
+    ties = [v for v, p in zip(rest, p_values, strict=True) if p is None or p >= LEVEL]
+    return [best.name, *(variant.name for variant in ties)]
+
+  @functools.cached_property
+  def shared(self) -> set[str]:
+    """The eval/ metrics that at least two variants have; of one variant, all that it has."""
+    counts = collections.Counter(
+      metric for variant in self.variants for metric in _evaluated(variant)
+    )
+    return {metric for metric, n in counts.items() if n >= min(2, len(self.variants))}
+
+  @property
+  def nothing_shared(self) -> str:
+    """Why nothing can be compared, in one sentence; "" if something can."""
+    having = [(variant.name, sorted(_evaluated(variant))) for variant in self.variants]
+    if self.shared or not any(metrics for _, metrics in having):
+      return ""
+    texts = [f"{name} has {metrics[0] if metrics else 'none'}" for name, metrics in having[:4]]
+    more = ", …" if len(having) > 4 else ""
+    return (
+      "No two variants have an eval/ metric in common, so nothing can be compared "
+      f"({', '.join(texts)}{more})."
+    )
 
 
-def read(*folders: str) -> Comparison:
-  """Reads the sweeps, or single runs, under `folders`; raises UserError if one holds no runs."""
-  plans = [_read_plan(folder) for folder in folders]
-  runs = [[_read_run(path, variant) for path, variant in plan] for _, plan in plans]
-  names = [os.path.basename(os.path.abspath(folder)) for folder in folders]
-  taken = [{run.variant for run in group} for group in runs]
-  variants: dict[str, list[Run]] = {}
-  for index, group in enumerate(runs):
-    elsewhere = set().union(*taken[:index], *taken[index + 1 :])
-    for run in group:
-      label = f"{names[index]}/{run.variant}" if run.variant in elsewhere else run.variant
-      variants.setdefault(label, []).append(run)
-  heads = [head for head, _ in plans]
-  everyone = [run for group in runs for run in group]
+def at_end(metric: str) -> Measure:
+  return lambda run: run.final(metric)
+
+
+def read(*folders: str, baseline: str = "") -> Comparison:
+  """Reads the sweeps, or single runs, in `folders`.
+
+  Raises UserError if a folder holds no runs, or no variant has the name `baseline`.
+  """
+  groups = [runs.read_group(folder) for folder in dict.fromkeys(map(os.path.normpath, folders))]
+  variants = tuple(Variant(name, tuple(found)) for name, found in _merge(groups).items())
+  names = [variant.name for variant in variants]
+  if baseline and baseline not in names:
+    raise UserError(f"no variant {baseline!r} to be the baseline; there are: {', '.join(names)}")
+  everyone = [run for variant in variants for run in variant.runs]
   return Comparison(
-    name=" + ".join(head.get("name") or name for head, name in zip(heads, names, strict=True)),
+    name=" + ".join(group.head.get("name") or group.name for group in groups),
     folders=tuple(folders),
     date=_date(max((run.status.get("time", 0.0) for run in everyone), default=0.0)),
     commit=_one_or_several([run.folder.read_env().get("git") or "" for run in everyone]),
-    file=_one_or_several([head.get("file", "") for head in heads]),
-    variants=tuple(Variant(name, tuple(members)) for name, members in variants.items()),
+    file=_one_or_several([group.head.get("file", "") for group in groups]),
+    variants=variants,
+    baseline=variants[names.index(baseline) if baseline else 0],
   )
 
 
@@ -179,13 +191,6 @@ def print_table(folder: str, console: Console | None = None) -> None:
     reason = f", {run.status['reason']}" if run.status.get("reason") else ""
     where = f"  ({run.folder.log})" if os.path.exists(run.folder.log) else ""
     console.print(f"{run.name}: {run.state}{reason}{where}", markup=False, soft_wrap=True)
-
-
-def value(row: dict[str, Any], metric: str) -> float | None:
-  """A finite number, or None."""
-  found = row.get(metric)
-  is_number = isinstance(found, int | float) and math.isfinite(found)
-  return float(found) if is_number else None
 
 
 def _table(result: Comparison) -> Table:
@@ -205,39 +210,41 @@ def _table(result: Comparison) -> Table:
   return table
 
 
-def _read_plan(folder: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-  """The head of sweep.json and, in its order, each run's path and variant ("": ask the run)."""
-  if not os.path.isdir(folder):
-    raise UserError(f"no folder {folder!r}; give a sweep's or a run's folder, e.g. runs/quick")
-  try:
-    with open(os.path.join(folder, "sweep.json")) as file:
-      head = json.load(file)
-    plan = head.get("runs", [])
-    return head, [(os.path.join(folder, run["name"]), run.get("variant", "")) for run in plan]
-  except FileNotFoundError:
-    pass
-  if RunFolder(folder).read_config():
-    return {}, [(folder, "")]
-  names = sorted(os.listdir(folder))
-  paths = [os.path.join(folder, name) for name in names if not name.startswith(".")]
-  runs = [(path, "") for path in paths if os.path.isdir(path) and RunFolder(path).read_config()]
-  if not runs:
-    raise UserError(f"{folder} holds no runs; give a sweep's or a run's folder, e.g. runs/quick")
-  return {}, runs
+def _merge(groups: Sequence[Group]) -> dict[str, list[Run]]:
+  """The runs by variant, each run once.
+
+  Runs of one name in several folders are one variant if they differ in nothing but their seeds;
+  else the folder tells them apart.
+  """
+  found: dict[str, tuple[Group, Run]] = {}  # by path
+  for group in groups:
+    for run in group.runs:
+      found.setdefault(os.path.realpath(run.folder.path), (group, run))
+  named: dict[str, list[tuple[Group, Run]]] = {}
+  for group, run in found.values():
+    named.setdefault(run.variant, []).append((group, run))
+  apart = {
+    name
+    for name, members in named.items()
+    if len({id(group) for group, _ in members}) > 1
+    and not _differ_in_seed_alone([run for _, run in members])
+  }
+  names = [group.name for group in groups]
+  variants: dict[str, list[Run]] = {}
+  for group, run in found.values():
+    place = group.name if names.count(group.name) == 1 else group.folder
+    label = f"{place}/{run.variant}" if run.variant in apart else run.variant
+    variants.setdefault(label, []).append(run)
+  return variants
 
 
-def _read_run(path: str, variant: str) -> Run:
-  folder = RunFolder(path)
-  about = folder.read_config()
-  state = folder.state(about.get("digest", ""))
-  return Run(
-    folder=folder,
-    variant=variant or about.get("variant") or folder.name,
-    state={"new": "not started", "resume": "stopped"}.get(state, state),
-    status=folder.read_status(),
-    config=about.get("config", {}),
-    rows=folder.read_metrics(),
-  )
+def _differ_in_seed_alone(members: Sequence[Run]) -> bool:
+  settings = {json.dumps(run.settings, sort_keys=True) for run in members}
+  return len(settings) == 1 and len({run.seed for run in members}) == len(members)
+
+
+def _evaluated(variant: Variant) -> set[str]:
+  return {key for run in variant.runs for row in run.rows for key in row if key[:5] == "eval/"}
 
 
 def _difference(a: float | None, b: float | None) -> float | None:

@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from experiments.comparing.comparison import Run, value
 from experiments.comparing.estimates import Estimate, estimate
+from experiments.comparing.runs import Run, value
 
 MAX_POINTS = 200  # of a curve: more cannot be seen, and make the page heavy
+MAX_PANEL_POINTS = 80  # of one in a small panel
 
 Curve = list[tuple[float, float]]
 MeanCurve = list[tuple[float, Estimate]]
@@ -31,10 +32,10 @@ def mean_curve(runs: Iterable[Run], metric: str, axis: str = "step", width: int 
   return points
 
 
-def bin_width(runs: Sequence[Run]) -> int:
-  """How many steps a point averages, so that no curve has more than MAX_POINTS after step 0."""
+def bin_width(runs: Sequence[Run], points: int = MAX_POINTS) -> int:
+  """How many steps a point averages, so that no curve has more than `points` after step 0."""
   last = max((int(row["step"]) for run in runs for row in run.rows), default=0)
-  return -(-last // MAX_POINTS) or 1
+  return -(-last // points) or 1
 
 
 def _binned(run: Run, metric: str, axis: str, width: int) -> dict[int, tuple[float, float]]:

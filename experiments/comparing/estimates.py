@@ -1,15 +1,18 @@
-"""Means over seeds with 95 % intervals, and how they are written."""
+"""Means over seeds with 95 % t intervals, their p-values, and how they are written."""
 
 import dataclasses
 import functools
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+LEVEL = 0.05  # of p-values below which a difference is called clear
+FEWEST = 3  # values that an interval takes: of two it would be 9 standard deviations wide each way
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-  """A mean over n seeds and the half width of its 95 % t interval; None for n = 1."""
+  """A mean over n seeds and the half width of its 95 % t interval; None for n < FEWEST."""
 
   mean: float
   half_width: float | None
@@ -25,18 +28,32 @@ class Estimate:
 
   @property
   def is_clear(self) -> bool:
-    """Whether the interval excludes zero (for a difference). One seed is never clear."""
-    return self.half_width is not None and abs(self.mean) > self.half_width
+    """Whether the interval excludes zero (for a difference)."""
+    return self.p is not None and self.p < LEVEL
+
+  @property
+  def p(self) -> float | None:
+    """Of Student's two-sided t test that the mean is zero.
+
+    None for n < FEWEST, and where all values are equal, as of few held-out prompts they may well
+    be: a spread of nothing is no evidence, and the test divides by it.
+    """
+    if self.half_width is None or self.half_width <= 1e-9 * abs(self.mean):
+      return None
+    from scipy.special import stdtr
+
+    t = self.mean / self.half_width * _t_quantile(self.n - 1)
+    return float(2 * stdtr(self.n - 1, -abs(t)))
 
   @property
   def spread(self) -> str:
-    """ "± 0.013", or "n=1" where there is no interval."""
+    """ "± 0.013", or "n=2" where there is no interval."""
     if self.half_width is None:
-      return "n=1"
+      return f"n={self.n}"
     return f"± {number(self.half_width, decimals=_decimals(self.mean))}"
 
   def __str__(self) -> str:
-    spread = "(n=1)" if self.half_width is None else self.spread
+    spread = f"({self.spread})" if self.half_width is None else self.spread
     return f"{number(self.mean)} {spread}"
 
   def signed(self) -> str:
@@ -49,12 +66,25 @@ def estimate(values: Iterable[float | None]) -> Estimate | None:
   present = [value for value in values if value is not None]
   if not present:
     return None
-  n = len(present)
-  if n == 1:
-    return Estimate(present[0], None, 1)
-  mean = statistics.fmean(present)
+  n, mean = len(present), statistics.fmean(present)
+  if n < FEWEST:
+    return Estimate(mean, None, n)
   variance = sum((value - mean) ** 2 for value in present) / (n - 1)
   return Estimate(mean, _t_quantile(n - 1) * math.sqrt(variance / n), n)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+  """Adjusted p-values: at most 5 % of families with no effect then have any p below 0.05.
+
+  None, where there was no test, stays None and does not count (Holm, 1979).
+  """
+  tested = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+  adjusted: list[float | None] = [None] * len(p_values)
+  largest = 0.0
+  for rank, (p, index) in enumerate(tested):
+    largest = max(largest, min(1.0, (len(tested) - rank) * p))
+    adjusted[index] = largest
+  return adjusted
 
 
 def number(value: float | int | None, decimals: int | None = None) -> str:

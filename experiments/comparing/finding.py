@@ -1,25 +1,37 @@
-"""What a comparison found, in sentences computed from its numbers, with no claim beyond them."""
+"""What a comparison found, in sentences computed from its numbers, with no claim beyond them.
 
+A difference is claimed where its p-value, corrected for the number of differences in the same
+sentences (Holm), is below 0.05. The ± beside each is its own interval, not corrected.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
-from experiments.comparing.comparison import REWARD, SAMPLED, Comparison, Variant
-from experiments.comparing.estimates import Estimate, number
-from experiments.run_folder import flatten
+from experiments.comparing import scores
+from experiments.comparing.comparison import SAMPLED, Comparison, Variant, at_end
+from experiments.comparing.estimates import LEVEL, Estimate, holm, number
 
-_GROUPING = ("group_size", "batch_prompts", "micro_batches", "seed")
+_GROUPING = ("group_size", "batch_prompts", "micro_batches")
+
+Item = tuple[Variant, Estimate]
 
 
 def sentences(result: Comparison) -> list[str]:
-  """Against the base policy, then large against small groups, then which runs are missing."""
+  """Against the base policy and the baseline, large against small groups, then what is unfair."""
   if not result.finished:
     return ["No run has finished yet, so there is nothing to conclude."]
-  scored = [m for m in (REWARD, SAMPLED) if any(v.final(m) for v in result.variants)]
-  if not scored:
+  if result.nothing_shared:
+    return [result.nothing_shared]
+  metrics = scores.judges(result)
+  if not metrics:
     return ["No finished run was evaluated on held-out prompts, so there is nothing to conclude."]
-  metric = scored[0]
-  found = [_against_base(result, metric)]
-  found += [f"Sampled, not greedy: {_against_base(result, other)}" for other in scored[1:]]
-  return [*found, *_group_sizes(result, metric), *_missing(result)]
+  found = []
+  for metric in metrics:
+    is_second = metric == SAMPLED and len(metrics) > 1
+    found.append(("Sampled, not greedy: " if is_second else "") + _against_base(result, metric))
+    opening = "Sampled and paired by seed: " if is_second else "Paired by seed: "
+    found += [opening + text for text in _against_baseline(result, metric)]
+  return [*found, *_group_sizes(result, metrics[0]), *_budgets(result), *_missing(result)]
 
 
 def _against_base(result: Comparison, metric: str) -> str:
@@ -28,22 +40,46 @@ def _against_base(result: Comparison, metric: str) -> str:
     return "The base policy was not evaluated, so no gain can be told."
   base = result.base(metric)
   origin = "the base policy" + (f" ({number(base)})" if base is not None else "")
-  single = [(v, gain) for v, gain in gains if gain.n == 1]
-  several = [(v, gain) for v, gain in gains if gain.n > 1]
-  better = [(v, gain) for v, gain in several if gain.is_clear and gain.mean > 0]
-  worse = [(v, gain) for v, gain in several if gain.is_clear and gain.mean < 0]
-  unclear = [(v, gain) for v, gain in several if not gain.is_clear]
+  return _judged(gains, origin, scores.phrase(metric), "change")
+
+
+def _against_baseline(result: Comparison, metric: str) -> list[str]:
+  name = result.baseline.name
+  gaps = [(v, gap) for v in result.others if (gap := v.minus(result.baseline, at_end(metric)))]
+  if not gaps:
+    return []
+  return [_judged(gaps, name, scores.phrase(metric), "difference")]
+
+
+def _judged(items: list[Item], origin: str, what: str, kind: str) -> str:
+  """ "a and b improve on the base policy in ...; c shows no clear change." """
+  corrected = holm([found.p for _, found in items])
+  clear, alone, unclear, few = [], [], [], []
+  for item, p in zip(items, corrected, strict=True):
+    is_clear = p is not None and p < LEVEL
+    few_seeds = item[1].half_width is None
+    pile = few if few_seeds else clear if is_clear else alone if item[1].is_clear else unclear
+    pile.append(item)
+  better, worse = [i for i in clear if i[1].mean > 0], [i for i in clear if i[1].mean <= 0]
   parts = []
   if better:
-    parts.append(f"{_list(better)} {_verb('improve', better)} on {origin} in held-out reward")
+    parts.append(f"{_list(better)} {_verb('improve', better)} on {origin} in {what}")
   if worse:
-    parts.append(f"{_list(worse)} {_verb('fall', worse)} below {origin if not better else 'it'}")
+    where = "it" if better else f"{origin} in {what}"
+    parts.append(f"{_list(worse)} {_verb('fall', worse)} below {where}")
+  if alone:
+    tail = "" if parts else f" from {origin} in {what}"
+    tests = sum(p is not None for p in corrected)
+    parts.append(
+      f"{_list(alone)} would alone be a clear {kind}{tail}, but {_verb('be', alone)} not "
+      f"among {tests} comparisons"
+    )
   if unclear:
-    tail = f" from {origin}" if not parts else ""
-    parts.append(f"{_list(unclear)} {_verb('show', unclear)} no clear change{tail}")
-  if single:
-    tail = f" against {origin}" if not parts else ""
-    parts.append(f"{_list(single)} cannot be judged{tail}: one seed gives no interval")
+    tail = "" if parts else f" from {origin} in {what}"
+    parts.append(f"{_list(unclear)} {_verb('show', unclear)} no clear {kind}{tail}")
+  if few:
+    tail = "" if parts else f" against {origin}"
+    parts.append(f"{_list(few)} cannot be judged{tail}: fewer than three seeds give no interval")
   return "; ".join(parts) + "."
 
 
@@ -52,25 +88,31 @@ def _group_sizes(result: Comparison, metric: str) -> list[str]:
   families: dict[str, list[Variant]] = {}
   for variant in result.variants:
     if variant.final(metric) and "group_size" in variant.config:
-      families.setdefault(_without_grouping(variant.config), []).append(variant)
-  found = []
+      families.setdefault(_without_grouping(variant), []).append(variant)
+  pairs = []
   for family in families.values():
     small, *others = sorted(family, key=lambda variant: variant.config["group_size"])
-    for large in others:
-      if small.config["group_size"] < large.config["group_size"]:
-        found.append(_group_size_sentence(small, large, metric))
-  return found
+    pairs += [(small, v) for v in others if v.config["group_size"] > small.config["group_size"]]
+  gaps = [large.minus(small, at_end(metric)) for small, large in pairs]
+  corrected = holm([gap.p if gap else None for gap in gaps])
+  return [
+    _group_size_sentence(small, large, gap, p, len(pairs))
+    for (small, large), gap, p in zip(pairs, gaps, corrected, strict=True)
+  ]
 
 
-def _group_size_sentence(small: Variant, large: Variant, metric: str) -> str:
-  gap = large.minus(small, metric)
+def _group_size_sentence(
+  small: Variant, large: Variant, gap: Estimate | None, p: float | None, tests: int
+) -> str:
   sizes = f"K={large.config['group_size']} minus K={small.config['group_size']}"
   pair = f"{large.name} against {small.name}{_budget(small, large)}"
   if gap is None:
     return f"{pair}: no seed in common, so no paired difference."
-  verdict = "a clear difference" if gap.is_clear else "no clear difference"
-  if gap.half_width is None:
-    verdict = "one seed gives no interval"
+  among = f" among {tests} such comparisons" if tests > 1 else ""
+  if p is None:
+    verdict = "fewer than three seeds give no interval"
+  else:
+    verdict = f"{'a' if p < LEVEL else 'no'} clear difference{among}"
   return f"{pair}: {sizes} is {gap.signed()}, {verdict}."
 
 
@@ -83,6 +125,18 @@ def _budget(small: Variant, large: Variant) -> str:
   return f" at unequal rollouts ({number(round(b.mean))} and {number(round(a.mean))})"
 
 
+def _budgets(result: Comparison) -> list[str]:
+  """Whether some variants learned from more rollouts than others."""
+  used = [(found.mean, v.name) for v in result.variants if (found := v.final("rollouts"))]
+  if not used or max(used)[0] - min(used)[0] <= 0.01 * max(used)[0]:
+    return []
+  (least, one), (most, other) = min(used), max(used)
+  return [
+    f"The budgets are unequal, from {number(round(least))} rollouts ({one}) to "
+    f"{number(round(most))} ({other}): part of any difference may come from that."
+  ]
+
+
 def _missing(result: Comparison) -> list[str]:
   """The runs that the means leave out: with them they could be lower."""
   missing = len(result.unfinished)
@@ -91,22 +145,31 @@ def _missing(result: Comparison) -> list[str]:
   failed = sum(variant.failed for variant in result.variants)
   left_out = f"{missing} of {len(result.runs)} runs did not finish ({failed} failed)"
   none = [variant.name for variant in result.variants if not variant.finished]
-  without = f"; {' and '.join(none)} finished none" if none else ""
+  without = f"; {_join(none)} finished none" if none else ""
   return [f"{left_out} and count in no mean{without}."]
 
 
-def _without_grouping(config: dict[str, Any]) -> str:
-  flat = flatten(config)
-  return repr(sorted((key, repr(flat[key])) for key in flat if key not in _GROUPING))
+def _without_grouping(variant: Variant) -> str:
+  settings = next(run.settings for run in variant.runs if run.config)
+  return repr(sorted((key, repr(settings[key])) for key in settings if key not in _GROUPING))
 
 
-def _list(items: list[tuple[Variant, Estimate]]) -> str:
+def _list(items: list[Item]) -> str:
   if len(items) > 6:  # a sentence, not a table
     items, count = [max(items, key=lambda item: abs(item[1].mean))], len(items)
     return f"{count} variants, most of all {_list(items)},"
-  texts = [f"{v.name} ({gain.signed().replace(' (n=1)', ', n=1')})" for v, gain in items]
+  return _join([f"{v.name} ({_signed(found)})" for v, found in items])
+
+
+def _signed(found: Estimate) -> str:
+  return found.signed().replace(" (n=", ", n=").removesuffix(")")
+
+
+def _join(texts: Sequence[str]) -> str:
   return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
 
 
 def _verb(verb: str, items: list[Any]) -> str:
+  if verb == "be":
+    return "are" if len(items) > 1 else "is"
   return verb if len(items) > 1 else verb + "s"

@@ -10,30 +10,49 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from experiments.comparing import curves, finding, plots, rounds, traces
-from experiments.comparing.comparison import KL, REWARD, SAMPLED, Comparison, Run, Variant, value
+from experiments.comparing import (
+  completions,
+  curves,
+  finding,
+  plots,
+  rounds,
+  scores,
+  summary,
+  traces,
+  weights,
+)
+from experiments.comparing.comparison import KL, REWARD, SAMPLED, Comparison, Variant, at_end
 from experiments.comparing.estimates import Estimate, number
 from experiments.run_folder import flatten
 
+_DIAGNOSTICS = {
+  "train/clip_ratio/region_mean": "share of tokens clipped",
+  "train/cispo_clip_ratio": "share of tokens capped (CISPO)",
+  "train/entropy": "entropy, nats a token",
+  "train/completions/mean_length": "length, tokens",
+  "eval/kl": "KL to the reference, nats a response",
+  "train/grad_norm": "norm of the gradient",
+  "train/frac_reward_zero_std": "share of groups that are ties",
+  "train/learning_rate": "learning rate",
+}
 # The order in which other metrics are shown; those not listed follow, by name.
 _FIRST = (
-  "eval/kl eval/entropy eval/length eval/finished train/loss train/reward train/reward_std "
-  "train/frac_reward_zero_std train/entropy train/completions/mean_length train/grad_norm "
-  "train/clip_ratio/region_mean train/kl"
+  "eval/entropy eval/length eval/finished train/loss train/reward train/reward_std train/kl"
 ).split()
+_NBSP = "\N{NO-BREAK SPACE}"
+_NO_FIELD = "—"
+_WIDEST = 6  # variants that a table has columns for
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_SHOWN_ELSEWHERE = {plots.BEST, plots.WORST}
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-  """A column of the final table. `base` is the base policy's value; leaders are marked."""
+  """A column of the final table. `base` is the base policy's value; leaders: best, then ties."""
 
   title: str
   cell: Callable[[Variant], Estimate | None]
   base: float | None = None
-  leaders: frozenset[str] = frozenset()
-  is_difference: bool = False
+  leaders: Sequence[str] = ()
   is_count: bool = False  # the same for all seeds but for chance: no interval
 
 
@@ -56,28 +75,37 @@ def fill(template: str, folder: str = _HERE, **values: Any) -> str:
 
 def render(result: Comparison) -> str:
   """The page as one HTML text that needs nothing else."""
+  differences = _differences(result.variants)
+  judges = scores.judges(result) or [REWARD]
+  is_wide = len(result.variants) > _WIDEST
   shown = {
     "curves": plots.learning_curves(result),
     "frontier": plots.frontier(result),
     "final": plots.final_rewards(result),
     "implied": plots.implied_rewards(result),
-    "others": plots.other_curves(result, _other_metrics(result)),
+    "diagnostics": plots.small_curves("diagnostics", result, _DIAGNOSTICS),
+    "others": plots.small_curves("others", result, _other_metrics(result)),
     "rounds": rounds.by_round(result),
   }
   return fill(
     "report.html.j2",
     result=result,
-    finding=finding.sentences(result),
+    finding=[text.replace(" ± ", f"{_NBSP}±{_NBSP}") for text in finding.sentences(result)],
+    statistics=summary.tables(result),
+    weights=weights.rows(result),
     facts=_facts(result),
     plots=shown,
     rounds=rounds.tables(result),
     styles={variant.name: traces.style(i) for i, variant in enumerate(result.variants)},
-    base=result.base(REWARD),
+    base=result.base(judges[0]),
+    noun="reward" if judges[0] in (REWARD, SAMPLED) else "accuracy",
     width=curves.bin_width(result.runs),
+    panel_width=curves.bin_width(result.runs, curves.MAX_PANEL_POINTS),
     columns=_columns(result),
-    differences=_differences(result.variants),
+    differences=differences,
+    settings=[_settings(differences, i) for i in range(len(result.variants))] if is_wide else [],
     commands=_commands(result.variants),
-    completions=_completions(result),
+    completions=completions.by_prompt(result),
     eval_prompts=_shared_value(result, "task", "eval_prompts"),
   )
 
@@ -91,6 +119,7 @@ def _facts(result: Comparison) -> dict[str, str]:
     "Runs": f"{len(result.finished)} of {len(result.runs)} finished",
     "Seeds": ", ".join(map(str, sorted({run.seed for run in result.runs}))),
     "Task": str(_shared_value(result, "task", "name") or ""),
+    "Learning rate": _learning_rate(result),
     "Device": ", ".join(devices),
     "JAX": ", ".join(filter(None, versions)),
     "Date": result.date,
@@ -98,6 +127,12 @@ def _facts(result: Comparison) -> dict[str, str]:
     "Sweep file": result.file,
   }
   return {title: fact for title, fact in facts.items() if fact}
+
+
+def _learning_rate(result: Comparison) -> str:
+  rates = {v.config.get("optimizer", {}).get("learning_rate") for v in result.variants} - {None}
+  low, high = min(rates, default=None), max(rates, default=None)
+  return f"{low:g}" + (f" to {high:g}" if low != high else "") if rates else ""
 
 
 def _short(commit: str) -> str:
@@ -115,52 +150,51 @@ def _columns(result: Comparison) -> list[Column]:
   """The final table's columns, those left out that no variant has."""
 
   def of(title: str, metric: str, has_best: bool = False) -> Column:
-    leaders = frozenset(result.leaders(metric)) if has_best else frozenset()
+    leaders = result.leaders(at_end(metric)) if has_best else ()
     return Column(title, lambda v: v.final(metric), result.base(metric), leaders)
 
-  def gain(variant: Variant) -> Estimate | None:
-    return variant.gain(REWARD)
+  def spent(counter: str) -> Column:
+    return Column(counter, lambda v: v.final(counter), is_count=True)
 
-  first = result.variants[0]
-
-  def lead(variant: Variant) -> Estimate | None:
-    return None if variant is first else variant.minus(first, REWARD)
-
-  names = plots.reward_metrics(result)
-  others = [of(names[m], m, has_best=True) for m in names if m not in plots.REWARDS]
+  rewards = {REWARD: "reward, greedy", SAMPLED: "reward, sampled"}
   columns = [
-    of("reward, greedy", REWARD, has_best=True),
-    Column("minus base", gain, is_difference=True),
-    Column(f"minus {first.name}", lead, is_difference=True),
-    of("reward, sampled", SAMPLED, has_best=True),
-    *others,
-    of("KL", KL),
-    of("entropy", "eval/entropy"),
-    of("length", "eval/length"),
-    Column("rollouts", lambda v: v.final("rollouts"), is_count=True),
-    Column("seconds", lambda v: v.final("seconds")),
+    *[of(title, m, has_best=True) for m, title in (scores.present(result) | rewards).items()],
+    *(of("KL", KL), of("entropy", "eval/entropy"), of("length", "eval/length")),
+    *(spent("rollouts"), spent("tokens"), Column("seconds", lambda v: v.final("seconds"))),
   ]
   return [column for column in columns if any(column.cell(v) for v in result.variants)]
 
 
-def _other_metrics(result: Comparison) -> list[str]:
+def _other_metrics(result: Comparison) -> dict[str, str]:
+  """What no other part of the page shows, by its own name."""
   found = {key for run in result.runs for row in run.rows for key in row if "/" in key}
   found -= {key for key in found if key.startswith("round/")}  # against rounds, not steps
-  found -= _SHOWN_ELSEWHERE | plots.reward_metrics(result).keys()
+  found -= {plots.BEST, plots.WORST} | _DIAGNOSTICS.keys() | scores.present(result).keys()
   ordered = [metric for metric in _FIRST if metric in found]
-  return ordered + sorted(found.difference(_FIRST))
+  return {metric: metric for metric in ordered + sorted(found.difference(_FIRST))}
 
 
 def _differences(variants: Sequence[Variant]) -> dict[str, list[str]]:
-  """Config field -> its value in each variant, for the fields that are not the same in all."""
+  """Config field -> its value in each variant, where they differ; learning rates first."""
   flat = [flatten(variant.config) for variant in variants]
   fields = dict.fromkeys(field for config in flat for field in config if field != "seed")
-  rows = {field: [_text(config.get(field)) for config in flat] for field in fields}
+  ordered = sorted(fields, key=lambda field: not field.endswith("learning_rate"))
+  rows = {field: [_text(config.get(field)) for config in flat] for field in ordered}
   return {field: texts for field, texts in rows.items() if len(set(texts)) > 1}
 
 
+def _settings(differences: dict[str, list[str]], index: int) -> str:
+  """ "optimizer.learning_rate=0.0001 group_size=8": what differs, of the variant number `index`."""
+  texts = {field: values[index] for field, values in differences.items()}
+  return " ".join(f"{field}={text}" for field, text in texts.items() if text != _NO_FIELD)
+
+
 def _text(found: Any) -> str:
-  return "—" if found is None else found if isinstance(found, str) and found else json.dumps(found)
+  if isinstance(found, float):
+    return f"{found:g}"
+  return (
+    _NO_FIELD if found is None else found if isinstance(found, str) and found else json.dumps(found)
+  )
 
 
 def _commands(variants: Sequence[Variant]) -> list[str]:
@@ -172,41 +206,3 @@ def _commands(variants: Sequence[Variant]) -> list[str]:
       with open(path) as file:
         commands.append(file.read().strip())
   return [command for command in commands if command]
-
-
-@dataclasses.dataclass
-class Prompt:
-  text: str
-  answer: str
-  responses: list[dict[str, Any]]  # completions.jsonl's rows, with "variant" ("" the base policy)
-
-
-def _completions(result: Comparison) -> list[Prompt]:
-  """What the base policy and then each variant's first run answered at the end, by prompt."""
-  prompts: dict[str, Prompt] = {}
-  base = next((rows for run in result.runs if (rows := _completions_at(run, last=False))), [])
-  groups = [("", base if result.has_one_base else [])]
-  for variant in result.variants:
-    first = next((rows for run in _by_use(variant) if (rows := _completions_at(run))), [])
-    groups.append((variant.name, first))
-  for name, rows in groups:
-    for row in rows:
-      prompt = prompts.setdefault(
-        row["prompt"], Prompt(row["prompt"], str(row.get("answer", "")), [])
-      )
-      prompt.responses.append(row | {"variant": name, "reward": value(row, "reward")})
-  return list(prompts.values())
-
-
-def _by_use(variant: Variant) -> list[Run]:
-  """Finished runs first, then by seed."""
-  return sorted(variant.runs, key=lambda run: (run.state != "finished", run.seed))
-
-
-def _completions_at(run: Run, last: bool = True) -> list[dict[str, Any]]:
-  """The run's completions at its last evaluation; or at step 0, those of the base policy."""
-  rows = run.folder.read_completions()
-  if not last:
-    return [row for row in rows if row["step"] == 0]
-  step = max((row["step"] for row in rows), default=0)
-  return [row for row in rows if row["step"] == step > 0]

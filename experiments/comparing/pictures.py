@@ -5,8 +5,8 @@ import shutil
 import subprocess
 import tempfile
 
-from experiments.comparing import page, plots
-from experiments.comparing.comparison import REWARD, Comparison
+from experiments.comparing import page, plots, scores
+from experiments.comparing.comparison import REWARD, SAMPLED, Comparison
 from experiments.comparing.traces import Json
 from experiments.errors import UserError
 
@@ -27,12 +27,14 @@ def write(result: Comparison, folder: str) -> list[str]:
       "--png needs Chromium or Chrome on the PATH; the camera above each plot saves a PNG too"
     )
   drawn = (plots.learning_curves(result), plots.frontier(result), plots.final_rewards(result))
+  present = scores.present(result)
+  first, *others = [m for m in (REWARD, SAMPLED) if m in present] or [*present][:1] or [""]
   paths = []
   for plot in filter(None, drawn):
-    for metric, label in plots.REWARDS.items():
+    for metric in (first, *others):
       figure = next((f for key, f in plot.figures.items() if key.split("|")[0] == metric), None)
       if figure:
-        path = os.path.join(folder, plot.name + ("" if metric == REWARD else f"-{label}"))
+        path = os.path.join(folder, plot.name + ("" if metric == first else f"-{present[metric]}"))
         paths += [_draw(browser, plot, figure, path, scheme) for scheme in ("light", "dark")]
   return paths
 

@@ -2,14 +2,13 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-from experiments.comparing import curves, traces
-from experiments.comparing.comparison import KL, REWARD, SAMPLED, Comparison, Run, Variant
+from experiments.comparing import curves, scores, traces
+from experiments.comparing.comparison import KL, Comparison, Variant
+from experiments.comparing.runs import Run
 from experiments.comparing.traces import AXES, Json, Lines, Style, axis, label, layout
 
-REWARDS = {REWARD: "greedy", SAMPLED: "sampled"}
-MODEL = {"eval/reward_model": "sampled, by the reward model"}  # where one is trained on
 BEST, WORST = "train/implied_rewards/best", "train/implied_rewards/worst"
 _COLUMNS = 3
 _TICKS = [digit * 10.0**power for power in range(-4, 5) for digit in (1, 2, 5)]
@@ -30,20 +29,10 @@ class Plot:
   figures: dict[str, Json]
 
 
-def reward_metrics(result: Comparison) -> dict[str, str]:
-  """The rewards there are, and their names: greedy, sampled (by whom), pass@n for every n there is.
-
-  A reward model's score that goes on rising while the task's own reward does not is over-optimised.
-  """
-  keys = {key for run in result.runs for row in run.rows for key in row}
-  passes = sorted(key for key in keys if key.startswith("eval/pass@"))
-  judged = {key: name for key, name in MODEL.items() if key in keys}
-  return REWARDS | judged | {key: key.removeprefix("eval/") for key in passes}
-
-
 def learning_curves(result: Comparison) -> Plot | None:
   """Held-out reward while training, against each measure of cost."""
-  rewards, axes = _present(result, reward_metrics(result)), _present(result, AXES)
+  rewards = scores.present(result)
+  axes = {key: name for key, name in AXES.items() if any(run.final(key) for run in result.runs)}
   if not rewards or not axes:
     return None
   spreads = {"band": "95 % band", "seeds": "every seed"}
@@ -52,20 +41,21 @@ def learning_curves(result: Comparison) -> Plot | None:
   def draw(metric: str, cost: str, spread: str) -> Json:
     lines = Lines(cost, width, every_seed=spread == "seeds")
     look = traces.base_line(result.base(metric), across="y")
-    look |= {"xaxis": axis(AXES[cost], rangemode="tozero"), "yaxis": axis(_reward_title(metric))}
+    look |= {"xaxis": axis(AXES[cost], rangemode="tozero"), "yaxis": axis(scores.title(metric))}
     data = [
       trace for variant, style in styled(result) for trace in lines.of(variant, style, metric)
     ]
     return {"data": data, "layout": layout(460, **look)}
 
   text = "Held-out reward of each variant while training."
-  switches = {"Reward": rewards, "Against": axes, "Spread": spreads}
+  switches = {"Score": rewards, "Against": axes, "Spread": spreads}
   return _plot("curves", text, switches, draw)
 
 
 def frontier(result: Comparison) -> Plot | None:
   """How much reward each variant bought with how much KL: mean trajectories and where they end."""
-  rewards = _present(result, REWARDS | MODEL)
+  present = scores.present(result)
+  rewards = {metric: name for metric, name in present.items() if "pass@" not in metric}
   if not rewards or not any(variant.final(KL) for variant in result.variants):
     return None
 
@@ -73,19 +63,19 @@ def frontier(result: Comparison) -> Plot | None:
     look = traces.base_line(result.base(metric), across="y")
     kl = axis("KL to the reference, nats a response", type=scale)
     kl |= _LOG_TICKS if scale == "log" else {"rangemode": "tozero"}
-    look |= {"xaxis": kl, "yaxis": axis(_reward_title(metric))}
+    look |= {"xaxis": kl, "yaxis": axis(scores.title(metric))}
     paths = [traces.trajectory(v, style, metric, scale == "log") for v, style in styled(result)]
     return {"data": sum(paths, []), "layout": layout(460, **look)}
 
   text = "Held-out reward of each variant against its KL to the reference."
-  switches = {"Reward": rewards, "KL axis": {"linear": "linear", "log": "log"}}
+  switches = {"Score": rewards, "KL axis": {"linear": "linear", "log": "log"}}
   return _plot("frontier", text, switches, draw)
 
 
 def final_rewards(result: Comparison) -> Plot | None:
   """A dot and an interval a variant, in the order of the sweep, with every seed as a tick."""
-  metrics = reward_metrics(result)
-  rewards = {m: text for m, text in metrics.items() if any(v.final(m) for v in result.variants)}
+  present = scores.present(result)
+  rewards = {m: text for m, text in present.items() if any(v.final(m) for v in result.variants)}
   if not rewards:
     return None
   names = [label(variant.name) for variant in result.variants]
@@ -94,12 +84,12 @@ def final_rewards(result: Comparison) -> Plot | None:
     look = traces.base_line(result.base(metric), across="x")
     rows = axis(type="category", categoryorder="array", categoryarray=names[::-1], showgrid=False)
     rows |= {"range": [-0.6, len(names) - 0.4], "ticksuffix": "  ", "fixedrange": True}
-    look |= {"xaxis": axis(_reward_title(metric)), "yaxis": rows, "showlegend": False}
+    look |= {"xaxis": axis(scores.title(metric)), "yaxis": rows, "showlegend": False}
     data = [traces.dots(variant, style, metric) for variant, style in styled(result)]
     return {"data": sum(data, []), "layout": layout(96 + 42 * len(names), **look)}
 
   text = "Final held-out reward of each variant with its 95 % interval."
-  return _plot("final", text, {"Reward": rewards}, draw)
+  return _plot("final", text, {"Score": rewards}, draw)
 
 
 def implied_rewards(result: Comparison) -> Plot | None:
@@ -107,7 +97,7 @@ def implied_rewards(result: Comparison) -> Plot | None:
   drawn = [(v, look) for v, look in styled(result) if any(_has(run, BEST) for run in v.runs)]
   if not drawn:
     return None
-  width = curves.bin_width(result.runs)
+  width = curves.bin_width(result.runs, curves.MAX_PANEL_POINTS)
   data = []
   for dash, word in (("solid", "best response"), ("dot", "worst response")):
     line = {"color": traces.GREY, "dash": dash, "width": 2.2}
@@ -129,22 +119,20 @@ def implied_rewards(result: Comparison) -> Plot | None:
   return _plot("implied", text, switches, draw)
 
 
-def other_curves(result: Comparison, metrics: Iterable[str]) -> Plot | None:
-  """A small panel against steps for each of `metrics` that some run has."""
-  titles = list(_present(result, {metric: metric for metric in metrics}))
+def small_curves(name: str, result: Comparison, metrics: dict[str, str]) -> Plot | None:
+  """A small panel against steps for each of `metrics` that some run has, under its title."""
+  titles = _present(result, metrics)
   if not titles:
     return None
-  width = curves.bin_width(result.runs)
-  data, named = [], set()
+  width = curves.bin_width(result.runs, curves.MAX_PANEL_POINTS)
+  data = [traces.legend_key(variant.name, look) for variant, look in styled(result)]
   for panel, metric in enumerate(titles):
     lines = Lines("step", width, markers=False, panel=panel)
     for variant, look in styled(result):
-      for trace in lines.of(variant, look, metric):
-        trace["showlegend"] = trace["showlegend"] and variant.name not in named
-        named |= {variant.name} if trace["showlegend"] else set()
-        data.append(trace)
-  figure = {"data": data, "layout": panels(titles)}
-  return Plot("others", "Other metrics of each variant while training.", {}, {"": figure})
+      data += [trace | {"showlegend": False} for trace in lines.of(variant, look, metric)]
+  figure = {"data": data, "layout": panels(list(titles.values()))}
+  text = f"{', '.join(titles.values())}: each variant while training."
+  return Plot(name, text, {}, {"": figure})
 
 
 def _plot(
@@ -167,24 +155,22 @@ def _has(run: Run, metric: str) -> bool:
   return any(row.get(metric) is not None for row in run.rows)
 
 
-def _reward_title(metric: str) -> str:
-  name = (REWARDS | MODEL).get(metric, metric.removeprefix("eval/"))
-  return f"held-out reward, {name}"
-
-
 def panels(titles: Sequence[str], one_scale: bool = False, zeroline: bool = False) -> Json:
   """The layout of a grid of small panels against steps, each with its title above it."""
   rows = -(-len(titles) // _COLUMNS)
   grid = {"rows": rows, "columns": _COLUMNS, "pattern": "independent", "xgap": 0.22, "ygap": 0.32}
   look = layout(100 + 220 * rows, grid=grid, annotations=[])
   look["margin"] = {"l": 48, "r": 12, "t": 72, "b": 32}
+  look["modebar"]["remove"] += ["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d"]  # the legend is there
   look["legend"] |= {"y": 1 + 26 / (220 * rows - 4)}  # above the first row's titles
   for index, title in enumerate(titles):
     place = traces.panel_of(index)
     x_match = {"matches": "x"} if index else {}
     y_match = {"matches": "y"} if index and one_scale else {}
     look[place["xaxis"].replace("x", "xaxis")] = axis(nticks=5, rangemode="tozero", **x_match)
-    look[place["yaxis"].replace("y", "yaxis")] = axis(nticks=5, zeroline=zeroline, **y_match)
+    look[place["yaxis"].replace("y", "yaxis")] = axis(
+      nticks=5, zeroline=zeroline, exponentformat="e", **y_match
+    )
     where = {"xref": f"{place['xaxis']} domain", "yref": f"{place['yaxis']} domain", "x": 0, "y": 1}
     note = {
       "text": label(title),

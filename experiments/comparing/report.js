@@ -28,11 +28,32 @@ function draw(figure) {
   Plotly.react(canvas, data, coloured(layout), options);
 }
 
+// Tables of which one is shown, by the switch above them; without scripts, and in print, all are.
+for (const choice of document.querySelectorAll(".choice")) {
+  const choose = () => {
+    const chosen = choice.querySelector("input:checked")?.value;
+    for (const part of choice.querySelectorAll("[data-choice]")) {
+      part.classList.toggle("unchosen", chosen !== undefined && part.dataset.choice !== chosen);
+    }
+  };
+  choice.addEventListener("change", choose);
+  choose();
+}
+
 const figures = [...document.querySelectorAll(".plot")];
 const drawAll = () => figures.forEach(draw);
 for (const figure of figures) figure.addEventListener("change", () => draw(figure));
-for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", drawAll);
+for (const details of document.querySelectorAll("details")) {
+  details.addEventListener("toggle", () => details.querySelectorAll(".plot").forEach(draw));
+}
 scheme.addEventListener("change", drawAll);
 addEventListener("beforeprint", () => { root.classList.add("light"); drawAll(); });
 addEventListener("afterprint", () => { root.classList.remove("light"); drawAll(); });
-drawAll();
+(function drawInTurn([figure, ...others]) { // the page can be read and scrolled in between
+  if (!figure) return;
+  draw(figure);
+  setTimeout(drawInTurn, 0, others);
+})(figures);
+for (const area of document.querySelectorAll(".scroll")) {
+  if (area.scrollWidth > area.clientWidth) area.tabIndex = 0; // so that the keyboard can scroll it
+}

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from experiments.comparing import plots, traces
-from experiments.comparing.comparison import Comparison, Run, value
+from experiments.comparing.comparison import Comparison
 from experiments.comparing.plots import Plot
+from experiments.comparing.runs import Run, value
 from experiments.comparing.traces import Json, Style
 from experiments.recurring.deployment import Deployment, Round
 

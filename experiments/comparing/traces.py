@@ -13,8 +13,9 @@ import math
 from typing import Any
 
 from experiments.comparing import curves
-from experiments.comparing.comparison import KL, Run, Variant
+from experiments.comparing.comparison import KL, Variant
 from experiments.comparing.estimates import Estimate, number
+from experiments.comparing.runs import Run
 
 AXES = {"rollouts": "rollouts", "step": "steps", "tokens": "tokens", "seconds": "seconds"}
 GREY = "#888888"  # reads on white and on black
@@ -167,6 +168,13 @@ def base_line(base: float | None, *, across: str) -> Json:
   note = {"text": text, "showarrow": False, "font": {"size": 12}}
   shape = {"type": "line", "layer": "below", "line": line}
   return {"shapes": [shape | ends | place], "annotations": [note | spot | place]}
+
+
+def legend_key(name: str, look: Style) -> Json:
+  """A variant's line in the legend alone, for panels of which it may be in any or none."""
+  line = {"color": look.colour, "dash": look.dash, "width": 1.8}
+  key = {"x": [None], "y": [None], "mode": "lines", "line": line, "showlegend": True}
+  return key | {"legendgroup": name, "name": label(name)}
 
 
 def panel_of(index: int) -> Json:

@@ -177,7 +177,8 @@ def run(variant: Variant, seed: int) -> History:
 
 def train(variants: Mapping[str, Variant], seeds: Sequence[int]) -> dict[str, list[History]]:
   """Every variant with every seed, one run a core."""
-  base_policy()  # before threads would train it twice
+  if any(variant.start is None for variant in variants.values()):
+    base_policy()  # before threads would train it twice
   jobs = [(variant, seed) for variant in variants.values() for seed in seeds]
   places = {variant.setup: place for place, (variant, _) in reversed(list(enumerate(jobs)))}
   histories = iter(in_threads(run, jobs, compiling=places.values()))

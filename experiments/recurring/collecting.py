@@ -34,9 +34,10 @@ def collect(
   """Writes the round's data set. `config` is the round's. Waiting: people gave too few rows."""
   started, parts = time.perf_counter(), Parts.of(config)
   policy = base_policy.starting_params(config, parts, root, report)
-  rows, about = (of_people if config.rounds.judge == "people" else of_policy)(
-    config, parts, policy, deployment, round_, report
-  )
+  if config.rounds.judge == "people":
+    rows, about = of_people(parts, policy, deployment, round_.number)
+  else:
+    rows, about = of_policy(parts, policy, round_.number, report)
   recipe = dataset.recipe_of(config) | {"judge": config.rounds.judge, "round": round_.number}
   recipe |= {"rollouts": len(rows) * config.group_size} | about
   with contextlib.redirect_stdout(io.StringIO()):  # tensorflow-datasets announces itself
@@ -49,25 +50,21 @@ def count_of(config: ConfigDict) -> int:
 
 
 def of_policy(
-  config: ConfigDict,
-  parts: Parts,
-  policy: Params,
-  deployment: Deployment,
-  round_: Round,
-  report: Report,
+  parts: Parts, policy: Params, number: int, report: Report
 ) -> tuple[Rows, dict[str, Any]]:
   """What the policy writes now, judged by the task or the simulated user; and what to know of it.
 
-  The prompts are the next of the stream that an online run of this seed goes through.
+  The prompts of round `number` are the next of the stream that an online run of this seed goes
+  through.
   """
-  del deployment
+  config = parts.config
   batches = count_of(config) // config.batch_prompts
-  steps = range((round_.number - 1) * batches, round_.number * batches)
+  steps = range((number - 1) * batches, number * batches)
   rows = list(dataset.written_by(policy, parts, steps, report))
   rewards = np.stack([row["rewards"] for row in rows])
   about: dict[str, Any] = {"true_reward": float(np.nanmean(rewards))}
   if config.rounds.judge == "user":
-    rng = np.random.default_rng((config.seed, round_.number))
+    rng = np.random.default_rng((config.seed, number))
     scores = simulated_user(rewards, rng, config.rounds.temperature, config.rounds.noise)
     rows = [row | {"rewards": score} for row, score in zip(rows, scores, strict=True)]
     about |= agreement(scores, rewards)
@@ -75,20 +72,14 @@ def of_policy(
 
 
 def of_people(
-  config: ConfigDict,
-  parts: Parts,
-  policy: Params,
-  deployment: Deployment,
-  round_: Round,
-  report: Report,
+  parts: Parts, policy: Params, deployment: Deployment, number: int
 ) -> tuple[Rows, dict[str, Any]]:
   """The oldest rows that no round took; and which were taken. Waiting: there are too few.
 
   Where a row does not bring the log-probs of the policy that wrote it, the policy in service stands
   in for that (`assumed` counts them).
   """
-  del report
-  before = deployment.round(round_.number - 1).recipe.get("taken", {})
+  config, before = parts.config, deployment.round(number - 1).recipe.get("taken", {})
   held_out: set[Prompt] = {item.prompt for item in parts.task.evaluation}
   feedback = people.take(deployment.feedback, before, count_of(config), held_out)
   name = config.model.pretrained

@@ -93,18 +93,25 @@ def make(file: str, common: Mapping[str, Any], out: str = "") -> Plan:
   return Plan(name, file, folder, dict(common), list(runs.values()), repeats)
 
 
-def refuse_impossible(runs: Sequence[PlannedRun]) -> None:
-  """Raises UserError if a folder holds another config's run, or a process is training in it."""
+def refuse_changed(runs: Sequence[PlannedRun]) -> None:
+  """Raises UserError, naming them, if folders hold runs of other configs."""
   problems = []
   for run in runs:
     if run.state == "changed":
       changes = ", ".join(run.folder.changes(run.config)) or "its loss's code is another"
       problems.append(f"{run.folder.path} exists with another config ({changes})")
+  if problems:
+    problems.append("give the sweep another --out, or delete that folder")
+    raise UserError("\n".join(problems))
+
+
+def refuse_running(runs: Sequence[PlannedRun]) -> None:
+  """Raises UserError, naming them, if processes are training some of the runs."""
+  problems = []
+  for run in runs:
     if run.state == "running":
       pid = run.folder.read_status()["pid"]
       problems.append(f"{run.folder.path} is being trained by process {pid}; wait, or stop it")
-  if any(run.state == "changed" for run in runs):
-    problems.append("give the sweep another --out, or delete that folder")
   if problems:
     raise UserError("\n".join(problems))
 

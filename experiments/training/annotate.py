@@ -15,8 +15,8 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from experiments.training import setup
-from experiments.training.population import Shared
 from experiments.training.setup import Parts
+from experiments.training.shared import Shared
 from experiments.training.state import TrainState
 from models import scalar_head
 from models.groups import Groups

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from experiments.command_line import pretrained_model
 from experiments.command_line.config_files import digest
 from experiments.run_folder import RunFolder
-from experiments.training import hosts, loop, population, setup
+from experiments.training import hosts, loop, setup, shared
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.collect import Demonstrations
 from experiments.training.evaluation import PolicyJudge
@@ -114,7 +114,7 @@ def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report)
     return untrained(plain)
 
   if not parts.model.lora_rank:
-    return population.once(("base policy", digest_of_base(config)), params)
+    return shared.once(("base policy", digest_of_base(config)), params)
   key = jax.random.key(config.base.seed)
   return build_sharded(parts.mesh, partial(adapters.add, parts.model), params(), key)
 

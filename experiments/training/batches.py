@@ -9,8 +9,8 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from experiments.training.collect import Batch, is_tied
-from experiments.training.population import Shared
 from experiments.training.scoring import changes_rewards
+from experiments.training.shared import Shared
 from models.groups import Groups
 from models.partitioning import batch_sharding, replicated
 

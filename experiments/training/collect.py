@@ -17,9 +17,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from experiments.training import hosts
-from experiments.training.population import Shared
 from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
+from experiments.training.shared import Shared
 from models.groups import Groups
 from models.partitioning import batch_sharding, on_mesh, replicated
 from models.sampling import Sampler, sample

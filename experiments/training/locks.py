@@ -5,7 +5,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 
-from experiments.training import hosts, population
+from experiments.training import hosts, shared
 
 
 @contextlib.contextmanager
@@ -19,6 +19,6 @@ def locked(path: str) -> Iterator[None]:
     yield
     return
   os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-  with open(f"{path}.lock", "w") as file, population.alone():
+  with open(f"{path}.lock", "w") as file, shared.alone():
     fcntl.flock(file, fcntl.LOCK_EX)
     yield

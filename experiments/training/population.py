@@ -11,12 +11,10 @@ over them. A member that diverged, or is done, keeps its place, where the others
 nothing that anybody reads; what it had is not touched.
 """
 
-import contextlib
-import dataclasses
 import queue
 import threading
-from collections.abc import Callable, Generator, Hashable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,189 +23,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from experiments.training.compilation import working_seconds
-
-T = TypeVar("T")
-MEMBERS = "members"  # the axis
-_here = threading.local()  # .member: whose thread this is; absent in a run alone
-
-
-# --- what a run's code calls, alone or in a population -------------------------------------------
-
-
-class Shared:
-  """A compiled function that a population calls once for all its members.
-
-  `alone` is the function jitted for a single run, `function` the pure function itself. With
-  `donates` the first argument's buffers are used for the result, in both.
-  """
-
-  def __init__(self, alone: Callable, function: Callable, *, donates: bool = False):
-    self.alone, self.function, self.donates = alone, function, donates
-    self._compiled: dict[Hashable, Callable] = {}
-
-  def __call__(self, *args: Any) -> Any:
-    member = _member()
-    return member.meet(Call.of(self, args)) if member else self.alone(*args)
-
-  def together(self, treedef, axes: tuple[int | None, ...], mesh: Mesh, n: int, donate: bool):
-    """The function for n members, on the leaves of its arguments: stacked (axis 0), or common."""
-    key = (treedef, axes, mesh, n, donate)
-    if key not in self._compiled:
-      leaves_here = n // mesh.size
-
-      def one(*leaves):
-        return self.function(*treedef.unflatten(leaves))
-
-      def members(*leaves):
-        return jax.vmap(one, in_axes=axes, axis_size=leaves_here)(*leaves)
-
-      specs = tuple(P(MEMBERS) if axis == 0 else P() for axis in axes)
-      split = jax.shard_map(members, mesh=mesh, in_specs=specs, out_specs=P(MEMBERS))
-      first = treedef.children()[0].num_leaves
-      donated = tuple(i for i in range(first) if axes[i] == 0) if donate else ()
-      run = split if mesh.size > 1 else members
-      self._compiled[key] = jax.jit(run, donate_argnums=donated)
-    return self._compiled[key]
-
-
-def shared(function: Callable) -> Shared:
-  """A decorator: the function jitted, and shared."""
-  return Shared(jax.jit(function), function)
-
-
-def clock() -> float:
-  """Seconds of work on this run, compilation left out: a clock to take differences of.
-
-  Of what members do together each has its share, so that their times add up to the population's.
-  """
-  member = _member()
-  return member.seconds() if member else working_seconds()
-
-
-@contextlib.contextmanager
-def alone() -> Generator[None]:
-  """Within it a member computes by itself: for what the first to come makes for all."""
-  member = _member()
-  before, _here.member = member, None
-  try:
-    yield
-  finally:
-    _here.member = before
-
-
-def members_a_device() -> int:
-  """How many runs a device has to hold at a time."""
-  member = _member()
-  return member.population.members_a_device if member else 1
-
-
-def once(key: Hashable, build: Callable[[], T]) -> T:
-  """build(), or in a population what the first member to ask for `key` built: the same object.
-
-  What all members hold alike is then computed with as one array, not stacked.
-  """
-  member = _member()
-  if member is None:
-    return build()
-  common = member.population.common
-  if key not in common:
-    common[key] = build()
-  return common[key]
-
-
-def own_arrays(tree: Any) -> Any:
-  """The tree with arrays of its own in the place of parts of a population's."""
-  device = jax.devices()[0]
-
-  def own(x: Any) -> Any:
-    return jax.device_put(x.stack[x.index], device) if isinstance(x, Part) else x
-
-  return jax.tree.map(own, tree)
-
-
-def _member() -> "Member | None":
-  return getattr(_here, "member", None)
-
-
-# --- arrays of the members ------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Part:
-  """One member's part of an array that holds all members'. numpy makes an array of it."""
-
-  stack: jax.Array
-  index: int
-
-  @property
-  def shape(self) -> tuple[int, ...]:
-    return self.stack.shape[1:]
-
-  @property
-  def dtype(self) -> np.dtype:
-    return self.stack.dtype
-
-  def is_of(self, stack: jax.Array, index: int) -> bool:
-    return self.stack is stack and self.index == index
-
-  def __array__(self, dtype=None, copy=None) -> np.ndarray:
-    del copy  # of what jax has brought to the host, once for all members
-    return np.asarray(np.asarray(self.stack)[self.index], dtype)
-
-  def __float__(self) -> float:
-    return float(np.asarray(self))
-
-  def __int__(self) -> int:
-    return int(np.asarray(self))
-
-
-@dataclasses.dataclass(frozen=True)
-class Call:
-  """A member's call of a shared function."""
-
-  shared: Shared
-  leaves: list
-  treedef: Any
-
-  @classmethod
-  def of(cls, shared: Shared, args: tuple) -> "Call":
-    leaves, treedef = jax.tree.flatten(args)
-    return cls(shared, leaves, treedef)
-
-  @property
-  def kind(self) -> Hashable:
-    """Calls of one kind can be made together."""
-    return self.shared, self.treedef, tuple(map(_shape, self.leaves))
-
-
-def _shape(leaf: Any) -> Hashable:
-  return (*leaf.shape, leaf.dtype) if hasattr(leaf, "shape") else type(leaf)
-
-
-def _is_common(leaves: Sequence[Any]) -> bool:
-  """Whether the members have one and the same: an array, or a plain number."""
-  first = leaves[0]
-  if hasattr(first, "shape"):
-    return not isinstance(first, Part) and all(leaf is first for leaf in leaves)
-  return all(leaf == first for leaf in leaves)
-
-
-def _stacked(leaves: dict[int, Any], n: int) -> Any:
-  """An array of n members from those that are here; the places of the others hold anything."""
-  first = next(iter(leaves.values()))
-  if all(
-    isinstance(x, Part) and x.stack is first.stack and x.index == i for i, x in leaves.items()
-  ):
-    return first.stack
-  rows = [leaves.get(i, first) for i in range(n)]
-  if not hasattr(first, "shape"):  # plain numbers are 32 bits wide to jax
-    return np.asarray(rows, np.float32 if isinstance(first, float) else np.int32)
-  if isinstance(first, np.ndarray):
-    return np.stack(rows)
-  return jnp.stack([x.stack[x.index] if isinstance(x, Part) else x for x in rows])
-
-
-# --- the population -------------------------------------------------------------------------------
+from experiments.training.shared import MEMBERS, Call, Part, here
 
 
 class Member:
@@ -264,7 +80,7 @@ class Member:
     try:
       self._results.get()
       self._since = working_seconds()
-      _here.member = self
+      here.member = self
       self._run()
     finally:
       self.has_ended = True
@@ -351,3 +167,24 @@ class Population:
     if id(leaf) not in self._everywhere:
       self._everywhere[id(leaf)] = leaf, jax.device_put(leaf, NamedSharding(self._mesh, P()))
     return self._everywhere[id(leaf)][1]
+
+
+def _is_common(leaves: Sequence[Any]) -> bool:
+  """Whether the members have one and the same: an array, or a plain number."""
+  first = leaves[0]
+  if hasattr(first, "shape"):
+    return not isinstance(first, Part) and all(leaf is first for leaf in leaves)
+  return all(leaf == first for leaf in leaves)
+
+
+def _stacked(leaves: dict[int, Any], n: int) -> Any:
+  """An array of n members from those that are here; the places of the others hold anything."""
+  first = next(iter(leaves.values()))
+  if all(isinstance(leaf, Part) and leaf.is_of(first.stack, i) for i, leaf in leaves.items()):
+    return first.stack  # as the last call left it
+  rows = [leaves.get(i, first) for i in range(n)]
+  if not hasattr(first, "shape"):  # plain numbers are 32 bits wide to jax
+    return np.asarray(rows, np.float32 if isinstance(first, float) else np.int32)
+  if isinstance(first, np.ndarray):
+    return np.stack(rows)
+  return jnp.stack([x.stack[x.index] if isinstance(x, Part) else x for x in rows])

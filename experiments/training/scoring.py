@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from ml_collections import ConfigDict
 
 from experiments.training import hosts
-from experiments.training.population import Shared
 from experiments.training.setup import Parts
+from experiments.training.shared import Shared
 from models import scalar_head
 from models.groups import Groups
 from models.partitioning import batch_sharding, on_mesh

@@ -47,6 +47,10 @@ class Parts:
     problems = [*validate_mesh.problems(mesh.shape["fsdp"], mesh.shape["tensor"], model)]
     if problems:  # of a network whose numbers are not in the config
       raise UserError("\n".join(problems))
+    try:
+      task.reward.open()  # can its functions be imported? Before training is the time to say so
+    except ValueError as error:
+      raise UserError(f"task: {error}") from None
     return cls(config, task, model, mesh)
 
   def sampler(self, group_size: int, **options: Any) -> Sampler:
@@ -62,7 +66,7 @@ class Parts:
 
 
 def task_of(config: ConfigDict) -> Task:
-  """The task's prompts and reward. UserError when its options do not work out."""
+  """The task's prompts and reward, nothing started. UserError when its options do not work out."""
   c = config.task
   options = tuple(parse_options(c.options).items())
   try:
@@ -75,7 +79,6 @@ def task_of(config: ConfigDict) -> Task:
       task = sentiment_task(tokenizer or CharTokenizer(), **about)
     else:
       task = reasoning_task(c.name, options, tokenizer=tokenizer, **about)
-    task.reward.open()  # can its functions be imported?
     task.max_prompt_tokens, task.max_answer_tokens  # noqa: B018  (do they encode?)
     return task
   except ValueError as error:

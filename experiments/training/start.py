@@ -47,5 +47,5 @@ def policy_of_run(path: str, parts: Parts) -> Params:
   blank = starting_state(its_parts, random_params(model, parts.mesh, seed=0))
   with Checkpoints(folder) as checkpoints:
     params = checkpoints.load(None, blank).params
-  merge = partial(adapters.merged, scale=model.lora_alpha / max(model.lora_rank, 1))
+  merge = partial(adapters.merged, model)
   return build_sharded(parts.mesh, merge, params) if adapters.are_in(params) else params

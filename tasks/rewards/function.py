@@ -31,7 +31,7 @@ class RewardFunction:
   """A term's function with its options. ValueError when it cannot be had, or called so."""
 
   def __init__(self, term: Term):
-    self._function = _imported(place_of(term.name))
+    self._function = imported(place_of(term.name))
     signature = inspect.signature(self._function)
     self._options = bound_options(term, signature)
     self.takes = tuple(name for name in signature.parameters if name in ARGUMENTS)
@@ -103,8 +103,11 @@ def place_of(name: str) -> str:
   return REWARDS.get(name, name)
 
 
-def _imported(place: str) -> Callable[..., Any]:
-  """ValueError when there is no such module, or function in it."""
+def imported(place: str) -> Callable[..., Any]:
+  """The function at "module:function", looked for in the working directory as well.
+
+  ValueError when there is no such module, or function in it.
+  """
   module, _, function = place.partition(":")
   if os.getcwd() not in sys.path:
     sys.path.insert(0, os.getcwd())

@@ -15,6 +15,8 @@ _QUIET = (
   "--disable-component-update --disable-sync --remote-debugging-pipe --window-size=1000,900"
 ).split()
 
+_CODES = {"Enter": 13, "Tab": 9, "ArrowRight": 39}
+
 
 class Page:
   """One tab. Chromium reads commands from descriptor 3 and writes to 4, each ended by a zero."""
@@ -52,8 +54,8 @@ class Page:
   def press(self, key: str) -> None:
     for kind in ("keyDown", "keyUp"):
       text = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
-      code = {"windowsVirtualKeyCode": 13} if key == "Enter" else {}
-      self.ask("Input.dispatchKeyEvent", type=kind, key=key, **text, **code)
+      code = {"windowsVirtualKeyCode": _CODES[key]} if key in _CODES else {}
+      self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, **text, **code)
 
   def type(self, text: str) -> None:
     self.ask("Input.insertText", text=text)

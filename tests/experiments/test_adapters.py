@@ -42,7 +42,7 @@ def trained():
 def test_merged_into_its_weights_a_network_computes_the_same(trained):
   state, _, _ = trained
   params = state.params
-  plain = adapters.merged(params, LORA.lora_alpha / LORA.lora_rank)
+  plain = adapters.merged(LORA, params)
   assert not adapters.are_in(plain)
   groups = ragged_groups()
   with_them = token_log_probs(LORA, params, groups)[0]

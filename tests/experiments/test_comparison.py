@@ -14,6 +14,7 @@ from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 from tests.experiments import fake_sweep
 
+REWARD = comparison.at_end("eval/reward")
 MADE_UP = {"dpo-offline": (0.3, 0.4, 0.5), "grpo-k2": (0.5, 0.7, 0.6), "grpo-k8": (0.8, 0.6, 0.7)}
 
 
@@ -39,12 +40,12 @@ def test_the_interval_is_students_t():
   assert str(found) == "2.000 ± 2.484"
 
 
-def test_one_seed_has_no_interval_and_says_so():
-  found = estimate([0.5, None])
-  assert found is not None and found == Estimate(0.5, None, 1)
-  assert str(found) == "0.500 (n=1)"
-  assert found.spread == "n=1"
-  assert not found.is_clear
+@pytest.mark.parametrize(("values", "n"), [([0.5, None], 1), ([0.4, 0.6], 2)])
+def test_one_or_two_seeds_have_no_interval_and_say_so(values, n):
+  found = estimate(values)
+  assert found is not None and found == Estimate(0.5, None, n)
+  assert str(found) == f"0.500 (n={n})" and found.spread == f"n={n}"
+  assert not found.is_clear and found.p is None
   assert estimate([None]) is None
 
 
@@ -62,7 +63,7 @@ def test_numbers_are_written_with_the_figures_that_matter(x, text):
 def test_differences_are_paired_by_seed(sweep):
   dpo, k2, k8 = comparison.read(sweep).variants
   # grpo-k2 - dpo-offline by seed: 0.2, 0.3, 0.1; the spread within the seeds cancels.
-  gap = k2.minus(dpo, "eval/reward")
+  gap = k2.minus(dpo, REWARD)
   assert gap is not None and gap.mean == pytest.approx(0.2) and gap.n == 3
   assert gap.half_width == pytest.approx(4.3027 * 0.1 / 3**0.5, abs=1e-4)
   gain = k8.gain("eval/reward")
@@ -72,7 +73,7 @@ def test_differences_are_paired_by_seed(sweep):
 def test_differences_use_only_seeds_that_both_finished(sweep):
   RunFolder(f"{sweep}/dpo-offline-s1").mark("diverged", "train/loss is nan at step 37")
   dpo, k2, _ = comparison.read(sweep).variants
-  gap = k2.minus(dpo, "eval/reward")
+  gap = k2.minus(dpo, REWARD)
   assert gap is not None and gap.n == 2 and gap.mean == pytest.approx(0.15)
   assert (dpo.seeds, dpo.failed) == ("2 of 3", 1)
 
@@ -98,12 +99,12 @@ def test_runs_of_different_models_have_no_common_base_policy(sweep):
 
 def test_leaders_are_the_best_and_those_not_clearly_below_it(sweep):
   result = comparison.read(sweep)
-  assert result.leaders("eval/reward") == {"grpo-k8", "grpo-k2", "dpo-offline"}  # 3 noisy seeds
+  assert result.leaders(REWARD) == ["grpo-k8", "dpo-offline", "grpo-k2"]  # 3 noisy seeds
   for seed in range(3):
     RunFolder(f"{sweep}/dpo-offline-s{seed}").append_metrics(
-      {"step": 81, "eval/reward": MADE_UP["grpo-k8"][seed] - 0.5}
+      {"step": 81, "eval/reward": MADE_UP["grpo-k8"][seed] - 0.5 - 0.01 * seed}
     )
-  assert comparison.read(sweep).leaders("eval/reward") == {"grpo-k8", "grpo-k2"}
+  assert comparison.read(sweep).leaders(REWARD) == ["grpo-k8", "grpo-k2"]
 
 
 def test_a_value_that_was_not_finite_is_missing(sweep):
@@ -113,11 +114,17 @@ def test_a_value_that_was_not_finite_is_missing(sweep):
 
 
 def test_the_finding_claims_only_what_exceeds_its_interval(sweep):
-  against_base, group_size = finding.sentences(comparison.read(sweep))
-  # Gains: -0.1..0.1 (unclear), 0.1, 0.3, 0.2 and 0.4, 0.2, 0.3: both 2, 3 times 0.1 with t = 4.3.
+  against_base, paired, group_size = finding.sentences(comparison.read(sweep))
+  # Gains 0.2, 0.3, 0.4: t = 0.3 / (0.1 / sqrt(3)) = 5.2, p = 0.035, of three tests 0.105.
   assert against_base == (
-    "grpo-k8 (+0.300 ± 0.248) improves on the base policy (0.400) in held-out reward; "
+    "grpo-k8 (+0.300 ± 0.248) would alone be a clear change from the base policy (0.400) in "
+    "held-out reward, but is not among 3 comparisons; "
     "dpo-offline (0.000 ± 0.248) and grpo-k2 (+0.200 ± 0.248) show no clear change."
+  )
+  # Differences 0.2, 0.3, 0.1 and 0.5, 0.2, 0.2.
+  assert paired == (
+    "Paired by seed: grpo-k2 (+0.200 ± 0.248) and grpo-k8 (+0.300 ± 0.430) show no clear "
+    "difference from dpo-offline in held-out reward."
   )
   assert group_size == (
     "grpo-k8 against grpo-k2 at equal rollouts (20,480): K=8 minus K=2 is +0.100 ± 0.497, "
@@ -127,11 +134,54 @@ def test_the_finding_claims_only_what_exceeds_its_interval(sweep):
 
 def test_the_finding_of_one_seed_judges_nothing(tmp_path):
   result = comparison.read(fake_sweep.write(tmp_path / "one", seeds=(0,)))
-  against_base, sampled, group_size = finding.sentences(result)
-  assert "cannot be judged against the base policy (0.602): one seed" in against_base
-  assert "improve" not in against_base
+  against_base, paired, sampled, sampled_paired, group_size = finding.sentences(result)
+  assert "cannot be judged against the base policy (0.602): fewer than three" in against_base
+  assert "cannot be judged against dpo-offline: fewer than three" in paired
   assert sampled.startswith("Sampled, not greedy: ") and "(0.443)" in sampled
-  assert group_size.endswith("one seed gives no interval.")
+  assert sampled_paired.startswith("Sampled and paired by seed: ")
+  assert not any("improve" in text for text in finding.sentences(result))
+  assert group_size.endswith("fewer than three seeds give no interval.")
+
+
+def test_the_finding_claims_what_stands_the_correction(sweep):
+  for variant, final in (("grpo-k2", 0.6), ("grpo-k8", 0.2)):
+    for seed in range(3):
+      row = {"step": 81, "rollouts": 30000, "eval/reward": final + 0.001 * seed}
+      RunFolder(f"{sweep}/{variant}-s{seed}").append_metrics(row)
+  against_base, _, _, budgets = finding.sentences(comparison.read(sweep))
+  assert against_base == (
+    "grpo-k2 (+0.201 ± 0.002) improves on the base policy (0.400) in held-out reward; "
+    "grpo-k8 (−0.199 ± 0.002) falls below it; dpo-offline (0.000 ± 0.248) shows no clear change."  # noqa: RUF001
+  )
+  assert budgets == (
+    "The budgets are unequal, from 20,480 rollouts (dpo-offline) to 30,000 (grpo-k8): "
+    "part of any difference may come from that."
+  )
+
+
+def test_runs_without_a_common_metric_are_said_to_have_none(sweep):
+  for seed in range(3):
+    for variant, metric in (("grpo-k2", "accuracy"), ("grpo-k8", "implied_accuracy")):
+      run = RunFolder(f"{sweep}/{variant}-s{seed}")
+      run.truncate(-1)
+      run.append_metrics({"step": 1, f"eval/{metric}": 0.5})
+  (only,) = finding.sentences(comparison.read(sweep))
+  assert only == (
+    "No two variants have an eval/ metric in common, so nothing can be compared (dpo-offline has "
+    "eval/reward, grpo-k2 has eval/accuracy, grpo-k8 has eval/implied_accuracy)."
+  )
+
+
+def test_runs_without_a_reward_are_judged_by_their_accuracy(sweep):
+  for variant in MADE_UP:
+    for seed in range(3):
+      run = RunFolder(f"{sweep}/{variant}-s{seed}")
+      run.truncate(-1)
+      for step in (0, 1):
+        row = {"step": step, "eval/implied_accuracy": 0.5 + step * (0.2 + 0.01 * seed)}
+        run.append_metrics(row)
+  found = finding.sentences(comparison.read(sweep))[0]
+  assert "improve on the base policy (0.500) in the share of held-out pairs ranked right" in found
 
 
 def test_the_finding_counts_the_runs_it_leaves_out(sweep):
@@ -178,6 +228,29 @@ def test_several_folders_are_one_comparison_with_names_told_apart(tmp_path):
   assert names == ["quick/grpo-k2", "grpo-k8", "mine/grpo-k2", "dpo-online"]
 
 
+def test_runs_that_differ_in_their_seed_alone_are_one_variant_wherever_they_lie(tmp_path):
+  fake_sweep.write(tmp_path / "quick", variants=("grpo-k2", "grpo-k8"), seeds=(0, 1))
+  fake_sweep.write_run(str(tmp_path / "more"), "grpo-k2", 2)
+  quick, alone = str(tmp_path / "quick"), str(tmp_path / "more" / "grpo-k2-s2")
+  k2, k8 = comparison.read(quick, alone).variants
+  assert (k2.name, len(k2.runs), k8.name, len(k8.runs)) == ("grpo-k2", 3, "grpo-k8", 2)
+
+
+def test_a_run_named_twice_counts_once(tmp_path):
+  quick = fake_sweep.write(tmp_path / "quick", variants=("grpo-k2",))
+  for again in (quick, quick + "/", f"{quick}/grpo-k2-s1"):
+    (variant,) = comparison.read(quick, again).variants
+    assert variant.name == "grpo-k2" and len(variant.runs) == 3
+
+
+def test_the_baseline_is_the_first_variant_or_that_named(sweep):
+  assert comparison.read(sweep).baseline.name == "dpo-offline"
+  chosen = comparison.read(sweep, baseline="grpo-k8")
+  assert [variant.name for variant in chosen.others] == ["dpo-offline", "grpo-k2"]
+  with pytest.raises(UserError, match="no variant 'grpo'.*: dpo-offline, grpo-k2, grpo-k8"):
+    comparison.read(sweep, baseline="grpo")
+
+
 def test_single_runs_and_folders_without_a_plan_are_read_too(tmp_path):
   fake_sweep.write_run(str(tmp_path), "grpo-k2", 0)
   fake_sweep.write_run(str(tmp_path), "grpo-k2", 1)
@@ -190,6 +263,28 @@ def test_single_runs_and_folders_without_a_plan_are_read_too(tmp_path):
 def test_a_folder_without_runs_is_a_user_error(tmp_path, name):
   with pytest.raises(UserError, match="e.g. runs/quick"):
     comparison.read(str(tmp_path / name))
+
+
+def test_a_folder_of_sweeps_names_them(tmp_path):
+  fake_sweep.write(tmp_path / "runs" / "quick", variants=("grpo-k2",), seeds=(0,))
+  with pytest.raises(UserError, match="runs holds no runs; .* it holds sweeps: .*runs/quick"):
+    comparison.read(str(tmp_path / "runs"))
+
+
+def test_a_folder_that_is_no_run_is_named_among_those_that_are(sweep, tmp_path):
+  (tmp_path / "notes").mkdir()
+  with pytest.raises(UserError, match="notes holds no runs"):
+    comparison.read(sweep, str(tmp_path / "notes"))
+
+
+@pytest.mark.parametrize(
+  "name", ["sweep.json", "grpo-k2-s0/metrics.jsonl", "grpo-k2-s0/config.json"]
+)
+def test_a_broken_file_is_named(sweep, name):
+  with open(os.path.join(sweep, name), "w") as file:
+    file.write("{broken\n{}\n")
+  with pytest.raises(UserError, match=r"quick/(sweep.json|grpo-k2-s0).* cannot be read"):
+    comparison.read(sweep)
 
 
 def test_comparing_needs_no_jax_and_importing_it_is_quick():

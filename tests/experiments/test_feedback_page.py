@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from tests.experiments import browser
-from tests.experiments.test_rounds import command, environment
+from tests.experiments.test_rounds import rounds
+from tests.experiments.test_train import environment
 
 pytest.importorskip("fastapi")
 PEOPLE = ["--out=runs/people", "--config.rounds.judge=people", "--config.rounds.groups=2"]
@@ -26,9 +27,7 @@ def place(tmp_path_factory):
 
 
 def train(place):
-  done = subprocess.run(
-    command(*PEOPLE), cwd=place, env=environment(place), capture_output=True, text=True
-  )
+  done = rounds(place, *PEOPLE)
   assert done.returncode == 0, done.stderr
   return done
 

@@ -1,50 +1,45 @@
 """Eight devices in any mesh do what one does. The devices are fake, the partitioning is real."""
 
-import os
-import subprocess
-import sys
+import dataclasses
+import functools
 
+import jax
+import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from models.partitioning import make_mesh, rule
-
-MESHES = [(8, 1, 1), (1, 8, 1), (2, 2, 2), (1, 2, 4)]
-
-ON_EIGHT_DEVICES = """
-import dataclasses, functools, sys
-import jax
-import numpy as np
-from algorithms import dapo
+from algorithms import dapo, dpo
 from experiments.training.collect import compiled_sampler, key_for
 from experiments.training.state import new_state, random_params
 from experiments.training.update import UpdateSpec, compiled_update
-from jax.sharding import PartitionSpec as P
-from models.partitioning import fit, make_mesh, parameter_shardings
+from models.partitioning import fit, make_mesh, parameter_shardings, rule
 from models.sampling import Sampler
-from tests.experiments.test_update import OPTIMIZER, with_log_probs
-from tests.models.tiny import TINY, ragged_groups, tiny_params
+from tests.experiments.test_update import OPTIMIZER
+from tests.models.tiny import TINY, ragged_groups
 
-assert len(jax.devices()) == 8
-# as many key heads as the tensor axis is long, biases, a head of its own
+# as many key heads as the longest tensor axis is long, biases, a head of its own
 MODEL = dataclasses.replace(
   TINY, d_model=64, kv_heads=4, ff_dim=64, attention_bias=True, tied=False
 )
 SAMPLER = Sampler(max_tokens=6, eos_ids=(1,), pad_id=0, group_size=2)
 NUMBERS = {"algorithm": {}, "temperature": 1.0, "optimizer": OPTIMIZER}
 
-def by_length(groups):  # so that shards have very different numbers of tokens
+
+def groups_by_length():
+  """Ordered, so that shards have very different numbers of tokens."""
+  groups, rng = ragged_groups(), np.random.default_rng(0)
   order = np.argsort(np.asarray(groups.mask.sum(axis=(1, 2))))
-  return jax.tree.map(lambda x: np.asarray(x)[order], groups)
+  groups = jax.tree.map(lambda x: np.asarray(x)[order], groups)
+  assert groups.mask[0].sum() < groups.mask[-1].sum()
+  drawn = rng.normal(-3, 0.1, (2, *groups.mask.shape)).astype(np.float32)
+  rewards = rng.normal(size=(8, 2)).astype(np.float32)
+  return dataclasses.replace(groups, old_logps=drawn[0], ref_logps=drawn[1], rewards=rewards)
 
-groups = by_length(ragged_groups())
-groups = dataclasses.replace(
-  groups, old_logps=np.full(groups.mask.shape, -3, np.float32),
-  rewards=np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32),
-)
-assert groups.mask[0].sum() < groups.mask[-1].sum()
 
-def trained(mesh):
+@functools.cache
+def trained(loss, *shape):
+  """What a mesh of this shape samples, its losses and gradient norms of three steps, its state."""
+  mesh, groups = make_mesh(*shape), groups_by_length()
   params = random_params(MODEL, mesh, seed=0)
   samples = compiled_sampler(MODEL, SAMPLER, mesh)(
     params, groups.prompts, groups.prompt_mask, key_for("sampling", 0, 0), 1.0
@@ -52,66 +47,67 @@ def trained(mesh):
   state, losses = new_state(params, mesh), []
   for _ in range(3):
     before = state
-    state, metrics = compiled_update(UpdateSpec(MODEL, mesh, dapo))(state, groups, NUMBERS)
+    state, metrics = compiled_update(UpdateSpec(MODEL, mesh, loss))(state, groups, NUMBERS)
     losses += [float(metrics["loss"]), float(metrics["grad_norm"])]
     leaves = jax.tree.leaves((before.params, before.moments))
     assert all(leaf.is_deleted() for leaf in leaves)  # donated: never two states in memory
   return samples, losses, state
 
-def shard_sizes(tree):  # elements on each device, of all
+
+def shard_sizes(tree):
+  """{leaf: elements on each device, of all}"""
   leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
   name = functools.partial(jax.tree_util.keystr, simple=True, separator="/")
   return {name(path): (leaf.addressable_shards[0].data.size, leaf.size) for path, leaf in leaves}
 
-# a dimension that does not divide is whole on every device
-uneven = fit(P("tensor", "fsdp"), (29, 128), make_mesh(1, 2, 4))
-assert uneven == P(None, "fsdp"), uneven
 
-# Prompts stay split where parameters are: XLA left to itself computes them all on every device,
-# in three times the memory.
-def temporary(mesh):
-  model = dataclasses.replace(MODEL, vocab_size=4096, d_model=256, ff_dim=768)
-  state = jax.eval_shape(lambda: new_state(random_params(model, mesh, 0), mesh))
-  placed = jax.tree.map(
-    lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
-    state, parameter_shardings(state, mesh),
-  )
-  update = compiled_update(UpdateSpec(model, mesh, dapo))
-  many = ragged_groups(b=16, k=4, p=32, t=24)
-  many = dataclasses.replace(many, old_logps=np.zeros(many.mask.shape, np.float32))
-  return update.lower(placed, many, NUMBERS).compile().memory_analysis().temp_size_in_bytes
-
-assert temporary(make_mesh(1, 8, 1)) < 1.5 * temporary(make_mesh(8, 1, 1))
-
-one_samples, one_losses, one = trained(make_mesh())
-for shape in eval(sys.argv[1]):
+@pytest.mark.parametrize(
+  ("loss", "shape"), [(dapo, (1, 8, 1)), (dapo, (1, 2, 4)), (dpo, (2, 2, 2))]
+)
+def test_eight_devices_in_any_mesh_train_and_sample_as_one(loss, shape):
   data, fsdp, tensor = shape
-  samples, losses, state = trained(make_mesh(*shape))
-  np.testing.assert_array_equal(samples.responses, one_samples.responses, err_msg=str(shape))
+  one_samples, one_losses, one = trained(loss, 1, 1, 1)
+  samples, losses, state = trained(loss, *shape)
+  np.testing.assert_array_equal(samples.responses, one_samples.responses)
   np.testing.assert_allclose(samples.logps, one_samples.logps, atol=1e-5)
   assert len(samples.responses.addressable_shards[0].data) == 8 // (data * fsdp)
-  np.testing.assert_allclose(losses, one_losses, rtol=1e-4, atol=1e-6, err_msg=str(shape))
+  np.testing.assert_allclose(losses, one_losses, rtol=1e-4, atol=1e-6)
   gradients, one_gradients = state.moments.mu["params"], one.moments.mu["params"]
   for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(one_gradients), strict=True):
-    scale = np.abs(b).max()
-    np.testing.assert_allclose(a, b, atol=1e-4 * scale, err_msg=f"{shape} {a.shape}")
+    np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max(), err_msg=f"{a.shape}")
   for tree in (state.params, state.moments.mu["params"], state.moments.nu["params"]):
     sizes = shard_sizes(tree)
     for name in ("embedding", "head", "layers/query", "layers/down", "layers/gate"):
       here, whole = sizes[name]
-      assert here * fsdp * tensor == whole, (shape, name, sizes[name])
+      assert here * fsdp * tensor == whole, (name, sizes[name])
     here, whole = sizes["layers/key_bias"]
     assert here * tensor == whole
-"""
 
 
-@pytest.mark.slow
-def test_eight_devices_in_any_mesh_train_and_sample_as_one():
-  flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"
-  environment = os.environ | {"XLA_FLAGS": flags}
-  words = [sys.executable, "-c", ON_EIGHT_DEVICES, repr(MESHES)]
-  done = subprocess.run(words, env=environment, capture_output=True, text=True)
-  assert done.returncode == 0, done.stderr[-3000:]
+def temporary_bytes(mesh):
+  """What an update takes beside its arguments, on each device."""
+  model = dataclasses.replace(MODEL, vocab_size=4096, d_model=256, ff_dim=768)
+  state = jax.eval_shape(lambda: new_state(random_params(model, mesh, 0), mesh))
+  placed = jax.tree.map(
+    lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+    state,
+    parameter_shardings(state, mesh),
+  )
+  many = ragged_groups(b=16, k=4, p=32, t=24)
+  many = dataclasses.replace(many, old_logps=np.zeros(many.mask.shape, np.float32))
+  update = compiled_update(UpdateSpec(model, mesh, dapo))
+  # pyrefly: ignore[missing-attribute]
+  compiled = update.alone.lower(placed, many, NUMBERS).compile()
+  return compiled.memory_analysis().temp_size_in_bytes
+
+
+def test_prompts_stay_split_where_parameters_are():
+  """XLA left to itself computes them all on every device, in three times the memory."""
+  assert temporary_bytes(make_mesh(1, 8, 1)) < 1.5 * temporary_bytes(make_mesh(8, 1, 1))
+
+
+def test_a_dimension_that_does_not_divide_is_whole_on_every_device():
+  assert fit(P("tensor", "fsdp"), (29, 128), make_mesh(1, 2, 4)) == P(None, "fsdp")
 
 
 @pytest.mark.parametrize(

@@ -131,13 +131,13 @@ def test_a_folder_with_another_config_is_refused_by_name_and_difference(make):
   sweep = make(dpo())
   assert sweep.runs[0].state == "changed"
   with pytest.raises(UserError, match=r"dpo-s0 exists with another config \(algorithm.beta 0.7 ->"):
-    plan.refuse_impossible(sweep.runs)
+    plan.refuse_changed(sweep.runs)
 
 
 def test_a_run_that_a_live_process_is_training_is_refused(make):
   write(make(dpo()).runs[0], "running")
   with pytest.raises(UserError, match=f"is being trained by process {os.getpid()}"):
-    plan.refuse_impossible(make(dpo()).runs)
+    plan.refuse_running(make(dpo()).runs)
 
 
 def test_the_command_trains_the_same_run_alone(make):

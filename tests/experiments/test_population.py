@@ -11,8 +11,8 @@ from orbax.checkpoint import v1 as ocp
 from experiments.command_line import config_files
 from experiments.errors import Diverged
 from experiments.run_folder import RunFolder
-from experiments.training import population, run
-from experiments.training.population import Population, shared
+from experiments.training import run, shared
+from experiments.training.population import Population
 
 SMALL = {
   "steps": 2,
@@ -140,7 +140,7 @@ def test_a_member_that_diverges_is_frozen_and_the_others_go_on(tmp_path):
   assert_same(places[2], one_by_one(tmp_path, configs[2:])[0])
 
 
-@shared
+@shared.shared
 def doubled(x):
   return 2 * x
 
@@ -153,7 +153,7 @@ def test_calls_that_not_all_make_wait_for_no_one_and_what_is_alike_stays_one_arr
     sizes.append(jax.typeof(w).ndim)  # as traced: a vmapped axis does not show, a stacked one would
     return w * x
 
-  product = shared(times)
+  product = shared.shared(times)
 
   def member(i):
     def work():
@@ -200,10 +200,10 @@ def test_times_add_up_to_the_population_s():
   spent = []
 
   def work():
-    started = population.clock()
+    started = shared.clock()
     for _ in range(50):
       doubled(np.ones(10**6, np.float32))
-    spent.append(population.clock() - started)
+    spent.append(shared.clock() - started)
 
   began = time.perf_counter()
   Population([work] * 4).train()

@@ -9,9 +9,11 @@ import time
 
 import pytest
 
+from experiments import rounds as rounds_command
 from experiments.command_line import config_files
 from experiments.recurring.deployment import Deployment
 from experiments.run_folder import RunFolder
+from tests.experiments import commands
 from tests.experiments.test_train import checkpoint_bytes, environment, results, train
 
 SMALL = """
@@ -26,16 +28,11 @@ def place(tmp_path_factory):
   return tmp_path_factory.mktemp("place")
 
 
-def command(*arguments):
-  settings = [f"--config.{setting}" for setting in SMALL]
-  rounds = [sys.executable, "-m", "experiments.rounds", "--config=configs/rounds.py"]
-  return [*rounds, *settings, *arguments]
+WORDS = ["--config=configs/rounds.py", *(f"--config.{setting}" for setting in SMALL)]
 
 
 def rounds(place, *arguments):
-  return subprocess.run(
-    command(*arguments), cwd=place, env=environment(place), capture_output=True, text=True
-  )
+  return commands.run(rounds_command.main, *WORDS, *arguments, place=place)
 
 
 def left_behind(folder):
@@ -48,9 +45,7 @@ def left_behind(folder):
 @pytest.mark.slow
 def test_rounds_killed_anywhere_end_with_the_bits_of_ones_never_stopped(place):
   whole, cut = place / "runs" / "whole", place / "runs" / "cut"
-  done = rounds(place, f"--out={whole}", "--rounds=2")
-  assert done.returncode == 0, done.stderr
-  assert done.stdout.count("round ") == 2
+  words = [sys.executable, "-m", "experiments.rounds", *WORDS, f"--out={cut}", "--rounds=2"]
 
   def signs():
     """What is there of each step, in the order in which they come."""
@@ -66,21 +61,22 @@ def test_rounds_killed_anywhere_end_with_the_bits_of_ones_never_stopped(place):
     )
 
   for sign in range(6):
-    process = subprocess.Popen(
-      command(f"--out={cut}", "--rounds=2"), cwd=place, env=environment(place)
-    )
+    process = subprocess.Popen(words, cwd=place, env=environment(place))
     while process.poll() is None and not signs()[sign]:
-      time.sleep(0.002)
+      time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
+  # Finished before this process has seen such rounds, so that nothing is left over from them.
   assert rounds(place, f"--out={cut}", "--rounds=2").returncode == 0
+  done = rounds(place, f"--out={whole}", "--rounds=2")
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.count("round ") == 2
   assert left_behind(cut) == left_behind(whole)
   again = rounds(place, f"--out={cut}", "--rounds=2")
   assert "has 2 rounds already" in again.stdout
   assert [row["rollouts"] for row in RunFolder(str(cut)).read_metrics()] == [0, 32, 64]
 
 
-@pytest.mark.slow
 def test_one_round_judged_by_the_task_is_offline_training(place):
   done = rounds(place, "--out=runs/one", "--config.rounds.judge=task")
   assert done.returncode == 0, done.stderr

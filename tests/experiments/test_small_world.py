@@ -17,7 +17,12 @@ WORDS = [[PAD, PAD, 4, 5, 6], [2, 3, 4, 5, 9]]
 @pytest.fixture(scope="module")
 def policy():
   """Trained for a moment: it ends its responses at different places."""
-  return small_world.base_policy(250)
+  return small_world.base_policy(200)
+
+
+@pytest.fixture(scope="module")
+def groups(policy):
+  return small_world.write(policy, jax.random.key(1), 512, 2)
 
 
 @pytest.mark.parametrize(
@@ -50,8 +55,7 @@ def test_words_are_left_padded_and_their_answers_right():
   assert (small_world.exact_reward(words, answers[:, None]) == 1).all()
 
 
-def test_the_samplers_log_probs_are_those_that_training_sees(policy):
-  groups = small_world.write(policy, jax.random.key(1), 32, 4)
+def test_the_samplers_log_probs_are_those_that_training_sees(policy, groups):
   logps = token_log_probs(MODEL, policy, groups)[0]
   assert groups.mask.sum(axis=-1).min() < MAX_TOKENS  # some end early
   np.testing.assert_allclose(
@@ -59,9 +63,8 @@ def test_the_samplers_log_probs_are_those_that_training_sees(policy):
   )
 
 
-def test_solved_is_the_share_that_sampling_solves(policy):
-  solved = small_world.judge(policy, policy).solved
-  rewards = small_world.write(policy, jax.random.key(3), 4096, 1).rewards
+def test_solved_is_the_share_that_sampling_solves(policy, groups):
+  solved, rewards = small_world.judge(policy, policy).solved, groups.rewards
   assert rewards.std() > 0.05
   assert abs(rewards.mean() - solved) < 4 * rewards.std() / 256**0.5  # other words, fewer
 

@@ -48,6 +48,13 @@ def run(home, *arguments, file="tiny.py"):
   )
 
 
+def until(is_so, seconds=120):
+  deadline = time.time() + seconds
+  while not is_so():
+    assert time.time() < deadline
+    time.sleep(0.1)
+
+
 def test_a_dry_run_prints_the_commands_and_writes_nothing(home):
   assert "2 to do" in run(home, "--dry_run", "--out=runs/dry").stdout
   done = run(home, "--dry_run=commands", "--out=runs/dry")
@@ -141,17 +148,24 @@ def test_another_config_in_the_same_folder_is_refused(home, swept):
 
 
 @pytest.mark.slow
-def test_an_interrupt_stops_the_run_and_says_how_to_go_on(home, swept):
+def test_interrupted_a_sweep_is_taken_over_and_killed_its_worker_ends(home, swept):
   arguments = ["--only=good", "--config.steps=100000", "--out=runs/long"]
   sweep = subprocess.Popen(
     command(*arguments), cwd=home, env=environment(), stdout=subprocess.PIPE, text=True
   )
   folder = RunFolder(str(home / "runs" / "long" / "good-s0"))
-  deadline = time.time() + 120
-  while folder.read_status().get("step", 0) < 2 and time.time() < deadline:
-    time.sleep(0.1)
+  until(lambda: folder.read_status().get("step", 0) >= 2)
+  second = subprocess.Popen(
+    command(*arguments), cwd=home, env=environment(), stdout=subprocess.PIPE, text=True
+  )
+  assert second.stdout and "is at this sweep. Waiting" in second.stdout.readline()
+  step = folder.read_status()["step"]
   sweep.send_signal(signal.SIGINT)
   out, _ = sweep.communicate(timeout=60)
   assert sweep.returncode == 130
   assert "Run the same command again to go on" in out
-  assert folder.read_status()["state"] == "stopped"
+
+  until(lambda: folder.read_status()["state"] == "running")  # the second's
+  until(lambda: folder.read_status()["step"] > step)
+  second.kill()
+  until(lambda: folder.read_status()["state"] == "stopped")  # its worker sees that it is alone

@@ -1,4 +1,4 @@
-"""Real runs of the command, small enough to take seconds."""
+"""Real runs of the command, small enough to take a second."""
 
 import json
 import os
@@ -10,7 +10,10 @@ import time
 
 import pytest
 
+from experiments import evaluate
+from experiments import train as train_command
 from experiments.run_folder import RunFolder
+from tests.experiments import commands
 
 PROJECT = pathlib.Path(__file__).parent.parent.parent
 SMALL = """
@@ -26,23 +29,24 @@ def place(tmp_path_factory):
   return tmp_path_factory.mktemp("place")
 
 
-def command(*arguments, config="configs/grpo.py"):
-  settings = [f"--config.{setting}" for setting in SMALL]
-  return [sys.executable, "-m", "experiments.train", f"--config={config}", *settings, *arguments]
-
-
-def environment(place):
-  return os.environ | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{place}"}
+@pytest.fixture(scope="module")
+def finished(place):
+  """A run that went to its end."""
+  folder = place / "runs" / "finished"
+  done = train(place, f"--out={folder}")
+  assert done.returncode == 0, done.stderr
+  assert "done" in done.stdout
+  return folder
 
 
 def train(place, *arguments, config="configs/grpo.py"):
-  return subprocess.run(
-    command(*arguments, config=config),
-    cwd=place,
-    env=environment(place),
-    capture_output=True,
-    text=True,
-  )
+  words = [f"--config={config}", *(f"--config.{setting}" for setting in SMALL), *arguments]
+  return commands.run(train_command.main, *words, place=place)
+
+
+def environment(place):
+  """Of a process of its own."""
+  return os.environ | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{place}"}
 
 
 def results(folder):
@@ -69,50 +73,46 @@ EVERYTHING = [  # a critic, a reference that moves, several updates a step
 ]
 
 
-@pytest.mark.parametrize(
-  ("name", "config", "extra"),
-  [
-    ("grpo", "configs/grpo.py", []),
-    pytest.param("ppo", "configs/ppo.py", EVERYTHING, marks=pytest.mark.slow),
-  ],
-)
-def test_a_run_killed_and_resumed_ends_with_the_bits_of_one_never_stopped(
-  place, name, config, extra
-):
-  whole, cut = place / "runs" / f"{name}-whole", place / "runs" / f"{name}-cut"
-  done = train(place, f"--out={whole}", *extra, config=config)
-  assert done.returncode == 0, done.stderr
-  assert "done" in done.stdout
-
-  words = command(f"--out={cut}", *extra, config=config)
-  process = subprocess.Popen(words, cwd=place, env=environment(place))
+@pytest.fixture(scope="module")
+def killed_and_whole(place):
+  """A run killed and resumed, and one never stopped."""
+  cut, whole = place / "runs" / "cut", place / "runs" / "whole"
+  words = [f"--config.{setting}" for setting in SMALL] + EVERYTHING
+  process = subprocess.Popen(
+    [sys.executable, "-m", "experiments.train", "--config=configs/ppo.py", *words, f"--out={cut}"],
+    cwd=place,
+    env=environment(place),
+  )
   while process.poll() is None and RunFolder(str(cut)).read_status().get("step", 0) < 3:
     time.sleep(0.01)
   process.send_signal(signal.SIGKILL)
   assert process.wait() == -signal.SIGKILL
   assert 3 <= RunFolder(str(cut)).read_status()["step"] < 6
-  assert train(place, f"--out={cut}", *extra, config=config).returncode == 0
+  # Resumed before this process has seen such a run, so that nothing is left over from it.
+  for folder in (cut, whole):
+    done = train(place, f"--out={folder}", *EVERYTHING, config="configs/ppo.py")
+    assert done.returncode == 0, done.stderr
+  return cut, whole
 
+
+def test_a_run_killed_and_resumed_ends_with_the_bits_of_one_never_stopped(killed_and_whole):
+  cut, whole = killed_and_whole
   assert results(cut) == results(whole)
   assert len(results(cut)[0]) == 7  # step 0 .. 6
   assert checkpoint_bytes(cut) == checkpoint_bytes(whole)
 
 
-@pytest.mark.slow
-def test_minibatches_and_a_critic_on_two_devices_train_as_on_one(place):
-  sizes = ("--config.minibatches=2", "--config.inner_epochs=1", "--config.steps=2")
-  words = command("--out=runs/two", *sizes, "--config.mesh.data=2", config="configs/ppo.py")
-  devices = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=2"
-  two = environment(place) | {"XLA_FLAGS": devices}
-  done = subprocess.run(words, cwd=place, env=two, capture_output=True, text=True)
+def test_minibatches_and_a_critic_on_two_devices_train_as_on_one(place, killed_and_whole):
+  _, one = killed_and_whole
+  two = place / "runs" / "two"
+  words = (f"--out={two}", *EVERYTHING, "--config.mesh.data=2")
+  done = train(place, *words, config="configs/ppo.py")
   assert done.returncode == 0, done.stderr
-  assert train(place, "--out=runs/one", *sizes, config="configs/ppo.py").returncode == 0
-  last = [RunFolder(str(place / "runs" / name)).read_metrics()[1] for name in ("one", "two")]
+  last = [RunFolder(str(folder)).read_metrics()[1] for folder in (one, two)]
   for name in ("train/loss", "train/value_loss", "train/reward", "train/grad_norm"):
     assert last[1][name] == pytest.approx(last[0][name], rel=1e-3, abs=1e-5), name
 
 
-@pytest.mark.slow
 def test_a_policy_trained_on_a_reward_model_shows_its_score_beside_the_true_reward(place):
   # A base policy that ends some of its answers, so that some are better than others.
   small = ["--config.reward_model.steps=4", "--config.reward_model.batch_prompts=8"]
@@ -131,9 +131,8 @@ def test_a_policy_trained_on_a_reward_model_shows_its_score_beside_the_true_rewa
   assert results(place / "runs" / "named") == results(place / "runs" / "judged")
 
 
-def test_what_a_run_leaves_behind(place):
-  train(place, "--out=runs/grpo-whole")
-  folder = RunFolder(str(place / "runs" / "grpo-whole"))
+def test_what_a_run_leaves_behind(finished):
+  folder = RunFolder(str(finished))
   rows = folder.read_metrics()
   assert rows[0]["step"] == 0 and rows[0]["eval/kl"] == 0  # the policy is its reference
   assert [row["rollouts"] for row in rows] == [32 * step for step in range(7)]
@@ -144,15 +143,14 @@ def test_what_a_run_leaves_behind(place):
   assert len(folder.read_completions()) == 16 * 3  # at steps 0, 3 and 6
 
 
-def test_a_finished_run_is_left_alone_and_another_config_is_refused(place):
-  train(place, "--out=runs/grpo-whole")
-  before = results(place / "runs" / "grpo-whole")
-  again = train(place, "--out=runs/grpo-whole")
+def test_a_finished_run_is_left_alone_and_another_config_is_refused(place, finished):
+  before = results(finished)
+  again = train(place, f"--out={finished}")
   assert again.returncode == 0 and "finished already (step 6)" in again.stdout
-  other = train(place, "--out=runs/grpo-whole", "--config.algorithm.beta=0.3")
+  other = train(place, f"--out={finished}", "--config.algorithm.beta=0.3")
   assert other.returncode == 2
   assert "algorithm.beta 0.0 -> 0.3" in other.stderr
-  assert results(place / "runs" / "grpo-whole") == before
+  assert results(finished) == before
 
 
 def test_a_run_that_diverges_says_where_and_exits_with_3(place):
@@ -164,9 +162,9 @@ def test_a_run_that_diverges_says_where_and_exits_with_3(place):
 
 
 def test_a_mesh_larger_than_the_machine_is_refused(place):
-  done = train(place, "--out=runs/large", "--config.mesh.data=8")
+  done = train(place, "--out=runs/large", "--config.mesh.data=16", "--config.batch_prompts=16")
   assert done.returncode == 2
-  assert "needs 8 devices; this machine has" in done.stderr
+  assert "needs 16 devices; this machine has" in done.stderr
 
 
 OWN_LOSS = '''
@@ -203,18 +201,10 @@ def get_sweep():
   assert off[-1]["rollouts"] == 6 * 8 * 4  # the data set's generation is counted
 
 
-def test_a_checkpoint_is_evaluated(place):
-  train(place, "--out=runs/grpo-whole")
-  arguments = ["--run=runs/grpo-whole", "--samples=4", "--show=3"]
-  done = subprocess.run(
-    [sys.executable, "-m", "experiments.evaluate", *arguments],
-    cwd=place,
-    env=environment(place),
-    capture_output=True,
-    text=True,
-  )
+def test_a_checkpoint_is_evaluated(place, finished):
+  done = commands.run(evaluate.main, f"--run={finished}", "--samples=4", "--show=3", place=place)
   assert done.returncode == 0, done.stderr
   assert "pass@4" in done.stdout and "KL" in done.stdout
-  saved = json.loads((place / "runs" / "grpo-whole" / "evaluation.json").read_text())
-  last = RunFolder(str(place / "runs" / "grpo-whole")).read_metrics()[-1]
+  saved = json.loads((finished / "evaluation.json").read_text())
+  last = RunFolder(str(finished)).read_metrics()[-1]
   assert saved["metrics"]["reward, greedy"]["value"] == pytest.approx(last["eval/reward"], abs=1e-6)

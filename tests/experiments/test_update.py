@@ -2,9 +2,6 @@
 
 import dataclasses
 import functools
-import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +19,8 @@ from experiments.training.update import (
   through_network,
 )
 from models.log_probs import token_log_probs
-from models.partitioning import make_mesh
-from tests.algorithms.groups import cases, random_groups, terms
+from models.partitioning import batch_sharding, make_mesh
+from tests.algorithms.groups import cases, evaluate_all, random_groups, terms
 from tests.models.tiny import TINY, ragged_groups, tiny_params
 
 OPTIMIZER = {
@@ -199,57 +196,17 @@ def test_the_ratio_is_one_on_the_first_inner_step_only():
   assert ratios[1] != pytest.approx(1, abs=1e-6)
 
 
-EIGHT_DEVICES = """
-import jax
-import numpy as np
-from experiments.training.state import new_state
-from experiments.training.update import UpdateSpec, compiled_update, loss_gradient
-from models.partitioning import batch_sharding, make_mesh
-from tests.algorithms.groups import evaluate_all, random_groups, terms
-from tests.experiments.test_update import NAMED, OPTIMIZER, vector, with_log_probs
-from tests.models.tiny import TINY, ragged_groups, tiny_params
+def test_every_loss_gives_on_arrays_split_over_devices_what_it_gives_on_one():
+  @jax.jit
+  def evaluated(arrays):
+    return {
+      name: evaluate_all(loss, arrays, options | terms(loss))
+      for name, (loss, options) in NAMED.items()
+    }
 
-assert len(jax.devices()) == 8
-mesh = make_mesh(2, 2, 2)
-
-# every loss, on arrays split over four
-@jax.jit
-def every_loss(arrays):
-  return {
-    name: evaluate_all(loss, arrays, options | terms(loss))
-    for name, (loss, options) in NAMED.items()
-  }
-
-arrays = random_groups(b=8)
-one, eight = every_loss(arrays), every_loss(jax.device_put(arrays, batch_sharding(mesh)))
-for name in NAMED:
-  for a, b in zip(jax.tree.leaves(one[name]), jax.tree.leaves(eight[name]), strict=True):
-    np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-7, err_msg=name)
-
-# and whole steps of the transformer, its parameters split too
-groups = with_log_probs(ragged_groups(), tiny_params(seed=1), tiny_params(seed=2))
-def trained(mesh, loss):
-  spec = UpdateSpec(TINY, mesh, loss)
-  state = new_state(tiny_params(), mesh)
-  numbers = {"algorithm": {}, "temperature": 1.0, "optimizer": OPTIMIZER}
-  gradient, metrics = jax.jit(lambda *a: loss_gradient(spec, *a))(state, groups, numbers)
-  state, _ = compiled_update(spec)(state, groups, numbers)
-  return vector(gradient), float(metrics["loss"]), state
-
-for name in ("dpo", "off_policy_grpo"):
-  one, eight = (trained(m, NAMED[name][0]) for m in (make_mesh(), mesh))
-  gate = eight[2].params["layers"]["gate"]
-  assert len({str(shard.index) for shard in gate.addressable_shards}) == 4  # fsdp x tensor
-  np.testing.assert_allclose(eight[0], one[0], atol=1e-5 * np.abs(one[0]).max(), err_msg=name)
-  np.testing.assert_allclose(eight[1], one[1], rtol=1e-5, err_msg=name)
-"""
-
-
-@pytest.mark.slow
-def test_eight_devices_give_the_loss_and_gradients_of_one():
-  flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"
-  environment = os.environ | {"XLA_FLAGS": flags}
-  done = subprocess.run(
-    [sys.executable, "-c", EIGHT_DEVICES], env=environment, capture_output=True, text=True
-  )
-  assert done.returncode == 0, done.stderr[-3000:]
+  arrays = random_groups(b=8)
+  split = jax.device_put(arrays, batch_sharding(make_mesh(2, 2, 2)))
+  one, four = evaluated(arrays), evaluated(split)
+  for name in NAMED:
+    for a, b in zip(jax.tree.leaves(one[name]), jax.tree.leaves(four[name]), strict=True):
+      np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-7, err_msg=name)

@@ -12,7 +12,7 @@ from experiments.errors import UserError
 from experiments.training.batches import batch_metrics
 from experiments.training.collect import Online
 from experiments.training.scoring import Scorer
-from experiments.training.setup import Parts
+from experiments.training.setup import Parts, task_of
 from tests.experiments.test_regimes import SMALL, parts_of, policy  # noqa: F401
 
 OWN = "tests.tasks.rewards.own"
@@ -100,5 +100,6 @@ def test_a_reward_that_cannot_be_imported_is_an_error_before_training(tmp_path, 
   (tmp_path / "broken_reward.py").write_text("import nothing\n\ndef f(completion):\n  return 0\n")
   config = config_files.load("configs/grpo.py", SMALL | {"task.reward": "broken_reward:f"})
   assert not list(validate_reward.problems(config))  # its source is fine
+  assert task_of(config).reward_names == ("f",)  # a dry run, which scores nothing, imports nothing
   with pytest.raises(UserError, match="task: cannot import broken_reward:f .* named 'nothing'"):
     Parts.of(config)
