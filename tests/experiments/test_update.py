@@ -18,10 +18,9 @@ from experiments.training.update import (
   loss_gradient,
   through_network,
 )
-from models.log_probs import token_log_probs
 from models.partitioning import batch_sharding, make_mesh
 from tests.algorithms.groups import cases, evaluate_all, random_groups, terms
-from tests.models.tiny import TINY, ragged_groups, tiny_params
+from tests.models.tiny import TINY, log_probs, ragged_groups, tiny_params
 
 OPTIMIZER = {
   "learning_rate": 1e-3,
@@ -38,7 +37,7 @@ every_loss = pytest.mark.parametrize(("loss", "options"), NAMED.values(), ids=NA
 
 def with_log_probs(groups, reference, old):
   """The groups with the log-probs of two policies, as reference and behaviour policy."""
-  ref_logps, old_logps = (token_log_probs(TINY, p, groups)[0] for p in (reference, old))
+  ref_logps, old_logps = (log_probs(TINY, p, groups) for p in (reference, old))
   return dataclasses.replace(groups, ref_logps=ref_logps, old_logps=old_logps)
 
 
