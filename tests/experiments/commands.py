@@ -29,4 +29,4 @@ def run(main: Callable, *words: str, place) -> Done:
       with pytest.raises(SystemExit) as ended:
         cli.run(main)
   signal.signal(signal.SIGTERM, at_sigterm)
-  return Done(ended.value.code or 0, out.getvalue(), err.getvalue())
+  return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
