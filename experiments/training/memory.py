@@ -145,24 +145,22 @@ def _update(parts: Parts, trained: dict[str, Any]) -> tuple[int, int]:
   groups = shapes_of_groups(parts, config.batch_prompts // pieces)
   weights = {(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(trained)}
 
-  def forward(model):
-    return partial(kept_for_backward, update_spec(config, model, parts.mesh))
-
-  def kept(model, are_logits):
-    leaves = jax.tree.leaves(jax.eval_shape(forward(model), trained, groups))
-    leaves = [leaf for leaf in leaves if (leaf.shape, leaf.dtype) not in weights]
-    return sum(_bytes(leaf) for leaf in leaves if is_wide(leaf) == are_logits)
-
   def is_wide(leaf):
     return leaf.shape[-1:] == (model.vocab_size,)
 
-  activations, logits = kept(model, are_logits=False), kept(model, are_logits=True)
+  def kept(model):  # bytes, those of logits, and the forward pass
+    forward = partial(kept_for_backward, update_spec(config, model, parts.mesh))
+    jaxpr, shapes = jax.make_jaxpr(forward, return_shape=True)(trained, groups)
+    leaves = [x for x in jax.tree.leaves(shapes) if (x.shape, x.dtype) not in weights]
+    logits = sum(_bytes(leaf) for leaf in leaves if is_wide(leaf))
+    return sum(map(_bytes, leaves)) - logits, logits, jaxpr.jaxpr
+
+  activations, logits, forward = kept(model)
   if model.remat != "none":  # a layer computes again what its gradient needs, two thirds at a time
     whole = dataclasses.replace(model, remat="none")
-    activations += 2 * kept(whole, are_logits=False) // (3 * model.layers)
+    activations += 2 * kept(whole)[0] // (3 * model.layers)
   # Logits in pieces are kept nowhere; the largest is counted once more, for its gradient.
-  jaxpr = jax.make_jaxpr(forward(model))(trained, groups).jaxpr
-  avals = [variable.aval for equation in _equations(jaxpr) for variable in equation.outvars]
+  avals = [variable.aval for equation in _equations(forward) for variable in equation.outvars]
   return activations, logits + max((_bytes(a) for a in avals if is_wide(a)), default=0)
 
 

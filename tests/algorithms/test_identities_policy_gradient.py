@@ -93,7 +93,7 @@ def test_dr_grpo_points_where_grpo_does_when_lengths_and_spreads_are_equal():
   assert cosine(gradient(dr_grpo, spread), gradient(grpo, spread)) < 0.99
 
 
-@pytest.mark.parametrize("k", [2, 3, 8])
+@pytest.mark.parametrize("k", [2, 4])
 def test_leave_one_out_is_the_centered_gradient_without_its_bias(k):
   """K / (K-1) times it. (rloo is a mean over responses, offline_grpo over groups: hence the K.)"""
   arrays = on_the_first_step(k=k)

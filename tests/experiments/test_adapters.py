@@ -11,10 +11,9 @@ from algorithms import dpo
 from experiments.training.state import new_state
 from experiments.training.update import UpdateSpec, compiled_update
 from models import adapters
-from models.log_probs import token_log_probs
 from models.partitioning import make_mesh
 from tests.experiments.test_update import OPTIMIZER, with_log_probs
-from tests.models.tiny import TINY, ragged_groups, tiny_params
+from tests.models.tiny import TINY, log_probs, ragged_groups, tiny_params
 
 LORA = dataclasses.replace(TINY, lora_rank=2)
 
@@ -45,17 +44,16 @@ def test_merged_into_its_weights_a_network_computes_the_same(trained):
   plain = adapters.merged(LORA, params)
   assert not adapters.are_in(plain)
   groups = ragged_groups()
-  with_them = token_log_probs(LORA, params, groups)[0]
-  np.testing.assert_allclose(token_log_probs(TINY, plain, groups)[0], with_them, atol=1e-5)
-  before = token_log_probs(TINY, tiny_params(), groups)[0]
+  with_them = log_probs(LORA, params, groups)
+  np.testing.assert_allclose(log_probs(TINY, plain, groups), with_them, atol=1e-5)
+  before = log_probs(TINY, tiny_params(), groups)
   assert np.abs(with_them - before)[groups.mask].max() > 1e-3
 
 
 def test_new_adapters_change_nothing():
   groups = ragged_groups()
   with_them, without = (
-    token_log_probs(model, params, groups)[0]
-    for model, params in ((LORA, adapted()), (TINY, tiny_params()))
+    log_probs(model, params, groups) for model, params in ((LORA, adapted()), (TINY, tiny_params()))
   )
   np.testing.assert_allclose(with_them, without, atol=1e-6)
 
@@ -80,9 +78,9 @@ def test_the_reference_is_the_policy_with_adapters_off(trained):
   groups = ragged_groups()
   reference = adapters.reference_of(state.params, reference=tiny_params())
   assert reference["embedding"] is state.params["embedding"]  # pyrefly: ignore[unsupported-operation]
-  found = token_log_probs(LORA, reference, groups)[0]
-  np.testing.assert_allclose(found, token_log_probs(TINY, tiny_params(), groups)[0], atol=1e-6)
-  assert (token_log_probs(LORA, state.params, groups)[0] != found).any()
+  found = log_probs(LORA, reference, groups)
+  np.testing.assert_allclose(found, log_probs(TINY, tiny_params(), groups), atol=1e-6)
+  assert (log_probs(LORA, state.params, groups) != found).any()
 
 
 def test_without_adapters_all_is_trained_and_the_reference_stays():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from models.groups import Groups
+from models.log_probs import token_log_probs
 from models.transformer import ModelConfig, init
 
 TINY = ModelConfig(vocab_size=24, layers=2, d_model=32, heads=4, kv_heads=2, head_dim=8, ff_dim=48)
@@ -16,6 +17,12 @@ PAD, EOS = 0, 1
 @functools.cache
 def tiny_params(model=TINY, seed=0):
   return jax.jit(init, static_argnums=0)(model, jax.random.key(seed))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def log_probs(model, params, groups):
+  """Of the groups' tokens [B, K, T]; compiled once for all tests."""
+  return token_log_probs(model, params, groups)[0]
 
 
 def ragged_groups(seed=0, b=8, k=2, p=5, t=6, vocabulary=24):
