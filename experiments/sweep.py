@@ -152,10 +152,9 @@ def _train(
 
 
 def _pool(sweep: Plan, flags: Any) -> Runner:
-  environment = jobs.environment(flags.jobs)
   if flags.launcher == "local":
-    return Pool(flags.jobs, environment)
-  os.environ.update(environment)  # the jobs inherit it
+    return Pool(flags.jobs, jobs.environment(flags.jobs))
+  os.environ.update(jobs.environment(1))  # the jobs inherit it; each has a device of its own
   return cluster.Cluster(flags.launcher, sweep.folder, flags.jobs, flags.resources)
 
 
@@ -168,7 +167,7 @@ def _carry_out(tasks: list[Job], pool: Runner, table: LiveTable, fail_fast: bool
       failed[event.job.name] = event.reason
       if "folder" in event.job.arguments:  # a worker that died could not write it down itself
         run_folder.RunFolder(event.job.arguments["folder"]).mark(event.kind, event.reason)
-      if fail_fast:
+      if fail_fast and len(failed) == 1:  # stopped twice, it would kill
         pool.stop()
   return failed
 

@@ -148,7 +148,7 @@ class LiveTable:
     mean = sum(known) / len(known)
     states = [row.state for row in runs]
     running = sum(row.left or mean for row in runs if row.state == "running")
-    return (states.count("queued") * mean + running) / self._jobs
+    return (states.count("queued") * mean + running) / max(self._jobs, states.count("running"))
 
   def _fitting(self, height: int) -> tuple[list[Row], str]:
     """The rows that fit, in the sweep's order, and a line about the rest."""

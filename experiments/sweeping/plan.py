@@ -19,6 +19,16 @@ from experiments.run_folder import RunFolder
 
 Item = Mapping[str, Any]
 
+# What runs of one variant may differ in: seeds, and what another run of the same seed left.
+PER_SEED = (
+  "seed",
+  "base.seed",
+  "reward_model.seed",
+  "base.run",
+  "scoring.model",
+  "offline.dataset",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class PlannedRun:
@@ -90,6 +100,7 @@ def make(file: str, common: Mapping[str, Any], out: str = "") -> Plan:
     if runs.setdefault(digest, planned) is not planned:
       repeats.append(runs[digest].name)
   _refuse_shared_names(file, list(runs.values()))
+  _refuse_mixed_variants(file, list(runs.values()))
   return Plan(name, file, folder, dict(common), list(runs.values()), repeats)
 
 
@@ -190,3 +201,17 @@ def _refuse_shared_names(file: str, runs: Sequence[PlannedRun]) -> None:
       f"{file}: different configs would share the name {', '.join(shared)}; nothing was run\n"
       f'give their items a "name" each, e.g. {{"name": "my-dpo", "config": ...}}'
     )
+
+
+def _refuse_mixed_variants(file: str, runs: Sequence[PlannedRun]) -> None:
+  """A mean over runs that differ in more than their seeds would be a mean of nothing."""
+  first: dict[str, dict[str, Any]] = {}
+  for run in runs:
+    config = run_folder.flatten(run.config)
+    other = first.setdefault(run.variant, config)
+    differing = [key for key in config if config[key] != other.get(key) and key not in PER_SEED]
+    if differing:
+      raise UserError(
+        f"{file}: the runs named {run.variant} differ in {', '.join(differing)}; nothing was run\n"
+        "A name stands for runs that differ in their seeds alone: their mean is shown under it"
+      )

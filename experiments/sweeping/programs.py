@@ -94,6 +94,8 @@ class News:
           self._latest[name] = row
           yield from self._of_run(members[name], dict(row))
     else:  # started; or the end of those that did not end before
+      if event.kind == "finished":
+        event = Event(event.job, "failed", reason="it ended without saying how")
       for name, member in members.items():
         if name not in self._ended:
           yield Event(member, event.kind, reason=event.reason)

@@ -94,10 +94,15 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
     )
     with folder.recording_outcome():
       parts = Parts.of(sft)
-      state = new_state(untrained(parts), parts.mesh)
-      source = Demonstrations(parts)
-      judge = PolicyJudge(parts, reference=None)
-      loop.train(parts, folder, state, source, reference=None, report=report, judge=judge)
+      loop.train(
+        parts,
+        folder,
+        new_state(untrained(parts), parts.mesh),
+        Demonstrations(parts),
+        reference=None,
+        report=report,
+        judge=PolicyJudge(parts, reference=None),
+      )
     hosts.wait("base policy trained")
   return folder
 

@@ -11,7 +11,7 @@ over them. A member that diverged, or is done, keeps its place, where the others
 nothing that anybody reads; what it had is not touched.
 """
 
-import queue
+import math
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -32,9 +32,10 @@ class Member:
   def __init__(self, population: "Population", run: Callable[[], None]):
     self.population, self._run = population, run
     self.call: Call | None = None
-    self.has_ended = self._works = False
-    self._results: queue.SimpleQueue = queue.SimpleQueue()
-    self._paused: queue.SimpleQueue = queue.SimpleQueue()
+    self.has_ended = False
+    self._changed = threading.Condition()  # of the next two
+    self._waits = False  # for a result
+    self._results: list[Any] = []  # one at most
     self._seconds, self._since = 0.0, 0.0
     self._thread = threading.Thread(target=self._work, daemon=True)
 
@@ -45,29 +46,30 @@ class Member:
   def resume(self, result: Any, shared_seconds: float = 0.0) -> None:
     """Goes on with `result` (raised, if it is an exception) up to the next call, or the end."""
     self._seconds += shared_seconds
-    self.call, self._works = None, True
-    self._results.put(result)
-    self._pause()
+    with self._changed:
+      self._results.append(result)
+      self._changed.notify_all()
+    self._until_it_waits()
 
   def interrupt(self) -> None:
     """Raises KeyboardInterrupt in it, once it has come to its next call; returns when it ended."""
-    if self._works:
-      self._pause()
-    while self.call and not self.has_ended:
+    if self._thread.ident is None:
+      return  # not started
+    self._until_it_waits()
+    while not self.has_ended:
       self.resume(KeyboardInterrupt())
 
-  def _pause(self) -> None:
-    """Waits until it does."""
-    self._paused.get()
-    self._works = False
+  def _until_it_waits(self) -> None:
+    """In short waits: the interrupts that a worker gives itself do not end a long one."""
+    with self._changed:
+      while not self.has_ended and (self._results or not self._waits):
+        self._changed.wait(0.2)
 
   def meet(self, call: Call) -> Any:
     """In the member's thread: waits until the call was made."""
-    self._seconds = self.seconds()
-    self.call = call
-    self._paused.put(None)
-    result = self._results.get()
-    self._since = working_seconds()
+    self._seconds, self.call = self.seconds(), call
+    result = self._wait()
+    self._since, self.call = working_seconds(), None
     if isinstance(result, BaseException):
       raise result
     return result
@@ -78,17 +80,28 @@ class Member:
 
   def _work(self) -> None:
     try:
-      self._results.get()
+      result = self._wait()
       self._since = working_seconds()
       here.member = self
-      self._run()
+      if result is None:  # not interrupted before it began
+        self._run()
     finally:
-      self.has_ended = True
-      self._paused.put(None)
+      with self._changed:
+        self.has_ended = True
+        self._changed.notify_all()
+
+  def _wait(self) -> Any:
+    with self._changed:
+      self._waits = True
+      self._changed.notify_all()
+      while not self._results:
+        self._changed.wait()
+      self._waits = False
+      return self._results.pop()
 
 
 class Population:
-  """Members in lock-step on the first devices of this process that divide their number."""
+  """Members in lock-step, split over the devices of this process."""
 
   def __init__(
     self, runs: Sequence[Callable[[], None]], turn: Callable[[int], None] = lambda index: None
@@ -96,15 +109,16 @@ class Population:
     """`turn(i)` is called when member i, with runs[i], is about to go on."""
     self._members = [Member(self, run) for run in runs]
     self._turn = turn
-    devices = next(n for n in range(len(jax.devices()), 0, -1) if len(runs) % n == 0)
-    self._mesh = Mesh(np.array(jax.devices()[:devices]), (MEMBERS,))
-    self.members_a_device = len(runs) // devices
+    devices = jax.devices()[: len(runs)]
+    self._mesh = Mesh(np.array(devices), (MEMBERS,))
+    self.members_a_device = math.ceil(len(runs) / len(devices))
+    self._places = self.members_a_device * len(devices)  # those beyond the members hold anything
     self._kinds: dict[Hashable, int] = {}  # in the order in which they were first called
     self._everywhere: dict[int, tuple[Any, Any]] = {}  # id of a common array -> it, and its copies
     self.common: dict[Hashable, Any] = {}
 
   def train(self) -> None:
-    """Runs all members to their ends. A KeyboardInterrupt is passed on to every one of them."""
+    """Runs all members to their ends; one that raises ends alone. What interrupts this ends all."""
     try:
       for index, member in enumerate(self._members):
         self._turn(index)
@@ -117,7 +131,7 @@ class Population:
         for index, result in results.items():
           self._turn(index)
           self._members[index].resume(result, share)
-    except KeyboardInterrupt:
+    except BaseException:
       for member in self._members:
         member.interrupt()
       raise
@@ -138,19 +152,19 @@ class Population:
 
   def _make(self, calls: dict[int, Call]) -> dict[int, Any]:
     """The result of each call; an exception is everyone's."""
-    n, first = len(self._members), next(iter(calls.values()))
+    first = next(iter(calls.values()))
     rows = [call.leaves for call in calls.values()]
     columns = [dict(zip(calls, leaves, strict=True)) for leaves in zip(*rows, strict=True)]
     is_common = [_is_common(list(column.values())) for column in columns]
     axes = tuple(None if common else 0 for common in is_common)
-    leaves = [
-      self._spread(next(iter(column.values()))) if common else self._split(_stacked(column, n))
-      for column, common in zip(columns, is_common, strict=True)
-    ]
     everyone = len(calls) == sum(not member.has_ended for member in self._members)
     donate = first.shared.donates and everyone
-    run = first.shared.together(first.treedef, axes, self._mesh, n, donate)
+    run = first.shared.together(first.treedef, axes, self._mesh, self._places, donate)
     try:
+      leaves = [
+        self._spread(next(iter(x.values()))) if common else self._split(_stacked(x, self._places))
+        for x, common in zip(columns, is_common, strict=True)
+      ]
       stacks = jax.block_until_ready(run(*leaves))
     except Exception as error:  # out of memory, say
       return dict.fromkeys(calls, error)

@@ -78,12 +78,19 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
 def fit(parts: Parts, folder: RunFolder, base: Params, root: str, report: Report) -> dict:
   """Trains a reward model from the base policy's network; returns the last metrics."""
   source = dataset.source_of(parts, base, root, report)
-  state = new_state(scalar_head.with_scalar_head(base), parts.mesh)
   if parts.config.task.name == "groups":
     judge = RewardModelJudge(parts, text_tasks.data_of_task(parts.config).held_out)
   else:
     judge = PairJudge(parts, base)
-  return loop.train(parts, folder, state, source, reference=None, report=report, judge=judge)
+  return loop.train(
+    parts,
+    folder,
+    new_state(scalar_head.with_scalar_head(base), parts.mesh),
+    source,
+    reference=None,
+    report=report,
+    judge=judge,
+  )
 
 
 def params_of(folder: RunFolder, parts: Parts, base: Params) -> Params:

@@ -41,7 +41,6 @@ def train(
     judge_folder = reward_model.ensure(config, root, report)
     judged_by = reward_model.params_of(judge_folder, parts, base)
     rollouts_before = judge_folder.read_metrics()[-1]["rollouts"]
-  state = starting_state(parts, base, judged_by)
   if config.source == "online":
     source = Online(parts, Scorer(parts, judged_by))
   elif config.source == "demonstrations":
@@ -55,7 +54,7 @@ def train(
   return loop.train(
     parts,
     folder,
-    state,
+    starting_state(parts, base, judged_by),  # nobody else holds it: its buffers are used anew
     source,
     reference=base,
     report=report,

@@ -178,3 +178,9 @@ def test_columns_of_fields_with_one_name_say_which(make, capsys):
   plan_table.show(sweep, sweep.runs, [])
   out = capsys.readouterr().out
   assert "eval.every" in out and "checkpoint.every" in out
+
+
+def test_a_name_for_runs_that_differ_in_more_than_seeds_is_refused(make):
+  items = [dict(dpo(seed=i, algorithm__beta=0.1 * (i + 1)), name="mine") for i in range(3)]
+  with pytest.raises(UserError, match=r"runs named mine differ in algorithm.beta; nothing was run"):
+    make(*items)
