@@ -57,6 +57,11 @@ def with_huge_pages(command: str) -> None:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
+def has_accelerator() -> bool:
+  """Whether a GPU or TPU seems to be here, by its device file: jax would take seconds to say."""
+  return any(map(os.path.exists, ("/dev/nvidia0", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")))
+
+
 def git_commit() -> str:
   """The commit of this code, with "-dirty" if files differ from it; "" without git."""
   try:

@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     raise UserError(f"--jobs={flags.jobs}: at least one run at a time")
   if flags.resources and flags.launcher == "local":
     raise UserError(f"--resources={flags.resources}: for --launcher=slurm and the like only")
-  programs.at_most(flags.vectorize)
+  _runs_a_program(flags)
   sweep, chosen = _plan(flags)
   if flags.dry_run == "plan":
     plan_table.show(sweep, chosen, _programs(_to_do(chosen, flags), flags))
@@ -121,8 +121,15 @@ def _to_do(chosen: Sequence[PlannedRun], flags: Any) -> list[PlannedRun]:
 
 
 def _programs(runs: Sequence[PlannedRun], flags: Any) -> list[list[PlannedRun]]:
-  at_most = 1 if flags.launcher == "submitit-debug" else programs.at_most(flags.vectorize)
-  return programs.of(runs, at_most, flags.jobs)
+  return programs.of(runs, _runs_a_program(flags), flags.jobs)
+
+
+def _runs_a_program(flags: Any) -> int:
+  if flags.launcher == "submitit-debug":
+    return 1
+  return programs.at_most(
+    flags.vectorize, flags.launcher == "slurm" or environment.has_accelerator()
+  )
 
 
 def _train(

@@ -14,7 +14,7 @@ from experiments.errors import UserError
 from experiments.sweeping.plan import PlannedRun
 from experiments.sweeping.workers import Event, Job
 
-AUTO = 8
+AUTO = 8  # where there is an accelerator; on a CPU a program of several runs gains nothing
 
 # Members may differ in these, and in the numbers of `algorithm` and `optimizer`.
 NUMBERS = (
@@ -27,10 +27,10 @@ NUMBERS = (
 )
 
 
-def at_most(vectorize: str) -> int:
+def at_most(vectorize: str, on_accelerator: bool) -> int:
   """How many runs a program may have, of --vectorize=auto, off or a number."""
   if vectorize in ("auto", "off"):
-    return AUTO if vectorize == "auto" else 1
+    return AUTO if vectorize == "auto" and on_accelerator else 1
   if not vectorize.isdecimal() or vectorize == "0":
     raise UserError(f"--vectorize={vectorize}: auto, off, or how many runs a program may train")
   return int(vectorize)

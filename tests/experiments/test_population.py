@@ -1,6 +1,8 @@
 """Members of a population against the same runs by themselves."""
 
+import _thread
 import os
+import threading
 import time
 
 import jax
@@ -208,3 +210,22 @@ def test_times_add_up_to_the_population_s():
   began = time.perf_counter()
   Population([work] * 4).train()
   assert 0 < sum(spent) <= time.perf_counter() - began
+
+
+def test_an_interrupt_while_a_member_works_ends_all_of_them():
+  """`interrupt_main` is how a worker learns that its sweep is gone."""
+  ended = []
+
+  def work():
+    try:
+      doubled(np.float32(1))
+      time.sleep(0.5)
+      doubled(np.float32(1))
+    except KeyboardInterrupt:
+      ended.append("interrupted")
+
+  timer = threading.Timer(0.3, _thread.interrupt_main)
+  with pytest.raises(KeyboardInterrupt):
+    timer.start()
+    Population([work] * 3).train()
+  assert ended == ["interrupted"] * 3
