@@ -76,17 +76,15 @@ def live_runs(folder: str) -> dict[str, Live]:
   # Accounting may be off; a name that squeue does not know is no error, unlike a job's number.
   command = ["squeue", "-h", "-r", "-o", "%j %i", f"--name={','.join(arrays)}"]
   try:
-    done = subprocess.run(command, capture_output=True, text=True)
-    problem = done.stderr if done.returncode else ""
-  except OSError as error:
-    problem = str(error)
-  if problem:
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+  except (OSError, subprocess.CalledProcessError) as error:
+    reason = " ".join((getattr(error, "stderr", "") or str(error)).split())
     raise UserError(
-      f"squeue does not tell which jobs of {folder} are there: {' '.join(problem.split())}\n"
+      f"squeue does not tell which jobs of {folder} are there: {reason}\n"
       "type the command again when it does: a run must not be trained twice at a time"
-    )
+    ) from None
   found = {}
-  for line in done.stdout.splitlines():
+  for line in answer.splitlines():
     array, number = line.split()
     index = int(number.partition("_")[2] or 0)
     job = Live(number, array, index, tuple(arrays[array][index]))
