@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
+from experiments import run_folder, sweep
 from experiments.errors import UserError
 from experiments.sweeping import cluster, programs
 from experiments.sweeping.cluster import Cluster
@@ -184,6 +186,30 @@ def test_a_program_is_joined_by_those_of_its_runs_that_are_left(tmp_path, job, s
   found = [event for told in map(news.of_runs, events) for event in told]
   assert ends(found) == {"b": ("finished", "")}
   assert len(list(slurm.glob("*.state"))) == 1
+
+
+def test_a_run_is_not_refused_for_the_job_that_trains_it_on_this_host(tmp_path, slurm, monkeypatch):
+  (tmp_path / "two.py").write_text(
+    "get_sweep = lambda: [{'config': 'configs/sft.py', 'seed': seed} for seed in (0, 1)]"
+  )
+  out, words = str(tmp_path / "sweep"), {"overrides": {}, "only": ""}
+  flags = types.SimpleNamespace(config=f"{tmp_path}/two.py", out=out, launcher="slurm", **words)
+  monkeypatch.setattr(sweep, "WORKERS_END", 0)
+  planned, _ = sweep._plan(flags)
+  live, other = planned.runs
+  live.folder.create(live.config, digest=live.digest, config_file=live.config_file)
+  live.folder.mark("running")  # by this process
+  with pytest.raises(UserError, match="is being trained by process"):
+    sweep._plan_now(flags)
+  run_folder.write_json(f"{out}/cluster/jobs.json", {"counterpoint-1": [[live.name]]})
+  (slurm / "1000.sh").write_text("#SBATCH --job-name=counterpoint-1")
+  (slurm / "1000.state").write_text("RUNNING")
+  found, chosen = sweep._plan_now(flags)
+  assert [run.name for run in sweep._to_do(chosen, types.SimpleNamespace(retry=False))] == [
+    live.name,
+    other.name,
+  ]
+  assert list(cluster.live_runs(found.folder)) == [live.name]
 
 
 def test_what_squeue_cannot_tell_is_not_taken_for_no(tmp_path, job, slurm):
