@@ -17,7 +17,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -80,14 +80,24 @@ def _plan(flags: Any) -> tuple[Plan, list[PlannedRun]]:
 
 
 def _plan_now(flags: Any) -> tuple[Plan, list[PlannedRun]]:
-  """The same when nobody trains these runs: workers that a killed sweep left end by themselves."""
+  """The same when nobody trains these runs: workers that a killed sweep left end by themselves.
+
+  The jobs that it left in SLURM are joined.
+  """
   deadline = time.monotonic() + WORKERS_END
   while True:
     sweep, chosen = _plan(flags)
-    if all(run.state != "running" for run in sweep.runs) or time.monotonic() > deadline:
-      plan.refuse_running(sweep.runs)
+    live = _live(sweep, flags)
+    others = [run for run in sweep.runs if run.name not in live]
+    if all(run.state != "running" for run in others) or time.monotonic() > deadline:
+      plan.refuse_running(others)
       return sweep, chosen
     time.sleep(1)
+
+
+def _live(sweep: Plan, flags: Any) -> Collection[str]:
+  """The runs that jobs in SLURM train, from a launch before."""
+  return cluster.live_runs(sweep.folder) if flags.launcher == "slurm" else ()
 
 
 def _choose(sweep: Plan, only: str) -> list[PlannedRun]:
@@ -136,8 +146,10 @@ def _train(
   sweep: Plan, chosen: Sequence[PlannedRun], to_do: Sequence[PlannedRun], flags: Any
 ) -> bool:
   """Trains the base policies that the runs share, then the runs; returns whether interrupted."""
+  live = _live(sweep, flags)
   for run in to_do:
-    if run.state == "diverged":  # from its last checkpoint it would only diverge again
+    # From its last checkpoint it would only diverge again.
+    if run.state == "diverged" and run.name not in live:
       run.folder.clear()
   bases = jobs.base_policies(sweep, to_do)
   rows = [Row(job.name, is_run=False) for job in bases.values()]

@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
+from experiments.comparing.runs import read_group
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 
@@ -48,15 +49,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def runs_in(folder: str) -> list[RunFolder]:
-  """The run of a folder, or those of a sweep's that have rows. UserError if there are none."""
-  folders = [folder]
-  if not RunFolder(folder).read_config() and os.path.isdir(folder):
-    folders = sorted(entry.path for entry in os.scandir(folder) if entry.is_dir())
-  runs = [RunFolder(path) for path in folders]
-  runs = [run for run in runs if run.read_config() and run.read_metrics()]
-  if not runs:
-    raise UserError(f"{folder} is no run's folder, nor a sweep's: nothing in it has metrics.jsonl")
-  return runs
+  """The run, or the sweep's runs, in a folder that have rows. UserError if there are none."""
+  found = [run.folder for run in read_group(folder).runs if run.config and run.rows]
+  if not found:
+    raise UserError(f"{folder}: none of its runs has a row in metrics.jsonl yet")
+  return found
 
 
 def replay(folder: RunFolder, mode: str) -> str:

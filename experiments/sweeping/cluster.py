@@ -5,6 +5,10 @@ together are one array. A job that is preempted, or runs out of time, goes back 
 resumes from its run's last checkpoint. submitit's files are in <sweep>/cluster/, what a job prints
 is in its run's log.txt. If the sweep's own process is gone, SLURM's jobs go on, and the sweep typed
 again joins them; ^C cancels them.
+
+Each array has a name of its own, written to <sweep>/cluster/jobs.json with the runs of its jobs
+before sbatch is called: squeue, asked for those names, tells which runs are being trained, whenever
+a sweep was killed.
 """
 
 import ast
@@ -15,11 +19,13 @@ import json
 import os
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.run_folder import file_name, read_json, read_text, write_atomically, write_json
+from experiments.run_folder import read_json, read_text, write_atomically, write_json
+from experiments.sweeping import jobs as sweep_jobs
 from experiments.sweeping import worker
 from experiments.sweeping.workers import Event, Job
 
@@ -52,6 +58,40 @@ class Submitted:
     return DelayedSubmission(self, job)
 
 
+@dataclasses.dataclass(frozen=True)
+class Live:
+  """A job that SLURM has, waiting or running: of the `index`-th job of the array named `array`."""
+
+  number: str
+  array: str
+  index: int
+  runs: tuple[str, ...]
+
+
+def live_runs(folder: str) -> dict[str, Live]:
+  """The runs, by name, that SLURM's jobs of this sweep train. UserError if squeue cannot tell."""
+  arrays = read_json(os.path.join(folder, "cluster", "jobs.json"))
+  if not arrays:
+    return {}
+  # Accounting may be off; a name that squeue does not know is no error, unlike a job's number.
+  command = ["squeue", "-h", "-r", "-o", "%j %i", f"--name={','.join(arrays)}"]
+  try:
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+  except (OSError, subprocess.CalledProcessError) as error:
+    reason = " ".join((getattr(error, "stderr", "") or str(error)).split())
+    raise UserError(
+      f"squeue does not tell which jobs of {folder} are there: {reason}\n"
+      "type the command again when it does: a run must not be trained twice at a time"
+    ) from None
+  found = {}
+  for line in answer.splitlines():
+    array, number = line.split()
+    index = int(number.partition("_")[2] or 0)
+    job = Live(number, array, index, tuple(arrays[array][index]))
+    found |= dict.fromkeys(job.runs, job)
+  return found
+
+
 @dataclasses.dataclass
 class _Running:
   job: Job
@@ -76,6 +116,7 @@ class Cluster:
 
   def __init__(self, launcher: str, folder: str, size: int, resources: str):
     self._kind = launcher.removeprefix("submitit-")
+    self._sweep = folder
     self._folder = os.path.join(folder, "cluster")
     self._size = size
     self._executor = _executor(launcher, self._kind, self._folder, size, resources)
@@ -90,12 +131,16 @@ class Cluster:
 
   def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
     """Submits the jobs, or joins those that are in the cluster already; ends when all did."""
-    waiting = list(jobs)
+    waiting = self._join(jobs) if self._kind == "slurm" else list(jobs)
+    if self._is_stopped:  # before it knew of these jobs
+      self.stop()
     while (waiting and not self._is_stopped) or self._running:
       room = len(waiting) if self._kind == "slurm" else self._size - len(self._running)
       if room > 0 and waiting and not self._is_stopped:
         self._submit(waiting[:room])
         waiting = waiting[room:]
+        if self._is_stopped:  # meanwhile
+          self.stop()
       for running in list(self._running):
         yield from self._news(running)
       if self._running:
@@ -107,52 +152,54 @@ class Cluster:
     for running in self._running:
       running.handle.cancel(check=False)
 
+  def _join(self, jobs: Sequence[Job]) -> list[Job]:
+    """Takes over the jobs that SLURM has from before; returns what is left to submit."""
+    live = live_runs(self._sweep)
+    left: list[Job] = []
+    joined: dict[Live, list[Job]] = {}
+    for job in jobs:
+      members = job.members or [job]
+      rest = [member for member in members if member.name not in live]
+      if len(rest) == len(members):
+        left.append(job)
+      elif rest:
+        left.append(sweep_jobs.together(rest, job.log))
+      for member in members:
+        if member.name in live:
+          joined.setdefault(live[member.name], []).append(member)
+    for old, members in joined.items():
+      job = members[0]
+      if len(old.runs) > 1:  # it tells of members, though they may have ended but for one
+        job = Job(job.name, job.function, {}, job.log, tuple(members))
+      handle = _handle(self._folder, old.number)
+      self._running.append(_Running(job, handle, self._progress(old.array, old.index)))
+    return left
+
   def _submit(self, jobs: Sequence[Job]) -> None:
-    """One array of the jobs that are new. UserError if their runs are in others, from before."""
-    record = os.path.join(self._folder, "jobs.json")
-    known = read_json(record)
-    runs = {job.name: [member.name for member in job.members or [job]] for job in jobs}
-    wanted = {name for names in runs.values() for name in names}
-    alive = {
-      name: old["id"]
-      for name, old in known.items()
-      if wanted & set(old["runs"]) and self._is_alive(old["id"])
-    }
-    joined = {
-      name: number for name, number in alive.items() if runs.get(name) == known[name]["runs"]
-    }
-    if others := [f"{number} ({name})" for name, number in alive.items() if name not in joined]:
-      raise UserError(
-        f"jobs of this sweep train these runs already: {', '.join(others)}. Wait for them, or "
-        "scancel them, and type the command again"
-      )
-    handles: dict[str, Any] = {name: self._handle(number) for name, number in joined.items()}
-    new = [job for job in jobs if job.name not in joined]
-    with self._executor.batch() if new else contextlib.nullcontext():
-      for job in new:
-        with contextlib.suppress(FileNotFoundError):
-          os.remove(self._progress(job))
-        fields = {"function": job.function, "arguments": dict(job.arguments)}
-        fields["log"] = "" if self._kind == "debug" else job.log
-        handles[job.name] = self._executor.submit(Submitted(self._progress(job)), fields)
-    self._running += [_Running(job, handles[job.name], self._progress(job)) for job in jobs]
-    submitted = {name: {"id": handles[name].job_id, "runs": names} for name, names in runs.items()}
-    write_json(record, known | submitted)
+    """Submits the jobs as one array."""
+    array = f"counterpoint-{uuid.uuid4().hex[:12]}"
+    if self._kind == "slurm":
+      self._executor.update_parameters(slurm_job_name=array)
+      record = os.path.join(self._folder, "jobs.json")
+      runs = [[member.name for member in job.members or [job]] for job in jobs]
+      write_json(record, read_json(record) | {array: runs})
+    files = [self._progress(array, index) for index in range(len(jobs))]
+    handles = []
+    try:
+      with self._executor.batch():
+        for job, progress in zip(jobs, files, strict=True):
+          fields = {"function": job.function, "arguments": dict(job.arguments)}
+          fields["log"] = "" if self._kind == "debug" else job.log
+          handles.append(self._executor.submit(Submitted(progress), fields))
+    except RuntimeError as error:  # sbatch's
+      if not self._is_stopped:
+        raise UserError(f"SLURM took no jobs: {' '.join(str(error).split())}") from None
+      subprocess.run(["scancel", f"--name={array}"])  # ^C went to sbatch, too, early or late
+      return
+    self._running += map(_Running, jobs, handles, files)
 
-  def _progress(self, job: Job) -> str:
-    return os.path.abspath(os.path.join(self._folder, "progress", f"{file_name(job.name)}.json"))
-
-  def _is_alive(self, number: str) -> bool:
-    """Whether SLURM has that job from before, waiting or running. Accounting may be off: squeue."""
-    if self._kind != "slurm":
-      return False
-    done = subprocess.run(["squeue", "-h", "-j", number], capture_output=True, text=True)
-    return done.returncode == 0 and bool(done.stdout.strip())
-
-  def _handle(self, number: str) -> Any:
-    from submitit import SlurmJob
-
-    return SlurmJob(_submitit_folder(self._folder), number)
+  def _progress(self, array: str, index: int) -> str:
+    return os.path.abspath(os.path.join(self._folder, "progress", f"{array}-{index}.json"))
 
   def _news(self, running: _Running) -> Iterator[Event]:
     """What happened to the job since it was asked last."""
@@ -201,6 +248,13 @@ def _executor(launcher: str, kind: str, folder: str, size: int, resources: str) 
     reason = " ".join(str(error).split())
     raise UserError(f"--resources={resources}: {reason}") from None
   return executor
+
+
+def _handle(folder: str, number: str) -> Any:
+  """submitit's, of a job that another process submitted."""
+  from submitit import SlurmJob
+
+  return SlurmJob(_submitit_folder(folder), number)
 
 
 def _submitit_folder(folder: str) -> str:

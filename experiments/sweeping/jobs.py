@@ -24,12 +24,16 @@ Report = Callable[[dict[str, Any]], None]
 
 def training(sweep: Plan, runs: Sequence[PlannedRun]) -> Job:
   """One job for one run, or for several that one program can train (`programs.of`)."""
-  members = [_training_one(sweep, run) for run in runs]
+  log = os.path.join(sweep.folder, "programs.txt")
+  return together([_training_one(sweep, run) for run in runs], log)
+
+
+def together(members: Sequence[Job], log: str) -> Job:
+  """One job of the runs' own; `log` takes what belongs to none of them."""
   if len(members) == 1:
     return members[0]
   fields = [{"name": job.name, "log": job.log, "arguments": job.arguments} for job in members]
   name, function = f"{members[0].name} and {len(members) - 1} more", f"{__name__}:train_together"
-  log = os.path.join(sweep.folder, "programs.txt")
   return Job(name, function, {"runs": fields}, log, tuple(members))
 
 
@@ -93,6 +97,8 @@ def train(report: Report, *, folder: str, config: Mapping[str, Any], **about: st
 def train_together(report: Report, *, runs: Sequence[Mapping[str, Any]]) -> None:
   """Trains, or resumes, these runs as one program. Each fails alone.
 
+  Those that finished or diverged, before the program was queued again, stay as they are.
+
   `report` gets {"runs": {name: its latest row}} whenever one has news; {"state", "reason"} is its
   last. What a member prints goes to its own log.
   """
@@ -106,7 +112,11 @@ def train_together(report: Report, *, runs: Sequence[Mapping[str, Any]]) -> None
     report({"runs": latest})
 
   def member(name: str, arguments: Mapping[str, Any]) -> None:
-    tell(name, worker.outcome_of(partial(train, partial(tell, name), **arguments)))
+    run = RunFolder(arguments["folder"])
+    if (state := run.state(arguments["digest"])) in ("finished", "diverged"):
+      tell(name, {"state": state, "reason": run.read_status()["reason"]})
+    else:
+      tell(name, worker.outcome_of(partial(train, partial(tell, name), **arguments)))
 
   def turn(index: int) -> None:
     worker.print_to(runs[index]["log"])

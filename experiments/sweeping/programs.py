@@ -90,7 +90,7 @@ class News:
       yield event
     elif event.kind == "progress":
       for name, row in event.progress["runs"].items():
-        if row != self._latest.get(name):
+        if name in members and row != self._latest.get(name):
           self._latest[name] = row
           yield from self._of_run(members[name], dict(row))
     else:  # started; or the end of those that did not end before

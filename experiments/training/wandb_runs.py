@@ -1,7 +1,8 @@
 """W&B runs: how a run folder is named and described there, and what of it is sent.
 
-Nothing here raises later than `start`: whoever sends rows decides what a failure costs. Several
-runs may be open in one process, each in a thread of its own if need be.
+Everything here raises what W&B raises: whoever sends rows decides what a failure costs (in training
+recorder.Recorder catches it, and goes on without W&B). Several runs may be open in one process,
+each in a thread of its own if need be.
 """
 
 import functools

@@ -2,7 +2,7 @@
 
 The batch file that submitit writes is really run, array task by array task, on this machine. Jobs
 are files in $FAKE_SLURM: <id>.pid while a task runs, <id>.state, <id>.requeue when it shall run
-again.
+again, <id>.sh. A file named refuse-<command> is what that command says, and all that it does.
 """
 
 import os
@@ -12,6 +12,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 
 COMMANDS = ("sbatch", "srun", "squeue", "sacct", "scontrol", "scancel")
 
@@ -72,9 +73,13 @@ def srun(arguments: list[str]) -> None:
 
 
 def squeue(arguments: list[str]) -> None:
-  task = arguments[arguments.index("-j") + 1]
-  if (HOME / f"{task}.pid").exists():
-    print(task)
+  """Of -h -r -o "%j %i" --name=NAMES."""
+  names = arguments[-1].removeprefix("--name=").split(",")
+  for path in HOME.glob("*.state"):
+    script = (HOME / f"{path.stem.partition('_')[0]}.sh").read_text()
+    name = re.findall(r"--job-name=(\S+)", script)[0]
+    if name in names and path.read_text() in ("PENDING", "RUNNING"):
+      print(name, path.stem)
 
 
 def sacct(arguments: list[str]) -> None:
@@ -88,9 +93,18 @@ def scontrol(arguments: list[str]) -> None:
 
 
 def scancel(arguments: list[str]) -> None:
-  os.killpg(os.getpgid(int((HOME / f"{arguments[-1]}.pid").read_text())), signal.SIGKILL)
+  pid, state = (HOME / f"{arguments[-1]}.{what}" for what in ("pid", "state"))
+  while state.read_text() == "PENDING":
+    time.sleep(0.05)
+  if pid.exists():
+    os.killpg(os.getpgid(int(pid.read_text())), signal.SIGKILL)
+    pid.unlink()
+    state.write_text("CANCELLED")
 
 
 if __name__ == "__main__":
   HOME = pathlib.Path(os.environ["FAKE_SLURM"])
+  refusal = HOME / f"refuse-{sys.argv[1]}"
+  if refusal.exists():
+    sys.exit(refusal.read_text())
   globals()[sys.argv[1]](sys.argv[2:])

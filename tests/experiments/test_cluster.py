@@ -1,15 +1,18 @@
 """A sweep's jobs through submitit: its local and debug executors, and SLURM's commands."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
+from experiments import run_folder, sweep
 from experiments.errors import UserError
-from experiments.sweeping import cluster
+from experiments.sweeping import cluster, programs
 from experiments.sweeping.cluster import Cluster
 from experiments.sweeping.workers import Job
 from tests.experiments import fake_slurm
@@ -40,6 +43,11 @@ def wait(report, *, checkpoint, seconds=60.0):
   path.write_text(str(os.getpid()))
   report({"step": 1, "steps": 2})
   time.sleep(seconds)
+
+def together(report, *, names):
+  report({"runs": {"a": {"step": 2, "state": "finished", "reason": ""}}})
+  time.sleep(3)
+  report({"runs": {name: {"step": 2, "state": "finished", "reason": ""} for name in names}})
 """
 
 
@@ -157,11 +165,100 @@ def test_a_sweep_that_lost_its_own_process_joins_the_jobs_it_left_in_slurm(tmp_p
   with Cluster("slurm", str(tmp_path / "sweep"), 1, "") as lost:
     next(lost.run(jobs))
   until((tmp_path / "checkpoint").exists)
-  together = Job("both", "cluster_jobs:work", {}, "", (jobs[0], job("work")))
-  with pytest.raises(UserError, match=r"train these runs already: 1000 \(wait\)"):
-    run(tmp_path, [together], "slurm")
-  assert ends(run(tmp_path, jobs, "slurm")) == {"wait": ("finished", "")}
-  assert len(list(slurm.glob("*.state"))) == 1  # it was submitted once
+  assert cluster.live_runs(str(tmp_path / "sweep"))["wait"].runs == ("wait",)
+  together = Job("both", "", {}, "", (jobs[0], job("new", "work")))
+  assert ends(run(tmp_path, [together], "slurm")) == {
+    "wait": ("finished", ""),
+    "new": ("finished", ""),
+  }
+  assert len(list(slurm.glob("*.state"))) == 2  # each was submitted once
+  assert cluster.live_runs(str(tmp_path / "sweep")) == {}
+
+
+def test_a_program_is_joined_by_those_of_its_runs_that_are_left(tmp_path, job, slurm):
+  runs = [job(name, "work") for name in "abc"]
+  both = Job("a and 2 more", "cluster_jobs:together", {"names": "abc"}, runs[0].log, tuple(runs))
+  with Cluster("slurm", str(tmp_path / "sweep"), 1, "") as lost:
+    next(lost.run([both]))
+  with Cluster("slurm", str(tmp_path / "sweep"), 1, "") as pool:
+    events = list(pool.run([runs[1]]))  # the others finished meanwhile
+  news = programs.News()
+  found = [event for told in map(news.of_runs, events) for event in told]
+  assert ends(found) == {"b": ("finished", "")}
+  assert len(list(slurm.glob("*.state"))) == 1
+
+
+def test_a_run_is_not_refused_for_the_job_that_trains_it_on_this_host(tmp_path, slurm, monkeypatch):
+  (tmp_path / "two.py").write_text(
+    "get_sweep = lambda: [{'config': 'configs/sft.py', 'seed': seed} for seed in (0, 1)]"
+  )
+  out, words = str(tmp_path / "sweep"), {"overrides": {}, "only": ""}
+  flags = types.SimpleNamespace(config=f"{tmp_path}/two.py", out=out, launcher="slurm", **words)
+  monkeypatch.setattr(sweep, "WORKERS_END", 0)
+  planned, _ = sweep._plan(flags)
+  live, other = planned.runs
+  live.folder.create(live.config, digest=live.digest, config_file=live.config_file)
+  live.folder.mark("running")  # by this process
+  with pytest.raises(UserError, match="is being trained by process"):
+    sweep._plan_now(flags)
+  run_folder.write_json(f"{out}/cluster/jobs.json", {"counterpoint-1": [[live.name]]})
+  (slurm / "1000.sh").write_text("#SBATCH --job-name=counterpoint-1")
+  (slurm / "1000.state").write_text("RUNNING")
+  found, chosen = sweep._plan_now(flags)
+  assert [run.name for run in sweep._to_do(chosen, types.SimpleNamespace(retry=False))] == [
+    live.name,
+    other.name,
+  ]
+  assert list(cluster.live_runs(found.folder)) == [live.name]
+
+
+def test_what_squeue_cannot_tell_is_not_taken_for_no(tmp_path, job, slurm):
+  assert ends(run(tmp_path, [job("work")], "slurm")) == {"work": ("finished", "")}
+  (slurm / "refuse-squeue").write_text("slurm_load_jobs error: Unable to contact slurm controller")
+  with pytest.raises(UserError, match="Unable to contact slurm controller"):
+    run(tmp_path, [job("work")], "slurm")
+  assert len(list(slurm.glob("*.state"))) == 1
+
+
+def test_jobs_that_sbatch_took_are_known_though_the_sweep_was_killed(tmp_path, job, slurm):
+  class Killed(BaseException):
+    pass
+
+  jobs = [job("wait", checkpoint=str(tmp_path / "checkpoint")), job("work")]
+  pool = Cluster("slurm", str(tmp_path / "sweep"), 1, "")
+  executor, submit = pool._executor, pool._executor.batch
+
+  @contextlib.contextmanager
+  def batch():
+    with submit():
+      yield
+    raise Killed
+
+  executor.batch = batch
+  with pytest.raises(Killed):
+    list(pool.run(jobs))
+  live = cluster.live_runs(str(tmp_path / "sweep"))["wait"]
+  assert live.number == "1000_0" and live.index == 0
+  subprocess.run(["scancel", live.number], check=True)
+
+
+def test_jobs_that_are_submitted_while_it_stops_are_cancelled(tmp_path, job, slurm):
+  pool = Cluster("slurm", str(tmp_path / "sweep"), 1, "")
+  submit = pool._submit
+
+  def stopped_meanwhile(jobs):
+    pool.stop()
+    submit(jobs)
+
+  pool._submit = stopped_meanwhile
+  events = list(pool.run([job("wait", checkpoint=str(tmp_path / "checkpoint"))]))
+  assert ends(events) == {"wait": ("stopped", "cancelled")}
+
+
+def test_what_sbatch_refuses_is_a_line(tmp_path, job, slurm):
+  (slurm / "refuse-sbatch").write_text("sbatch: error: invalid partition specified: gpu")
+  with pytest.raises(UserError, match="SLURM took no jobs: .*invalid partition"):
+    run(tmp_path, [job("work")], "slurm", resources="slurm_partition=gpu")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from experiments import upload
+from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 from experiments.training import recorder, wandb_runs
 from tests.experiments import fake_sweep
@@ -187,7 +188,17 @@ def test_a_run_that_wandb_fails_in_goes_on(sweep, capsys):
 
 def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):
   assert upload.main([str(tmp_path)]) == 2
-  assert f"{tmp_path} is no run's folder, nor a sweep's" in capsys.readouterr().err
+  assert f"{tmp_path} holds no runs; give a sweep's or a run's folder" in capsys.readouterr().err
+
+
+def test_upload_takes_the_runs_of_the_sweep_only(sweep):
+  fake_sweep.write_run(sweep, "dpo-online", seed=0)  # left by an earlier version of the sweep
+  os.remove(os.path.join(sweep, "grpo-k8-s0", "metrics.jsonl"))
+  assert [run.name for run in upload.runs_in(sweep)] == ["dpo-offline-s0"]
+  assert [run.name for run in upload.runs_in(f"{sweep}/dpo-online-s0")] == ["dpo-online-s0"]
+  os.remove(os.path.join(sweep, "dpo-offline-s0", "metrics.jsonl"))
+  with pytest.raises(UserError, match="none of its runs has a row"):
+    upload.runs_in(sweep)
 
 
 def test_disabled_sends_nothing_and_says_so(sweep, capsys):
