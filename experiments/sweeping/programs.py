@@ -38,6 +38,8 @@ def at_most(vectorize: str, on_accelerator: bool) -> int:
 
 def of(runs: Sequence[PlannedRun], at_most: int, jobs: int) -> list[list[PlannedRun]]:
   """The runs, in order, in programs of `at_most` each; of fewer, if some of the jobs had none."""
+  if at_most == 1:
+    return [[run] for run in runs]
   alike: dict[str, list[PlannedRun]] = {}
   for run in runs:
     alike.setdefault(_shapes(run.config), []).append(run)
