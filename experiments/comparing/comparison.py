@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.comparing import runs
-from experiments.comparing.estimates import LEVEL, Estimate, estimate, holm, number
+from experiments.comparing.estimates import Estimate, estimate, number
 from experiments.comparing.runs import Group, Run
 from experiments.errors import UserError
 
@@ -114,23 +114,6 @@ class Comparison:
   def others(self) -> list[Variant]:
     """The variants that are compared with the baseline."""
     return [variant for variant in self.variants if variant is not self.baseline]
-
-  def leaders(self, measure: Measure) -> list[str]:
-    """The variant of the highest mean, then its ties: those not clearly below it.
-
-    Clearly: paired by seed, and corrected for the number of variants (Holm). Empty where the seeds
-    cannot tell: fewer than two variants with an interval.
-    """
-    means = [(v, found) for v in self.variants if (found := v.mean(measure))]
-    scored = [(v, found.mean) for v, found in means if found.half_width is not None]
-    if len(scored) < 2:
-      return []
-    best, _ = max(scored, key=lambda item: item[1])
-    rest = [v for v, _ in scored if v is not best]
-    gaps = [best.minus(v, measure) for v in rest]
-    p_values = holm([gap.p if gap else None for gap in gaps])
-    ties = [v for v, p in zip(rest, p_values, strict=True) if p is None or p >= LEVEL]
-    return [best.name, *(variant.name for variant in ties)]
 
   @functools.cached_property
   def shared(self) -> set[str]:
