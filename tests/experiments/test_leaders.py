@@ -4,26 +4,16 @@ import numpy as np
 import pytest
 
 from experiments.comparing import comparison
-from experiments.comparing.comparison import Comparison, Variant
+from experiments.comparing.comparison import Comparison
 from experiments.comparing.leaders import BELOW, BEST, TIED, leaders
-from experiments.comparing.runs import Run
-from experiments.run_folder import RunFolder
+from tests.experiments import fake_sweep
 
 FINAL = comparison.at_end("eval/reward")
 
 
 def compare(**rewards: dict[int, float]) -> Comparison:
   """Variants of finished runs with these final rewards: name -> seed -> reward."""
-
-  def run(name: str, seed: int, reward: float) -> Run:
-    rows = [{"step": 1, "eval/reward": reward}]
-    return Run(RunFolder(f"{name}-s{seed}"), name, "finished", {}, {"seed": seed}, rows)
-
-  variants = tuple(
-    Variant(name, tuple(run(name, seed, reward) for seed, reward in by_seed.items()))
-    for name, by_seed in rewards.items()
-  )
-  return Comparison("quick", (), "", "", "", variants, variants[0])
+  return fake_sweep.compare(*[fake_sweep.finished(*item) for item in rewards.items()])
 
 
 def seeds(*rewards: float, first: int = 0) -> dict[int, float]:
