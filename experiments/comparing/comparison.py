@@ -27,7 +27,7 @@ Measure = Callable[[Run], float | None]  # one number of a run, where it has it
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Variant:
-  """Runs that differ only in their seed."""
+  """Runs that differ only in their seeds; `problem` says so where they do not."""
 
   name: str
   runs: tuple[Run, ...]
@@ -49,6 +49,22 @@ class Variant:
     """ "3", or "2 of 3" while some are missing."""
     done, planned = len(self.finished), len(self.runs)
     return str(done) if done == planned else f"{done} of {planned}"
+
+  @property
+  def problem(self) -> str:
+    """Why these runs are no variant, in one sentence; "" if they are one."""
+    known = [run for run in self.runs if run.config]
+    settings = [run.settings for run in known]
+    fields = dict.fromkeys(field for found in settings for field in found)
+    differ = [f for f in fields if any(s.get(f) != settings[0].get(f) for s in settings)]
+    if differ:
+      more = ", …" if len(differ) > 4 else ""
+      what = f"differ in more than their seeds ({', '.join(differ[:4])}{more})"
+      return f"The runs of {self.name} {what}: its mean and interval mix them."
+    again = [seed for seed, n in collections.Counter(run.seed for run in known).items() if n > 1]
+    if again:
+      return f"{self.name} has several runs of seed {again[0]}: only one of them is paired by seed."
+    return ""
 
   def values(self, measure: Measure) -> list[float]:
     """One of each finished run that has it."""
@@ -114,6 +130,10 @@ class Comparison:
   def others(self) -> list[Variant]:
     """The variants that are compared with the baseline."""
     return [variant for variant in self.variants if variant is not self.baseline]
+
+  @property
+  def problems(self) -> list[str]:
+    return [variant.problem for variant in self.variants if variant.problem]
 
   @functools.cached_property
   def shared(self) -> set[str]:
