@@ -39,8 +39,8 @@ def main(argv: Sequence[str]) -> int:
   arguments = parser.parse_args(argv)
   try:
     result = comparison.read(*arguments.folders, baseline=arguments.baseline)
-    if result.nothing_shared:
-      print(f"note: {result.nothing_shared}", file=sys.stderr)
+    for note in filter(None, (*result.problems, result.nothing_shared)):
+      print(f"note: {note}", file=sys.stderr)
     written = [_write(result), *(_write_pictures(result) if arguments.png else [])]
   except (UserError, OSError) as error:
     print(f"error: {error}", file=sys.stderr)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.comparing import runs
-from experiments.comparing.estimates import LEVEL, Estimate, estimate, holm, number
+from experiments.comparing.estimates import Estimate, estimate, number
 from experiments.comparing.runs import Group, Run
 from experiments.errors import UserError
 
@@ -27,7 +27,7 @@ Measure = Callable[[Run], float | None]  # one number of a run, where it has it
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Variant:
-  """Runs that differ only in their seed."""
+  """Runs that differ only in their seeds; `problem` says so where they do not."""
 
   name: str
   runs: tuple[Run, ...]
@@ -49,6 +49,22 @@ class Variant:
     """ "3", or "2 of 3" while some are missing."""
     done, planned = len(self.finished), len(self.runs)
     return str(done) if done == planned else f"{done} of {planned}"
+
+  @property
+  def problem(self) -> str:
+    """Why these runs are no variant, in one sentence; "" if they are one."""
+    known = [run for run in self.runs if run.config]
+    settings = [run.settings for run in known]
+    fields = dict.fromkeys(field for found in settings for field in found)
+    differ = [f for f in fields if any(s.get(f) != settings[0].get(f) for s in settings)]
+    if differ:
+      more = ", …" if len(differ) > 4 else ""
+      what = f"differ in more than their seeds ({', '.join(differ[:4])}{more})"
+      return f"The runs of {self.name} {what}: its mean and interval mix them."
+    again = [seed for seed, n in collections.Counter(run.seed for run in known).items() if n > 1]
+    if again:
+      return f"{self.name} has several runs of seed {again[0]}: only one of them is paired by seed."
+    return ""
 
   def values(self, measure: Measure) -> list[float]:
     """One of each finished run that has it."""
@@ -115,22 +131,9 @@ class Comparison:
     """The variants that are compared with the baseline."""
     return [variant for variant in self.variants if variant is not self.baseline]
 
-  def leaders(self, measure: Measure) -> list[str]:
-    """The variant of the highest mean, then its ties: those not clearly below it.
-
-    Clearly: paired by seed, and corrected for the number of variants (Holm). Empty where the seeds
-    cannot tell: fewer than two variants with an interval.
-    """
-    means = [(v, found) for v in self.variants if (found := v.mean(measure))]
-    scored = [(v, found.mean) for v, found in means if found.half_width is not None]
-    if len(scored) < 2:
-      return []
-    best, _ = max(scored, key=lambda item: item[1])
-    rest = [v for v, _ in scored if v is not best]
-    gaps = [best.minus(v, measure) for v in rest]
-    p_values = holm([gap.p if gap else None for gap in gaps])
-    ties = [v for v, p in zip(rest, p_values, strict=True) if p is None or p >= LEVEL]
-    return [best.name, *(variant.name for variant in ties)]
+  @property
+  def problems(self) -> list[str]:
+    return [variant.problem for variant in self.variants if variant.problem]
 
   @functools.cached_property
   def shared(self) -> set[str]:

@@ -46,6 +46,15 @@ class Estimate:
     return float(2 * stdtr(self.n - 1, -abs(t)))
 
   @property
+  def untested(self) -> str:
+    """Why no test says whether the mean is zero; "" if one does, or it is zero on every seed."""
+    if self.half_width is None:
+      return "fewer than three seeds give no interval"
+    if self.p is None and self.mean != 0:
+      return "the same gap on all seeds, so there is no t test"
+    return ""
+
+  @property
   def spread(self) -> str:
     """ "± 0.013", or "n=2" where there is no interval."""
     if self.half_width is None:

@@ -12,6 +12,7 @@ from experiments.comparing.comparison import SAMPLED, Comparison, Variant, at_en
 from experiments.comparing.estimates import LEVEL, Estimate, holm, number
 
 _GROUPING = ("group_size", "batch_prompts", "micro_batches")
+_SAME = 0.01  # share by which equal budgets may differ
 
 Item = tuple[Variant, Estimate]
 
@@ -40,26 +41,31 @@ def _against_base(result: Comparison, metric: str) -> str:
     return "The base policy was not evaluated, so no gain can be told."
   base = result.base(metric)
   origin = "the base policy" + (f" ({number(base)})" if base is not None else "")
-  return _judged(gains, origin, scores.phrase(metric), "change")
+  lacking = _names([v for v in result.variants if v.final(metric) and not v.gain(metric)])
+  missing = f"no gain can be told of {lacking}: no evaluation at step 0" if lacking else ""
+  return _judged(gains, origin, scores.phrase(metric), "change", missing)
 
 
 def _against_baseline(result: Comparison, metric: str) -> list[str]:
   name = result.baseline.name
   gaps = [(v, gap) for v in result.others if (gap := v.minus(result.baseline, at_end(metric)))]
+  paired = [v for v, _ in gaps]
+  lacking = _names([v for v in result.others if v.final(metric) and v not in paired])
+  missing = f"no seed of {lacking} can be paired with one of {name}" if lacking else ""
   if not gaps:
-    return []
-  return [_judged(gaps, name, scores.phrase(metric), "difference")]
+    return [f"{missing}."] if missing else []
+  return [_judged(gaps, name, scores.phrase(metric), "difference", missing)]
 
 
-def _judged(items: list[Item], origin: str, what: str, kind: str) -> str:
-  """ "a and b improve on the base policy in ...; c shows no clear change." """
+def _judged(items: list[Item], origin: str, what: str, kind: str, missing: str) -> str:
+  """ "a and b improve on the base policy in ...; c shows no clear change." Last `missing`."""
   corrected = holm([found.p for _, found in items])
-  clear, alone, unclear, few = [], [], [], []
+  clear, alone, unclear = [], [], []
+  untested: dict[str, list[Item]] = {}  # by the reason
   for item, p in zip(items, corrected, strict=True):
     is_clear = p is not None and p < LEVEL
-    few_seeds = item[1].half_width is None
-    pile = few if few_seeds else clear if is_clear else alone if item[1].is_clear else unclear
-    pile.append(item)
+    pile = clear if is_clear else alone if item[1].is_clear else unclear
+    (untested.setdefault(reason, []) if (reason := item[1].untested) else pile).append(item)
   better, worse = [i for i in clear if i[1].mean > 0], [i for i in clear if i[1].mean <= 0]
   parts = []
   if better:
@@ -77,22 +83,19 @@ def _judged(items: list[Item], origin: str, what: str, kind: str) -> str:
   if unclear:
     tail = "" if parts else f" from {origin} in {what}"
     parts.append(f"{_list(unclear)} {_verb('show', unclear)} no clear {kind}{tail}")
-  if few:
+  for reason, found in untested.items():
     tail = "" if parts else f" against {origin}"
-    parts.append(f"{_list(few)} cannot be judged{tail}: fewer than three seeds give no interval")
-  return "; ".join(parts) + "."
+    parts.append(f"{_list(found)} cannot be judged{tail}: {reason}")
+  return "; ".join([*parts, missing] if missing else parts) + "."
 
 
 def _group_sizes(result: Comparison, metric: str) -> list[str]:
-  """Smallest against largest K, for variants that are equal but for how rollouts are grouped."""
-  families: dict[str, list[Variant]] = {}
-  for variant in result.variants:
-    if variant.final(metric) and "group_size" in variant.config:
-      families.setdefault(_without_grouping(variant), []).append(variant)
+  """The smallest K against larger ones, of variants equal but for how rollouts are grouped."""
   pairs = []
-  for family in families.values():
-    small, *others = sorted(family, key=lambda variant: variant.config["group_size"])
-    pairs += [(small, v) for v in others if v.config["group_size"] > small.config["group_size"]]
+  for family in _families(result, metric):
+    least = min(v.config["group_size"] for v in family)
+    small = [v for v in family if v.config["group_size"] == least]
+    pairs += [(a, b) for a in small for b in family if b not in small]
   gaps = [large.minus(small, at_end(metric)) for small, large in pairs]
   corrected = holm([gap.p if gap else None for gap in gaps])
   return [
@@ -101,34 +104,47 @@ def _group_sizes(result: Comparison, metric: str) -> list[str]:
   ]
 
 
+def _families(result: Comparison, metric: str) -> list[list[Variant]]:
+  """Variants of equal settings but for the grouping, and of equal rollouts."""
+  families: dict[str, list[Variant]] = {}
+  for variant in result.variants:
+    if variant.final(metric) and "group_size" in variant.config:
+      families.setdefault(_without_grouping(variant), []).append(variant)
+  equal = []
+  for family in families.values():
+    used = {v: found.mean if (found := v.final("rollouts")) else 0.0 for v in family}
+    budgets: list[list[Variant]] = []
+    for variant in sorted(family, key=lambda v: used[v]):
+      if budgets and used[variant] <= (1 + _SAME) * used[budgets[-1][0]]:
+        budgets[-1].append(variant)
+      else:
+        budgets.append([variant])
+    equal += [sorted(found, key=lambda v: v.config["group_size"]) for found in budgets]
+  return equal
+
+
 def _group_size_sentence(
   small: Variant, large: Variant, gap: Estimate | None, p: float | None, tests: int
 ) -> str:
   sizes = f"K={large.config['group_size']} minus K={small.config['group_size']}"
-  pair = f"{large.name} against {small.name}{_budget(small, large)}"
+  rollouts = small.final("rollouts")
+  budget = f" at equal rollouts ({number(round(rollouts.mean))})" if rollouts else ""
+  pair = f"{large.name} against {small.name}{budget}"
   if gap is None:
     return f"{pair}: no seed in common, so no paired difference."
   among = f" among {tests} such comparisons" if tests > 1 else ""
-  if p is None:
-    verdict = "fewer than three seeds give no interval"
+  if gap.untested:
+    verdict = gap.untested
   else:
-    verdict = f"{'a' if p < LEVEL else 'no'} clear difference{among}"
+    is_clear = p is not None and p < LEVEL
+    verdict = f"{'a' if is_clear else 'no'} clear difference{among}"
   return f"{pair}: {sizes} is {gap.signed()}, {verdict}."
-
-
-def _budget(small: Variant, large: Variant) -> str:
-  a, b = small.final("rollouts"), large.final("rollouts")
-  if a is None or b is None:
-    return ""
-  if abs(a.mean - b.mean) <= 0.01 * max(a.mean, b.mean):
-    return f" at equal rollouts ({number(round(a.mean))})"
-  return f" at unequal rollouts ({number(round(b.mean))} and {number(round(a.mean))})"
 
 
 def _budgets(result: Comparison) -> list[str]:
   """Whether some variants learned from more rollouts than others."""
   used = [(found.mean, v.name) for v in result.variants if (found := v.final("rollouts"))]
-  if not used or max(used)[0] - min(used)[0] <= 0.01 * max(used)[0]:
+  if not used or max(used)[0] <= (1 + _SAME) * min(used)[0]:
     return []
   (least, one), (most, other) = min(used), max(used)
   return [
@@ -159,6 +175,11 @@ def _list(items: list[Item]) -> str:
     items, count = [max(items, key=lambda item: abs(item[1].mean))], len(items)
     return f"{count} variants, most of all {_list(items)},"
   return _join([f"{v.name} ({_signed(found)})" for v, found in items])
+
+
+def _names(variants: list[Variant]) -> str:
+  names = [variant.name for variant in variants]
+  return f"{len(names)} variants" if len(names) > 6 else _join(names) if names else ""
 
 
 def _signed(found: Estimate) -> str:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -23,6 +23,7 @@ from experiments.comparing import (
 )
 from experiments.comparing.comparison import KL, REWARD, SAMPLED, Comparison, Variant, at_end
 from experiments.comparing.estimates import Estimate, number
+from experiments.comparing.leaders import leaders
 from experiments.run_folder import flatten
 
 _DIAGNOSTICS = {
@@ -47,12 +48,12 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-  """A column of the final table. `base` is the base policy's value; leaders: best, then ties."""
+  """A column of the final table. `base` is the base policy's value; `leaders` as leaders()."""
 
   title: str
   cell: Callable[[Variant], Estimate | None]
   base: float | None = None
-  leaders: Sequence[str] = ()
+  leaders: Mapping[str, str] = dataclasses.field(default_factory=dict)
   is_count: bool = False  # the same for all seeds but for chance: no interval
 
 
@@ -150,8 +151,8 @@ def _columns(result: Comparison) -> list[Column]:
   """The final table's columns, those left out that no variant has."""
 
   def of(title: str, metric: str, has_best: bool = False) -> Column:
-    leaders = result.leaders(at_end(metric)) if has_best else ()
-    return Column(title, lambda v: v.final(metric), result.base(metric), leaders)
+    found = leaders(result, at_end(metric)) if has_best else {}
+    return Column(title, lambda v: v.final(metric), result.base(metric), found)
 
   def spent(counter: str) -> Column:
     return Column(counter, lambda v: v.final(counter), is_count=True)

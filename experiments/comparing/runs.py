@@ -9,6 +9,8 @@ from typing import Any
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder, flatten
 
+SEEDS = ("seed", "base.seed", "reward_model.seed")  # in what the runs of a variant may differ
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
@@ -34,8 +36,8 @@ class Run:
 
   @property
   def settings(self) -> dict[str, Any]:
-    """The config but for the seed, flat."""
-    return {key: value for key, value in flatten(self.config).items() if key != "seed"}
+    """The config but for the seeds, flat."""
+    return {key: value for key, value in flatten(self.config).items() if key not in SEEDS}
 
   def final(self, metric: str) -> float | None:
     """The last value written of `metric`; None if it was not finite, or never written."""

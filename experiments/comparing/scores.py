@@ -55,12 +55,14 @@ def budget(result: Comparison, metric: str) -> float | None:
 def area(metric: str, rollouts: float) -> Measure:
   """The mean height of the curve of `metric` from 0 to `rollouts`: early gains count for longer.
 
-  It is the area under the straight lines between evaluations, divided by `rollouts`.
+  It is the area under the straight lines between evaluations, divided by `rollouts`. None for a run
+  that ended before, or was not evaluated after step 0 up to there: its height would be that of the
+  base policy and of what came later.
   """
 
   def of(run: Run) -> float | None:
     points = _by_rollouts(run, metric)
-    if not points or points[-1][0] < rollouts:
+    if not points or points[-1][0] < rollouts or not _was_evaluated(run, metric, rollouts):
       return None
     x, y = np.array(points).T
     grid = np.array([0.0, *x[(x > 0) & (x < rollouts)], rollouts])
@@ -99,6 +101,12 @@ def hypervolume(metric: str, limit: float) -> Measure:
     return volume / limit
 
   return of
+
+
+def _was_evaluated(run: Run, metric: str, rollouts: float) -> bool:
+  """After step 0, with at most so many rollouts."""
+  rows = [row for row in run.rows if row["step"] > 0 and value(row, metric) is not None]
+  return any((x := value(row, "rollouts")) is not None and x <= rollouts for row in rows)
 
 
 def _by_rollouts(run: Run, metric: str) -> curves.Curve:

@@ -10,6 +10,7 @@ from experiments.comparing.comparison import (
   at_end,
 )
 from experiments.comparing.estimates import LEVEL, Estimate, holm
+from experiments.comparing.leaders import leaders
 from experiments.comparing.robust import Interval
 
 
@@ -52,8 +53,8 @@ class Table:
   kl_limit: float | None
   rows: tuple[Row, ...]
   comparisons: int  # that the p-values are corrected for
-  best_area: list[str]  # then its ties
-  best_hypervolume: list[str]
+  area_leaders: dict[str, str]
+  hypervolume_leaders: dict[str, str]
 
 
 def tables(result: Comparison) -> list[Table]:
@@ -82,8 +83,8 @@ def _table(result: Comparison, metric: str) -> Table:
     kl_limit=limit,
     rows=tuple(filter(None, rows)),
     comparisons=sum(p is not None for p in p_values),
-    best_area=result.leaders(area),
-    best_hypervolume=result.leaders(hypervolume),
+    area_leaders=leaders(result, area),
+    hypervolume_leaders=leaders(result, hypervolume),
   )
 
 

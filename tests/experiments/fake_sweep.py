@@ -6,6 +6,8 @@ import os
 import random
 from typing import Any
 
+from experiments.comparing.comparison import Comparison, Variant
+from experiments.comparing.runs import Run
 from experiments.run_folder import RunFolder
 
 BASE = {
@@ -41,6 +43,22 @@ def write(folder, variants=tuple(VARIANTS), seeds=(0, 1, 2), steps=8) -> str:
     write_run(folder, run["variant"], int(run["name"].rpartition("-s")[2]), steps)
   write_sweep(folder, runs)
   return folder
+
+
+def compare(*variants: Variant) -> Comparison:
+  """What would be read of a sweep of these; the first is the baseline."""
+  return Comparison("quick", (), "", "", "", variants, variants[0])
+
+
+def finished(name: str, rewards: dict[int, float], rollouts: int = 100, **config: Any) -> Variant:
+  """Runs from a base policy of 0.0 to these final rewards, by seed."""
+
+  def run(seed: int, reward: float) -> Run:
+    rows = [{"step": 0, "rollouts": 0, "eval/reward": 0.0}]
+    rows += [{"step": 1, "rollouts": rollouts, "eval/reward": reward}]
+    return Run(RunFolder(f"{name}-s{seed}"), name, "finished", {}, {"seed": seed} | config, rows)
+
+  return Variant(name, tuple(run(seed, reward) for seed, reward in rewards.items()))
 
 
 def write_sweep(folder: str, runs: list[dict]) -> None:

@@ -250,6 +250,11 @@ def test_no_common_metric_is_one_line_and_still_a_page(tmp_path, capsys):
   assert "No two variants have an eval/ metric" in read(os.path.join(folder, "report.html"))
 
 
+def test_the_curves_say_which_seconds_compare(page):
+  curves = find('<section id="curves">.*?</section>', without_plotly(page))
+  assert 'value="seconds"' in curves and "only runs trained the same way" in curves
+
+
 def test_many_variants_keep_looks_apart_and_their_config_in_rows(tmp_path):
   names = [f"grpo-k8-{i}" for i in range(12)]
   run = fake_sweep.write_run(str(tmp_path), "grpo-k8", 0)

@@ -122,6 +122,12 @@ def test_a_curve_that_begins_late_has_its_first_height_before(write):
   assert scores.area("eval/reward", 400.0)(run) == pytest.approx((0.2 + 0.4) / 2)
 
 
+def test_no_area_of_a_run_first_evaluated_after_the_common_budget(write):
+  run = write("grpo-k8", [(0, 0.2, 0), (5120, 0.6, 1), (15360, 0.9, 2)])
+  assert scores.area("eval/reward", 1920.0)(run) is None
+  assert scores.area("eval/reward", 5120.0)(run) == pytest.approx(0.4)
+
+
 def test_a_single_evaluation_or_no_rollouts_is_no_curve(write):
   for points in ([(100, 0.2, 0)], [(0, 0.2, 0), (0, 0.4, 1)]):
     assert scores.area("eval/reward", 100.0)(write("grpo-k2", points)) is None
