@@ -9,7 +9,7 @@ from collections.abc import Generator
 
 @contextlib.contextmanager
 def only_launch(folder: str) -> Generator[None]:
-  """Within it nobody else launches this sweep. Whoever does already is waited for.
+  """Within it no other `experiments.sweep` launches this sweep. Whoever does already is waited for.
 
   The system frees the folder when the process that holds it dies, however it does.
   """

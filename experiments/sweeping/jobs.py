@@ -95,7 +95,7 @@ def train(report: Report, *, folder: str, config: Mapping[str, Any], **about: st
 
 
 def train_together(report: Report, *, runs: Sequence[Mapping[str, Any]]) -> None:
-  """Trains, or resumes, these runs as one program. Each fails alone.
+  """Trains, or resumes, these runs as one program. One that diverges or raises fails alone.
 
   Those that finished or diverged, before the program was queued again, stay as they are.
 

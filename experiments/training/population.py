@@ -8,7 +8,8 @@ single run can do a member can, and writes: nothing is written twice.
 
 The parameters stay stacked between calls (`Part`). With several devices the members' axis is split
 over them. A member that diverged, or is done, keeps its place, where the others' calls compute
-nothing that anybody reads; what it had is not touched.
+nothing that anybody reads; what it had is not touched. Only what fails a call, such as too little
+memory, fails all that make it.
 """
 
 import math
