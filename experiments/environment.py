@@ -1,9 +1,11 @@
 """Where a run happens: the code's commit, the versions of what it stands on, and its process."""
 
 import contextlib
+import glob
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 
@@ -60,6 +62,14 @@ def with_huge_pages(command: str) -> None:
 def has_accelerator() -> bool:
   """Whether a GPU or TPU seems to be here, by its device file: jax would take seconds to say."""
   return any(map(os.path.exists, ("/dev/nvidia0", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")))
+
+
+def nvidia_gpus() -> list[str]:
+  """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; [] without any."""
+  visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+  if visible is not None:
+    return [name for name in visible.split(",") if name]
+  return sorted(re.sub(r"\D", "", path) for path in glob.glob("/dev/nvidia[0-9]*"))
 
 
 def git_commit() -> str:

@@ -4,6 +4,7 @@ The functions that a worker calls import jax when called: the sweep's own proces
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments.environment import HUGE_PAGES, compilation_cache
+from experiments.environment import HUGE_PAGES, compilation_cache, nvidia_gpus
 from experiments.run_folder import RunFolder
 from experiments.sweeping import worker
 from experiments.sweeping.plan import Plan, PlannedRun
@@ -72,8 +73,9 @@ def origin(run: PlannedRun) -> str:
 def environment(workers: int) -> dict[str, str]:
   """What the workers share: compiled programs, on disk, and an accelerator's memory."""
   ours = HUGE_PAGES | compilation_cache(ROOT)
-  if workers > 1:  # each would take 75 % of a GPU's memory otherwise
-    ours["XLA_CLIENT_MEM_FRACTION"] = f"{0.9 / workers:.3f}"
+  on_a_gpu = math.ceil(workers / max(len(nvidia_gpus()), 1))
+  if on_a_gpu > 1:  # each would take 75 % of its memory otherwise
+    ours["XLA_CLIENT_MEM_FRACTION"] = f"{0.9 / on_a_gpu:.3f}"
   return ours | os.environ
 
 

@@ -17,6 +17,8 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, cast
 
+from experiments.environment import nvidia_gpus
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -80,7 +82,8 @@ class Pool:
         return worker
     for slot in range(self._size):
       if slot not in self._workers:
-        self._workers[slot] = _Worker(self._environment, self._cores(slot), self._messages)
+        environment = dict(self._environment) | self._gpu(slot)
+        self._workers[slot] = _Worker(environment, self._cores(slot), self._messages)
         return self._workers[slot]
     return None
 
@@ -89,6 +92,13 @@ class Pool:
     if self._size == 1 or not hasattr(os, "sched_getaffinity"):
       return set()
     return set(sorted(os.sched_getaffinity(0))[slot :: self._size])
+
+  def _gpu(self, slot: int) -> dict[str, str]:
+    """Of several GPUs each slot has one, in turn; a single job has them all."""
+    gpus = nvidia_gpus()
+    if self._size == 1 or len(gpus) < 2:
+      return {}
+    return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]}
 
   def _handle(self, worker: "_Worker", line: str) -> Iterator[Event]:
     message, job = json.loads(line or "{}"), worker.job

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from experiments.sweeping import jobs
 from experiments.sweeping.workers import Job, Pool
 
 FUNCTIONS = """
@@ -18,7 +19,9 @@ from experiments.errors import Diverged
 def work(report, *, steps=1, seconds=0.0):
   print("working")
   for step in range(1, steps + 1):
-    report({"step": step, "pid": os.getpid(), "cores": len(os.sched_getaffinity(0))})
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
+    cores = len(os.sched_getaffinity(0))
+    report({"step": step, "pid": os.getpid(), "cores": cores, "gpu": gpu})
     time.sleep(seconds)
 
 def crash(report):
@@ -105,6 +108,19 @@ def test_two_workers_run_at_a_time_on_separate_cores(job):
   cores = [event.progress["cores"] for event in events if event.kind == "progress"]
   total = len(os.sched_getaffinity(0))
   assert total == 1 or sum(cores) == total
+
+
+def test_of_several_gpus_each_worker_has_one(job, monkeypatch):
+  monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+
+  def gpus(size):
+    events = run([job("work", seconds=0.5) for _ in range(3)], size=size)
+    return sorted(event.progress["gpu"] for event in events if event.kind == "progress")
+
+  assert gpus(3) == ["2", "2", "5"]
+  assert gpus(1) == ["2,5"] * 3  # a run alone may split its work over all of them
+  assert "XLA_CLIENT_MEM_FRACTION" not in jobs.environment(2)
+  assert jobs.environment(4)["XLA_CLIENT_MEM_FRACTION"] == "0.450"
 
 
 def test_stop_interrupts_the_job_and_starts_no_other(job):
