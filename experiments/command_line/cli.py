@@ -13,6 +13,7 @@ Nothing here imports jax: what is wrong with a command line is said at once.
 """
 
 import collections
+import os
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,6 +38,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
   except (UserError, Diverged) as error:
     print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
     sys.exit(3 if isinstance(error, Diverged) else 2)
+  except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(0)
   except KeyboardInterrupt:
     sys.exit(130)
 

@@ -149,3 +149,11 @@ def test_a_flag_of_certain_words_may_stand_alone():
   assert given == ["", "plan", "commands"]
   with pytest.raises(UserError, match="--dry_run is one of plan, commands; 'all' is not"):
     cli.parse(["--config=x", "--dry_run=all"], "Doc.", flags)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+  words = (
+    f"{sys.executable} -m experiments.sweep --config=configs/sweeps/beta.py --dry_run=commands"
+  )
+  done = subprocess.run(f"{words} | head -1", shell=True, capture_output=True, text=True)
+  assert done.stderr == "" and done.stdout.startswith("python -m experiments.train")
