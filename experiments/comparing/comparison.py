@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.comparing import runs
-from experiments.comparing.estimates import Estimate, estimate, number
 from experiments.comparing.runs import Group, Run
 from experiments.errors import UserError
+from experiments.estimates import Estimate, estimate, number
 
 REWARD, SAMPLED, KL = "eval/reward", "eval/reward_sampled", "eval/kl"
 

@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from experiments.comparing.estimates import Estimate, estimate
 from experiments.comparing.runs import Run, value
+from experiments.estimates import Estimate, estimate
 
 MAX_POINTS = 200  # of a curve: more cannot be seen, and make the page heavy
 MAX_PANEL_POINTS = 80  # of one in a small panel

@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.comparing import scores
 from experiments.comparing.comparison import SAMPLED, Comparison, Variant, at_end
-from experiments.comparing.estimates import LEVEL, Estimate, holm, number
+from experiments.estimates import LEVEL, Estimate, holm, number
 
 _GROUPING = ("group_size", "batch_prompts", "micro_batches")
 _SAME = 0.01  # share by which equal budgets may differ

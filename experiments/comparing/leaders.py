@@ -4,7 +4,7 @@ import functools
 import itertools
 
 from experiments.comparing.comparison import Comparison, Measure
-from experiments.comparing.estimates import LEVEL, Estimate, holm
+from experiments.estimates import LEVEL, Estimate, holm
 
 BEST, TIED, BELOW = "best", "tied with the best", "clearly below the best"
 

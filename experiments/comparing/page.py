@@ -22,8 +22,8 @@ from experiments.comparing import (
   weights,
 )
 from experiments.comparing.comparison import KL, REWARD, SAMPLED, Comparison, Variant, at_end
-from experiments.comparing.estimates import Estimate, number
 from experiments.comparing.leaders import leaders
+from experiments.estimates import Estimate, number
 from experiments.run_folder import flatten
 
 _DIAGNOSTICS = {

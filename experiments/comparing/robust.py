@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from experiments.comparing.estimates import FEWEST
+from experiments.estimates import FEWEST
 
 RESAMPLES = 10_000
 

@@ -9,9 +9,9 @@ from experiments.comparing.comparison import (
   Variant,
   at_end,
 )
-from experiments.comparing.estimates import LEVEL, Estimate, holm
 from experiments.comparing.leaders import leaders
 from experiments.comparing.robust import Interval
+from experiments.estimates import LEVEL, Estimate, holm
 
 
 @dataclasses.dataclass(frozen=True)

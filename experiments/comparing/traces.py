@@ -14,8 +14,8 @@ from typing import Any
 
 from experiments.comparing import curves
 from experiments.comparing.comparison import KL, Variant
-from experiments.comparing.estimates import Estimate, number
 from experiments.comparing.runs import Run
+from experiments.estimates import Estimate, number
 
 AXES = {"rollouts": "rollouts", "step": "steps", "tokens": "tokens", "seconds": "seconds"}
 GREY = "#888888"  # reads on white and on black

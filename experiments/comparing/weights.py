@@ -3,9 +3,9 @@
 import dataclasses
 
 from experiments.comparing.comparison import Comparison, Measure, Variant
-from experiments.comparing.estimates import Estimate
 from experiments.comparing.plots import BEST, WORST
 from experiments.comparing.runs import Run, value
+from experiments.estimates import Estimate
 
 
 @dataclasses.dataclass(frozen=True)

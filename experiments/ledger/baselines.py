@@ -9,7 +9,7 @@ import numpy as np
 
 from algorithms.grpo import dr_grpo
 from algorithms.reinforce import reinforce, rloo
-from experiments.comparing.estimates import Estimate, estimate
+from experiments.estimates import Estimate, estimate
 from experiments.ledger.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot
 
 RESPONSES = 6

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.comparing.estimates import Estimate
+from experiments.estimates import Estimate
 from experiments.ledger.claim import DOES_NOT_HOLD, HOLDS, Finding, Part, Plot
 from experiments.ledger.small_losses import LOSSES
 from experiments.ledger.small_results import curve, figure, over_seeds

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.comparing.estimates import Estimate, estimate
+from experiments.estimates import Estimate, estimate
 from experiments.ledger.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Part, Plot
 
 QUALITIES = np.array([0.0, 1.0, 2.0, 2.8])  # of responses A, B, C, D

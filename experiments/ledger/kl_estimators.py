@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from algorithms import divergences
-from experiments.comparing.estimates import Estimate, estimate
+from experiments.estimates import Estimate, estimate
 from experiments.ledger.claim import (
   DOES_NOT_HOLD,
   HOLDS,

@@ -9,7 +9,7 @@ import numpy as np
 
 from algorithms.dpo import dpo
 from algorithms.reinforce import reinforce
-from experiments.comparing.estimates import Estimate, estimate
+from experiments.estimates import Estimate, estimate
 from experiments.ledger.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Part, Plot
 
 RESPONSES = 8

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from experiments import environment
 from experiments.comparing import page
-from experiments.comparing.estimates import number
+from experiments.estimates import number
 from experiments.ledger import plots, results
 from experiments.ledger.claim import DOES_NOT_HOLD, HOLDS, Figure
 from experiments.ledger.results import Result

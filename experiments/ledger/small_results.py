@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from experiments.comparing.estimates import Estimate, estimate
+from experiments.estimates import Estimate, estimate
 from experiments.ledger.claim import Curve, Figure
 from experiments.ledger.small_training import History, Variant, in_threads, train
 from experiments.ledger.small_world import base_policy, judge_all

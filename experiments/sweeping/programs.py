@@ -70,7 +70,7 @@ def _shapes(config: Mapping[str, Any]) -> str:
   del rest["wandb"]
   rest["needs_reference"] = config["algorithm"].get("beta") != 0
   if math.prod(config["mesh"].values()) > 1:
-    rest["alone"] = config  # its devices are taken
+    rest["mesh_of"] = config  # a run on a mesh of its own shares nothing
   return json.dumps(rest, sort_keys=True)
 
 

@@ -9,19 +9,18 @@ import inspect
 from functools import cache
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from experiments.training import setup
 from experiments.training.setup import Parts
-from experiments.training.shared import Shared
+from experiments.training.shared import Shared, shared_on
 from experiments.training.state import TrainState
 from models import scalar_head
 from models.groups import Groups
 from models.log_probs import token_log_probs
-from models.partitioning import batch_sharding, on_mesh, replicated
+from models.partitioning import batch_sharding, replicated
 from models.transformer import ModelConfig, Params
 
 
@@ -67,8 +66,7 @@ def compiled_log_probs(model: ModelConfig, mesh: Mesh) -> Shared:
 
   rows = batch_sharding(mesh)
   shardings = (None, rows, replicated(mesh))
-  alone = jax.jit(on_mesh(mesh, run), in_shardings=shardings, out_shardings=rows)
-  return Shared(alone, run)
+  return shared_on(mesh, run, shardings, rows)
 
 
 @cache
@@ -79,5 +77,4 @@ def compiled_values(model: ModelConfig, mesh: Mesh) -> Shared:
     return scalar_head.token_values(model, params, groups)
 
   rows = batch_sharding(mesh)
-  alone = jax.jit(on_mesh(mesh, run), in_shardings=(None, rows), out_shardings=rows)
-  return Shared(alone, run)
+  return shared_on(mesh, run, (None, rows), rows)

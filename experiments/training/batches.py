@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from experiments.training.collect import Batch, is_tied
 from experiments.training.scoring import changes_rewards
-from experiments.training.shared import Shared
+from experiments.training.shared import Shared, shared_on
 from models.groups import Groups
 from models.partitioning import batch_sharding, replicated
 
@@ -35,8 +35,7 @@ def compiled_rows(mesh: Mesh) -> Shared:
     return jax.tree.map(lambda x: x[rows], groups)
 
   split = batch_sharding(mesh)
-  alone = jax.jit(take, in_shardings=(split, replicated(mesh)), out_shardings=split)
-  return Shared(alone, take)
+  return shared_on(mesh, take, (split, replicated(mesh)), split)
 
 
 def batch_metrics(config: ConfigDict, batch: Batch, names: tuple[str, ...]) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from ml_collections import ConfigDict
 from experiments.training import hosts
 from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
-from experiments.training.shared import Shared
+from experiments.training.shared import Shared, shared_on
 from models.groups import Groups
-from models.partitioning import batch_sharding, on_mesh, replicated
+from models.partitioning import batch_sharding, replicated
 from models.sampling import Sampler, sample
 from models.transformer import ModelConfig, Params
 from tasks import group_dataset
@@ -145,8 +145,7 @@ def compiled_sampler(model: ModelConfig, sampler: Sampler, mesh: Mesh) -> Shared
 
   rows, everywhere = batch_sharding(mesh), replicated(mesh)
   shardings = (None, rows, rows, everywhere, everywhere)
-  alone = jax.jit(on_mesh(mesh, run), in_shardings=shardings, out_shardings=rows)
-  return Shared(alone, run)
+  return shared_on(mesh, run, shardings, rows)
 
 
 def key_for(purpose: str, seed: int, step: int) -> jax.Array:

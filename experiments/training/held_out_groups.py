@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from experiments.comparing.estimates import estimate
+from experiments.estimates import estimate
 from experiments.training import hosts
 from experiments.training.annotate import compiled_log_probs
 from experiments.training.evaluation import PolicyJudge

@@ -116,7 +116,7 @@ class Population:
     self._places = self.members_a_device * len(devices)  # those beyond the members hold anything
     self._kinds: dict[Hashable, int] = {}  # in the order in which they were first called
     self._everywhere: dict[int, tuple[Any, Any]] = {}  # id of a common array -> it, and its copies
-    self.common: dict[Hashable, Any] = {}
+    self.built_once: dict[Hashable, Any] = {}
 
   def train(self) -> None:
     """Runs all members to their ends; one that raises ends alone. What interrupts this ends all."""

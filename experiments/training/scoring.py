@@ -6,7 +6,6 @@ Evaluation knows none of this: it reports the task's own reward, and beside it t
 import dataclasses
 from functools import cache
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float
@@ -14,10 +13,10 @@ from ml_collections import ConfigDict
 
 from experiments.training import hosts
 from experiments.training.setup import Parts
-from experiments.training.shared import Shared
+from experiments.training.shared import Shared, shared_on
 from models import scalar_head
 from models.groups import Groups
-from models.partitioning import batch_sharding, on_mesh
+from models.partitioning import batch_sharding
 from models.transformer import ModelConfig, Params
 
 
@@ -77,5 +76,4 @@ def compiled_scores(model: ModelConfig, mesh: Mesh) -> Shared:
   def run(params, groups):
     return scalar_head.response_scores(model, params, groups)
 
-  alone = jax.jit(on_mesh(mesh, run), in_shardings=(None, rows), out_shardings=rows)
-  return Shared(alone, run)
+  return shared_on(mesh, run, (None, rows), rows)

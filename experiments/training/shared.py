@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from experiments.training.compilation import working_seconds
+from models.partitioning import on_mesh
 
 T = TypeVar("T")
 MEMBERS = "members"  # the axis of a population's arrays
@@ -65,6 +66,12 @@ def shared(function: Callable) -> Shared:
   return Shared(jax.jit(function), function)
 
 
+def shared_on(mesh: Mesh, function: Callable, in_shardings: Any, out_shardings: Any) -> Shared:
+  """The function jitted on the mesh of a run, with these shardings there, and shared."""
+  alone = jax.jit(on_mesh(mesh, function), in_shardings=in_shardings, out_shardings=out_shardings)
+  return Shared(alone, function)
+
+
 def clock() -> float:
   """Seconds of work on this run, compilation left out: a clock to take differences of.
 
@@ -99,10 +106,10 @@ def once(key: Hashable, build: Callable[[], T]) -> T:
   member = _member()
   if member is None:
     return build()
-  common = member.population.common
-  if key not in common:
-    common[key] = build()
-  return common[key]
+  built = member.population.built_once
+  if key not in built:
+    built[key] = build()
+  return built[key]
 
 
 def own_arrays(tree: Any) -> Any:

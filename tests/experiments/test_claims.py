@@ -17,8 +17,8 @@ import pytest
 
 from algorithms.dpo import dpo
 from experiments import claims
-from experiments.comparing.estimates import Estimate
 from experiments.errors import UserError
+from experiments.estimates import Estimate
 from experiments.ledger import (
   baselines,
   dpo_expansion,

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from experiments.comparing import comparison, curves, finding
-from experiments.comparing.estimates import Estimate, estimate, number
 from experiments.errors import UserError
+from experiments.estimates import Estimate, estimate, number
 from experiments.run_folder import RunFolder
 from tests.experiments import fake_sweep
 

@@ -9,7 +9,7 @@ import scipy.integrate
 import scipy.stats
 
 from experiments.comparing import comparison, robust, scores, summary
-from experiments.comparing.estimates import estimate, holm
+from experiments.estimates import estimate, holm
 from experiments.run_folder import RunFolder
 from tests.experiments import fake_sweep
 
