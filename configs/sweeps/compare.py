@@ -15,7 +15,9 @@ Left out: IPO and SimPO, which fall on such near misses (see their configs); DAP
 sampling draws more responses than the others, and without it DAPO is GRPO with another mean; CISPO,
 which differs from GRPO in clipped tokens only; offline GRPO, whose gradient can be DPO's.
 
-Each algorithm keeps its config's learning rate and beta. Expect those that train on their own fresh
+Each algorithm keeps its config's learning rate and beta. About 25 minutes on 2 CPU cores (21 s a
+run). Expect SFT far ahead, as its demonstrations are right answers, which the base policy still has
+to learn; of the others, expect those that train on their own fresh
 responses ahead of those that don't, few differences among them beyond the intervals, ORPO first of
 the offline ones, and best of 8 near the base policy.
 """

@@ -148,8 +148,8 @@ def _budgets(result: Comparison) -> list[str]:
     return []
   (least, one), (most, other) = min(used), max(used)
   return [
-    f"The budgets are unequal, from {number(round(least))} rollouts ({one}) to "
-    f"{number(round(most))} ({other}): part of any difference may come from that."
+    f"The budgets are unequal, from {least:,.0f} rollouts ({one}) to "
+    f"{most:,.0f} ({other}): part of any difference may come from that."
   ]
 
 
