@@ -17,9 +17,8 @@ which differs from GRPO in clipped tokens only; offline GRPO, whose gradient can
 
 Each algorithm keeps its config's learning rate and beta. About 25 minutes on 2 CPU cores (21 s a
 run). Expect SFT far ahead, as its demonstrations are right answers, which the base policy still has
-to learn; of the others, expect those that train on their own fresh
-responses ahead of those that don't, few differences among them beyond the intervals, ORPO first of
-the offline ones, and best of 8 near the base policy.
+to learn; then those that train on their own fresh responses, PPO and REINFORCE first, with few
+differences beyond the intervals; ORPO first of the offline ones, and KTO below the base policy.
 """
 
 from typing import Any

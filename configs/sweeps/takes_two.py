@@ -9,9 +9,10 @@ Two budgets ask two questions, 5 seeds each:
                    much do more responses to a prompt buy?
 
 grpo-k16 is in both. All make 60 updates from the same base policy; 35 runs, of 1,920 to 15,360
-rollouts; 26 minutes on 2 CPU cores that had other work. Expect little difference at equal rollouts: a group of two has a noisier baseline, but
-there are eight times as many groups. At equal prompts expect the reward by step to fall with K, and
-the reward by rollouts to rise: choose the report's axis by what is dear to you.
+rollouts; 26 minutes on 2 CPU cores that had other work. Expect no difference at equal rollouts: a
+group of two has a noisier baseline, but there are eight times as many groups. At equal prompts
+expect the reward to fall with K: on an eighth of the rollouts, at the same learning rate, 2-GRPO
+ends below the policy that it began from.
 """
 
 from typing import Any
