@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.errors import UserError
+from experiments.run_folder import flatten
 from experiments.sweeping.plan import PlannedRun
 from experiments.sweeping.workers import Event, Job
 
@@ -58,16 +59,14 @@ def _cut(group: list[PlannedRun], size: int) -> Iterator[list[PlannedRun]]:
 
 def _shapes(config: Mapping[str, Any]) -> str:
   """All of a config that its compiled functions depend on, and then some."""
-  rest = json.loads(json.dumps(config))
-  for name in NUMBERS:
-    *sections, field = name.split(".")
-    section = rest
-    for part in sections:
-      section = section[part]
-    del section[field]
-  for section in ("algorithm", "optimizer"):
-    rest[section] = {k: v for k, v in rest[section].items() if not _is_number(v)}
-  del rest["wandb"]
+  sections = ("algorithm.", "optimizer.")
+  rest = {
+    name: value
+    for name, value in flatten(config).items()
+    if name not in NUMBERS
+    and not name.startswith("wandb.")
+    and not (name.startswith(sections) and _is_number(value))
+  }
   rest["needs_reference"] = config["algorithm"].get("beta") != 0
   if math.prod(config["mesh"].values()) > 1:
     rest["mesh_of"] = config  # a run on a mesh of its own shares nothing
