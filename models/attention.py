@@ -125,19 +125,23 @@ class Llama3Rope:
     return frequencies * (kept + (1 - kept) / self.factor)
 
 
-def rotary_angles(
+def rotary_turns(
   positions: Int[Array, "*n"], head_dim: int, theta: float, scaling: Llama3Rope | None
-) -> Float[Array, "*n half"]:
-  """What each pair of a head's dimensions is turned by at these positions (Su et al., 2021)."""
+) -> Float[Array, "*n 2 half"]:
+  """Cosines and sines of the angles by which each pair of a head's dimensions is turned.
+
+  To be computed once, for all layers (Su et al., 2021).
+  """
   half = head_dim // 2
   frequencies = theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
   if scaling is not None:
     frequencies = scaling(frequencies)
-  return positions[..., None] * frequencies
+  angles = positions[..., None] * frequencies
+  return jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=-2)
 
 
-def rotate(x: Float[Array, "*n D"], angles: Float[Array, "*m half"]) -> Float[Array, "*n D"]:
+def rotate(x: Float[Array, "*n D"], turns: Float[Array, "*m 2 half"]) -> Float[Array, "*n D"]:
   """Rotary position embedding in Llama's half layout: pairs are (i, i + D/2)."""
-  cos, sin = jnp.cos(angles).astype(x.dtype), jnp.sin(angles).astype(x.dtype)
+  cos, sin = turns[..., 0, :].astype(x.dtype), turns[..., 1, :].astype(x.dtype)
   x1, x2 = jnp.split(x, 2, axis=-1)
   return jnp.concatenate([x1 * cos - x2 * sin, x2 * cos + x1 * sin], axis=-1)

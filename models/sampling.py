@@ -80,7 +80,7 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
   first = jnp.broadcast_to(decoder.logits(hidden), (batch, k, config.vocab_size))
   # Layers one by one from here: a scan over them would copy weights and caches at every token.
   layers = [(_layer(params, i), prompt) for i, prompt in enumerate(seen)]
-  length = prompt_mask.sum(axis=1, keepdims=True)
+  turns = decoder.turns(prompt_mask.sum(axis=1, keepdims=True) + jnp.arange(steps))
   row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
 
   def choose(t, logits, ended):
@@ -109,9 +109,9 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
     ended |= jnp.isin(token, jnp.array(sampler.eos_ids, token.dtype))
     decoder = bind(config, params)  # anew: NNX modules do not cross into a loop body
     x, grown = decoder.embed(token), []
-    angles = decoder.angles(jnp.broadcast_to(length + t, (batch, k)))
+    here = jax.lax.dynamic_slice_in_dim(turns, t, 1, axis=1)
     for (weights, prompt), own in zip(layers, past, strict=True):
-      x, own = bind_layer(config, weights).step(x, angles, prompt, prompt_mask, own, t)
+      x, own = bind_layer(config, weights).step(x, here, prompt, prompt_mask, own, t)
       grown.append(own)
     return t + 1, decoder.logits(decoder.normed(x)), grown, ended, out
 
@@ -158,14 +158,14 @@ def prefill(
 ) -> tuple[Float[Array, "B 1 M"], list[KeysValues]]:
   """The prompts' last hidden state, and their keys and values in each layer."""
   decoder = bind(config, params)
-  x, angles = decoder.embed(prompts), decoder.angles(prompt_positions(prompt_mask))
+  x, turns = decoder.embed(prompts), decoder.turns(prompt_positions(prompt_mask))
 
   def one_layer(x, i):
-    return bind_layer(config, _layer(params, i)).read(x, angles, prompt_mask, k=0)
+    return bind_layer(config, _layer(params, i)).read(x, turns, prompt_mask, k=0)
 
   others = config.layers - 1
   x, seen = jax.lax.scan(one_layer, x, jnp.arange(others))
-  x, last = bind_layer(config, _layer(params, others)).read_last(x, angles, prompt_mask)
+  x, last = bind_layer(config, _layer(params, others)).read_last(x, turns, prompt_mask)
   return decoder.normed(x), [*(_slice(seen, i) for i in range(others)), last]
 
 

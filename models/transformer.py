@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from models.attention import Attended, KeysValues, Llama3Rope, attend, rotary_angles, rotate
+from models.attention import Attended, KeysValues, Llama3Rope, attend, rotary_turns, rotate
 from models.partitioning import split_by_prompts
 
 Params = Any  # a tree of nested dicts; layers are stacked along the first axis of their leaves
@@ -113,7 +113,7 @@ class Layer(nnx.Module):
       y = y + low * (self.c.lora_alpha / self.c.lora_rank)
     return y
 
-  def project(self, x: Float[Array, "B N M"], angles: Float[Array, "B N half"]):
+  def project(self, x: Float[Array, "B N M"], turns: Float[Array, "B N 2 half"]):
     """Queries [B, N, H, G, D], divided by sqrt(D); keys and values [B, N, H, D]."""
     c = self.c
     x = rms_norm(x, self.attention_norm[...], c.norm_eps)
@@ -124,8 +124,8 @@ class Layer(nnx.Module):
     if c.qk_norm:
       q = rms_norm(q, self.query_norm[...], c.norm_eps)
       k = rms_norm(k, self.key_norm[...], c.norm_eps)
-    angles = angles[:, :, None, None]
-    q, k = rotate(q, angles) * c.head_dim**-0.5, rotate(k, angles)
+    turns = turns[:, :, None, None]
+    q, k = rotate(q, turns) * c.head_dim**-0.5, rotate(k, turns)
     return q, k[:, :, :, 0], v[:, :, :, 0]
 
   def finish(self, x, attended):
@@ -134,12 +134,12 @@ class Layer(nnx.Module):
     h = rms_norm(x, self.ff_norm[...], self.c.norm_eps)
     return x + self.linear("down", jax.nn.silu(self.linear("gate", h)) * self.linear("up", h))
 
-  def read(self, x: Float[Array, "B N M"], angles, prompt_mask: Bool[Array, "B P"], k: int):
+  def read(self, x: Float[Array, "B N M"], turns, prompt_mask: Bool[Array, "B P"], k: int):
     """A row is a prompt, then its k responses one after the other: N = P + k S.
 
     Returns x, and the keys and values of the prompts.
     """
-    (b, p), projected = prompt_mask.shape, self.project(x, angles)
+    (b, p), projected = prompt_mask.shape, self.project(x, turns)
     attended, prompt = self.within_prompts([y[:, :p] for y in projected], prompt_mask)
     if x.shape[1] > p:
       queries, own = heads_first(*(y[:, p:].reshape(b, k, -1, *y.shape[2:]) for y in projected))
@@ -152,9 +152,9 @@ class Layer(nnx.Module):
       attended = jnp.concatenate([attended, others], axis=1)
     return self.finish(x, attended), prompt
 
-  def read_last(self, x: Float[Array, "B P M"], angles, prompt_mask: Bool[Array, "B P"]):
+  def read_last(self, x: Float[Array, "B P M"], turns, prompt_mask: Bool[Array, "B P"]):
     """As `read`, for prompts alone, with x of their last token only: what a last layer is for."""
-    attended, prompt = self.within_prompts(self.project(x, angles), prompt_mask, since=-1)
+    attended, prompt = self.within_prompts(self.project(x, turns), prompt_mask, since=-1)
     return self.finish(x[:, -1:], attended), prompt
 
   def within_prompts(self, projected, prompt_mask: Bool[Array, "B P"], since: int = 0):
@@ -164,9 +164,9 @@ class Layer(nnx.Module):
     parts = [Attended(prompt, causal[:, None, None, since:, None])]
     return attend(queries[:, :, :, since:], parts, self.c.attention)[:, 0], prompt
 
-  def step(self, x: Float[Array, "B K M"], angles, prompt, prompt_mask, past, t):
+  def step(self, x: Float[Array, "B K M"], turns, prompt, prompt_mask, past, t):
     """Token t of each response. Returns x, and `past` with this token's keys and values in it."""
-    queries, new = heads_first(*(y[:, :, None] for y in self.project(x, angles)))
+    queries, new = heads_first(*(y[:, :, None] for y in self.project(x, turns)))
     parts = [
       Attended(prompt, prompt_mask[:, None, None, None, None]),
       Attended(past, jnp.arange(past.keys.shape[-1]) < t),
@@ -227,10 +227,10 @@ class Decoder(nnx.Module):
       tokens = jnp.concatenate([prompts, responses.reshape(b, k * s)], axis=1)
       further = prompt_mask.sum(axis=1)[:, None] + jnp.tile(jnp.arange(s), k)
       positions = jnp.concatenate([positions, further], axis=1)
-    angles = self.angles(positions)
+    turns = self.turns(positions)
 
     def one_layer(x, layer):
-      return layer.read(x, angles, prompt_mask, k)[0]
+      return layer.read(x, turns, prompt_mask, k)[0]
 
     policy = REMAT[c.remat]
     if policy is not None:
@@ -238,9 +238,9 @@ class Decoder(nnx.Module):
     scan = nnx.scan(one_layer, in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)
     return self.normed(scan(self.embed(tokens), self.layers))
 
-  def angles(self, positions: Int[Array, "*n"]) -> Float[Array, "*n half"]:
+  def turns(self, positions: Int[Array, "*n"]) -> Float[Array, "*n 2 half"]:
     """Of the rotary embedding, at these positions."""
-    return rotary_angles(positions, self.c.head_dim, self.c.rope_theta, self.c.rope_scaling)
+    return rotary_turns(positions, self.c.head_dim, self.c.rope_theta, self.c.rope_scaling)
 
   def normed(self, x):
     return rms_norm(x, self.final_norm[...], self.c.norm_eps)
