@@ -109,6 +109,22 @@ def split_by_prompts(embedded: Array) -> Array:
   return constrain(constrain(embedded, between), BY_PROMPTS)
 
 
+def gathered(params):
+  """Parameters whole over `fsdp`, still split over `tensor`, if traced `on_mesh`.
+
+  For a loop that reads them at every turn. XLA need not see that gathering them once is enough.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  if "fsdp" not in mesh.axis_names:
+    return params
+
+  def whole(leaf, sharding: NamedSharding):
+    spec = P(*(None if axis == "fsdp" else axis for axis in sharding.spec))
+    return jax.lax.with_sharding_constraint(leaf, spec)
+
+  return jax.tree.map(whole, params, parameter_shardings(params, mesh))
+
+
 def rule(path: str) -> P:
   """The partition of the parameter at this path, such as "layers/query"."""
   return next(spec for pattern, spec in RULES if re.search(rf"(^|/){pattern}$", path))

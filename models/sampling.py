@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from models.attention import KeysValues
+from models.partitioning import gathered
 from models.transformer import ModelConfig, Params, bind, bind_layer, prompt_positions
 
 BLOCK = 64  # tokens whose probabilities are added up first, see `draw`
@@ -78,7 +79,9 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
   k, steps = sampler.group_size, sampler.max_tokens
   hidden, seen = prefill(config, params, prompts, prompt_mask)
   first = jnp.broadcast_to(decoder.logits(hidden), (batch, k, config.vocab_size))
-  # Layers one by one from here: a scan over them would copy weights and caches at every token.
+  # What every token reads: in the dtype that computes, and no part of it on other devices. Layers
+  # one by one from here: a scan over them would copy weights and caches at every token.
+  params = gathered(jax.tree.map(lambda x: x.astype(config.dtype), params))
   layers = [(_layer(params, i), prompt) for i, prompt in enumerate(seen)]
   turns = decoder.turns(prompt_mask.sum(axis=1, keepdims=True) + jnp.arange(steps))
   row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)

@@ -113,7 +113,7 @@ class Layer(nnx.Module):
       y = y + low * (self.c.lora_alpha / self.c.lora_rank)
     return y
 
-  def project(self, x: Float[Array, "B N M"], turns: Float[Array, "B N 2 half"]):
+  def project(self, x: Float[Array, "B N M"], turns: Float[Array, "B #N 2 half"]):
     """Queries [B, N, H, G, D], divided by sqrt(D); keys and values [B, N, H, D]."""
     c = self.c
     x = rms_norm(x, self.attention_norm[...], c.norm_eps)

@@ -30,7 +30,7 @@ from models.sampling import sample
 SURE = 0.8  # of the estimate: what does not fit even so is refused
 HELD = ("parameters", "optimizer", "reference", "critic", "reward model")  # all the time
 UPDATE = ("gradient", "activations", "logits")  # while updating
-SAMPLING = ("cache",)  # while sampling, evaluation's included
+SAMPLING = ("decoding weights", "cache")  # while sampling, evaluation's included
 
 
 def estimate(parts: Parts) -> dict[str, int]:
@@ -43,6 +43,7 @@ def estimate(parts: Parts) -> dict[str, int]:
     "gradient": _bytes_here(_moved(trained), mesh) * accumulated,
     "activations": kept // mesh.size,
     "logits": logits // mesh.size,
+    "decoding weights": _decoding_weights(parts, policy),
     "cache": _sampling(parts, policy) // mesh.size,
   }
 
@@ -164,8 +165,15 @@ def _update(parts: Parts, trained: dict[str, Any]) -> tuple[int, int]:
   return activations, logits + max((_bytes(a) for a in avals if is_wide(a)), default=0)
 
 
+def _decoding_weights(parts: Parts, policy: Any) -> int:
+  """Bytes of the copy that the sampler makes of the parameters: cast, and whole over fsdp."""
+  cast = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, parts.model.dtype), policy)
+  mesh = parts.config.mesh
+  return _bytes_here(cast, AbstractMesh((mesh.data, 1, mesh.tensor), AXES))
+
+
 def _sampling(parts: Parts, policy: Any) -> int:
-  """Bytes that the decoding loop carries, the parameters apart; of evaluation if that is more."""
+  """Bytes that the decoding loop carries, the weights apart; of evaluation if that is more."""
   config = parts.config
   evaluation = (config.task.eval_prompts, config.eval.samples)
   training = (config.batch_prompts, config.group_size)
@@ -181,7 +189,8 @@ def _loop(parts: Parts, policy: Any, prompts: int, group_size: int) -> int:
   jaxpr = jax.make_jaxpr(draw)(policy, groups.prompts, groups.prompt_mask)
   loops = [e for e in _equations(jaxpr.jaxpr) if e.primitive.name == "while"]
   carried = max(sum(_bytes(v.aval) for v in loop.invars) for loop in loops)
-  return max(0, carried - sum(map(_bytes, jax.tree.leaves(policy))))
+  size = jnp.dtype(parts.model.dtype).itemsize
+  return max(0, carried - size * sum(leaf.size for leaf in jax.tree.leaves(policy)))
 
 
 def shapes_of_groups(parts: Parts, prompts: int) -> Groups:

@@ -75,6 +75,13 @@ def test_the_update_takes_about_what_xla_allocates(parts_of, estimate):
   assert 0.6 < estimated / allocated < 1.2
 
 
+def test_the_sampler_holds_weights_cast_and_whole_over_fsdp(estimate):
+  whole = estimate()["parameters"]
+  assert estimate()["decoding weights"] == whole
+  assert estimate(**{"model.dtype": "bfloat16", "mesh.fsdp": 2})["decoding weights"] == whole // 2
+  assert whole // 2 < estimate(**QUARTERS)["decoding weights"] < 0.6 * whole
+
+
 def test_knobs_make_smaller_what_they_should(estimate):
   whole, quarters = estimate(), estimate(**QUARTERS)
   assert quarters["optimizer"] < 0.3 * whole["optimizer"]  # norms are on every device

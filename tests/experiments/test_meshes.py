@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 import numpy as np
@@ -104,6 +105,28 @@ def temporary_bytes(mesh):
 def test_prompts_stay_split_where_parameters_are():
   """XLA left to itself computes them all on every device, in three times the memory."""
   assert temporary_bytes(make_mesh(1, 8, 1)) < 1.5 * temporary_bytes(make_mesh(8, 1, 1))
+
+
+def test_no_weight_is_gathered_at_every_token():
+  """What the decoding loop gathers over fsdp is tokens: its weights are whole before it begins."""
+  one_layer = dataclasses.replace(MODEL, layers=1)  # its prompts are read without a loop
+  mesh = make_mesh(1, 8, 1)
+  shapes = jax.eval_shape(lambda: random_params(one_layer, mesh, 0))
+  params = jax.tree.map(
+    lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+    shapes,
+    parameter_shardings(shapes, mesh),
+  )
+  prompts = np.ones((8, 4), np.int32), np.ones((8, 4), bool)
+  sampler = compiled_sampler(one_layer, SAMPLER, mesh)
+  # pyrefly: ignore[missing-attribute]
+  lowered = sampler.alone.lower(params, *prompts, jax.random.key(0), 1.0)
+  loop, before = lowered.compile().as_text().split("\nENTRY ")
+
+  def gathered(text):
+    return set(re.findall(r"= (\w+)\[.* all-gather\(", text))
+
+  assert gathered(loop) == {"s32"} and "f32" in gathered(before)
 
 
 def test_a_dimension_that_does_not_divide_is_whole_on_every_device():
