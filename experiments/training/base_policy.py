@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from experiments.command_line import pretrained_model
 from experiments.command_line.config_files import digest
 from experiments.run_folder import RunFolder
-from experiments.training import hosts, loop, setup, shared
+from experiments.training import hosts, loop, membership, setup
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.collect import Demonstrations
 from experiments.training.evaluation import PolicyJudge
@@ -119,7 +119,7 @@ def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report)
     return untrained(plain)
 
   if not parts.model.lora_rank:
-    return shared.once(("base policy", digest_of_base(config)), params)
+    return membership.once(("base policy", digest_of_base(config)), params)
   key = jax.random.key(config.base.seed)
   return build_sharded(parts.mesh, partial(adapters.add, parts.model), params(), key)
 
