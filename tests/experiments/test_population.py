@@ -16,6 +16,7 @@ from experiments.run_folder import RunFolder
 from experiments.training import membership, run
 from experiments.training.population import Population
 from experiments.training.shared_functions import shared
+from tests.experiments.small_configs import SMALL_MODEL
 
 SMALL = {
   "steps": 2,
@@ -24,12 +25,7 @@ SMALL = {
   "task.reward": "length(max=5)",  # never the same for all: the noise of a gradient of 0 grows
   "task.train_prompts": 32,
   "task.eval_prompts": 8,
-  "model.layers": 1,
-  "model.d_model": 16,
-  "model.heads": 2,
-  "model.kv_heads": 1,
-  "model.head_dim": 8,
-  "model.ff_dim": 16,
+  **SMALL_MODEL,
   "optimizer.learning_rate": 5e-5,  # Adam makes whole steps of the rounding of small gradients
   "base.steps": 4,
   "base.batch_prompts": 16,
