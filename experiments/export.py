@@ -7,14 +7,13 @@ Adapters are merged into the weights. A run that began from a Hugging Face folde
 chat template and generation_config.json copied along.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-from experiments.command_line import loss_signatures, pretrained_model
+from experiments.command_line import cli, loss_signatures, pretrained_model
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 
@@ -22,12 +21,7 @@ ROOT = "runs"
 
 
 def main(argv: Sequence[str]) -> int:
-  parser = argparse.ArgumentParser(
-    prog="python -m experiments.export",
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
+  parser = cli.positional("export", __doc__)
   parser.add_argument("run", help="the run's folder")
   parser.add_argument("out", help="the folder to write; it must be new, or empty")
   parser.add_argument("--step", type=int, help="the checkpoint of this step")

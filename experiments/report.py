@@ -9,13 +9,13 @@ python -m experiments.report runs/quick --png         also its plots as pictures
 Writes report.html and results.csv (a row a run). A sweep writes both itself when it ends.
 """
 
-import argparse
 import csv
 import io
 import os
 import sys
 from collections.abc import Sequence
 
+from experiments.command_line import cli
 from experiments.comparing import comparison
 from experiments.comparing.comparison import Comparison
 from experiments.errors import UserError
@@ -25,12 +25,7 @@ _STATE = ("run", "variant", "seed", "state", "step", "rollouts", "tokens", "seco
 
 
 def main(argv: Sequence[str]) -> int:
-  parser = argparse.ArgumentParser(
-    prog="python -m experiments.report",
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
+  parser = cli.positional("report", __doc__)
   parser.add_argument("folders", nargs="+", help="a sweep's or a run's folder, e.g. runs/quick")
   parser.add_argument(
     "--baseline", default="", help="the variant that others are compared with (default: the first)"

@@ -17,7 +17,8 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Sequence
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -26,10 +27,19 @@ from experiments import environment, report, run_folder
 from experiments.command_line import cli
 from experiments.comparing import comparison
 from experiments.errors import UserError
-from experiments.sweeping import cluster, folder_lock, jobs, plan, plan_table, programs, wandb_sweep
+from experiments.sweeping import (
+  folder_lock,
+  jobs,
+  launchers,
+  plan,
+  plan_table,
+  programs,
+  wandb_sweep,
+)
+from experiments.sweeping.launchers import Launcher
 from experiments.sweeping.live_table import LiveTable, Row
 from experiments.sweeping.plan import Plan, PlannedRun
-from experiments.sweeping.workers import Job, Pool
+from experiments.sweeping.workers import Job
 
 FLAGS = {
   "dry_run": (
@@ -42,26 +52,23 @@ FLAGS = {
   "retry": (False, "run failed and diverged runs again"),
   "fail_fast": (False, "stop at the first run that fails"),
   "launcher": (
-    cli.OneOf(("local", "local", *cluster.LAUNCHERS)),
+    cli.OneOf(("local", *launchers.NAMES)),
     "where the runs train: worker processes here; or through submitit (pip install -e .[cluster])",
   ),
   "resources": ("", "of submitit's jobs: timeout_min=240,gpus_per_node=1,slurm_partition=NAME"),
   "out": ("", "the sweep's folder (default: runs/<name of the sweep file>)"),
 }
 
-WORKERS_END = 20  # seconds that a worker may take to stop when its sweep is gone
-
-Runner = Pool | cluster.Cluster  # what runs the jobs
-
 
 def main(argv: Sequence[str]) -> int:
   flags = cli.parse(argv, __doc__ or "", FLAGS, configs="configs/sweeps")
   if flags.jobs < 1:
     raise UserError(f"--jobs={flags.jobs}: at least one run at a time")
-  if flags.resources and flags.launcher == "local":
-    raise UserError(f"--resources={flags.resources}: for --launcher=slurm and the like only")
-  _runs_a_program(flags)
-  sweep, chosen = _plan(flags)
+  launchers.check_resources(flags.launcher, flags.resources)
+  launchers.runs_a_program(flags.launcher, flags.vectorize)  # is --vectorize one of its words?
+  make_plan = partial(plan.make, flags.config, flags.overrides, flags.out)
+  sweep = make_plan()
+  chosen = _choose(sweep, flags.only)
   if flags.dry_run == "plan":
     plan_table.show(sweep, chosen, _programs(_to_do(chosen, flags), flags))
   elif flags.dry_run:
@@ -70,34 +77,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
   plan.refuse_changed(sweep.runs)  # all: they are compared with each other
   with folder_lock.only_launch(sweep.folder):
-    return _run(*_plan_now(flags), flags)
-
-
-def _plan(flags: Any) -> tuple[Plan, list[PlannedRun]]:
-  """The sweep as it stands, and those of its runs that --only names."""
-  sweep = plan.make(flags.config, flags.overrides, flags.out)
-  return sweep, _choose(sweep, flags.only)
-
-
-def _plan_now(flags: Any) -> tuple[Plan, list[PlannedRun]]:
-  """The same when nobody trains these runs: workers that a killed sweep left end by themselves.
-
-  The jobs that it left in SLURM are joined.
-  """
-  deadline = time.monotonic() + WORKERS_END
-  while True:
-    sweep, chosen = _plan(flags)
-    live = _live(sweep, flags)
-    others = [run for run in sweep.runs if run.name not in live]
-    if all(run.state != "running" for run in others) or time.monotonic() > deadline:
-      plan.refuse_running(others)
-      return sweep, chosen
-    time.sleep(1)
-
-
-def _live(sweep: Plan, flags: Any) -> Collection[str]:
-  """The runs that jobs in SLURM train, from a launch before."""
-  return cluster.live_runs(sweep.folder) if flags.launcher == "slurm" else ()
+    return _run(launchers.plan_when_free(flags.launcher, make_plan), flags)
 
 
 def _choose(sweep: Plan, only: str) -> list[PlannedRun]:
@@ -108,8 +88,9 @@ def _choose(sweep: Plan, only: str) -> list[PlannedRun]:
   return chosen
 
 
-def _run(sweep: Plan, chosen: Sequence[PlannedRun], flags: Any) -> int:
+def _run(sweep: Plan, flags: Any) -> int:
   """Trains what is left to do and prints the comparison; returns the exit code."""
+  chosen = _choose(sweep, flags.only)
   _write_sweep(sweep)
   to_do = _to_do(chosen, flags)
   if to_do and _train(sweep, chosen, to_do, flags):
@@ -131,22 +112,15 @@ def _to_do(chosen: Sequence[PlannedRun], flags: Any) -> list[PlannedRun]:
 
 
 def _programs(runs: Sequence[PlannedRun], flags: Any) -> list[list[PlannedRun]]:
-  return programs.of(runs, _runs_a_program(flags), flags.jobs)
-
-
-def _runs_a_program(flags: Any) -> int:
-  if flags.launcher == "submitit-debug":
-    return 1
-  return programs.at_most(
-    flags.vectorize, flags.launcher == "slurm" or environment.has_accelerator()
-  )
+  at_most = launchers.runs_a_program(flags.launcher, flags.vectorize)
+  return programs.of(runs, at_most, flags.jobs)
 
 
 def _train(
   sweep: Plan, chosen: Sequence[PlannedRun], to_do: Sequence[PlannedRun], flags: Any
 ) -> bool:
   """Trains the base policies that the runs share, then the runs; returns whether interrupted."""
-  live = _live(sweep, flags)
+  live = launchers.live_runs(flags.launcher, sweep.folder)
   for run in to_do:
     # From its last checkpoint it would only diverge again.
     if run.state == "diverged" and run.name not in live:
@@ -156,38 +130,33 @@ def _train(
   rows += [_row(run, is_done=run not in to_do) for run in chosen]
   table = LiveTable(sweep.folder, rows, flags.jobs, Console())
   with (
-    _pool(sweep, flags) as pool,
-    _stopping_on_interrupt(pool, table) as interrupts,
+    launchers.make(flags.launcher, sweep.folder, flags.jobs, flags.resources) as launcher,
+    _stopping_on_interrupt(launcher, table) as interrupts,
     table.shown(),
   ):
-    failed = _carry_out(list(bases.values()), pool, table, flags.fail_fast)
+    failed = _carry_out(list(bases.values()), launcher, table, flags.fail_fast)
     lost = {origin: job for origin, job in bases.items() if job.name in failed}
     able = [run for run in to_do if jobs.origin(run) not in lost]
     tasks = [jobs.training(sweep, runs) for runs in _programs(able, flags)]
-    _carry_out(tasks, pool, table, flags.fail_fast)
+    _carry_out(tasks, launcher, table, flags.fail_fast)
   for job in lost.values():
     print(f"{job.name}: failed, {failed[job.name]}  ({job.log})")
   return bool(interrupts)
 
 
-def _pool(sweep: Plan, flags: Any) -> Runner:
-  if flags.launcher == "local":
-    return Pool(flags.jobs, jobs.environment(flags.jobs))
-  os.environ.update(jobs.environment(1))  # the jobs inherit it; each has a device of its own
-  return cluster.Cluster(flags.launcher, sweep.folder, flags.jobs, flags.resources)
-
-
-def _carry_out(tasks: list[Job], pool: Runner, table: LiveTable, fail_fast: bool) -> dict[str, str]:
+def _carry_out(
+  tasks: list[Job], launcher: Launcher, table: LiveTable, fail_fast: bool
+) -> dict[str, str]:
   """Runs the jobs; returns the names of those that failed, with the reason."""
   failed, news = {}, programs.News()
-  for event in itertools.chain.from_iterable(map(news.of_runs, pool.run(tasks))):
+  for event in itertools.chain.from_iterable(map(news.of_runs, launcher.run(tasks))):
     table.update(event)
     if event.kind in ("failed", "diverged"):
       failed[event.job.name] = event.reason
       if "folder" in event.job.arguments:  # a worker that died could not write it down itself
         run_folder.RunFolder(event.job.arguments["folder"]).mark(event.kind, event.reason)
       if fail_fast and len(failed) == 1:  # stopped twice, it would kill
-        pool.stop()
+        launcher.stop()
   return failed
 
 
@@ -208,14 +177,14 @@ def _row(run: PlannedRun, is_done: bool) -> Row:
 
 
 @contextlib.contextmanager
-def _stopping_on_interrupt(pool: Runner, table: LiveTable) -> Generator[list[int]]:
-  """Within it ^C (or SIGTERM) stops the pool, twice kills it; yields the signals that came."""
+def _stopping_on_interrupt(launcher: Launcher, table: LiveTable) -> Generator[list[int]]:
+  """Within it ^C (or SIGTERM) stops the jobs, twice kills them; yields the signals."""
   interrupts: list[int] = []
 
   def on_signal(number: int, frame: Any) -> None:
     interrupts.append(number)
     table.note = "stopping; ^C again to kill"
-    pool.stop()
+    launcher.stop()
 
   before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
   try:

@@ -8,13 +8,13 @@ twice. metrics.jsonl has every row once. Each run becomes a new run in W&B, its 
 -replay; sent twice, it replaces itself. Exit code: 0 all sent, 1 some failed, 2 bad usage.
 """
 
-import argparse
 import contextlib
 import itertools
 import os
 import sys
 from collections.abc import Iterator, Sequence
 
+from experiments.command_line import cli
 from experiments.comparing.runs import read_group
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
@@ -23,12 +23,7 @@ MODES = ("auto", "online", "offline")
 
 
 def main(argv: Sequence[str]) -> int:
-  parser = argparse.ArgumentParser(
-    prog="python -m experiments.upload",
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
+  parser = cli.positional("upload", __doc__)
   parser.add_argument("folders", nargs="+", help="a sweep's or a run's folder, e.g. runs/quick")
   parser.add_argument("--mode", choices=MODES, default="auto", help="auto: online if logged in")
   arguments = parser.parse_args(argv)

@@ -12,6 +12,7 @@ A command is
 Nothing here imports jax: what is wrong with a command line is said at once.
 """
 
+import argparse
 import collections
 import os
 import sys
@@ -78,6 +79,16 @@ def parse(
   if problems:
     raise UserError("\n".join(problems))
   return types.SimpleNamespace(config=spec, overrides=overrides, **values)
+
+
+def positional(command: str, doc: str | None) -> argparse.ArgumentParser:
+  """The parser of a command whose arguments are folders: `python -m experiments.export FOLDER`."""
+  return argparse.ArgumentParser(
+    f"python -m experiments.{command}",
+    description=doc,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
 
 
 def _read(argv: Sequence[str], flags: Flags, takes_config: bool) -> tuple[Given, list[str]]:

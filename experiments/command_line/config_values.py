@@ -47,6 +47,26 @@ def convert(value: Any, kind: type, old: Any) -> Any:
   raise ValueError(f"is {kind.__name__} (default {old!r}); {given!r} is not.")
 
 
+def options(text: str) -> dict[str, Any]:
+  """ "timeout_min=120,partition=gpu" -> {"timeout_min": 120, "partition": "gpu"}.
+
+  Raises:
+    ValueError: such as "'gpu' is not name=value".
+  """
+  found: dict[str, Any] = {}
+  for part in filter(None, text.split(",")):
+    name, equals, value = part.partition("=")
+    if not equals:
+      raise ValueError(f"{part!r} is not name=value")
+    found[name.strip()] = _literal(value.strip())
+  return found
+
+
+def is_number(value: Any) -> bool:
+  """An int or a float. A bool is neither."""
+  return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _walk(config: ConfigDict, prefix: str) -> Iterator[tuple[str, Field]]:
   for name, value in config.items(preserve_field_references=True):
     if isinstance(value, ConfigDict):
@@ -65,7 +85,13 @@ def _spelled(text: str) -> Any:
   words = {"true": True, "false": False, "none": None}
   if text.lower() in words:
     return words[text.lower()]
+  value = _literal(text)
+  return tuple(text.split(",")) if value is text and "," in text else value
+
+
+def _literal(text: str) -> Any:
+  """What Python reads; the text itself, if that is nothing."""
   try:
     return ast.literal_eval(text.strip())
   except (ValueError, SyntaxError):
-    return tuple(text.split(",")) if "," in text else text
+    return text

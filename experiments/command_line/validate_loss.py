@@ -20,6 +20,7 @@ def problems(config: ConfigDict) -> Iterator[str]:
   signature = loss_signatures.read(config.algorithm.loss)
   if signature.name in loss_signatures.names():
     yield from _group_size(config, signature)
+    yield from _without_effect(config, signature)
   yield from _limits(config, signature)
   yield from _arrays(config, signature)
 
@@ -60,6 +61,24 @@ def _limits(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
       problem = choose(key, value, limit)
     if problem:
       yield problem
+
+
+def _without_effect(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
+  """Options that were moved from their defaults, and that another option's value makes idle."""
+  options, reference = config.algorithm, config.reference
+  if reference.every == 0 and 0 < reference.mix < 1:
+    yield f"reference.mix={reference.mix}: the reference is at rest; set reference.every as well"
+  idle_alpha = "alpha" in options and options.get("divergence", "alpha") != "alpha"
+  if idle_alpha and options.alpha != signature.hyperparameters["alpha"]:
+    yield (
+      f"algorithm.alpha={options.alpha}: only algorithm.divergence='alpha' reads it, not "
+      f"{options.divergence!r}"
+    )
+  if signature.name == "two_sided_grpo" and 1 < options.ratio_cap < 1 + options.clip_high:
+    yield (
+      f"algorithm.ratio_cap={options.ratio_cap}: must be at least 1 + algorithm.clip_high = "
+      f"{1 + options.clip_high:g}: it bounds the ratios that the clip lets through"
+    )
 
 
 def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:

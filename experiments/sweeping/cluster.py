@@ -11,7 +11,6 @@ before sbatch is called: squeue, asked for those names, tells which runs are bei
 a sweep was killed.
 """
 
-import ast
 import contextlib
 import dataclasses
 import importlib.util
@@ -23,6 +22,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from experiments.command_line import config_values
 from experiments.errors import UserError
 from experiments.run_folder import read_json, read_text, write_atomically, write_json
 from experiments.sweeping import jobs as sweep_jobs
@@ -243,7 +243,7 @@ def _executor(launcher: str, kind: str, folder: str, size: int, resources: str) 
   except RuntimeError as error:
     raise UserError(f"--launcher={launcher}: {error}") from None
   try:
-    executor.update_parameters(**parameters | _parsed(resources))
+    executor.update_parameters(**parameters | config_values.options(resources))
   except (NameError, AssertionError, ValueError) as error:
     reason = " ".join(str(error).split())
     raise UserError(f"--resources={resources}: {reason}") from None
@@ -259,20 +259,6 @@ def _handle(folder: str, number: str) -> Any:
 
 def _submitit_folder(folder: str) -> str:
   return os.path.join(os.path.abspath(folder), "%j")
-
-
-def _parsed(resources: str) -> dict[str, Any]:
-  """ "timeout_min=120,slurm_partition=gpu" -> {"timeout_min": 120, "slurm_partition": "gpu"}."""
-  parsed: dict[str, Any] = {}
-  for part in filter(None, resources.split(",")):
-    name, equals, text = part.partition("=")
-    if not equals:
-      raise ValueError(f"{part!r} is not name=value")
-    try:
-      parsed[name.strip()] = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-      parsed[name.strip()] = text
-  return parsed
 
 
 def _runs(handle: Any) -> bool:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from experiments.command_line.config_values import is_number
 from experiments.errors import UserError
 from experiments.run_folder import flatten
 from experiments.sweeping.plan import PlannedRun
@@ -65,16 +66,12 @@ def _shapes(config: Mapping[str, Any]) -> str:
     for name, value in flatten(config).items()
     if name not in NUMBERS
     and not name.startswith("wandb.")
-    and not (name.startswith(sections) and _is_number(value))
+    and not (name.startswith(sections) and is_number(value))
   }
   rest["needs_reference"] = config["algorithm"].get("beta") != 0
   if math.prod(config["mesh"].values()) > 1:
     rest["mesh_of"] = config  # a run on a mesh of its own shares nothing
   return json.dumps(rest, sort_keys=True)
-
-
-def _is_number(value: Any) -> bool:
-  return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class News:

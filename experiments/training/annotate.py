@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from experiments.training import setup
 from experiments.training.setup import Parts
-from experiments.training.shared import Shared, shared_on
+from experiments.training.shared_functions import Shared, shared_on
 from experiments.training.state import TrainState
 from models import scalar_head
 from models.groups import Groups

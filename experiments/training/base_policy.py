@@ -18,11 +18,11 @@ from ml_collections import ConfigDict
 from experiments.command_line import pretrained_model
 from experiments.command_line.config_files import digest
 from experiments.run_folder import RunFolder
-from experiments.training import hosts, loop, setup, shared
+from experiments.training import hosts, loop, membership, setup
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.collect import Demonstrations
 from experiments.training.evaluation import PolicyJudge
-from experiments.training.locks import locked
+from experiments.training.locks import trained_once
 from experiments.training.setup import Parts
 from experiments.training.start import policy_of_run
 from experiments.training.state import new_state, random_params
@@ -81,30 +81,21 @@ def folder_of(config: ConfigDict, root: str) -> RunFolder:
 
 def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   """The run folder of the base policy, trained first if it is not there (other processes wait)."""
-  folder = folder_of(config, root)
-  with locked(folder.path):
-    if hosts.first_decides(lambda: folder.read_status().get("state") == "finished"):
-      return folder
-    sft = base_config(config)
-    folder.create(
-      sft.to_dict(),
-      digest=digest(sft),
-      config_file="configs/sft.py",
-      variant=folder.name,
+  folder, sft = folder_of(config, root), base_config(config)
+
+  def train() -> None:
+    parts = Parts.of(sft)
+    loop.train(
+      parts,
+      folder,
+      new_state(untrained(parts), parts.mesh),
+      Demonstrations(parts),
+      reference=None,
+      report=report,
+      judge=PolicyJudge(parts, reference=None),
     )
-    with folder.recording_outcome():
-      parts = Parts.of(sft)
-      loop.train(
-        parts,
-        folder,
-        new_state(untrained(parts), parts.mesh),
-        Demonstrations(parts),
-        reference=None,
-        report=report,
-        judge=PolicyJudge(parts, reference=None),
-      )
-    hosts.wait("base policy trained")
-  return folder
+
+  return trained_once(folder, sft, "configs/sft.py", train)
 
 
 def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report) -> Params:
@@ -119,7 +110,7 @@ def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report)
     return untrained(plain)
 
   if not parts.model.lora_rank:
-    return shared.once(("base policy", digest_of_base(config)), params)
+    return membership.once(("base policy", digest_of_base(config)), params)
   key = jax.random.key(config.base.seed)
   return build_sharded(parts.mesh, partial(adapters.add, parts.model), params(), key)
 

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from experiments.training.collect import Batch, is_tied
 from experiments.training.scoring import changes_rewards
-from experiments.training.shared import Shared, shared_on
+from experiments.training.shared_functions import Shared, shared_on
 from models.groups import Groups
 from models.partitioning import batch_sharding, replicated
 

@@ -12,7 +12,7 @@ from orbax.checkpoint import v1 as ocp
 
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
-from experiments.training.shared import own_arrays
+from experiments.training.membership import own_arrays
 from experiments.training.state import TrainState
 
 _keep = ocp.training.preservation_policies

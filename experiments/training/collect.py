@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from experiments.training import hosts
 from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
-from experiments.training.shared import Shared, shared_on
+from experiments.training.shared_functions import Shared, shared_on
 from models.groups import Groups
 from models.partitioning import batch_sharding, replicated
 from models.sampling import Sampler, sample

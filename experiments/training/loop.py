@@ -14,9 +14,9 @@ from experiments.training.annotate import annotate, words_of
 from experiments.training.batches import batch_metrics, batch_warnings, minibatches
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.collect import Batch, Source
+from experiments.training.membership import clock
 from experiments.training.recorder import Recorder
 from experiments.training.setup import Parts
-from experiments.training.shared import clock
 from experiments.training.state import TrainState, mixed, moved_mean
 from experiments.training.update import compiled_update, update_spec
 from models import adapters

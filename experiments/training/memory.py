@@ -18,7 +18,7 @@ from jax.extend.core import jaxprs_in_params
 from jax.sharding import AbstractMesh
 
 from experiments.errors import UserError
-from experiments.training import shared
+from experiments.training import membership
 from experiments.training.annotate import words_of
 from experiments.training.setup import Parts
 from experiments.training.update import kept_for_backward, update_spec
@@ -67,7 +67,7 @@ def check(parts: Parts) -> None:
 
   A network so small that it would take a thousand of it to fill the memory is let through.
   """
-  limit, weights, members = device_memory(), _held(parts), shared.members_a_device()
+  limit, weights, members = device_memory(), _held(parts), membership.members_a_device()
   if 1000 * members * sum(weights.values()) < limit:
     return  # without the seconds that the whole estimate takes
   found = estimate(parts)

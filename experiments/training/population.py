@@ -1,10 +1,19 @@
 """Runs that share their shapes, trained as one program.
 
 Each member of a population is a single run: its code runs as it always does, in a thread of its
-own, one thread at a time. Only where it calls a compiled function (`Shared`) does it wait for the
-others. When all have come, their arguments are stacked along a new first axis, the members; the
-function runs once, vmapped, and everyone goes on with his part of what came out. So whatever a
-single run can do a member can, and writes: nothing is written twice.
+own, one thread at a time. Only where it calls a compiled function does it wait for the others. So
+whatever a single run can do a member can, and writes: nothing is written twice.
+
+One call, from a run's code through the population and back:
+
+1. The run's code calls a function, as `loop.py` calls the update. The function is a `Shared`, finds
+   itself in a member's thread, and gives `Member.meet` the arguments as a `Call`.
+2. `meet` leaves the call where the population sees it and waits; that ends `Member.resume`, in
+   which the population's own thread has waited for it. So the next member is resumed.
+3. When all have come, `Population.train` chooses those calls to make together (`_next`).
+4. `_make` stacks their arguments along a new first axis, the members; `Shared.for_members` is
+   called on them, the function vmapped, and everyone's result is a `Part` of what came out.
+5. `resume` hands it to the member: `meet` returns it, and so does the call in the run's code.
 
 The parameters stay stacked between calls (`Part`). With several devices the members' axis is split
 over them. A member that diverged, or is done, keeps its place, where the others' calls compute
@@ -24,7 +33,8 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from experiments.training.compilation import working_seconds
-from experiments.training.shared import MEMBERS, Call, Part, here
+from experiments.training.membership import Part, here
+from experiments.training.shared_functions import MEMBERS, Call
 
 
 class Member:
@@ -160,7 +170,7 @@ class Population:
     axes = tuple(None if common else 0 for common in is_common)
     everyone = len(calls) == sum(not member.has_ended for member in self._members)
     donate = first.shared.donates and everyone
-    run = first.shared.together(first.treedef, axes, self._mesh, self._places, donate)
+    run = first.shared.for_members(first.treedef, axes, self._mesh, self._places, donate)
     try:
       leaves = [
         self._spread(next(iter(x.values()))) if common else self._split(_stacked(x, self._places))

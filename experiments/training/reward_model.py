@@ -21,7 +21,7 @@ from experiments.training.checkpoints import Checkpoints
 from experiments.training.collect import key_for
 from experiments.training.evaluation import draw_held_out
 from experiments.training.held_out_groups import RewardModelJudge
-from experiments.training.locks import locked
+from experiments.training.locks import trained_once
 from experiments.training.scoring import compiled_scores
 from experiments.training.setup import Parts
 from experiments.training.state import new_state
@@ -61,18 +61,13 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   determines |= {name: own[name].to_dict() for name in ("task", "reward_model", "sampling")}
   name = f"{config.task.name}-{digest(ConfigDict(determines))}"
   folder = hosts.run_folder(os.path.join(root, "reward_models", name))
-  with locked(folder.path):
-    if hosts.first_decides(lambda: folder.read_status().get("state") == "finished"):
-      return folder
-    folder.create(
-      own.to_dict(), digest=digest(own), config_file="configs/reward_model.py", variant=name
-    )
-    with folder.recording_outcome():
-      parts = Parts.of(own)
-      base = base_policy.starting_params(own, parts, root, report)
-      fit(parts, folder, base, root, lambda row: report({"doing": "reward model"} | row))
-    hosts.wait("reward model trained")
-  return folder
+
+  def train() -> None:
+    parts = Parts.of(own)
+    base = base_policy.starting_params(own, parts, root, report)
+    fit(parts, folder, base, root, lambda row: report({"doing": "reward model"} | row))
+
+  return trained_once(folder, own, "configs/reward_model.py", train)
 
 
 def fit(parts: Parts, folder: RunFolder, base: Params, root: str, report: Report) -> dict:

@@ -9,7 +9,14 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from experiments.command_line import loss_signatures, pretrained_model, text_tasks, validate_mesh
+from experiments.command_line import (
+  config_values,
+  loss_signatures,
+  pretrained_model,
+  text_tasks,
+  validate_mesh,
+)
+from experiments.command_line.config_values import is_number
 from experiments.errors import UserError
 from models import pretrained
 from models.partitioning import make_mesh
@@ -68,8 +75,8 @@ class Parts:
 def task_of(config: ConfigDict) -> Task:
   """The task's prompts and reward, nothing started. UserError when its options do not work out."""
   c = config.task
-  options = tuple(parse_options(c.options).items())
   try:
+    options = tuple(config_values.options(c.options).items())
     tokenizer = pretrained_model.tokenizer_of(config)
     about = {"train_prompts": c.train_prompts, "evaluation_prompts": c.eval_prompts}
     about |= {"reward": c.reward, "seconds": config.scoring.seconds}
@@ -95,21 +102,6 @@ def _too_long(config: ConfigDict, task: Task) -> str:
     f"sampling.max_tokens={limit}: after the longest prompt of {task.name}, of "
     f"{task.max_prompt_tokens} tokens, {name} reads only {context - task.max_prompt_tokens} more"
   )
-
-
-def parse_options(text: str) -> dict[str, Any]:
-  """ "min_word_len=3,max_word_len=7" -> {"min_word_len": 3, "max_word_len": 7}."""
-  pairs = (part.partition("=") for part in text.split(",") if part)
-  return {name.strip(): _number_or_text(value.strip()) for name, _, value in pairs}
-
-
-def _number_or_text(text: str) -> int | float | str:
-  for kind in (int, float):
-    try:
-      return kind(text)
-    except ValueError:
-      pass
-  return text
 
 
 def model_of(config: ConfigDict, task: Task) -> ModelConfig:
@@ -142,11 +134,8 @@ def hyperparameters(
   """The loss's keyword arguments: numbers (traced: no value recompiles) and the rest (static)."""
   options = config.algorithm.to_dict()
   del options["loss"]
-  is_number = {
-    k: isinstance(v, int | float) and not isinstance(v, bool) for k, v in options.items()
-  }
-  numbers = {k: float(v) for k, v in options.items() if is_number[k]}
-  static = tuple((k, v) for k, v in sorted(options.items()) if not is_number[k])
+  numbers = {k: float(v) for k, v in options.items() if is_number(v)}
+  static = tuple((k, v) for k, v in sorted(options.items()) if not is_number(v))
   return numbers, static
 
 

@@ -10,7 +10,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from experiments.training.shared import shared
+from experiments.training.shared_functions import shared
 from models import adapters, transformer
 from models.partitioning import build_sharded, parameter_shardings
 from models.transformer import ModelConfig, Params

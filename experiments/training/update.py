@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from algorithms.implied_rewards import best_and_worst, from_gradient
 from algorithms.policy_gradient import token_mean
 from experiments.training import setup
-from experiments.training.shared import Shared
+from experiments.training.shared_functions import Shared
 from experiments.training.state import TrainState, optimizer_step
 from models import scalar_head
 from models.groups import Groups

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 import types
+from functools import partial
 
 import pytest
 
 from experiments import run_folder, sweep
 from experiments.errors import UserError
-from experiments.sweeping import cluster, programs
+from experiments.sweeping import cluster, launchers, plan, programs
 from experiments.sweeping.cluster import Cluster
 from experiments.sweeping.workers import Job
 from tests.experiments import fake_slurm
@@ -192,20 +193,19 @@ def test_a_run_is_not_refused_for_the_job_that_trains_it_on_this_host(tmp_path, 
   (tmp_path / "two.py").write_text(
     "get_sweep = lambda: [{'config': 'configs/sft.py', 'seed': seed} for seed in (0, 1)]"
   )
-  out, words = str(tmp_path / "sweep"), {"overrides": {}, "only": ""}
-  flags = types.SimpleNamespace(config=f"{tmp_path}/two.py", out=out, launcher="slurm", **words)
-  monkeypatch.setattr(sweep, "WORKERS_END", 0)
-  planned, _ = sweep._plan(flags)
-  live, other = planned.runs
+  out = str(tmp_path / "sweep")
+  make_plan = partial(plan.make, f"{tmp_path}/two.py", {}, out)
+  monkeypatch.setattr(launchers, "WORKERS_END", 0)
+  live, other = make_plan().runs
   live.folder.create(live.config, digest=live.digest, config_file=live.config_file)
   live.folder.mark("running")  # by this process
   with pytest.raises(UserError, match="is being trained by process"):
-    sweep._plan_now(flags)
+    launchers.plan_when_free("slurm", make_plan)
   run_folder.write_json(f"{out}/cluster/jobs.json", {"counterpoint-1": [[live.name]]})
   (slurm / "1000.sh").write_text("#SBATCH --job-name=counterpoint-1")
   (slurm / "1000.state").write_text("RUNNING")
-  found, chosen = sweep._plan_now(flags)
-  assert [run.name for run in sweep._to_do(chosen, types.SimpleNamespace(retry=False))] == [
+  found = launchers.plan_when_free("slurm", make_plan)
+  assert [run.name for run in sweep._to_do(found.runs, types.SimpleNamespace(retry=False))] == [
     live.name,
     other.name,
   ]

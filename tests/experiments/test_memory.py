@@ -69,7 +69,9 @@ def test_the_update_takes_about_what_xla_allocates(parts_of, estimate):
   state = new_state(random_params(parts.model, parts.mesh, 0), parts.mesh)
   update = compiled_update(update_spec(parts.config, parts.model, parts.mesh))
   # pyrefly: ignore[missing-attribute]
-  compiled = update.alone.lower(state, groups, setup.traced_numbers(parts.config)).compile()
+  compiled = update.for_a_single_run.lower(
+    state, groups, setup.traced_numbers(parts.config)
+  ).compile()
   allocated = compiled.memory_analysis().temp_size_in_bytes
   estimated = sum(found[name] for name in memory.UPDATE)
   assert 0.6 < estimated / allocated < 1.2

@@ -98,7 +98,7 @@ def temporary_bytes(mesh):
   many = dataclasses.replace(many, old_logps=np.zeros(many.mask.shape, np.float32))
   update = compiled_update(UpdateSpec(model, mesh, dapo))
   # pyrefly: ignore[missing-attribute]
-  compiled = update.alone.lower(placed, many, NUMBERS).compile()
+  compiled = update.for_a_single_run.lower(placed, many, NUMBERS).compile()
   return compiled.memory_analysis().temp_size_in_bytes
 
 

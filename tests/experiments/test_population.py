@@ -13,8 +13,10 @@ from orbax.checkpoint import v1 as ocp
 from experiments.command_line import config_files
 from experiments.errors import Diverged
 from experiments.run_folder import RunFolder
-from experiments.training import run, shared
+from experiments.training import membership, run
 from experiments.training.population import Population
+from experiments.training.shared_functions import shared
+from tests.experiments.small_configs import SMALL_MODEL
 
 SMALL = {
   "steps": 2,
@@ -23,12 +25,7 @@ SMALL = {
   "task.reward": "length(max=5)",  # never the same for all: the noise of a gradient of 0 grows
   "task.train_prompts": 32,
   "task.eval_prompts": 8,
-  "model.layers": 1,
-  "model.d_model": 16,
-  "model.heads": 2,
-  "model.kv_heads": 1,
-  "model.head_dim": 8,
-  "model.ff_dim": 16,
+  **SMALL_MODEL,
   "optimizer.learning_rate": 5e-5,  # Adam makes whole steps of the rounding of small gradients
   "base.steps": 4,
   "base.batch_prompts": 16,
@@ -142,7 +139,7 @@ def test_a_member_that_diverges_is_frozen_and_the_others_go_on(tmp_path):
   assert_same(places[2], one_by_one(tmp_path, configs[2:])[0])
 
 
-@shared.shared
+@shared
 def doubled(x):
   return 2 * x
 
@@ -155,7 +152,7 @@ def test_calls_that_not_all_make_wait_for_no_one_and_what_is_alike_stays_one_arr
     sizes.append(jax.typeof(w).ndim)  # as traced: a vmapped axis does not show, a stacked one would
     return w * x
 
-  product = shared.shared(times)
+  product = shared(times)
 
   def member(i):
     def work():
@@ -202,10 +199,10 @@ def test_times_add_up_to_the_population_s():
   spent = []
 
   def work():
-    started = shared.clock()
+    started = membership.clock()
     for _ in range(50):
       doubled(np.ones(10**6, np.float32))
-    spent.append(shared.clock() - started)
+    spent.append(membership.clock() - started)
 
   began = time.perf_counter()
   Population([work] * 4).train()

@@ -19,6 +19,7 @@ from experiments.training.state import mixed, moved_mean, random_params
 from models.groups import Groups
 from models.partitioning import make_mesh
 from models.scalar_head import with_scalar_head
+from tests.experiments.small_configs import SMALL_MODEL
 
 SMALL = {
   "steps": 10,
@@ -27,12 +28,7 @@ SMALL = {
   "task.reward": "scorer",
   "group_size": 4,
   "batch_prompts": 8,
-  "model.layers": 1,
-  "model.d_model": 16,
-  "model.heads": 2,
-  "model.kv_heads": 1,
-  "model.head_dim": 8,
-  "model.ff_dim": 16,
+  **SMALL_MODEL,
 }
 
 

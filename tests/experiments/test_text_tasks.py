@@ -14,6 +14,7 @@ from experiments.training import base_policy, dataset, held_out_groups, run
 from experiments.training.annotate import compiled_log_probs
 from experiments.training.setup import Parts
 from tasks import build
+from tests.experiments.small_configs import SMALL_MODEL
 from tests.tasks.test_text_groups import TOKENIZER
 
 LETTERS = "abcdefghij"
@@ -31,12 +32,7 @@ SMALL = {
   "eval.samples": 1,
   "sampling.max_tokens": 5,
   "optimizer.learning_rate": 3e-3,
-  "model.layers": 1,
-  "model.d_model": 16,
-  "model.heads": 2,
-  "model.kv_heads": 1,
-  "model.head_dim": 8,
-  "model.ff_dim": 16,
+  **SMALL_MODEL,
   "wandb.mode": "disabled",
 }
 

@@ -62,6 +62,7 @@ def test_the_projects_configs_are_valid(name):
     ("minibatches", 3, "does not divide over 3 minibatches"),
     ("inner_epochs", 0, "inner_epochs=0: must be at least 1"),
     ("reference.mix", 0, "reference.mix=0.0: must be above 0 and at most 1"),
+    ("reference.mix", 0.6, "reference.mix=0.6: the reference is at rest; set reference.every"),
     ("scoring.overlong_tokens", 9, "scoring.overlong_tokens=9: above sampling.max_tokens=8"),
     ("scoring.model", "runs/x", "scoring.model='runs/x': only scoring.reward='model' reads it"),
     ("scoring.reward", "modl", "choose one of task, model. Did you mean model?"),
@@ -84,6 +85,14 @@ def test_what_makes_no_sense_for_grpo_is_said(key, value, message):
     ),
     ({"algorithm.pairs": "bestworst"}, "Did you mean best_worst?"),
     ({"algorithm.beta": 0}, "algorithm.beta=0: must be above 0: it multiplies every log-ratio"),
+    (
+      {"algorithm.alpha": 0.3},
+      "algorithm.alpha=0.3: only algorithm.divergence='alpha' reads it, not 'reverse_kl'",
+    ),
+    (
+      {"algorithm.loss": "two_sided_grpo", "algorithm.ratio_cap": 1.1, "source": "online"},
+      "algorithm.ratio_cap=1.1: must be at least 1 + algorithm.clip_high = 1.2: it bounds",
+    ),
     ({"algorithm.divergence": "jss"}, "choose one of reverse_kl, forward_kl, js, alpha."),
     ({"algorithm.loss": "robust_dpo", "algorithm.label_smoothing": 0.5}, "below 0.5: it is the"),
     ({"algorithm.loss": "gdpo"}, "gdpo needs reward_parts, which only source='online' has"),
@@ -109,6 +118,19 @@ def test_groups_larger_than_two_need_a_pair_rule_that_exists(rule):
 @pytest.mark.parametrize("loss", ["kto", "sft", "best_of_k", "reinforce", "ppo"])
 def test_losses_that_compare_nothing_take_one_response_a_prompt(loss):
   validate.check(config_files.load("configs/grpo.py", {"algorithm.loss": loss, "group_size": 1}))
+
+
+@pytest.mark.parametrize(
+  "overrides",
+  [
+    {"algorithm.loss": "dpo", "algorithm.divergence": "alpha", "algorithm.alpha": 0.3},
+    {"algorithm.loss": "dpo", "reference.every": 5, "reference.mix": 0.6},
+    {"algorithm.loss": "two_sided_grpo", "algorithm.ratio_cap": 1.2},
+    {"algorithm.beta": 0.0, "algorithm.kl": "k1"},  # what a sweep over beta starts from
+  ],
+)
+def test_options_that_another_one_gives_a_meaning_pass(overrides):
+  validate.check(config_files.load("configs/grpo.py", {"group_size": 2} | overrides))
 
 
 def test_one_response_a_prompt_is_sent_where_it_works():

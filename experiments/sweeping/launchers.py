@@ -1,0 +1,74 @@
+"""Where a sweep's jobs run, by the name that --launcher gives it: on this machine, or a cluster."""
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+from experiments import environment
+from experiments.errors import UserError
+from experiments.sweeping import cluster, jobs, plan, programs
+from experiments.sweeping.plan import Plan
+from experiments.sweeping.workers import Event, Job, Pool
+
+NAMES = ("local", *cluster.LAUNCHERS)
+WORKERS_END = 20  # seconds that a worker may take to stop when its sweep is gone
+
+
+@runtime_checkable  # the tests check what is passed for one
+class Launcher(Protocol):
+  """What runs jobs, a number of them at a time; use it in a `with`."""
+
+  def __enter__(self) -> "Launcher": ...
+
+  def __exit__(self, *_: object) -> None: ...
+
+  def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
+    """Runs the jobs and tells what happens to them; ends when all did, or soon after `stop`."""
+    ...
+
+  def stop(self) -> None:
+    """Stops the jobs and starts no more. May be called at any time, and twice."""
+    ...
+
+
+def make(name: str, folder: str, size: int, resources: str) -> Launcher:
+  """The launcher for the sweep in `folder`. UserError when it cannot work here."""
+  if name == "local":
+    return Pool(size, jobs.environment(size))
+  os.environ.update(jobs.environment(1))  # the jobs inherit it; each has a device of its own
+  return cluster.Cluster(name, folder, size, resources)
+
+
+def check_resources(name: str, resources: str) -> None:
+  """UserError if there are some where nobody reads them."""
+  if resources and name == "local":
+    raise UserError(f"--resources={resources}: for --launcher=slurm and the like only")
+
+
+def runs_a_program(name: str, vectorize: str) -> int:
+  """How many runs a program may have there. UserError when --vectorize cannot be that."""
+  if name == "submitit-debug":  # in this process, whose output members would send to their logs
+    return 1
+  return programs.at_most(vectorize, name == "slurm" or environment.has_accelerator())
+
+
+def live_runs(name: str, folder: str) -> Collection[str]:
+  """The runs that jobs of an earlier launch of this sweep train: a launch joins those jobs."""
+  return cluster.live_runs(folder) if name == "slurm" else ()
+
+
+def plan_when_free(name: str, make_plan: Callable[[], Plan]) -> Plan:
+  """The plan when no process trains its runs: workers of a killed sweep end by themselves, soon.
+
+  Jobs of SLURM do not; they are joined. UserError, naming the runs, if others are still trained.
+  """
+  deadline = time.monotonic() + WORKERS_END
+  while True:
+    sweep = make_plan()
+    live = live_runs(name, sweep.folder)
+    others = [run for run in sweep.runs if run.name not in live]
+    if all(run.state != "running" for run in others) or time.monotonic() > deadline:
+      plan.refuse_running(others)
+      return sweep
+    time.sleep(1)
