@@ -24,6 +24,7 @@ from experiments.errors import Diverged, UserError
 
 
 def main() -> int:
+  sys.unraisablehook = _interrupt_again
   sweep = os.dup(1)  # stdout itself is lent to each job's log
 
   def send(message: dict[str, Any]) -> None:
@@ -39,6 +40,13 @@ def main() -> int:
   except KeyboardInterrupt:  # while waiting for a job
     return 130
   return 0
+
+
+def _interrupt_again(lost: Any) -> None:
+  """An interrupt that met a callback, such as jax's at a garbage collection, ends only that."""
+  sys.__unraisablehook__(lost)
+  if lost.exc_type is KeyboardInterrupt:
+    threading.Timer(0.1, _thread.interrupt_main).start()  # at once it would be lost here, too
 
 
 def _jobs() -> Iterator[dict[str, Any]]:

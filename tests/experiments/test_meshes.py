@@ -120,7 +120,7 @@ def test_no_weight_is_gathered_at_every_token():
   prompts = np.ones((8, 4), np.int32), np.ones((8, 4), bool)
   sampler = compiled_sampler(one_layer, SAMPLER, mesh)
   # pyrefly: ignore[missing-attribute]
-  lowered = sampler.alone.lower(params, *prompts, jax.random.key(0), 1.0)
+  lowered = sampler.for_a_single_run.lower(params, *prompts, jax.random.key(0), 1.0)
   loop, before = lowered.compile().as_text().split("\nENTRY ")
 
   def gathered(text):

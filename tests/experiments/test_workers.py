@@ -13,7 +13,7 @@ from experiments.sweeping import jobs
 from experiments.sweeping.workers import Job, Pool
 
 FUNCTIONS = """
-import os, signal, sys, time
+import gc, os, signal, sys, time
 from experiments.errors import Diverged
 
 def work(report, *, steps=1, seconds=0.0):
@@ -29,6 +29,15 @@ def crash(report):
 
 def diverge(report):
   raise Diverged("train/loss is nan")
+
+def be_interrupted_in_a_callback(report):
+  def interrupt(phase, info):
+    gc.callbacks.remove(interrupt)
+    raise KeyboardInterrupt
+
+  gc.callbacks.append(interrupt)
+  gc.collect()
+  time.sleep(5)
 
 def die(report):
   os.kill(os.getpid(), signal.SIGKILL)
@@ -70,6 +79,11 @@ def test_what_a_job_prints_goes_to_its_log(job):
     assert file.read() == "working\n"
   with open(crash.log) as file:
     assert "ValueError: no good" in file.read()
+
+
+def test_an_interrupt_in_a_callback_is_not_lost(job):
+  events = run([job("be_interrupted_in_a_callback")])
+  assert [event.kind for event in events] == ["started", "stopped"]
 
 
 def test_a_job_that_raises_fails_alone_and_says_why(job):
