@@ -1,5 +1,6 @@
 """Tests compile many small programs: quickly rather than well, and each once."""
 
+import gc
 import os
 import pathlib
 
@@ -14,3 +15,9 @@ _PROGRAMS = pathlib.Path(__file__).parent.parent / ".pytest_cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_PROGRAMS))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def pytest_collection_finish():
+  """Imported modules stay: no need to look through them for garbage, again and again."""
+  gc.freeze()
+  gc.set_threshold(100_000, 20, 20)
