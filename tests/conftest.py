@@ -5,7 +5,7 @@ import os
 import pathlib
 
 _QUICKLY = " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-_WHOLE = " --xla_cpu_parallel_codegen_split_count=1"  # parts for many cores cost twice the work
+_WHOLE = " --xla_cpu_parallel_codegen_split_count=1"  # in parts, for many cores, it is more work
 _EIGHT_DEVICES = " --xla_force_host_platform_device_count=8"  # one is used, but for a larger mesh
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + _QUICKLY + _WHOLE + _EIGHT_DEVICES
 os.environ["WANDB_MODE"] = "disabled"
