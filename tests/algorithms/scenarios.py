@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from algorithms.ranges import Range
 from algorithms.shapes import PER_TOKEN
 from tests.algorithms.groups import arrays_of, evaluate_all, hyperparameters, random_groups, terms
 
-Arrays = dict[str, jax.Array]
-GROUPS, RESPONSES = jnp.array([2, 0, 3, 1]), jnp.array([3, 1, 0, 2])  # the shuffled order
+Arrays = dict[str, np.ndarray]  # numpy's, for which nothing has to be compiled
+GROUPS, RESPONSES = np.array([2, 0, 3, 1]), np.array([3, 1, 0, 2])  # the shuffled order
 FLOATS = tuple(word for word in PER_TOKEN if word != "mask")
 UNSCORED = (0, 2)  # the group and response without a score
 
@@ -33,7 +32,14 @@ def at_the_reference(arrays: Arrays) -> Arrays:
   return arrays | dict.fromkeys(("ref_logps", "old_logps", "sampler_logps"), arrays["logps"])
 
 
-def with_rewards(arrays: Arrays, change: Callable[[jax.Array], jax.Array]) -> Arrays:
+def holding(array: np.ndarray, where: Any, value: float) -> np.ndarray:
+  """A copy with this value there."""
+  copy = array.copy()
+  copy[where] = value
+  return copy
+
+
+def with_rewards(arrays: Arrays, change: Callable[[np.ndarray], np.ndarray]) -> Arrays:
   """Changes the rewards, their parts and their running mean alike."""
   words = ("rewards", "reward_parts", "reward_baseline")
   return arrays | {word: change(arrays[word]) for word in words}
@@ -41,18 +47,18 @@ def with_rewards(arrays: Arrays, change: Callable[[jax.Array], jax.Array]) -> Ar
 
 def unscored(arrays: Arrays, where: Any) -> Arrays:
   words = ("rewards", "reward_parts")
-  return arrays | {word: arrays[word].at[where].set(jnp.nan) for word in words}
+  return arrays | {word: holding(arrays[word], where, np.nan) for word in words}
 
 
 def without(arrays: Arrays, where: Any) -> Arrays:
   """The responses there have no token."""
-  return arrays | {"mask": arrays["mask"].at[where].set(False)}
+  return arrays | {"mask": holding(arrays["mask"], where, False)}
 
 
 def tied(arrays: Arrays) -> Arrays:
   """Rewards that differ by prompt only."""
-  rewards = jnp.broadcast_to(jnp.arange(4.0)[:, None], (4, 4))
-  return arrays | {"rewards": rewards, "reward_parts": jnp.stack([rewards, -rewards / 2], axis=2)}
+  rewards = np.broadcast_to(np.arange(4.0, dtype=np.float32)[:, None], (4, 4))
+  return arrays | {"rewards": rewards, "reward_parts": np.stack([rewards, -rewards / 2], axis=2)}
 
 
 def shuffled(arrays: Arrays) -> Arrays:
@@ -60,38 +66,38 @@ def shuffled(arrays: Arrays) -> Arrays:
 
 
 def padding_holds(arrays: Arrays, garbage: float, words: Iterable[str] = FLOATS) -> Arrays:
-  held = {word: jnp.where(arrays["mask"], arrays[word], garbage) for word in words}
+  held = {word: holding(arrays[word], ~arrays["mask"], garbage) for word in words}
   return arrays | held
 
 
 def extreme_logps(arrays: Arrays) -> Arrays:
   """-1e4 in another group for every policy."""
   policies = ("logps", "ref_logps", "old_logps", "sampler_logps")
-  far = {word: arrays[word].at[i].set(-1e4) for i, word in enumerate(policies)}
-  return arrays | far | {"log_sum_sq_probs": arrays["log_sum_sq_probs"].at[0].set(-1e4)}
+  far = {word: holding(arrays[word], i, -1e4) for i, word in enumerate(policies)}
+  return arrays | far | {"log_sum_sq_probs": holding(arrays["log_sum_sq_probs"], 0, -1e4)}
 
 
 def certain(arrays: Arrays) -> Arrays:
   """Every token had probability 1."""
   words = ("logps", "entropy", "log_sum_sq_probs")
-  return arrays | {word: jnp.zeros_like(arrays[word]) for word in words}
+  return arrays | {word: np.zeros_like(arrays[word]) for word in words}
 
 
 SCENARIOS: dict[str, Callable[[Arrays], Arrays]] = {
   "plain": lambda a: a,
   "at the reference": at_the_reference,
-  "equal lengths": lambda a: at_the_reference(a) | {"mask": jnp.ones_like(a["mask"])},
+  "equal lengths": lambda a: at_the_reference(a) | {"mask": np.ones_like(a["mask"])},
   "shuffled": shuffled,
   "rewards shifted": lambda a: with_rewards(a, lambda r: r + 8),
   "rewards scaled": lambda a: with_rewards(a, lambda r: 4 * r),
-  "rewards in the same order": lambda a: with_rewards(a, jnp.square),
+  "rewards in the same order": lambda a: with_rewards(a, np.square),
   "rewards of a million": lambda a: with_rewards(a, lambda r: 1e6 * (2 * r - 1)),
   "ties": tied,
   "ties at the reference": lambda a: tied(at_the_reference(a)),
-  "-inf at padded log-probs": lambda a: padding_holds(a, -jnp.inf, ("logps",)),
-  "-inf at all padding": lambda a: padding_holds(a, -jnp.inf),
-  "NaN at all padding": lambda a: padding_holds(a, jnp.nan),
-  "one token each": lambda a: a | {"mask": a["mask"] & (jnp.arange(6) == 0)},
+  "-inf at padded log-probs": lambda a: padding_holds(a, -np.inf, ("logps",)),
+  "-inf at all padding": lambda a: padding_holds(a, -np.inf),
+  "NaN at all padding": lambda a: padding_holds(a, np.nan),
+  "one token each": lambda a: a | {"mask": a["mask"] & (np.arange(6) == 0)},
   "a response without tokens": lambda a: without(a, (1, 2)),
   "a group without tokens": lambda a: without(a, 1),
   "no tokens at all": lambda a: without(a, slice(None)),
@@ -134,13 +140,13 @@ def _rows(loss: Callable) -> Iterator[tuple[str, str]]:
 
 @functools.cache
 def plain() -> Arrays:
-  return random_groups()
+  return jax.tree.map(np.asarray, random_groups())
 
 
 @functools.cache
 def _stacked_scenarios(rows: tuple[str, ...]) -> Arrays:
   every = {name: change(plain()) for name, change in SCENARIOS.items()}
-  return jax.tree.map(lambda *x: jnp.stack(x), *(every[row] for row in rows))
+  return jax.tree.map(lambda *x: np.stack(x), *(every[row] for row in rows))
 
 
 @functools.cache
@@ -148,7 +154,8 @@ def _run(loss: Callable, options: tuple) -> dict[tuple[str, str], Evaluated]:
   rows, numbers = list(_rows(loss)), settings(loss)
   arrays = arrays_of(loss, _stacked_scenarios(tuple(scenario for scenario, _ in rows)))
   columns = {
-    name: jnp.array([numbers[setting][name] for _, setting in rows]) for name in numbers["terms"]
+    name: np.array([numbers[setting][name] for _, setting in rows], np.float32)
+    for name in numbers["terms"]
   }
   program = jax.jit(jax.vmap(lambda a, n: evaluate_all(loss, a, dict(options) | n)))
   results = jax.tree.map(np.asarray, program(arrays, columns))

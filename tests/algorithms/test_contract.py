@@ -92,10 +92,9 @@ def is_finite(tree) -> bool:
 
 def padded_in_float64():
   """The plain groups with 3 tokens of padding more, and NaN wherever there is padding."""
-  padding, floats = ((0, 0), (0, 0), (0, 3)), tuple(set(PER_TOKEN) - {"mask"})
-  arrays = random_groups(dtype=jnp.float64)
-  longer = {word: jnp.pad(arrays[word], padding) for word in PER_TOKEN}
-  return padding_holds(arrays | longer, jnp.nan, floats)
+  arrays = jax.tree.map(np.asarray, random_groups(dtype=jnp.float64))
+  longer = {word: np.pad(arrays[word], ((0, 0), (0, 0), (0, 3))) for word in PER_TOKEN}
+  return jax.tree.map(jnp.asarray, padding_holds(arrays | longer, np.nan))
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from algorithms import (
 )
 from algorithms.implied_rewards import from_gradient
 from tests.algorithms.groups import arrays_of, call, cases, evaluate, policy_word, random_groups
-from tests.algorithms.scenarios import SCENARIOS, compiled
+from tests.algorithms.scenarios import SCENARIOS, compiled, plain
 
 
 def gradient(loss, arrays, **options):
@@ -50,7 +50,7 @@ def test_the_token_ratio_breaks_the_parallel_when_lengths_differ_and_only_then()
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("k", [2, 5])
+@pytest.mark.parametrize("k", [2, 4])
 def test_offline_grpo_with_dpo_weights_has_dpos_gradient_everywhere(seed, k):
   arrays = random_groups(seed, k=k, distance=2.0)
   np.testing.assert_allclose(
@@ -97,7 +97,8 @@ def implied(loss, options, scenario, per):
   gradient = compiled(loss, options, scenario, "defaults").gradients[policy_word(loss)]
   if gradient.ndim == 2:  # a reward model's scores: one a response, whatever its length
     return -gradient
-  return from_gradient(jnp.asarray(gradient), SCENARIOS[scenario](random_groups())["mask"], per=per)
+  mask = SCENARIOS[scenario](plain())["mask"]
+  return from_gradient(jnp.asarray(gradient), jnp.asarray(mask), per=per)
 
 
 def imbalance(implied):
