@@ -50,7 +50,7 @@ def test_the_token_ratio_breaks_the_parallel_when_lengths_differ_and_only_then()
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("k", [2, 4])
+@pytest.mark.parametrize("k", [2, 5])
 def test_offline_grpo_with_dpo_weights_has_dpos_gradient_everywhere(seed, k):
   arrays = random_groups(seed, k=k, distance=2.0)
   np.testing.assert_allclose(
