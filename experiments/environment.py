@@ -5,7 +5,6 @@ import glob
 import importlib.metadata
 import os
 import platform
-import re
 import subprocess
 import sys
 
@@ -61,7 +60,8 @@ def with_huge_pages(command: str) -> None:
 
 def has_accelerator() -> bool:
   """Whether a GPU or TPU seems to be here, by its device file: jax would take seconds to say."""
-  return any(map(os.path.exists, ("/dev/nvidia0", "/dev/kfd", "/dev/accel0", "/dev/vfio/0")))
+  others = ("/dev/kfd", "/dev/accel0", "/dev/vfio/0")
+  return bool(nvidia_gpus()) or any(map(os.path.exists, others))
 
 
 def nvidia_gpus() -> list[str]:
@@ -69,7 +69,8 @@ def nvidia_gpus() -> list[str]:
   visible = os.environ.get("CUDA_VISIBLE_DEVICES")
   if visible is not None:
     return [name for name in visible.split(",") if name]
-  return sorted(re.sub(r"\D", "", path) for path in glob.glob("/dev/nvidia[0-9]*"))
+  # CUDA counts those that are here, whatever numbers their files have (in a container, say).
+  return [str(number) for number in range(len(glob.glob("/dev/nvidia[0-9]*")))]
 
 
 def git_commit() -> str:

@@ -55,6 +55,8 @@ def main(argv: Sequence[str]) -> int:
   environment.with_huge_pages("experiments.train")
   command = "python -m experiments.train " + shlex.join(argv)
   about = {"digest": digest, "config_file": args.config, "command": command, "sweep": args.sweep}
+  for name, value in environment.compilation_cache(ROOT).items():  # jax reads them at its import
+    os.environ.setdefault(name, value)
   if args.distributed or args.coordinator:
     train_with_others(config, path, about, args)
   elif prepare(folder := RunFolder(path), digest, config, args.overwrite):
@@ -153,8 +155,6 @@ def refuse_to_delete(folder: RunFolder) -> None:
 def train(config, folder: RunFolder) -> None:
   """Trains with a progress bar; jax is imported only now that the config is known to be good."""
   signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
-  for name, value in environment.compilation_cache(ROOT).items():
-    os.environ.setdefault(name, value)
   from experiments.training import run, setup
 
   if config.source == "offline":

@@ -43,7 +43,8 @@ def attend(
       cuDNN's never holds the scores. "auto": cuDNN's where there is one, else plain.
   """
   if implementation == "auto":
-    fits = queries.dtype == jnp.bfloat16 and queries.shape[-1] % 8 == 0 and queries.shape[3] > 1
+    s, d = queries.shape[3], queries.shape[-1]
+    fits = queries.dtype == jnp.bfloat16 and s > 1 and d % 8 == 0 and d <= 128
     implementation = "cudnn" if fits and jax.default_backend() == "gpu" else "plain"
   attended = (
     _plain(queries, parts) if implementation == "plain" else _fused(queries, parts, implementation)
@@ -94,15 +95,20 @@ def _fused(queries, parts, implementation: str):
     mask = jnp.broadcast_to(part.mask, (b, 1, k, s, 1, t))
     return mask[:, 0, :, :, 0].reshape(b * k, 1, s, t)
 
+  def even(x, axis, value=0):  # cuDNN has a gradient for even lengths only
+    more = [(0, x.shape[axis] % 2 if i == axis else 0) for i in range(x.ndim)]
+    return jnp.pad(x, more, constant_values=value)
+
+  mask = jnp.concatenate([mask_of(part) for part in parts], axis=-1)
   attended = jax.nn.dot_product_attention(  # pyrefly: ignore[no-matching-overload]
-    queries.transpose(0, 2, 3, 1, 4, 5).reshape(b * k, s, h * g, d),
-    joined([part.seen.keys.swapaxes(-1, -2) for part in parts]),
-    joined([part.seen.values for part in parts]),
-    mask=jnp.concatenate([mask_of(part) for part in parts], axis=-1),
+    even(queries.transpose(0, 2, 3, 1, 4, 5).reshape(b * k, s, h * g, d), 1),
+    even(joined([part.seen.keys.swapaxes(-1, -2) for part in parts]), 1),
+    even(joined([part.seen.values for part in parts]), 1),
+    mask=even(even(mask, 2, value=True), 3, value=False),
     scale=1.0,
     implementation=implementation,
   )
-  return attended.reshape(b, k, s, h, g, d).transpose(0, 3, 1, 2, 4, 5)
+  return attended[:, :s].reshape(b, k, s, h, g, d).transpose(0, 3, 1, 2, 4, 5)
 
 
 # --- rotary positions -----------------------------------------------------------------------------

@@ -97,45 +97,48 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
     logp = logp - jax.nn.logsumexp(scaled, axis=-1)
     return jnp.where(ended, sampler.pad_id, token), jnp.where(ended, 0.0, logp)
 
-  def unfinished(carry):
-    t, _, _, ended, _ = carry
-    return (t < steps) & ~all_ended(ended)
-
-  def one_token(carry):
-    t, logits, past, ended, (responses, mask, logps) = carry
+  def append(t, logits, ended, responses, mask, logps):
     token, logp = choose(t, logits, ended)
-    out = (
+    return (
+      ended | jnp.isin(token, jnp.array(sampler.eos_ids, token.dtype)),
       responses.at[:, :, t].set(token),
       mask.at[:, :, t].set(~ended),
       logps.at[:, :, t].set(logp),
     )
-    ended |= jnp.isin(token, jnp.array(sampler.eos_ids, token.dtype))
+
+  def unfinished(carry):
+    t, _, (ended, *_) = carry
+    return (t + 1 < steps) & ~all_ended(ended)
+
+  def one_token(carry):
+    t, past, (ended, responses, mask, logps) = carry
+    token = jax.lax.dynamic_index_in_dim(responses, t, axis=2, keepdims=False)
     decoder = bind(config, params)  # anew: NNX modules do not cross into a loop body
     x, grown = decoder.embed(token), []
     here = jax.lax.dynamic_slice_in_dim(turns, t, 1, axis=1)
     for (weights, prompt), own in zip(layers, past, strict=True):
       x, own = bind_layer(config, weights).step(x, here, prompt, prompt_mask, own, t)
       grown.append(own)
-    return t + 1, decoder.logits(decoder.normed(x)), grown, ended, out
+    logits = decoder.logits(decoder.normed(x))
+    return t + 1, grown, append(t + 1, logits, ended, responses, mask, logps)
 
   shape = (batch, k, steps)
   heads, d = (batch, config.kv_heads, k), config.head_dim
   nothing = KeysValues(
     jnp.zeros((*heads, d, steps), config.dtype), jnp.zeros((*heads, steps, d), config.dtype)
   )
-  carry = (
+  drawn = append(
     0,
     first,
-    [nothing for _ in layers],
     jnp.zeros((batch, k), bool),
-    (
-      jnp.full(shape, sampler.pad_id, prompts.dtype),
-      jnp.zeros(shape, bool),
-      jnp.zeros(shape, jnp.float32),
-    ),
+    jnp.full(shape, sampler.pad_id, prompts.dtype),
+    jnp.zeros(shape, bool),
+    jnp.zeros(shape, jnp.float32),
   )
-  _, _, _, ended, out = jax.lax.while_loop(unfinished, one_token, carry)
-  return Samples(*out, ended)
+  # The last token is not read: nothing follows it.
+  _, _, drawn = jax.lax.while_loop(unfinished, one_token, (0, [nothing for _ in layers], drawn))
+  ended, responses, mask, logps = drawn
+  return Samples(responses, mask, logps, ended)
 
 
 @jax.custom_batching.custom_vmap

@@ -10,11 +10,13 @@ import glob
 import hashlib
 import os
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
 from configs import common
+from experiments.command_line import validate_mesh
 from experiments.errors import UserError
 from models import checkpoint_files, pretrained_names
 from models.checkpoint_files import CheckpointFiles
@@ -52,6 +54,8 @@ def problems(config: ConfigDict) -> Iterator[str]:
   except UserError as error:
     yield str(error)
     return
+  shape = SimpleNamespace(**model)
+  yield from validate_mesh.problems(config.mesh.fsdp, config.mesh.tensor, shape)
   for field in config.model:
     value = config.model[field]
     if field in model and value not in (defaults[field], model[field]):

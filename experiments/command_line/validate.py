@@ -66,14 +66,8 @@ def check(config: ConfigDict, *, recurring: bool = False) -> None:
     *_regime(config),
     *validate_rounds.problems(config, recurring),
     *pretrained_model.problems(config),
-    *validate_mesh.problems(config.mesh.fsdp, config.mesh.tensor, config.model),
+    *_shape(config),
   ]
-  if config.model.heads % max(config.model.kv_heads, 1):
-    problems.append(
-      f"model.heads={config.model.heads}: must be a multiple of kv_heads={config.model.kv_heads}"
-    )
-  if config.model.head_dim % 2:
-    problems.append(f"model.head_dim={config.model.head_dim}: rotary positions need an even number")
   if problems:
     raise UserError("\n".join(problems))
 
@@ -81,6 +75,19 @@ def check(config: ConfigDict, *, recurring: bool = False) -> None:
 def task_names() -> list[str]:
   """Ours, and those of the installed reasoning-gym; importing it would take seconds."""
   return ["sentiment", *text_tasks.NAMES, *_task_files()]
+
+
+def _shape(config: ConfigDict) -> Iterator[str]:
+  """What is wrong with the network's shape; a pretrained model's is checked when it is known."""
+  if config.model.pretrained:
+    return
+  yield from validate_mesh.problems(config.mesh.fsdp, config.mesh.tensor, config.model)
+  if config.model.heads % max(config.model.kv_heads, 1):
+    yield (
+      f"model.heads={config.model.heads}: must be a multiple of kv_heads={config.model.kv_heads}"
+    )
+  if config.model.head_dim % 2:
+    yield f"model.head_dim={config.model.head_dim}: rotary positions need an even number"
 
 
 def _ranges(values: dict[str, Any]) -> Iterator[str]:

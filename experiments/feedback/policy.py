@@ -15,7 +15,6 @@ from experiments.feedback.store import Messages, Refused
 from experiments.training import base_policy, setup
 from experiments.training.collect import compiled_sampler
 from experiments.training.setup import Parts
-from experiments.training.start import policy_of_run
 from models.partitioning import make_mesh
 from models.transformer import Params
 from tasks.rows import prompt_of
@@ -113,7 +112,7 @@ class Policy:
     if name == self._name:
       return
     if name:
-      self._params = policy_of_run(name, self._parts)
+      self._params = base_policy.policy_of_run(name, self._parts, self._root, lambda row: None)
     else:
       config = self._config.copy_and_resolve_references()
       with config.unlocked():

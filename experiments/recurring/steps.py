@@ -23,7 +23,6 @@ from experiments.training.base_policy import Report
 from experiments.training.evaluation import measure, summary
 from experiments.training.scoring import Scorer
 from experiments.training.setup import Parts
-from experiments.training.start import policy_of_run
 
 
 def go_through(deployment: Deployment, round_: Round, root: str, report: Report) -> dict[str, Any]:
@@ -80,11 +79,11 @@ def evaluate(
   plain = Parts.of(first)
   origin = base_policy.starting_params(first, plain, root, report)
   samples, step = config.eval.samples, round_.number
-  candidate = policy_of_run(round_.path, plain)
+  candidate = base_policy.policy_of_run(round_.path, plain, root, report)
   new = measure(plain, candidate, origin, step, samples)
   in_service = origin
   if config.base.run != first.base.run:
-    in_service = policy_of_run(config.base.run, plain)
+    in_service = base_policy.policy_of_run(config.base.run, plain, root, report)
   old = measure(plain, in_service, origin, step, samples)
   test = not_worse(new.rewards, old.rewards, config.rounds.level)
   trained = dataclasses.replace(plain, config=config)

@@ -74,7 +74,8 @@ def environment(workers: int) -> dict[str, str]:
   """What the workers share: compiled programs, on disk, and an accelerator's memory."""
   ours = HUGE_PAGES | compilation_cache(ROOT)
   on_a_gpu = math.ceil(workers / max(len(nvidia_gpus()), 1))
-  if on_a_gpu > 1:  # each would take 75 % of its memory otherwise
+  by_user = "XLA_PYTHON_CLIENT_MEM_FRACTION" in os.environ  # jaxlib refuses both
+  if on_a_gpu > 1 and not by_user:  # each would take 75 % of its memory otherwise
     ours["XLA_CLIENT_MEM_FRACTION"] = f"{0.9 / on_a_gpu:.3f}"
   return ours | os.environ
 

@@ -94,11 +94,12 @@ class Pool:
     return set(sorted(os.sched_getaffinity(0))[slot :: self._size])
 
   def _gpu(self, slot: int) -> dict[str, str]:
-    """Of several GPUs each slot has one, in turn; a single job has them all."""
+    """Of several GPUs each slot has its share, or one in turn; a single job has them all."""
     gpus = nvidia_gpus()
     if self._size == 1 or len(gpus) < 2:
       return {}
-    return {"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]}
+    share = gpus[slot :: self._size] or [gpus[slot % len(gpus)]]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(share)}
 
   def _handle(self, worker: "_Worker", line: str) -> Iterator[Event]:
     message, job = json.loads(line or "{}"), worker.job

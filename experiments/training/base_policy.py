@@ -17,14 +17,16 @@ from ml_collections import ConfigDict
 
 from experiments.command_line import pretrained_model
 from experiments.command_line.config_files import digest
+from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 from experiments.training import hosts, loop, membership, setup
+from experiments.training.annotate import words_of
 from experiments.training.checkpoints import Checkpoints
 from experiments.training.collect import Demonstrations
 from experiments.training.evaluation import PolicyJudge
 from experiments.training.locks import trained_once
 from experiments.training.setup import Parts
-from experiments.training.start import policy_of_run
+from experiments.training.start import starting_state
 from experiments.training.state import new_state, random_params
 from models import adapters, pretrained
 from models.partitioning import build_sharded
@@ -104,7 +106,7 @@ def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report)
 
   def params() -> Params:
     if config.base.run:
-      return policy_of_run(config.base.run, plain)
+      return policy_of_run(config.base.run, plain, root, report)
     if config.base.steps:
       return params_of(ensure(config, root, report), plain)
     return untrained(plain)
@@ -128,3 +130,31 @@ def params_of(folder: RunFolder, parts: Parts) -> Params:
   blank = new_state(random_params(parts.model, parts.mesh, seed=0), parts.mesh)
   with Checkpoints(folder) as checkpoints:
     return checkpoints.load(None, blank).params  # not restore: a missing one must not pass unseen
+
+
+def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
+  """The policy at the latest checkpoint of the run in `path`, its adapters merged into its weights.
+
+  Args:
+    parts: whose mesh it is put on; the model's shape must be the run's.
+    root: with adapters, where what lies under them is; checkpoints hold the adapters alone.
+  Raises:
+    UserError: there is no checkpoint, or of another shape.
+  """
+  folder = RunFolder(path)
+  saved = ConfigDict(folder.read_config()["config"])
+  trained = {name: saved.model[name] for name in ("lora_rank", "lora_alpha")}
+  model = dataclasses.replace(parts.model, **trained)
+  if "scores" in words_of(saved):
+    raise UserError(f"base.run={path!r} trained a reward model ({saved.algorithm.loss})")
+  its_parts = dataclasses.replace(parts, config=saved, model=model)
+  if not model.lora_rank:
+    return _latest(folder, random_params(model, parts.mesh, seed=0), its_parts)
+  params = _latest(folder, starting_params(saved, its_parts, root, report), its_parts)
+  return build_sharded(parts.mesh, partial(adapters.merged, model), params)
+
+
+def _latest(folder: RunFolder, start: Params, parts: Parts) -> Params:
+  """The policy at the run's latest checkpoint; `start` gives its shape, and what was at rest."""
+  with Checkpoints(folder) as checkpoints:
+    return checkpoints.load(None, starting_state(parts, start)).params

@@ -185,13 +185,14 @@ class Offline:
     rows: group_dataset.Rows,
     prompts: Sequence[Sequence[int]],
     seconds: float,
-    log_probs: Callable[[Groups], np.ndarray] | None = None,
+    log_probs: Callable[[Params, Groups], np.ndarray] | None = None,
   ):
     """A data set with these prompts' tokens.
 
     Args:
       seconds: what it took to sample and score it.
-      log_probs: of the behaviour policy, for the groups that the rows are not `known` of.
+      log_probs: (the policy's parameters, groups) -> those of the behaviour policy, for the groups
+        that the rows are not `known` of.
     """
     self._config, self._scorer, self._mesh = parts.config, scorer, parts.mesh
     self._rows, self._seconds, self._log_probs = rows, seconds, log_probs
@@ -200,7 +201,6 @@ class Offline:
 
   def collect(self, step: int, params: Params) -> Batch:
     """Each response of the data set counts as a rollout when it is first used."""
-    del params
     n = self._count
     chosen = prompt_order(self._config.seed, step, self._config.batch_prompts, n)
     chosen = hosts.mine(self._mesh, chosen)
@@ -215,7 +215,7 @@ class Offline:
       old_logps=rows["logps"],
     )
     if self._log_probs is not None:
-      computed, known = self._log_probs(groups), rows["known"][:, None, None]
+      computed, known = self._log_probs(params, groups), rows["known"][:, None, None]
       groups = dataclasses.replace(groups, old_logps=np.where(known, rows["logps"], computed))
     scored = self._scorer(groups, rows["finished"])
     rollouts = (self._used(step + 1) - self._used(step)) * self._config.group_size

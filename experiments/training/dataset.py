@@ -138,11 +138,12 @@ def of_texts(parts: Parts, groups: TextGroups, base: Params, scorer: Scorer) -> 
   return Offline(parts, scorer, rows, groups.prompts, seconds=0.0, log_probs=log_probs)
 
 
-def _base_log_probs(parts: Parts, base: Params) -> Callable[[Groups], np.ndarray]:
+def _base_log_probs(parts: Parts, base: Params) -> Callable[[Params, Groups], np.ndarray]:
   compute = compiled_log_probs(parts.model, parts.mesh)
-  policy, temperature = adapters.reference_of(base, base), float(parts.config.sampling.temperature)
+  temperature = float(parts.config.sampling.temperature)
 
-  def log_probs(groups: Groups) -> np.ndarray:
+  def log_probs(params: Params, groups: Groups) -> np.ndarray:
+    policy = adapters.reference_of(params, base)  # what is under adapters only `params` still has
     read = hosts.to_global(parts.mesh, groups)
     return hosts.to_local(compute(policy, read, temperature)[0])
 

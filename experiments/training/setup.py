@@ -1,7 +1,6 @@
 """From a config to the things a run is made of: task, model shape, loss, mesh, traced numbers."""
 
 import dataclasses
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,9 @@ from experiments.command_line import (
   validate_mesh,
 )
 from experiments.command_line.config_values import is_number
+from experiments.environment import nvidia_gpus
 from experiments.errors import UserError
+from experiments.training import membership
 from models import pretrained
 from models.partitioning import make_mesh
 from models.sampling import Sampler
@@ -107,6 +108,8 @@ def _too_long(config: ConfigDict, task: Task) -> str:
 def model_of(config: ConfigDict, task: Task) -> ModelConfig:
   """The decoder's shape: of a pretrained model's files, or else the config's."""
   fields = config.model.to_dict()
+  if membership.member_here() and fields["attention"] == "auto":
+    fields["attention"] = "plain"  # jax cannot vmap cuDNN's with the masks that it is given here
   if name := fields.pop("pretrained"):
     shape = pretrained.config_of(pretrained_model.files(name))
     return dataclasses.replace(shape, **{key: fields[key] for key in pretrained_model.COMPUTE})
@@ -117,6 +120,9 @@ def mesh_of(config: ConfigDict) -> Mesh:
   """UserError when the machine has too few devices, or no accelerator where one is required."""
   if config.require_accelerator and jax.default_backend() == "cpu":
     raise UserError("require_accelerator is set, and jax finds only the CPU. " + accelerator_hint())
+  # Else accelerators multiply float32 in fewer bits. A CPU never does, and is slower when told.
+  if jax.default_backend() != "cpu":
+    jax.config.update("jax_default_matmul_precision", "float32")
   try:
     return make_mesh(**config.mesh.to_dict())
   except ValueError as error:
@@ -176,6 +182,6 @@ def device_line() -> str:
 
 def accelerator_hint() -> str:
   """What to type when a GPU is there and jax does not see it; "" when all is well."""
-  if jax.default_backend() != "cpu" or not os.path.exists("/dev/nvidia0"):
+  if jax.default_backend() != "cpu" or not nvidia_gpus():
     return ""
   return f'An NVIDIA GPU is here: pip install "jax[cuda12]=={jax.__version__}"'

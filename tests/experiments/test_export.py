@@ -104,6 +104,16 @@ def test_adapters_are_merged_when_they_are_exported(adapted, tmp_path):
   )
 
 
+def test_a_run_starts_from_one_with_adapters_as_they_ended(adapted, tmp_path):
+  folder, config = adapted
+  assert export.main([folder.path, str(tmp_path / "out")]) == 0
+  after = config.copy_and_resolve_references()
+  with after.unlocked():
+    after.model.lora_rank, after.base.run = 0, folder.path
+  start = base_policy.starting_params(after, Parts.of(after), str(tmp_path), print)
+  jax.tree.map(np.testing.assert_array_equal, start, loaded(tmp_path / "out")[1])
+
+
 def test_a_checkpoint_of_adapters_holds_them_alone(adapted):
   folder, config = adapted
   with ocp.training.Checkpointer(folder.checkpoints) as checkpoints:

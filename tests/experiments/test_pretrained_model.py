@@ -94,6 +94,7 @@ def test_a_question_of_reasoning_gym_goes_through_the_chat_template(place):
   [
     ({"model.pretrained": "/not/there"}, "model.pretrained='/not/there': /not/there: no such"),
     ({"model.layers": 6}, "model.layers=6: the files of model.pretrained say 2; leave this out"),
+    ({"mesh.fsdp": 3}, "mesh.fsdp=3: does not divide model.d_model=16; try 1 or 2 or 4 or 8 or 16"),
     ({"task.reward": "exact"}, "task.reward='exact': sentiment has no answers for 'exact'; try"),
     ({"task.options": "a=1"}, "task.options='a=1': sentiment has none"),
     ({"task.name": "chain_sum"}, "task.reward='vader': judges task.name='sentiment' only"),
@@ -105,6 +106,12 @@ def test_what_cannot_be_is_said_before_jax_is_imported(place, overrides, message
   with pytest.raises(UserError) as error:
     config(place, **overrides)
   assert message in str(error.value)
+
+
+def test_a_mesh_is_checked_with_the_files_shape_alone(place):
+  assert config(place, **{"mesh.fsdp": 16, "batch_prompts": 16, "task.eval_prompts": 16})
+  with pytest.raises(UserError, match="model.d_model=128"):  # the default shape, where it is meant
+    config("", **{"mesh.fsdp": 3})
 
 
 def test_a_tokenizer_that_does_not_fit_the_model_is_an_error(place, tmp_path):

@@ -121,7 +121,7 @@ def source(path, tmp_path, config="configs/off_policy_grpo.py", **overrides):
 def test_old_log_probs_are_the_rows_own_or_else_the_base_policys(groups, tmp_path):
   path, rows = groups
   parts, base, offline = source(path, tmp_path)
-  batch = offline.collect(0, None).groups
+  batch = offline.collect(0, base).groups
   computed = np.asarray(compiled_log_probs(parts.model, parts.mesh)(base, batch, 1.0)[0])
   by_prompt = {row["prompt"]: row for row in rows}
   kinds = set()
@@ -142,9 +142,14 @@ def test_old_log_probs_are_the_rows_own_or_else_the_base_policys(groups, tmp_pat
 
 def test_groups_of_any_size_train(groups, tmp_path):
   path, _ = groups
-  for name in ("configs/off_policy_grpo.py", "configs/plackett_luce_dpo.py"):
-    folder = tmp_path / os.path.basename(name)
-    rows = train(load(path, name, group_size=3, steps=3, eval__every=3), folder)
+  for name, rank in (
+    ("configs/off_policy_grpo.py", 0),
+    ("configs/off_policy_grpo.py", 2),  # its log-probs are those without adapters
+    ("configs/plackett_luce_dpo.py", 0),
+  ):
+    folder = tmp_path / f"{os.path.basename(name)}-{rank}"
+    numbers = {"steps": 3, "eval__every": 3, "model__lora_rank": rank}
+    rows = train(load(path, name, group_size=3, **numbers), folder)
     assert np.isfinite(rows[-1]["train/loss"]) and rows[-1]["train/unscored"] > 0
 
 

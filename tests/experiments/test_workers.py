@@ -124,7 +124,7 @@ def test_two_workers_run_at_a_time_on_separate_cores(job):
   assert total == 1 or sum(cores) == total
 
 
-def test_of_several_gpus_each_worker_has_one(job, monkeypatch):
+def test_of_several_gpus_each_worker_has_its_share(job, monkeypatch):
   monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
 
   def gpus(size):

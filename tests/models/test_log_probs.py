@@ -51,6 +51,24 @@ def test_shared_prompt_log_probs_are_the_plain_ones_of_concatenated_sequences(mo
       np.testing.assert_allclose(entropy[b, k][mask], plain_entropy, atol=1e-5)
 
 
+@pytest.mark.parametrize("p, t", [(6, 5), (6, 6), (7, 5), (7, 6)])
+def test_fused_attention_is_given_even_lengths(monkeypatch, p, t):
+  """cuDNN's has no gradient for others, and says so only on a GPU."""
+  lengths, given = [], jax.nn.dot_product_attention
+
+  def attention(queries, keys, *args, **options):
+    lengths.extend([queries.shape[1], keys.shape[1]])
+    return given(queries, keys, *args, **options)
+
+  monkeypatch.setattr(jax.nn, "dot_product_attention", attention)
+  groups = ragged_groups(b=1, p=p, t=t)
+  shape = jax.eval_shape(
+    lambda: token_log_probs(MODELS["jax's own attention"], tiny_params(TINY), groups)
+  )
+  assert shape[0].shape == groups.mask.shape
+  assert lengths and not any(length % 2 for length in lengths)
+
+
 @pytest.mark.parametrize("pads", [1, 7])
 def test_more_left_padding_changes_nothing(pads):
   groups = ragged_groups()
