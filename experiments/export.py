@@ -1,7 +1,7 @@
 """Writes a run's policy as a Hugging Face folder, which `transformers` and model.pretrained load.
 
 python -m experiments.export runs/grpo-s0 exported               the latest checkpoint
-python -m experiments.export runs/grpo-s0 exported --best        the one with the best eval/reward
+python -m experiments.export runs/grpo-s0 exported --best        the one that evaluation found best
 
 Adapters are merged into the weights. A run that began from a Hugging Face folder has its tokenizer,
 chat template and generation_config.json copied along.
@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from experiments.command_line import cli, loss_signatures, pretrained_model
 from experiments.errors import UserError
-from experiments.run_folder import RunFolder
+from experiments.run_folder import RunFolder, judgement
 
 ROOT = "runs"
 
@@ -66,8 +66,8 @@ def chosen_step(folder: RunFolder, step: int | None, best: bool) -> int:
   if not steps or step not in (None, *steps):
     there = ", ".join(map(str, steps)) or "none yet"
     raise UserError(f"{folder.path}: no checkpoint {step or ''}".rstrip() + f"; there: {there}")
-  rewards = {row["step"]: row.get("eval/reward") for row in folder.read_metrics()}
-  scored = [(rewards[s], s) for s in steps if rewards.get(s) is not None]
+  judged = {row["step"]: judgement(row) for row in folder.read_metrics()}
+  scored = [(judged[s], s) for s in steps if judged.get(s) is not None]
   if best and not scored:
     raise UserError(f"{folder.path}: no checkpoint with an evaluation; there: {steps}")
   return max(scored)[1] if best else steps[-1] if step is None else step

@@ -286,6 +286,12 @@ def _plain(value: Any) -> Any:
   return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def judgement(row: Mapping[str, Any]) -> float | None:
+  """What the best checkpoint has most of: the first of these that the row, an evaluation, has."""
+  names = ("eval/reward", "eval/accuracy", "eval/implied_accuracy")
+  return next((row[name] for name in names if name in row), None)
+
+
 def write_json(path: str, value: Any) -> None:
   write_atomically(path, json_text(value))
 

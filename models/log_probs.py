@@ -41,8 +41,9 @@ def token_outputs(
   logps and entropy as in `token_log_probs`; log_sum_sq_probs = log sum_v pi(v | prompt, y_<t)^2,
   the log of the chance that two draws agree.
 
-  At most config.logits_at_once logits are held: a batch with more is done in stretches of tokens,
-  one after the other, and the backward pass computes each stretch's logits again.
+  About config.logits_at_once logits are held (of all devices together, and one token of each
+  response at least): a batch with more is done in stretches of tokens, one after the other, and the
+  backward pass computes each stretch's logits again.
   """
 
   def of_stretch(hidden, responses):

@@ -265,7 +265,7 @@ def init(config: ModelConfig, key: jax.Array) -> Params:
 
 
 def bind(config: ModelConfig, params: Params) -> Decoder:
-  """The network with these parameters: `bind(config, params).prefill(...)`. Pure and free."""
+  """The network with these parameters: `bind(config, params).read(...)`. Pure and free."""
   return nnx.merge(_structure(config), params)
 
 

@@ -52,7 +52,7 @@ class Checkpoints(contextlib.AbstractContextManager):
     return f"{os.path.relpath(self._path)}/{step}"
 
   def save(self, step: int, state: TrainState, best_by: float) -> None:
-    """`best_by` is the value that the best checkpoint has most of: the latest eval/reward."""
+    """`best_by` is the value that the best checkpoint has most of (`run_folder.judgement`)."""
     saved = own_arrays(state.saved)
     # pyrefly: ignore[bad-argument-type]
     self._checkpointer.save_async(step, saved, metrics={BEST_BY: float(best_by)})

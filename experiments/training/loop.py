@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from experiments.errors import Diverged
-from experiments.run_folder import RunFolder
+from experiments.run_folder import RunFolder, judgement
 from experiments.training import hosts, setup
 from experiments.training.annotate import annotate, words_of
 from experiments.training.batches import batch_metrics, batch_warnings, minibatches
@@ -22,8 +22,6 @@ from experiments.training.update import compiled_update, update_spec
 from models import adapters
 from models.transformer import Params
 
-# What makes a checkpoint the best one: the first of these that the run's evaluation has.
-JUDGED_BY = ("eval/reward", "eval/accuracy", "eval/implied_accuracy")
 NOT_EVALUATED = -1e30  # a checkpoint between two evaluations is never the best
 SLOWEST_MEAN = 0.1  # the running mean of rewards: plain over ten steps, then this share a step
 
@@ -93,7 +91,8 @@ def train(
         row |= evaluate(step + 1)
       recorder.log(row)
       if is_last or (step + 1) % config.checkpoint.every == 0:
-        best_by = next((row[name] for name in JUDGED_BY if name in row), NOT_EVALUATED)
+        judged = judgement(row)
+        best_by = NOT_EVALUATED if judged is None else judged
         checkpoints.save(step + 1, state, best_by=best_by)
   return recorder.latest
 
