@@ -10,6 +10,7 @@ in the run's folder.
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 
 from ml_collections import ConfigDict
 from rich.console import Console
@@ -64,6 +65,7 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
   from experiments.training.evaluation import completions, measure, pass_at_k
   from experiments.training.setup import Parts
   from experiments.training.start import starting_state
+  from experiments.training.state import to_load
 
   if "scores" in run.words_of(config):
     raise UserError(f"--run={args.run!r} is a reward model; its eval/accuracy is in metrics.jsonl")
@@ -71,7 +73,7 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
   parts = Parts.of(config)
   reference = base_policy.starting_params(config, parts, ROOT, lambda row: None)
   with Checkpoints(folder) as checkpoints:
-    blank = starting_state(parts, reference)
+    blank = to_load(partial(starting_state, parts), reference, parts.mesh)
     state = checkpoints.load(None if args.step < 0 else args.step, blank)
   measured = measure(parts, state.params, reference, int(state.step), args.samples)
 

@@ -10,6 +10,7 @@ chat template and generation_config.json copied along.
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from ml_collections import ConfigDict
 
@@ -93,10 +94,12 @@ def tokenizer_note(source: str) -> str:
 
 def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: str) -> None:
   """Loads the checkpoint and writes the folder; imports jax."""
+  import jax
+
   from experiments.training import base_policy, run, setup
   from experiments.training.checkpoints import Checkpoints
   from experiments.training.setup import Parts
-  from experiments.training.state import random_params
+  from experiments.training.state import random_params, to_load
   from models import pretrained
   from models.partitioning import make_mesh
   from models.stored_tensors import CheckpointError
@@ -113,9 +116,10 @@ def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: s
       raise UserError(f"{base.path}: the base policy under the adapters is not there")
     start = base_policy.starting_params(config, parts, ROOT, lambda row: None)
   else:
-    start = random_params(parts.model, parts.mesh, seed=0)
+    start = jax.eval_shape(partial(random_params, parts.model, parts.mesh, 0))
+  blank = to_load(partial(run.starting_state, parts), start, parts.mesh)
   with Checkpoints(folder) as checkpoints:
-    state = checkpoints.load(step, run.starting_state(parts, start))
+    state = checkpoints.load(step, blank)
   tokens = {"eos_ids": tokenizer.eos_ids, "bos_id": None, "pad_id": tokenizer.pad_id}
   try:
     pretrained.export(state.params, parts.model, out, source or None, tokens)

@@ -27,7 +27,7 @@ from experiments.training.evaluation import PolicyJudge
 from experiments.training.locks import trained_once
 from experiments.training.setup import Parts
 from experiments.training.start import starting_state
-from experiments.training.state import new_state, random_params
+from experiments.training.state import new_state, random_params, to_load
 from models import adapters, pretrained
 from models.partitioning import build_sharded
 from models.transformer import Params
@@ -127,9 +127,13 @@ def untrained(parts: Parts) -> Params:
 
 def params_of(folder: RunFolder, parts: Parts) -> Params:
   """The parameters of a base policy, sharded over the run's mesh."""
-  blank = new_state(random_params(parts.model, parts.mesh, seed=0), parts.mesh)
+  blank = to_load(lambda params: new_state(params, parts.mesh), _shapes(parts), parts.mesh)
   with Checkpoints(folder) as checkpoints:
     return checkpoints.load(None, blank).params  # not restore: a missing one must not pass unseen
+
+
+def _shapes(parts: Parts) -> Params:
+  return jax.eval_shape(partial(random_params, parts.model, parts.mesh, 0))
 
 
 def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
@@ -149,12 +153,13 @@ def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
     raise UserError(f"base.run={path!r} trained a reward model ({saved.algorithm.loss})")
   its_parts = dataclasses.replace(parts, config=saved, model=model)
   if not model.lora_rank:
-    return _latest(folder, random_params(model, parts.mesh, seed=0), its_parts)
+    return _latest(folder, _shapes(its_parts), its_parts)
   params = _latest(folder, starting_params(saved, its_parts, root, report), its_parts)
   return build_sharded(parts.mesh, partial(adapters.merged, model), params)
 
 
 def _latest(folder: RunFolder, start: Params, parts: Parts) -> Params:
   """The policy at the run's latest checkpoint; `start` gives its shape, and what was at rest."""
+  blank = to_load(partial(starting_state, parts), start, parts.mesh)
   with Checkpoints(folder) as checkpoints:
-    return checkpoints.load(None, starting_state(parts, start)).params
+    return checkpoints.load(None, blank).params

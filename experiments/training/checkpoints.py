@@ -58,10 +58,14 @@ class Checkpoints(contextlib.AbstractContextManager):
     self._checkpointer.save_async(step, saved, metrics={BEST_BY: float(best_by)})
 
   def restore(self, state: TrainState) -> TrainState:
-    """The latest checkpoint, on the devices of `state`; `state` itself if there is none."""
+    """The latest checkpoint in the place of `state`, whose arrays are then gone; else `state`."""
     if self._checkpointer.latest is None:
       return state
-    return self._load(self._checkpointer.latest.step, state)
+    step = self._checkpointer.latest.step
+    target = self._target(step, state)
+    for leaf in jax.tree.leaves(state.saved):
+      leaf.delete()  # what fits must fit when it resumes: never two states in memory
+    return self._load(step, target, state)
 
   def load(self, step: int | None, state: TrainState) -> TrainState:
     """The checkpoint of this step (None: the latest), with what is at rest in `state`.
@@ -75,14 +79,19 @@ class Checkpoints(contextlib.AbstractContextManager):
         f"no checkpoint {'' if step is None else step} in {os.path.relpath(self._path)}; "
         f"there: {there}"
       )
-    return self._load(steps[-1] if step is None else step, state)
+    step = steps[-1] if step is None else step
+    return self._load(step, self._target(step, state), state)
 
-  def _load(self, step: int, state: TrainState) -> TrainState:
+  def _load(self, step: int, target: TrainState, state: TrainState) -> TrainState:
+    return state.with_saved(self._checkpointer.load(step, target))  # pyrefly: ignore[bad-argument-type]
+
+  def _target(self, step: int, state: TrainState) -> TrainState:
+    """Shapes and places of what is loaded. UserError if the checkpoint of this step has others."""
     target = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state.saved
     )
     self._check(step, target)
-    return state.with_saved(self._checkpointer.load(step, target))  # pyrefly: ignore[bad-argument-type]
+    return target
 
   def _check(self, step: int, target: Any) -> None:
     """Compares names and shapes first: Orbax's own message on a mismatch hides the cause."""

@@ -24,7 +24,7 @@ from experiments.training.held_out_groups import RewardModelJudge
 from experiments.training.locks import trained_once
 from experiments.training.scoring import compiled_scores
 from experiments.training.setup import Parts
-from experiments.training.state import new_state
+from experiments.training.state import new_state, to_load
 from models import scalar_head
 from models.transformer import Params
 
@@ -106,7 +106,8 @@ def params_of(folder: RunFolder, parts: Parts, base: Params) -> Params:
       )
   if "eval/accuracy" not in status.get("metrics", {}):
     raise UserError(f"{named} never saw two responses of unequal reward: it has learned nothing")
-  blank = new_state(scalar_head.with_scalar_head(base), parts.mesh)
+  start = scalar_head.with_scalar_head(base)
+  blank = to_load(lambda params: new_state(params, parts.mesh), start, parts.mesh)
   with Checkpoints(folder) as checkpoints:
     return checkpoints.load(None, blank).params
 

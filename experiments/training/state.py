@@ -1,6 +1,7 @@
 """What training changes: parameters, optimizer moments and the step; and the optimizer itself."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -91,6 +92,22 @@ def new_state(
   params = adapters.join(state.params, jax.device_put(params, parameter_shardings(params, mesh)))
   reference = jax.tree.map(jnp.copy, params) if moving_reference else None
   return dataclasses.replace(state, params=params, reference=reference)
+
+
+def to_load(build: Callable[[Params], TrainState], params: Params, mesh: Mesh) -> TrainState:
+  """The state that build(params) makes, for a checkpoint to be loaded into; params may be shapes.
+
+  Its arrays are shapes with their places alone, so that nothing is held twice. Not with adapters:
+  what lies under them is in no checkpoint.
+  """
+  if adapters.are_in(params):
+    return build(params)
+  shapes = jax.eval_shape(build, params)
+  return jax.tree.map(
+    lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+    shapes,
+    parameter_shardings(shapes, mesh),
+  )
 
 
 def random_params(model: ModelConfig, mesh: Mesh, seed: int) -> Params:

@@ -15,7 +15,7 @@ from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 from experiments.training import hosts
 from experiments.training.checkpoints import Checkpoints
-from experiments.training.state import new_state, random_params
+from experiments.training.state import new_state, random_params, to_load
 from models.partitioning import make_mesh
 from tests.experiments import commands
 from tests.experiments.test_train import environment, results
@@ -119,7 +119,7 @@ from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 from experiments.training import hosts
 from experiments.training.checkpoints import Checkpoints
-from experiments.training.state import new_state, random_params
+from experiments.training.state import new_state, random_params, to_load
 from models.partitioning import make_mesh
 from tests.models.tiny import TINY
 
@@ -182,8 +182,14 @@ def test_rows_decisions_and_checkpoints_of_two_processes(tmp_path):
   run_two([sys.executable, "-c", IN_EACH], tmp_path, devices=2)
   with Checkpoints(RunFolder(str(tmp_path / "of_two"))) as checkpoints:
     assert checkpoints.latest_step == 7
-    restored = checkpoints.restore(new_state(random_params(TINY, mesh, 1), mesh))
-  jax.tree.map(np.testing.assert_array_equal, restored.params, random_params(TINY, mesh, 3))
+    blank = new_state(random_params(TINY, mesh, 1), mesh)
+    restored = checkpoints.restore(blank)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(blank.saved))
+    shapes = to_load(lambda params: new_state(params, mesh), restored.params, mesh)
+    assert not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(shapes))
+    loaded = checkpoints.load(None, shapes)
+  for found in (restored, loaded):
+    jax.tree.map(np.testing.assert_array_equal, found.params, random_params(TINY, mesh, 3))
 
 
 def test_one_process_gets_back_what_it_gave():
