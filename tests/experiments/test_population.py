@@ -101,6 +101,7 @@ EVERYTHING = {  # a critic, a reference that moves, several updates a step, grou
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("config", "overrides", "members"),
   [

@@ -95,6 +95,7 @@ def killed_and_whole(place):
   return cut, whole
 
 
+@pytest.mark.slow
 def test_a_run_killed_and_resumed_ends_with_the_bits_of_one_never_stopped(killed_and_whole):
   cut, whole = killed_and_whole
   assert results(cut) == results(whole)
@@ -102,6 +103,7 @@ def test_a_run_killed_and_resumed_ends_with_the_bits_of_one_never_stopped(killed
   assert checkpoint_bytes(cut) == checkpoint_bytes(whole)
 
 
+@pytest.mark.slow
 def test_minibatches_and_a_critic_on_two_devices_train_as_on_one(place, killed_and_whole):
   _, one = killed_and_whole
   two = place / "runs" / "two"
