@@ -21,13 +21,13 @@ from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 from experiments.training import hosts, loop, membership, setup
 from experiments.training.annotate import words_of
-from experiments.training.checkpoints import Checkpoints
+from experiments.training.checkpoints import latest_params
 from experiments.training.collect import Demonstrations
 from experiments.training.evaluation import PolicyJudge
 from experiments.training.locks import trained_once
 from experiments.training.setup import Parts
 from experiments.training.start import starting_state
-from experiments.training.state import new_state, random_params, to_load
+from experiments.training.state import new_state, random_params
 from models import adapters, pretrained
 from models.partitioning import build_sharded
 from models.transformer import Params
@@ -127,9 +127,9 @@ def untrained(parts: Parts) -> Params:
 
 def params_of(folder: RunFolder, parts: Parts) -> Params:
   """The parameters of a base policy, sharded over the run's mesh."""
-  blank = to_load(lambda params: new_state(params, parts.mesh), _shapes(parts), parts.mesh)
-  with Checkpoints(folder) as checkpoints:
-    return checkpoints.load(None, blank).params  # not restore: a missing one must not pass unseen
+  return latest_params(
+    folder, lambda params: new_state(params, parts.mesh), _shapes(parts), parts.mesh
+  )
 
 
 def _shapes(parts: Parts) -> Params:
@@ -152,14 +152,8 @@ def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
   if "scores" in words_of(saved):
     raise UserError(f"base.run={path!r} trained a reward model ({saved.algorithm.loss})")
   its_parts = dataclasses.replace(parts, config=saved, model=model)
-  if not model.lora_rank:
-    return _latest(folder, _shapes(its_parts), its_parts)
-  params = _latest(folder, starting_params(saved, its_parts, root, report), its_parts)
-  return build_sharded(parts.mesh, partial(adapters.merged, model), params)
-
-
-def _latest(folder: RunFolder, start: Params, parts: Parts) -> Params:
-  """The policy at the run's latest checkpoint; `start` gives its shape, and what was at rest."""
-  blank = to_load(partial(starting_state, parts), start, parts.mesh)
-  with Checkpoints(folder) as checkpoints:
-    return checkpoints.load(None, blank).params
+  build, has_adapters = partial(starting_state, its_parts), model.lora_rank > 0
+  start = starting_params(saved, its_parts, root, report) if has_adapters else _shapes(its_parts)
+  params = latest_params(folder, build, start, parts.mesh)
+  merge = partial(adapters.merged, model)
+  return build_sharded(parts.mesh, merge, params) if has_adapters else params

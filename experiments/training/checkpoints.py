@@ -5,15 +5,18 @@ With adapters a checkpoint holds them alone; the network under them is found as 
 
 import contextlib
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 from orbax.checkpoint import v1 as ocp
 
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 from experiments.training.membership import own_arrays
-from experiments.training.state import TrainState
+from experiments.training.state import TrainState, to_load
+from models.transformer import Params
 
 _keep = ocp.training.preservation_policies
 _save = ocp.training.save_decision_policies
@@ -106,6 +109,17 @@ class Checkpoints(contextlib.AbstractContextManager):
     if problems:
       lines = "\n  ".join(problems[:5])
       raise UserError(f"{self.path(step)} does not fit this config:\n  {lines}")
+
+
+def latest_params(
+  folder: RunFolder, build: Callable[[Params], TrainState], start: Params, mesh: Mesh
+) -> Params:
+  """The parameters at the run's latest checkpoint, of a state that build(start) makes.
+
+  `start` gives their shapes, and what is at rest. UserError if there is no checkpoint.
+  """
+  with Checkpoints(folder) as checkpoints:
+    return checkpoints.load(None, to_load(build, start, mesh)).params
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

@@ -17,14 +17,14 @@ from experiments.run_folder import RunFolder
 from experiments.training import base_policy, dataset, hosts, loop, setup
 from experiments.training.annotate import words_of
 from experiments.training.base_policy import Report
-from experiments.training.checkpoints import Checkpoints
+from experiments.training.checkpoints import latest_params
 from experiments.training.collect import key_for
 from experiments.training.evaluation import draw_held_out
 from experiments.training.held_out_groups import RewardModelJudge
 from experiments.training.locks import trained_once
 from experiments.training.scoring import compiled_scores
 from experiments.training.setup import Parts
-from experiments.training.state import new_state, to_load
+from experiments.training.state import new_state
 from models import scalar_head
 from models.transformer import Params
 
@@ -107,9 +107,7 @@ def params_of(folder: RunFolder, parts: Parts, base: Params) -> Params:
   if "eval/accuracy" not in status.get("metrics", {}):
     raise UserError(f"{named} never saw two responses of unequal reward: it has learned nothing")
   start = scalar_head.with_scalar_head(base)
-  blank = to_load(lambda params: new_state(params, parts.mesh), start, parts.mesh)
-  with Checkpoints(folder) as checkpoints:
-    return checkpoints.load(None, blank).params
+  return latest_params(folder, lambda params: new_state(params, parts.mesh), start, parts.mesh)
 
 
 class PairJudge:

@@ -120,7 +120,7 @@ def mesh_of(config: ConfigDict) -> Mesh:
   """UserError when the machine has too few devices, or no accelerator where one is required."""
   if config.require_accelerator and jax.default_backend() == "cpu":
     raise UserError("require_accelerator is set, and jax finds only the CPU. " + accelerator_hint())
-  # Else accelerators multiply float32 in fewer bits. A CPU never does, and is slower when told.
+  # Else accelerators multiply float32 in fewer bits; a CPU never does.
   if jax.default_backend() != "cpu":
     jax.config.update("jax_default_matmul_precision", "float32")
   try:
