@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import traceback
@@ -25,6 +26,8 @@ from experiments.errors import Diverged, UserError
 
 def main() -> int:
   sys.unraisablehook = _interrupt_again
+  # A shell has what it starts in the background ignore SIGINT, and all that this starts in turn.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
   sweep = os.dup(1)  # stdout itself is lent to each job's log
 
   def send(message: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -186,13 +187,15 @@ def test_a_worker_whose_sweep_was_killed_stops_its_job(job):
   assert '"stopped"' in worker.stdout.read()
 
 
-def test_an_interrupted_idle_worker_ends_quietly(job):
+@pytest.mark.parametrize("shell", ["", "trap '' INT; "], ids=["", "in the background"])
+def test_an_interrupted_idle_worker_ends_quietly(shell):
+  command = f"{shell}exec {shlex.quote(sys.executable)} -m experiments.sweeping.worker"
   worker = subprocess.Popen(
-    [sys.executable, "-m", "experiments.sweeping.worker"],
+    ["sh", "-c", command],
     stdin=subprocess.PIPE,
     stderr=subprocess.PIPE,
   )
-  time.sleep(0.5)
+  time.sleep(1)
   worker.send_signal(signal.SIGINT)
   _, errors = worker.communicate(timeout=10)
-  assert errors == b""
+  assert (errors, worker.returncode) == (b"", 130)
