@@ -119,7 +119,7 @@ class _Training:
       passed("collect")
     groups = hosts.to_global(self._parts.mesh, groups)
     groups = annotate(self._parts, self._words, self._state, self._reference, groups)
-    if self._work.scores_reference:
+    if self._work.scores_reference and number:  # the first goes on at once, as training does
       jax.block_until_ready(groups.ref_logps)
       passed("reference")
     self._state, metrics = self._update(self._state, groups, self._numbers)

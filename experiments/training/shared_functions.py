@@ -24,11 +24,19 @@ class Shared:
 
   `for_a_single_run` is the function jitted, `function` the pure function itself, of which
   `for_members` makes what is called for all. With `donates` the first argument's buffers are used
-  for the result, in both.
+  for the result, in both. `compiler_options` are those that the first was jitted with.
   """
 
-  def __init__(self, for_a_single_run: Callable, function: Callable, *, donates: bool = False):
+  def __init__(
+    self,
+    for_a_single_run: Callable,
+    function: Callable,
+    *,
+    donates: bool = False,
+    compiler_options: dict[str, Any] | None = None,
+  ):
     self.for_a_single_run, self.function, self.donates = for_a_single_run, function, donates
+    self._compiler_options = compiler_options
     self._for_members: dict[Hashable, Callable] = {}
 
   def __call__(self, *args: Any) -> Any:
@@ -54,7 +62,9 @@ class Shared:
       first = treedef.children()[0].num_leaves
       donated = tuple(i for i in range(first) if axes[i] == 0) if donate else ()
       run = split if mesh.size > 1 else members
-      self._for_members[key] = jax.jit(run, donate_argnums=donated)
+      self._for_members[key] = jax.jit(
+        run, donate_argnums=donated, compiler_options=self._compiler_options
+      )
     return self._for_members[key]
 
 
@@ -63,10 +73,21 @@ def shared(function: Callable) -> Shared:
   return Shared(jax.jit(function), function)
 
 
-def shared_on(mesh: Mesh, function: Callable, in_shardings: Any, out_shardings: Any) -> Shared:
+def shared_on(
+  mesh: Mesh,
+  function: Callable,
+  in_shardings: Any,
+  out_shardings: Any,
+  compiler_options: dict[str, Any] | None = None,
+) -> Shared:
   """The function jitted on the mesh of a single run, with these shardings there, and shared."""
-  jitted = jax.jit(on_mesh(mesh, function), in_shardings=in_shardings, out_shardings=out_shardings)
-  return Shared(jitted, function)
+  jitted = jax.jit(
+    on_mesh(mesh, function),
+    in_shardings=in_shardings,
+    out_shardings=out_shardings,
+    compiler_options=compiler_options,
+  )
+  return Shared(jitted, function, compiler_options=compiler_options)
 
 
 @dataclasses.dataclass(frozen=True)
