@@ -97,6 +97,7 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
     logp = logp - jax.nn.logsumexp(scaled, axis=-1)
     return jnp.where(ended, sampler.pad_id, token), jnp.where(ended, 0.0, logp)
 
+  @jax.jit  # traced once for its two calls
   def append(t, logits, ended, responses, mask, logps):
     token, logp = choose(t, logits, ended)
     return (
@@ -116,8 +117,13 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
     decoder = bind(config, params)  # anew: NNX modules do not cross into a loop body
     x, grown = decoder.embed(token), []
     here = jax.lax.dynamic_slice_in_dim(turns, t, 1, axis=1)
+
+    @jax.jit  # traced once for all layers
+    def one_layer(x, weights, prompt, own):
+      return bind_layer(config, weights).step(x, here, prompt, prompt_mask, own, t)
+
     for (weights, prompt), own in zip(layers, past, strict=True):
-      x, own = bind_layer(config, weights).step(x, here, prompt, prompt_mask, own, t)
+      x, own = one_layer(x, weights, prompt, own)
       grown.append(own)
     logits = decoder.logits(decoder.normed(x))
     return t + 1, grown, append(t + 1, logits, ended, responses, mask, logps)
