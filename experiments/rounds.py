@@ -50,6 +50,7 @@ def main(argv: Sequence[str]) -> int:
 
   deployment = Deployment(path)
   refuse_another(deployment, digest, config)
+  environment.with_huge_pages("experiments.rounds")
   lock = deployment.hold()
   command = "python -m experiments.rounds " + shlex.join(argv)
   if not deployment.run.read_config():

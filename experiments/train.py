@@ -52,6 +52,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
   check_processes(args)
+  environment.with_huge_pages("experiments.train")
   command = "python -m experiments.train " + shlex.join(argv)
   about = {"digest": digest, "config_file": args.config, "command": command, "sweep": args.sweep}
   for name, value in environment.compilation_cache(ROOT).items():  # jax reads them at its import

@@ -72,6 +72,9 @@ class Bench:
       "HF_HUB_OFFLINE": "1",
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules compile once, as they usually do
+    if library == OURS:
+      # As its commands do for themselves (experiments/environment.py).
+      environment["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
     log = self.folder / f"{library}.txt"
     started = time.time()
     with log.open("w") as output:

@@ -86,7 +86,7 @@ def _run(job: Job, folder: str) -> dict[str, Any]:
   job_path, result_path, output_path = (os.path.join(folder, name) for name in names)
   with open(job_path, "w") as file:
     json.dump(dataclasses.asdict(job), file)
-  settings = environment.compilation_cache(folder)  # as `train` has them
+  settings = environment.HUGE_PAGES | environment.compilation_cache(folder)  # as `train` has them
   command = [sys.executable, "-m", "experiments.benchmarking.worker", job_path, result_path]
   started = time.time()
   with open(output_path, "w+") as output:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments.environment import compilation_cache, nvidia_gpus
+from experiments.environment import HUGE_PAGES, compilation_cache, nvidia_gpus
 from experiments.run_folder import RunFolder
 from experiments.sweeping import worker
 from experiments.sweeping.plan import Plan, PlannedRun
@@ -72,7 +72,7 @@ def origin(run: PlannedRun) -> str:
 
 def environment(workers: int) -> dict[str, str]:
   """What the workers share: compiled programs, on disk, and an accelerator's memory."""
-  ours = compilation_cache(ROOT)
+  ours = HUGE_PAGES | compilation_cache(ROOT)
   on_a_gpu = math.ceil(workers / max(len(nvidia_gpus()), 1))
   by_user = "XLA_PYTHON_CLIENT_MEM_FRACTION" in os.environ  # jaxlib refuses both
   if on_a_gpu > 1 and not by_user:  # each would take 75 % of its memory otherwise
