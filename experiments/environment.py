@@ -33,8 +33,8 @@ def describe(device: str) -> dict[str, object]:
 
 
 # Memory in huge pages, where Linux has them. XLA asks for the memory of every call anew, and to be
-# given it in pages of 4 KiB costs a step 2 to 14 % of its time. (The first call pays for the rest:
-# it can take a second longer.)
+# given it in pages of 4 KiB costs a step 2 to 14 % of its time. (The first call pays for the
+# rest: it can take two seconds longer.)
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 

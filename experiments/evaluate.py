@@ -61,20 +61,18 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
   import numpy as np
 
   from experiments.training import base_policy, run
-  from experiments.training.checkpoints import Checkpoints
+  from experiments.training.checkpoints import loaded
   from experiments.training.evaluation import completions, measure, pass_at_k
   from experiments.training.setup import Parts
   from experiments.training.start import starting_state
-  from experiments.training.state import to_load
 
   if "scores" in run.words_of(config):
     raise UserError(f"--run={args.run!r} is a reward model; its eval/accuracy is in metrics.jsonl")
   config.mesh.update(data=1, fsdp=1, tensor=1)  # whatever the run was trained on
   parts = Parts.of(config)
   reference = base_policy.starting_params(config, parts, ROOT, lambda row: None)
-  with Checkpoints(folder) as checkpoints:
-    blank = to_load(partial(starting_state, parts), reference, parts.mesh)
-    state = checkpoints.load(None if args.step < 0 else args.step, blank)
+  step = None if args.step < 0 else args.step
+  state = loaded(folder, partial(starting_state, parts), reference, parts.mesh, step)
   measured = measure(parts, state.params, reference, int(state.step), args.samples)
 
   for fault in parts.task.reward.new_faults():

@@ -94,12 +94,10 @@ def tokenizer_note(source: str) -> str:
 
 def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: str) -> None:
   """Loads the checkpoint and writes the folder; imports jax."""
-  import jax
-
-  from experiments.training import base_policy, run, setup
-  from experiments.training.checkpoints import Checkpoints
+  from experiments.training import base_policy, setup
+  from experiments.training.checkpoints import loaded
   from experiments.training.setup import Parts
-  from experiments.training.state import random_params, to_load
+  from experiments.training.start import starting_state
   from models import pretrained
   from models.partitioning import make_mesh
   from models.stored_tensors import CheckpointError
@@ -116,10 +114,8 @@ def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: s
       raise UserError(f"{base.path}: the base policy under the adapters is not there")
     start = base_policy.starting_params(config, parts, ROOT, lambda row: None)
   else:
-    start = jax.eval_shape(partial(random_params, parts.model, parts.mesh, 0))
-  blank = to_load(partial(run.starting_state, parts), start, parts.mesh)
-  with Checkpoints(folder) as checkpoints:
-    state = checkpoints.load(step, blank)
+    start = base_policy.shapes_of(parts)
+  state = loaded(folder, partial(starting_state, parts), start, parts.mesh, step)
   tokens = {"eos_ids": tokenizer.eos_ids, "bos_id": None, "pad_id": tokenizer.pad_id}
   try:
     pretrained.export(state.params, parts.model, out, source or None, tokens)

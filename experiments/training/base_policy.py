@@ -21,7 +21,7 @@ from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 from experiments.training import hosts, loop, membership, setup
 from experiments.training.annotate import words_of
-from experiments.training.checkpoints import latest_params
+from experiments.training.checkpoints import loaded
 from experiments.training.collect import Demonstrations
 from experiments.training.evaluation import PolicyJudge
 from experiments.training.locks import trained_once
@@ -127,12 +127,12 @@ def untrained(parts: Parts) -> Params:
 
 def params_of(folder: RunFolder, parts: Parts) -> Params:
   """The parameters of a base policy, sharded over the run's mesh."""
-  return latest_params(
-    folder, lambda params: new_state(params, parts.mesh), _shapes(parts), parts.mesh
-  )
+  shapes = shapes_of(parts)
+  return loaded(folder, lambda params: new_state(params, parts.mesh), shapes, parts.mesh).params
 
 
-def _shapes(parts: Parts) -> Params:
+def shapes_of(parts: Parts) -> Params:
+  """What parameters of this model are, without a number of them."""
   return jax.eval_shape(partial(random_params, parts.model, parts.mesh, 0))
 
 
@@ -153,7 +153,7 @@ def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
     raise UserError(f"base.run={path!r} trained a reward model ({saved.algorithm.loss})")
   its_parts = dataclasses.replace(parts, config=saved, model=model)
   build, has_adapters = partial(starting_state, its_parts), model.lora_rank > 0
-  start = starting_params(saved, its_parts, root, report) if has_adapters else _shapes(its_parts)
-  params = latest_params(folder, build, start, parts.mesh)
+  start = starting_params(saved, its_parts, root, report) if has_adapters else shapes_of(its_parts)
+  params = loaded(folder, build, start, parts.mesh).params
   merge = partial(adapters.merged, model)
   return build_sharded(parts.mesh, merge, params) if has_adapters else params

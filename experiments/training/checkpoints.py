@@ -115,15 +115,19 @@ class Checkpoints(contextlib.AbstractContextManager):
       raise UserError(f"{self.path(step)} does not fit this config:\n  {lines}")
 
 
-def latest_params(
-  folder: RunFolder, build: Callable[[Params], TrainState], start: Params, mesh: Mesh
-) -> Params:
-  """The parameters at the run's latest checkpoint, of a state that build(start) makes.
+def loaded(
+  folder: RunFolder,
+  build: Callable[[Params], TrainState],
+  start: Params,
+  mesh: Mesh,
+  step: int | None = None,
+) -> TrainState:
+  """The run's checkpoint of this step (None: the latest), of a state that build(start) makes.
 
-  `start` gives their shapes, and what is at rest. UserError if there is no checkpoint.
+  `start` gives its shapes, and what is at rest. UserError if there is no such checkpoint.
   """
   with Checkpoints(folder) as checkpoints:
-    return checkpoints.load(None, to_load(build, start, mesh)).params
+    return checkpoints.load(step, to_load(build, start, mesh))
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

@@ -17,7 +17,7 @@ from experiments.run_folder import RunFolder
 from experiments.training import base_policy, dataset, hosts, loop, setup
 from experiments.training.annotate import words_of
 from experiments.training.base_policy import Report
-from experiments.training.checkpoints import latest_params
+from experiments.training.checkpoints import loaded
 from experiments.training.collect import key_for
 from experiments.training.evaluation import draw_held_out
 from experiments.training.held_out_groups import RewardModelJudge
@@ -107,7 +107,7 @@ def params_of(folder: RunFolder, parts: Parts, base: Params) -> Params:
   if "eval/accuracy" not in status.get("metrics", {}):
     raise UserError(f"{named} never saw two responses of unequal reward: it has learned nothing")
   start = scalar_head.with_scalar_head(base)
-  return latest_params(folder, lambda params: new_state(params, parts.mesh), start, parts.mesh)
+  return loaded(folder, lambda params: new_state(params, parts.mesh), start, parts.mesh).params
 
 
 class PairJudge:
