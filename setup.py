@@ -5,7 +5,10 @@ from setuptools import find_namespace_packages, setup
 FEEDBACK = ["fastapi", "uvicorn"]  # the page of experiments.collect_feedback
 CLUSTER = ["submitit>=1.5"]  # --launcher=slurm and the like
 REPORT = ["wandb-workspaces>=0.4"]  # experiments.wandb_report
-FOLDERS = ("algorithms", "models", "tasks", "experiments", "configs")
+FOLDERS = (
+  *("algorithms", "models", "tasks", "configs", "training"),
+  *("rounds", "comparing", "claims", "experiments", "benchmarks"),
+)
 
 setup(
   name="counterpoint",
@@ -18,9 +21,9 @@ setup(
     include=[*FOLDERS, *(f"{folder}.*" for folder in FOLDERS)], exclude=["*.__pycache__"]
   ),
   package_data={  # the pages
-    "experiments.comparing": ["*.j2", "*.css", "*.js"],
-    "experiments.feedback": ["*.html"],
-    "experiments.ledger": ["*.j2", "*.css"],
+    "comparing": ["*.j2", "*.css", "*.js"],
+    "rounds": ["*.html"],
+    "claims": ["*.j2", "*.css"],
   },
   install_requires=[
     "array_record",  # the file format of data sets; tensorflow-datasets imports it on first use

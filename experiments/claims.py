@@ -21,12 +21,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from claims import results, table
+from claims.claim import DOES_NOT_HOLD, HOLDS, Claim
+from claims.results import Result
 from experiments.command_line import cli
-from experiments.errors import UserError, did_you_mean, nearest
-from experiments.ledger import results, table
-from experiments.ledger.claim import DOES_NOT_HOLD, HOLDS, Claim
-from experiments.ledger.results import Result
-from experiments.run_folder import write_atomically
+from training.errors import UserError, did_you_mean, nearest
+from training.run_folder import write_atomically
 
 FLAGS = {
   "only": ("", "only these claims, e.g. --only=baselines,optimum"),
@@ -146,7 +146,7 @@ def _colour(verdict: str) -> str:
 
 def _write(found: Sequence[Result], folder: str) -> str:
   """Writes claims.json and the page; returns the page's path."""
-  from experiments.ledger import page  # Plotly and Jinja2 take half a second to import
+  from claims import page  # Plotly and Jinja2 take half a second to import
 
   results.write_all(found, folder)
   path = os.path.join(folder, "report.html")

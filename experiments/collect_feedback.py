@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 
 from configs import common
-from experiments import environment
-from experiments.command_line import cli, pretrained_model
-from experiments.errors import UserError
-from experiments.recurring.deployment import Deployment
-from experiments.run_folder import RunFolder, file_name
+from experiments.command_line import cli
+from rounds.deployment import Deployment
+from training import environment
+from training.checking import pretrained_model
+from training.errors import UserError
+from training.run_folder import RunFolder, file_name
 
 FLAGS = {
   "deployment": ("", "a deployment's folder: what is in service there is served"),
@@ -51,9 +52,9 @@ def main(argv: Sequence[str]) -> int:
   for name, value in environment.compilation_cache(ROOT).items():
     os.environ.setdefault(name, value)
 
-  from experiments.feedback.policy import Policy
-  from experiments.feedback.server import app
-  from experiments.feedback.store import Store
+  from rounds.policy import Policy
+  from rounds.server import app
+  from rounds.store import Store
 
   store = Store(home)
   if args.deployment:

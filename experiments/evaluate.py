@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.command_line import cli
-from experiments.errors import UserError
-from experiments.run_folder import RunFolder, write_atomically
+from training.errors import UserError
+from training.run_folder import RunFolder, write_atomically
 
 FLAGS = {
   "run": ("", "the run's folder"),
@@ -60,11 +60,11 @@ def evaluate(folder: RunFolder, config: ConfigDict, args):
   """{metric: (mean, standard error over prompts)}, and completions; imports jax."""
   import numpy as np
 
-  from experiments.training import base_policy, run
-  from experiments.training.checkpoints import loaded
-  from experiments.training.evaluation import completions, measure, pass_at_k
-  from experiments.training.setup import Parts
-  from experiments.training.start import starting_state
+  from training import base_policy, run
+  from training.checkpoints import loaded
+  from training.evaluation import completions, measure, pass_at_k
+  from training.setup import Parts
+  from training.start import starting_state
 
   if "scores" in run.words_of(config):
     raise UserError(f"--run={args.run!r} is a reward model; its eval/accuracy is in metrics.jsonl")

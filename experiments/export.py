@@ -14,9 +14,10 @@ from functools import partial
 
 from ml_collections import ConfigDict
 
-from experiments.command_line import cli, loss_signatures, pretrained_model
-from experiments.errors import UserError
-from experiments.run_folder import RunFolder, judgement
+from experiments.command_line import cli
+from training.checking import loss_signatures, pretrained_model
+from training.errors import UserError
+from training.run_folder import RunFolder, judgement
 
 ROOT = "runs"
 
@@ -94,15 +95,15 @@ def tokenizer_note(source: str) -> str:
 
 def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: str) -> None:
   """Loads the checkpoint and writes the folder; imports jax."""
-  from experiments.training import base_policy, setup
-  from experiments.training.checkpoints import loaded
-  from experiments.training.setup import Parts
-  from experiments.training.start import starting_state
   from models import pretrained
   from models.partitioning import make_mesh
   from models.stored_tensors import CheckpointError
   from tasks.task import Task
   from tasks.tokenizer import CharTokenizer
+  from training import base_policy, setup
+  from training.checkpoints import loaded
+  from training.setup import Parts
+  from training.start import starting_state
 
   config.mesh.update(data=1, fsdp=1, tensor=1)  # whatever the run was trained on
   tokenizer = pretrained_model.tokenizer_of(config) or CharTokenizer()

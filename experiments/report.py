@@ -15,11 +15,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from comparing import comparison
+from comparing.comparison import Comparison
 from experiments.command_line import cli
-from experiments.comparing import comparison
-from experiments.comparing.comparison import Comparison
-from experiments.errors import UserError
-from experiments.run_folder import write_atomically
+from training.errors import UserError
+from training.run_folder import write_atomically
 
 _STATE = ("run", "variant", "seed", "state", "step", "rollouts", "tokens", "seconds")
 
@@ -54,7 +54,7 @@ def write(*folders: str) -> str:
 
 
 def _write(result: Comparison) -> str:
-  from experiments.comparing import page  # Plotly and Jinja2 take half a second to import
+  from comparing import page  # Plotly and Jinja2 take half a second to import
 
   folders = result.folders
   path = os.path.join(_home(folders), "report.html")
@@ -65,7 +65,7 @@ def _write(result: Comparison) -> str:
 
 def _write_pictures(result: Comparison) -> list[str]:
   """Writes the main plots, each light and dark, beside the page; returns their paths."""
-  from experiments.comparing import pictures
+  from comparing import pictures
 
   return pictures.write(result, _home(result.folders))
 

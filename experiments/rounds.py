@@ -20,10 +20,12 @@ from collections.abc import Sequence
 import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from experiments import environment, report, run_folder
-from experiments.command_line import cli, config_files, pretrained_model, validate
-from experiments.errors import UserError
-from experiments.recurring.deployment import Deployment, Waiting
+from experiments import report
+from experiments.command_line import cli
+from rounds.deployment import Deployment, Waiting
+from training import environment, run_folder
+from training.checking import config_files, pretrained_model, validate
+from training.errors import UserError
 
 FLAGS = {
   "rounds": (0, "go on until the deployment has so many rounds (default: one more)"),
@@ -98,7 +100,7 @@ def do_round(deployment: Deployment, number: int) -> None:
     os.environ.setdefault(name, value)
   import tensorflow_datasets  # noqa: F401  # as in train.py, before there is a second thread
 
-  from experiments.recurring import steps
+  from rounds import steps
 
   columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
   with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress:

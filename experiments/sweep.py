@@ -23,10 +23,9 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments import environment, report, run_folder
+from comparing import comparison
+from experiments import report
 from experiments.command_line import cli
-from experiments.comparing import comparison
-from experiments.errors import UserError
 from experiments.sweeping import (
   folder_lock,
   jobs,
@@ -40,6 +39,8 @@ from experiments.sweeping.launchers import Launcher
 from experiments.sweeping.live_table import LiveTable, Row
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
+from training import environment, run_folder
+from training.errors import UserError
 
 FLAGS = {
   "dry_run": (

@@ -20,10 +20,11 @@ from collections.abc import Sequence
 import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments import environment, run_folder
-from experiments.command_line import cli, config_files, pretrained_model, text_tasks, validate
-from experiments.errors import UserError
-from experiments.run_folder import RunFolder
+from experiments.command_line import cli
+from training import environment, run_folder
+from training.checking import config_files, pretrained_model, text_tasks, validate
+from training.errors import UserError
+from training.run_folder import RunFolder
 
 FLAGS = {
   "out": ("", "the run's folder (default: runs/<name made of the config and its overrides>)"),
@@ -68,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
 
 def train_with_others(config, path: str, about: dict[str, str], args) -> None:
   """The same in one of several processes, whose first decides and writes."""
-  from experiments.training import hosts
+  from training import hosts
 
   hosts.join(args.coordinator, args.processes, args.process)
   hosts.check_same("configs", f"{path} {config.to_json_best_effort()}")
@@ -84,8 +85,8 @@ def memory_needed(config) -> str:
   """What it takes of each device, in a line. UserError when those of this machine are too small."""
   import jax
 
-  from experiments.training import memory, setup
   from models.partitioning import make_mesh
+  from training import memory, setup
 
   task, sizes = setup.task_of(config), config.mesh.to_dict()
   parts = setup.Parts(config, task, setup.model_of(config, task), make_mesh())
@@ -155,7 +156,7 @@ def refuse_to_delete(folder: RunFolder) -> None:
 def train(config, folder: RunFolder) -> None:
   """Trains with a progress bar; jax is imported only now that the config is known to be good."""
   signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
-  from experiments.training import run, setup
+  from training import run, setup
 
   if config.source == "offline":
     # Its import replaces the import statement for a while; the progress bar's thread would trip.

@@ -14,10 +14,10 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
+from comparing.runs import read_group
 from experiments.command_line import cli
-from experiments.comparing.runs import read_group
-from experiments.errors import UserError
-from experiments.run_folder import RunFolder
+from training.errors import UserError
+from training.run_folder import RunFolder
 
 MODES = ("auto", "online", "offline")
 
@@ -53,7 +53,7 @@ def runs_in(folder: str) -> list[RunFolder]:
 
 def replay(folder: RunFolder, mode: str) -> str:
   """Sends all rows and completions; returns a line about it. Raises what W&B raises."""
-  from experiments.training import wandb_runs
+  from training import wandb_runs
 
   rows, status = folder.read_metrics(), folder.read_status()
   run = wandb_runs.start(folder, mode, replay=True)

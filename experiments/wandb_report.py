@@ -13,10 +13,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from experiments import run_folder
 from experiments.command_line import cli
-from experiments.errors import UserError
 from experiments.upload import runs_in
+from training import run_folder
+from training.errors import UserError
 
 FLAGS = {
   "sweep": ("", "the sweep: its folder, or its name in runs/"),

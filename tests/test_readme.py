@@ -6,8 +6,8 @@ import re
 import pytest
 
 from algorithms import LOSSES
-from experiments.command_line import config_files, validate
 from tasks.rewards import REWARDS
+from training.checking import config_files, validate
 
 PROJECT = pathlib.Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text()

@@ -73,7 +73,7 @@ class Bench:
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules compile once, as they usually do
     if library == OURS:
-      # As its commands do for themselves (experiments/environment.py).
+      # As its commands do for themselves (training/environment.py).
       environment["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
     log = self.folder / f"{library}.txt"
     started = time.time()
@@ -97,7 +97,7 @@ class Bench:
       job = self.folder / "job.json"
       about = {"work": work, "size": "tiny", "dtype": "float32", "steps": self.steps}
       job.write_text(json.dumps(about))
-      return [sys.executable, "-m", "experiments.benchmarking.worker", str(job), str(result)]
+      return [sys.executable, "-m", "benchmarks.worker", str(job), str(result)]
     script = [str(self.pythons[library]), str(HERE / f"{library}_bench.py"), work]
     model = [str(self.folder / "model")] if library == "trl" else []
     return [*script, *model, str(self.steps), str(result)]

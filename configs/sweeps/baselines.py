@@ -14,7 +14,7 @@ the group's mean to beat the batch's, because prompts differ much in difficulty;
 end where the group's mean does; and the spread to change which prompts count, not how far it gets.
 """
 
-from experiments.hyper import Item, product, sweep
+from configs.hyper import Item, product, sweep
 
 VARIANTS: list[Item] = [
   {"name": "none", "config": "configs/reinforce.py:k=8", "algorithm.baseline": "none"},

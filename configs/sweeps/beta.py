@@ -13,7 +13,7 @@ cost little reward until it is large, because 60 updates do not go far.
 
 from typing import Any
 
-from experiments.hyper import Item, chain, product, sweep
+from configs.hyper import Item, chain, product, sweep
 
 DPO_BETAS = (0.1, 0.2, 0.5, 1.0, 2.0)
 GRPO_BETAS = (0.0, 0.02, 0.1, 0.5)

@@ -15,7 +15,7 @@ clip moves less a batch. Where no clip goes furthest, look at its reward against
 
 from typing import Any
 
-from experiments.hyper import Item, product, sweep
+from configs.hyper import Item, product, sweep
 
 
 def get_sweep() -> list[Item]:

@@ -23,7 +23,7 @@ differences beyond the intervals; ORPO first of the offline ones, and KTO below 
 
 from typing import Any
 
-from experiments.hyper import Item, product, sweep
+from configs.hyper import Item, product, sweep
 
 RESPONSES, UPDATES = 512, 2  # a collection
 BUDGET = {"steps": 30, "minibatches": UPDATES, "inner_epochs": 1, "eval.every": 10}

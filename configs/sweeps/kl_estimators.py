@@ -9,7 +9,7 @@ nearer the dearer a nat is; near the reference they agree to first order, so exp
 between those two here. `eval/kl` measures all of them the same way.
 """
 
-from experiments.hyper import Item, chain, product, sweep
+from configs.hyper import Item, chain, product, sweep
 
 
 def get_sweep() -> list[Item]:

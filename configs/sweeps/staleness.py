@@ -19,7 +19,7 @@ gradient what has moved too far. Expect most of the gain at a few rounds.
 
 from typing import Any
 
-from experiments.hyper import Item, product, sweep
+from configs.hyper import Item, product, sweep
 
 UPDATES, RESPONSES = 60, 256
 ALGORITHMS = {"dpo": ("configs/dpo.py", 2), "grpo-k8": ("configs/grpo.py:k=8", 8)}

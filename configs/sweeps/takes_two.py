@@ -17,7 +17,7 @@ ends below the policy that it began from.
 
 from typing import Any
 
-from experiments.hyper import Item, chain, product, sweep
+from configs.hyper import Item, chain, product, sweep
 
 RESPONSES, PROMPTS = 256, 16  # a step
 

@@ -1,1 +1,1 @@
-"""What a person types: flags, config files, and whether they make sense. No jax."""
+"""Flags and help of every command. No jax."""

@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from configs import common
-from experiments.command_line import cli_help, config_files, config_modules, config_values
-from experiments.errors import Diverged, UserError, did_you_mean, nearest
+from experiments.command_line import cli_help
+from training.checking import config_files, config_modules, config_values
+from training.errors import Diverged, UserError, did_you_mean, nearest
 
 Flags = Mapping[str, tuple[Any, str]]  # name -> (default, which gives the type, or OneOf; help)
 Given = dict[str, Any]  # {"config": spec, "config.steps": "7", "help": True, flag: text}

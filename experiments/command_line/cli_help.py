@@ -9,7 +9,7 @@ import tokenize
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from experiments.command_line import config_files, config_modules, config_values, loss_signatures
+from training.checking import config_files, config_modules, config_values, loss_signatures
 
 
 def overview(doc: str, flags: Mapping[str, tuple[Any, str]], configs: str | None) -> str:

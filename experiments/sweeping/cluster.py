@@ -22,12 +22,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from experiments.command_line import config_values
-from experiments.errors import UserError
-from experiments.run_folder import read_json, read_text, write_atomically, write_json
 from experiments.sweeping import jobs as sweep_jobs
 from experiments.sweeping import worker
 from experiments.sweeping.workers import Event, Job
+from training.checking import config_values
+from training.errors import UserError
+from training.run_folder import read_json, read_text, write_atomically, write_json
 
 LAUNCHERS = ("slurm", "submitit-local", "submitit-debug")
 HOURS = 4  # for a job, unless --resources says timeout_min; then it is queued again and resumes

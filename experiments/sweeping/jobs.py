@@ -12,11 +12,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments.environment import HUGE_PAGES, compilation_cache, nvidia_gpus
-from experiments.run_folder import RunFolder
 from experiments.sweeping import worker
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
+from training.environment import HUGE_PAGES, compilation_cache, nvidia_gpus
+from training.run_folder import RunFolder
 
 ROOT = "runs"  # all sweeps share its base policies, its data sets and its compilation cache
 
@@ -82,14 +82,14 @@ def environment(workers: int) -> dict[str, str]:
 
 def prepare_base_policy(report: Report, *, config: Mapping[str, Any]) -> None:
   """Trains the base policy that this config starts from, unless it is there already."""
-  from experiments.training import base_policy
+  from training import base_policy
 
   base_policy.ensure(ConfigDict(config), ROOT, report)
 
 
 def train(report: Report, *, folder: str, config: Mapping[str, Any], **about: str) -> None:
   """Trains, or resumes, the run in `folder`; `about` is what RunFolder.create takes."""
-  from experiments.training import run as one_run
+  from training import run as one_run
 
   run = RunFolder(folder)
   with run.recording_outcome():
@@ -105,7 +105,7 @@ def train_together(report: Report, *, runs: Sequence[Mapping[str, Any]]) -> None
   `report` gets {"runs": {name: its latest row}} whenever one has news; {"state", "reason"} is its
   last. What a member prints goes to its own log.
   """
-  from experiments.training.population import Population
+  from training.population.members import Population
 
   latest: dict[str, dict[str, Any]] = {}
 

@@ -12,10 +12,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments import run_folder
-from experiments.command_line import config_files, pretrained_model, validate
-from experiments.errors import UserError
-from experiments.run_folder import RunFolder
+from training import run_folder
+from training.checking import config_files, pretrained_model, validate
+from training.errors import UserError
+from training.run_folder import RunFolder
 
 Item = Mapping[str, Any]
 

@@ -7,9 +7,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from experiments.run_folder import flatten
 from experiments.sweeping import plan
 from experiments.sweeping.plan import Plan, PlannedRun
+from training.run_folder import flatten
 
 _FIELDS = {  # shown always, under a short name
   "algorithm.loss": "loss",

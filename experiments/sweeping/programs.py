@@ -10,11 +10,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from experiments.command_line.config_values import is_number
-from experiments.errors import UserError
-from experiments.run_folder import flatten
 from experiments.sweeping.plan import PlannedRun
 from experiments.sweeping.workers import Event, Job
+from training.checking.config_values import is_number
+from training.errors import UserError
+from training.run_folder import flatten
 
 AUTO = 8  # where there is an accelerator; on a CPU a program of several runs gains nothing
 

@@ -21,7 +21,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from experiments.errors import Diverged, UserError
+from training.errors import Diverged, UserError
 
 
 def main() -> int:

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from experiments.benchmarking.sizes import SIZES
-from experiments.benchmarking.works import WORKS
+from benchmarks.sizes import SIZES
+from benchmarks.works import WORKS
 
 PEERS = pathlib.Path(__file__).parent.parent.parent / "benchmarks" / "peers"
 

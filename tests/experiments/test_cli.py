@@ -6,13 +6,13 @@ import time
 import pytest
 
 from experiments.command_line import cli
-from experiments.errors import UserError
+from training.errors import UserError
 
 FLAGS = {"dry_run": (False, "run nothing"), "jobs": (1, "at a time"), "out": ("", "the folder")}
 COMMAND = """
 import sys
 from experiments.command_line import cli, config_files, validate
-from experiments.errors import Diverged
+from training.errors import Diverged
 
 def main(argv):
   args = cli.parse(argv, "Trains one policy.", {"out": ("", "the folder")})

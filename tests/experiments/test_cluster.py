@@ -11,18 +11,19 @@ from functools import partial
 
 import pytest
 
-from experiments import run_folder, sweep
-from experiments.errors import UserError
+from experiments import sweep
 from experiments.sweeping import cluster, launchers, plan, programs
 from experiments.sweeping.cluster import Cluster
 from experiments.sweeping.workers import Job
 from tests.experiments import fake_slurm
+from training import run_folder
+from training.errors import UserError
 
 pytest.importorskip("submitit")
 
 FUNCTIONS = """
 import os, pathlib, signal, time
-from experiments.errors import Diverged
+from training.errors import Diverged
 
 def work(report, *, steps=2):
   print("working")

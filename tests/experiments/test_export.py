@@ -11,18 +11,18 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from experiments import export
-from experiments.command_line import config_files, pretrained_model
-from experiments.run_folder import RunFolder
-from experiments.training import base_policy, run
-from experiments.training.checkpoints import Checkpoints
-from experiments.training.setup import Parts
-from experiments.training.state import random_params
 from models import pretrained
 from models.checkpoint_files import describe
 from models.partitioning import make_mesh
 from tasks import tokenizer_files
-from tests.experiments.test_pretrained_model import END, MODEL, PAD, SMALL, params, place  # noqa: F401
 from tests.models.test_pretrained import our_logits
+from tests.training.checking.test_pretrained_model import END, MODEL, PAD, SMALL, params, place  # noqa: F401
+from training import base_policy, run
+from training.checking import config_files, pretrained_model
+from training.checkpoints import Checkpoints
+from training.run_folder import RunFolder
+from training.setup import Parts
+from training.state import random_params
 
 SMALL = {
   **SMALL,

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.command_line import config_files
-from experiments.errors import UserError
-from experiments.training import dataset
-from experiments.training.collect import Demonstrations, prompt_order
-from experiments.training.scoring import Scorer
-from experiments.training.setup import Parts
-from experiments.training.state import scheduled
 from tasks import group_dataset
+from training import dataset
+from training.checking import config_files
+from training.collect import Demonstrations, prompt_order
+from training.errors import UserError
+from training.scoring import Scorer
+from training.setup import Parts
+from training.state import scheduled
 
 SMALL = {"task.train_prompts": 64, "task.eval_prompts": 16, "group_size": 2, "batch_prompts": 8}
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from experiments.errors import UserError
 from experiments.sweeping import plan, plan_table
+from training.errors import UserError
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import pytest
 
-from experiments.errors import UserError
 from experiments.sweeping import jobs, plan, programs
 from experiments.sweeping.workers import Event
+from training.errors import UserError
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import time
 import pytest
 
 from experiments import rounds as rounds_command
-from experiments.command_line import config_files
-from experiments.recurring.deployment import Deployment
-from experiments.run_folder import RunFolder
+from rounds.deployment import Deployment
 from tests.experiments import commands
 from tests.experiments.test_train import checkpoint_bytes, environment, results, train
+from training.checking import config_files
+from training.run_folder import RunFolder
 
 SMALL = """
   task.reward=scorer steps=2 batch_prompts=8 group_size=2 task.train_prompts=64 task.eval_prompts=16

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from experiments.run_folder import RunFolder
 from experiments.sweeping import plan
+from training.run_folder import RunFolder
 
 SWEEP = """
 TINY = {

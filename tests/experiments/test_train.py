@@ -12,8 +12,8 @@ import pytest
 
 from experiments import evaluate
 from experiments import train as train_command
-from experiments.run_folder import RunFolder
 from tests.experiments import commands
+from training.run_folder import RunFolder
 
 PROJECT = pathlib.Path(__file__).parent.parent.parent
 SMALL = """

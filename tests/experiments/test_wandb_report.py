@@ -5,9 +5,9 @@ import json
 import pytest
 
 from experiments import wandb_report
-from experiments.errors import UserError
-from experiments.run_folder import RunFolder
-from tests.experiments import fake_sweep
+from tests.comparing import fake_sweep
+from training.errors import UserError
+from training.run_folder import RunFolder
 
 pytest.importorskip("wandb_workspaces")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its own

@@ -15,7 +15,7 @@ from experiments.sweeping.workers import Job, Pool
 
 FUNCTIONS = """
 import gc, os, signal, sys, time
-from experiments.errors import Diverged
+from training.errors import Diverged
 
 def work(report, *, steps=1, seconds=0.0):
   print("working")

@@ -1,0 +1,1 @@
+"""Speed: the works that are timed, at which size, each in a process of its own."""

@@ -1,0 +1,101 @@
+"""Runs each timed work in a process of its own, and makes numbers to read of its seconds."""
+
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from benchmarks import flops
+from benchmarks.sizes import SIZES
+from benchmarks.worker import Job
+from benchmarks.works import WORKS
+from training import environment
+from training.errors import UserError
+
+LAST_LINES = 3  # of what a failed process said
+
+
+def rates() -> dict[str, Any]:
+  """What the machine can do: {"backend", "device", "matmul": {...}, "memory": {...}}."""
+  with tempfile.TemporaryDirectory() as folder:
+    return _run(Job(), folder)
+
+
+def measure(job: Job, machine: dict[str, Any]) -> dict[str, Any]:
+  """The record of one work, all seconds and shares in it measured now.
+
+  A first process finds no compiled program, does the steps and counts memory; a second one finds
+  those of the first and does one step. UserError when a process fails.
+  """
+  with tempfile.TemporaryDirectory() as folder:  # it holds the compiled programs, too
+    cold = _run(job, folder)
+    warm = _run(dataclasses.replace(job, steps=0), folder)
+  return {
+    "first_step_seconds": {"cold": cold["first_after"], "warm": warm["first_after"]},
+    "compile_seconds": {"cold": cold["compile_seconds"], "warm": warm["compile_seconds"]},
+    "peak_bytes": cold["peak_bytes"],
+    "phases": phases(job, cold["steps"], machine),
+  }
+
+
+def phases(job: Job, steps: list[dict[str, float]], machine: dict[str, Any]) -> dict[str, Any]:
+  """Of each phase, and of the whole "step": its seconds, FLOPs, and share of the machine's rates.
+
+  Shares are those of the median. Only what samples has a share of the memory's rate.
+  """
+  work, size = WORKS[job.work], SIZES[job.size]
+  batch, needed = work.batch(size), work.flops(size)
+  seconds = {phase: [step[phase] for step in steps] for phase in needed}
+  if len(needed) > 1:
+    seconds["step"] = [sum(step.values()) for step in steps]
+    needed = needed | {"step": sum(needed.values())}
+  records: dict[str, Any] = {}
+  for phase, values in seconds.items():
+    median = statistics.median(values)
+    rate = needed[phase] / median
+    records[phase] = {
+      "seconds": values,
+      "median": median,
+      "best": min(values),
+      "flops": needed[phase],
+      "flops_per_second": rate,
+      "share_of_matmul_rate": rate / machine["matmul"]["flops_per_second"],
+      "tokens_per_second": _tokens(phase, batch) / median,
+    }
+  if "collect" in records:
+    width = 2 if job.dtype == "bfloat16" else 4
+    read = flops.sample_bytes(size.model, batch, width) / records["collect"]["median"]
+    share = read / machine["memory"]["bytes_per_second"]
+    records["collect"] |= {"bytes_per_second": read, "share_of_memory_rate": share}
+  return records
+
+
+def _tokens(phase: str, batch: flops.Batch) -> int:
+  """New tokens, when sampling; all that are read, each prompt once, when training."""
+  return batch.responses * batch.response_tokens if phase == "collect" else batch.tokens
+
+
+def _run(job: Job, folder: str) -> dict[str, Any]:
+  """What a worker found; `first_after` are the seconds from its start to its first step's end."""
+  names = ("job.json", "result.json", "output.txt")
+  job_path, result_path, output_path = (os.path.join(folder, name) for name in names)
+  with open(job_path, "w") as file:
+    json.dump(dataclasses.asdict(job), file)
+  settings = environment.HUGE_PAGES | environment.compilation_cache(folder)  # as `train` has them
+  command = [sys.executable, "-m", "benchmarks.worker", job_path, result_path]
+  started = time.time()
+  with open(output_path, "w+") as output:
+    done = subprocess.run(command, env=os.environ | settings, stdout=output, stderr=output)
+    output.seek(0)
+    said = output.read().strip().splitlines()
+  if done.returncode:
+    why = "\n".join(said[-LAST_LINES:]) or f"exit code {done.returncode}"
+    raise UserError(f"--only={job.work or 'rates'}: its process failed.\n{why}")
+  with open(result_path) as file:
+    result = json.load(file)
+  return result | {"first_after": result.get("first_done", started) - started}

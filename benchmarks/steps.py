@@ -1,0 +1,144 @@
+"""The steps that are timed, made of the trainer's own parts: `Online`, `annotate`, the update.
+
+A step does what one of `training.loop` does, without evaluation, records and checkpoints.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from benchmarks.sizes import Size
+from benchmarks.works import Work
+from configs import common
+from models.groups import Groups
+from tasks.task import Item, Task
+from tasks.tokenizer import CharTokenizer
+from training import hosts, setup
+from training.annotate import annotate, words_of
+from training.collect import Online
+from training.scoring import Scorer
+from training.setup import Parts
+from training.state import new_state, random_params
+from training.update import compiled_update, update_spec
+
+Seconds = dict[str, float]  # of each phase of a step
+
+NEVER = -1  # no vocabulary has this token
+
+
+class RandomTokens(CharTokenizer):
+  """Any text is so many random tokens, and no response ends: all have their full length."""
+
+  eos_id: int = NEVER
+  eos_ids: tuple[int, ...] = (NEVER,)
+
+  def __init__(self, vocab_size: int):
+    self.vocab_size = vocab_size
+    self._rng = np.random.default_rng(0)
+
+  def encode(self, text: str) -> list[int]:
+    return self._rng.integers(1, self.vocab_size, len(text)).tolist()
+
+
+def prepare(work: Work, size: Size, dtype: str) -> Callable[[int], Seconds]:
+  """Weights, optimizer state and data; returns what does the step of a number and times it."""
+  parts = parts_of(work, size, dtype)
+  params = random_params(parts.model, parts.mesh, seed=0)
+  if not work.loss:
+    source = Online(parts, Scorer(parts))
+
+    def draw(number: int) -> Seconds:
+      start = time.perf_counter()
+      source.collect(number, params)
+      return {"collect": time.perf_counter() - start}
+
+    return draw
+  return _Training(work, size, parts, params)
+
+
+def parts_of(work: Work, size: Size, dtype: str) -> Parts:
+  """What a run of this work would be made of, its task random tokens."""
+  config = config_of(work, size, dtype)
+  task = Task(
+    name="random tokens",
+    train=tuple(Item("?" * size.prompt_tokens, "") for _ in range(config.batch_prompts)),
+    evaluation=(),
+    tokenizer=RandomTokens(size.model.vocab_size),
+  )
+  return Parts(config, task, setup.model_of(config, task), setup.mesh_of(config))
+
+
+def config_of(work: Work, size: Size, dtype: str) -> ConfigDict:
+  config = common.defaults(work.loss or "grpo")
+  batch = work.batch(size)
+  config.batch_prompts, config.group_size = batch.prompts, batch.group_size
+  config.sampling.max_tokens = size.response_tokens
+  fields = dataclasses.asdict(size.model) | {"tied": True, "dtype": dtype}
+  del fields["vocab_size"]  # the tokenizer has it
+  config.model.update(fields)
+  if work.beta is not None:
+    config.algorithm.beta = work.beta
+  return config
+
+
+class _Training:
+  """A policy and its optimizer between steps."""
+
+  def __init__(self, work: Work, size: Size, parts: Parts, params):
+    config = parts.config
+    self._parts, self._work = parts, work
+    self._update = compiled_update(update_spec(config, parts.model, parts.mesh))
+    self._numbers, words = setup.traced_numbers(config), words_of(config)
+    self._state = new_state(params, parts.mesh)
+    self._groups = random_groups(parts, size)
+    if "ref_logps" in words and not work.scores_reference:
+      groups = hosts.to_global(parts.mesh, self._groups)
+      self._groups = jax.device_get(annotate(parts, words, self._state, params, groups))
+      words -= {"ref_logps"}
+    self._words = words
+    self._reference = params if work.scores_reference else None  # else its memory is free
+    self._source = Online(parts, Scorer(parts)) if work.samples else None
+
+  def __call__(self, number: int) -> Seconds:
+    seconds, start = {}, time.perf_counter()
+
+    def passed(phase: str) -> None:
+      nonlocal start
+      now = time.perf_counter()
+      seconds[phase], start = now - start, now
+
+    groups = self._groups
+    if self._source:
+      groups = self._source.collect(number, self._state.params).groups
+      # No response ended, so all rewards are 0, which would teach nothing.
+      groups = dataclasses.replace(groups, rewards=self._groups.rewards)
+      passed("collect")
+    groups = hosts.to_global(self._parts.mesh, groups)
+    groups = annotate(self._parts, self._words, self._state, self._reference, groups)
+    if self._work.scores_reference and number:  # the first goes on at once, as training does
+      jax.block_until_ready(groups.ref_logps)
+      passed("reference")
+    self._state, metrics = self._update(self._state, groups, self._numbers)
+    jax.device_get(metrics)
+    jax.block_until_ready(self._state)
+    passed("update")
+    return seconds
+
+
+def random_groups(parts: Parts, size: Size) -> Groups:
+  """Groups of full length whose responses all have different rewards."""
+  config, rng = parts.config, np.random.default_rng(0)
+  prompts, prompt_mask = parts.task.train_prompts
+  shape = (config.batch_prompts, config.group_size, size.response_tokens)
+  rewards = np.tile(np.linspace(1, 0, config.group_size, dtype=np.float32), (shape[0], 1))
+  return Groups(
+    prompts,
+    prompt_mask,
+    rng.integers(1, parts.model.vocab_size, shape).astype(np.int32),
+    np.ones(shape, bool),
+    rewards,
+  )

@@ -1,0 +1,47 @@
+"""What is timed: steps of training, and sampling alone; what each needs by `flops`."""
+
+import dataclasses
+
+from benchmarks import flops
+from benchmarks.flops import Batch
+from benchmarks.sizes import Size
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+  """One kind of step. Its phases, in their order: collect, reference, update."""
+
+  name: str
+  about: str
+  loss: str = ""  # "": nothing is trained
+  group_size: int = 1
+  samples: bool = False  # draws the responses; otherwise they are given
+  beta: float | None = None  # of the loss, where it has one
+  scores_reference: bool = False  # every step; otherwise precomputed, or not needed
+
+  def batch(self, size: Size) -> Batch:
+    prompts = size.rollouts // self.group_size if self.samples else size.pairs
+    return Batch(prompts, self.group_size, size.prompt_tokens, size.response_tokens)
+
+  def flops(self, size: Size) -> dict[str, int]:
+    """Of each phase."""
+    model, batch = size.model, self.batch(size)
+    needed = {
+      "collect": flops.sample(model, batch) if self.samples else 0,
+      "reference": flops.score(model, batch) if self.scores_reference else 0,
+      "update": flops.update(model, batch) if self.loss else 0,
+    }
+    return {phase: n for phase, n in needed.items() if n}
+
+
+WORKS = {
+  work.name: work
+  for work in (
+    Work("dpo", "DPO, the reference's log-probs each step", "dpo", 2, False, 0.1, True),
+    Work("dpo_precomputed", "DPO, the reference's log-probs given", "dpo", 2, False, 0.1),
+    Work("grpo", "GRPO, K = 8, beta = 0", "grpo", 8, True, 0.0),
+    Work("grpo_kl", "GRPO, K = 8, beta = 0.04 and its reference", "grpo", 8, True, 0.04, True),
+    Work("rloo", "RLOO, K = 2, beta = 0.05 and its reference", "rloo", 2, True, 0.05, True),
+    Work("generate", "one sampled response to each of as many prompts", samples=True),
+  )
+}

@@ -1,0 +1,151 @@
+"""What subtracting a group's mean reward does to the expected policy gradient."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from algorithms.grpo import dr_grpo
+from algorithms.reinforce import reinforce, rloo
+from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot
+from training.estimates import Estimate, estimate
+
+RESPONSES = 6
+GROUP_SIZES = (2, 4, 8)
+BATCHES, GROUPS = 200, 1000  # of groups, and groups in each
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+  """A loss's mean gradient at a group size, beside the exact one g of the expected reward."""
+
+  loss: str
+  k: int
+  scale: Estimate  # its component along g, in units of |g|
+  aside: float  # the length of the rest, in units of |g|
+  variance: float  # of one group's gradient, summed over its coordinates, in units of |g|^2
+
+
+def baselines() -> Finding:
+  """ "The group mean as a baseline scales the expected gradient by 1 - 1/K; the mean of the others
+  (leave one out) leaves it unbiased." (Ahmadian et al., 2024, on RLOO; Liu et al., 2025, appendix.)
+
+  A policy over 6 one-token responses, softmax of random logits, with fixed random rewards, has the
+  exact gradient g = grad sum_y pi(y) r(y). For K = 2, 4, 8 groups of K responses are drawn from it,
+  200,000 a group size, and the gradients in the logits of `dr_grpo` (group mean), `rloo` (leave one
+  out; beta = 0) and `reinforce` (no baseline) are averaged. Reported is the component along g in
+  units of g's length, with its 95 % t interval over 200 batches, and the length of what lies aside.
+
+  It holds if, at every K, 1 - 1/K lies within twice the half width of the group mean's interval and
+  1 does not, and 1 lies within twice that of leave one out.
+  """
+  return judge([found for k in GROUP_SIZES for found in measure(k)])
+
+
+def _group_mean(logps, old_logps, rewards, mask):
+  return dr_grpo(logps, old_logps, rewards, mask, max_tokens=1.0)
+
+
+def _leave_one_out(logps, old_logps, rewards, mask):
+  return rloo(logps, old_logps, rewards, mask, beta=0.0)
+
+
+def _no_baseline(logps, old_logps, rewards, mask):
+  return reinforce(logps, rewards, mask, baseline="none")
+
+
+LOSSES = {
+  "group mean (dr_grpo)": _group_mean,
+  "leave one out (rloo)": _leave_one_out,
+  "no baseline (reinforce)": _no_baseline,
+}
+
+
+def measure(k: int, seed: int = 0) -> list[Measured]:
+  """Draws groups of k and averages the gradients of each loss over them."""
+  draw = np.random.default_rng(seed)
+  logits, rewards = draw.normal(size=(2, RESPONSES)) + [[0.0], [1.0]]
+  p = np.exp(logits) / np.exp(logits).sum()
+  exact = p * (rewards - p @ rewards)  # the gradient of p @ rewards in the logits
+  length = np.linalg.norm(exact)
+  drawn = draw.choice(RESPONSES, size=(BATCHES, GROUPS, k), p=p)
+  found = []
+  for name, upwards in _gradients(*map(jnp.asarray, (logits, rewards, drawn))).items():
+    gradients = np.asarray(upwards, np.float64)
+    along = gradients @ exact / length**2
+    scale = estimate(along.tolist())
+    assert scale is not None
+    aside = np.linalg.norm(gradients.mean(axis=0) - along.mean() * exact) / length
+    variance = GROUPS * gradients.var(axis=0, ddof=1).sum() / length**2
+    found.append(Measured(name, k, scale, float(aside), float(variance)))
+  return found
+
+
+@jax.jit
+def _gradients(logits: jax.Array, rewards: jax.Array, drawn: jax.Array) -> dict[str, jax.Array]:
+  """Each loss's gradient in the logits over each batch, upwards, [BATCHES, RESPONSES]."""
+
+  def of_batch(batch: jax.Array) -> dict[str, jax.Array]:
+    found = {}
+    for name, loss in LOSSES.items():
+
+      def of_logits(x: jax.Array, loss: Callable = loss) -> jax.Array:
+        logps = jax.nn.log_softmax(x)[batch][..., None]
+        return loss(logps, logps, rewards[batch], jnp.ones_like(logps, bool))[0]
+
+      found[name] = -jax.grad(of_logits)(logits)
+    return found
+
+  return jax.lax.map(of_batch, drawn)
+
+
+def judge(measured: Sequence[Measured]) -> Finding:
+  """The verdict; `measured` has all losses at all group sizes."""
+  of = {name: [m for m in measured if m.loss == name] for name in LOSSES}
+  mean, others, _ = of.values()
+  holds = all(_may_be(m.scale, 1 - 1 / m.k) and not _may_be(m.scale, 1.0) for m in mean)
+  holds &= all(_may_be(m.scale, 1.0) for m in others)
+  figures = [
+    Figure(f"scale, {m.loss}, K = {m.k}", m.scale.mean, m.scale.low, m.scale.high) for m in measured
+  ]
+  figures += [Figure(f"aside of g, {m.loss}, K = {m.k}", m.aside) for m in measured]
+  sizes = " / ".join(str(m.k) for m in mean)
+  summary = (
+    f"At K = {sizes} the group mean scales the gradient by "
+    f"{' / '.join(f'{m.scale.mean:.3f}' for m in mean)} "
+    f"(1 - 1/K = {' / '.join(f'{1 - 1 / m.k:.3f}' for m in mean)}), leave one out by "
+    f"{' / '.join(f'{m.scale.mean:.3f}' for m in others)}; intervals are at most "
+    f"± {max(m.scale.half_width or 0.0 for m in [*mean, *others]):.3f}."
+  )
+  plots = [
+    Plot(
+      "Scale of the expected gradient",
+      "responses in a group, K",
+      "component along the exact gradient",
+      [_curve(name, found) for name, found in of.items()]
+      + [Curve("1 − 1/K", (x := np.linspace(2, 8, 40)), 1 - 1 / x)],
+    ),
+    Plot(
+      "What a baseline is for: variance",
+      "responses in a group, K",
+      "variance of a group's gradient / |g|²",
+      [
+        Curve(name, [m.k for m in found], [m.variance for m in found]) for name, found in of.items()
+      ],
+      log_y=True,
+    ),
+  ]
+  return Finding(HOLDS if holds else DOES_NOT_HOLD, summary, figures, plots)
+
+
+def _may_be(found: Estimate, value: float) -> bool:
+  """Twice the 95 % interval, because several are looked at together."""
+  return abs(found.mean - value) < 2 * (found.half_width or 0.0)
+
+
+def _curve(name: str, found: Sequence[Measured]) -> Curve:
+  k, scales = [m.k for m in found], [m.scale for m in found]
+  low, high = [s.low for s in scales], [s.high for s in scales]
+  return Curve(name, k, [s.mean for s in scales], low, high, points=True)

@@ -1,0 +1,110 @@
+"""What came of each claim: kept in the ledger's folder, one file a claim, and read again.
+
+<name>.json   the finding, the seconds it took, and the digest of the code that found it
+<name>.log    the traceback, if the experiment failed
+claims.json   all of them, with their texts
+"""
+
+import contextlib
+import dataclasses
+import math
+import os
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from claims.claim import Claim, Curve, Figure, Finding, Part, Plot
+from training import environment
+from training.errors import UserError
+from training.run_folder import read_json, write_atomically, write_json
+
+FOUND, OUTDATED, FAILED, UNTRIED = "found", "outdated", "failed", "not tried"
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """A claim and how far it is: "found" has a finding, "outdated" one by code that has changed."""
+
+  claim: Claim
+  state: str
+  finding: Finding | None = None
+  seconds: float = 0.0
+  reason: str = ""  # of a failure
+
+  @property
+  def verdict(self) -> str:
+    return self.finding.verdict if self.finding else self.state
+
+
+def kept(claim: Claim, folder: str) -> Result:
+  """What the folder has of a claim."""
+  try:
+    found = read_json(_path(folder, claim, "json"))
+    state = FOUND if found["digest"] == claim.digest else OUTDATED
+    return Result(claim, state, _finding(found["finding"]), found["seconds"])
+  except (OSError, KeyError, TypeError, ValueError):  # none, or another version of the ledger's
+    return Result(claim, UNTRIED)
+
+
+def keep(claim: Claim, finding: Finding, seconds: float, folder: str) -> Result:
+  """Writes a finding down."""
+  about = {"name": claim.name, "digest": claim.digest, "seconds": round(seconds, 2)}
+  about |= {"commit": environment.git_commit(), "finding": plain(dataclasses.asdict(finding))}
+  write_json(_path(folder, claim, "json"), about)
+  with contextlib.suppress(FileNotFoundError):
+    os.remove(_path(folder, claim, "log"))  # of an earlier failure
+  return kept(claim, folder)
+
+
+def failed(claim: Claim, error: Exception, seconds: float, folder: str) -> Result:
+  """A failure with its reason; the traceback goes into the log."""
+  log = _path(folder, claim, "log")
+  write_atomically(log, "".join(traceback.format_exception(error)))
+  said = str(error).strip().partition("\n")[0]
+  reason = said if isinstance(error, UserError) else f"{type(error).__name__}: {said}"
+  return Result(claim, FAILED, None, seconds, f"{reason}  ({log})")
+
+
+def write_all(results: Sequence[Result], folder: str) -> str:
+  """Writes claims.json and returns its path."""
+  path = os.path.join(folder, "claims.json")
+  claims = [
+    {
+      "name": result.claim.name,
+      "quote": result.claim.quote,
+      "source": result.claim.source,
+      "method": result.claim.method,
+      "state": result.state,
+      "seconds": result.seconds,
+      "reason": result.reason,
+      "finding": plain(dataclasses.asdict(result.finding)) if result.finding else None,
+    }
+    for result in results
+  ]
+  write_json(path, {"commit": environment.git_commit(), "claims": claims})
+  return path
+
+
+def plain(value: Any) -> Any:
+  """Lists, dicts and plain numbers of whatever arrays were in it; None for what JSON can't say."""
+  if isinstance(value, Mapping):
+    return {key: plain(item) for key, item in value.items()}
+  value = value.tolist() if hasattr(value, "tolist") else value
+  if isinstance(value, list | tuple | range):
+    return [plain(item) for item in value]
+  return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _path(folder: str, claim: Claim, ending: str) -> str:
+  return os.path.join(folder, f"{claim.name}.{ending}")
+
+
+def _finding(found: dict[str, Any]) -> Finding:
+  figures = [Figure(**f | {"value": _number(f["value"])}) for f in found.pop("figures")]
+  plots = [Plot(**p | {"curves": [Curve(**c) for c in p["curves"]]}) for p in found.pop("plots")]
+  parts = [Part(**part) for part in found.pop("parts")]
+  return Finding(figures=figures, plots=plots, parts=parts, **found)
+
+
+def _number(value: float | None) -> float:
+  return math.nan if value is None else value

@@ -1,0 +1,72 @@
+"""From runs in the small world to what a verdict needs: scores over seeds, differences, curves."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+
+from claims.claim import Curve, Figure
+from claims.small_training import History, Variant, in_threads, train
+from claims.small_world import base_policy, judge_all
+from training.estimates import Estimate, estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+  """One variant: what its policies are like [seeds, snapshots + 1] at `steps` (`Score` says)."""
+
+  steps: np.ndarray
+  solved: np.ndarray
+  graded: np.ndarray
+  kl: np.ndarray
+  metrics: Mapping[str, np.ndarray]  # of the loss, [seeds, snapshots]: means since the last
+
+  @property
+  def gains(self) -> np.ndarray:
+    """[seeds, snapshots + 1]: how much more is solved than by the starting policy."""
+    return self.solved - self.solved[:, :1]
+
+
+def measure(variants: Mapping[str, Variant], seeds: Sequence[int]) -> dict[str, Runs]:
+  """Trains every variant with every seed and judges every snapshot."""
+  return judged(variants, train(variants, seeds))
+
+
+def judged(
+  variants: Mapping[str, Variant], trained: Mapping[str, Sequence[History]]
+) -> dict[str, Runs]:
+  """The KL is to the base policy, wherever training started."""
+  jobs = [(history.params, base_policy()) for runs in trained.values() for history in runs]
+  scores = iter(in_threads(judge_all, jobs, compiling=[0]))
+  found = {}
+  for name, histories in trained.items():
+    score = jax.tree.map(lambda *runs: np.stack(runs), *(next(scores) for _ in histories))
+    metrics = jax.tree.map(lambda *runs: np.stack(runs), *(h.metrics for h in histories))
+    steps = np.linspace(0, variants[name].steps, score.solved.shape[1])
+    found[name] = Runs(steps, **score._asdict(), metrics=metrics)
+  return found
+
+
+def over_seeds(values: np.ndarray | Sequence[float]) -> Estimate:
+  """The mean of one number a seed, with its 95 % t interval."""
+  found = estimate(np.asarray(values, np.float64).tolist())
+  assert found is not None
+  return found
+
+
+def figure(name: str, values: np.ndarray | Sequence[float]) -> Figure:
+  found = over_seeds(values)
+  return Figure(name, found.mean, found.low, found.high)
+
+
+def curve(name: str, x: np.ndarray, y: np.ndarray) -> Curve:
+  """The mean over seeds of y [seeds, points], with a band of 95 %; x is [points]."""
+  found = [over_seeds(column) for column in np.asarray(y).T]
+  low, high = [e.low for e in found], [e.high for e in found]
+  return Curve(name, np.asarray(x).tolist(), [e.mean for e in found], low, high)
+
+
+def frontier(name: str, runs: Runs) -> Curve:
+  """What is solved against the KL it cost, both means over seeds, from the start to the end."""
+  return Curve(name, runs.kl.mean(axis=0).tolist(), runs.solved.mean(axis=0).tolist())

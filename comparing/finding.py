@@ -1,0 +1,196 @@
+"""What a comparison found, in sentences computed from its numbers, with no claim beyond them.
+
+A difference is claimed where its p-value, corrected for the number of differences in the same
+sentences (Holm), is below 0.05. The ± beside each is its own interval, not corrected.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from comparing import scores
+from comparing.comparison import SAMPLED, Comparison, Variant, at_end
+from training.estimates import LEVEL, Estimate, holm, number
+
+_GROUPING = ("group_size", "batch_prompts", "micro_batches")
+_SAME = 0.01  # share by which equal budgets may differ
+
+Item = tuple[Variant, Estimate]
+
+
+def sentences(result: Comparison) -> list[str]:
+  """Against the base policy and the baseline, large against small groups, then what is unfair."""
+  if not result.finished:
+    return ["No run has finished yet, so there is nothing to conclude."]
+  if result.nothing_shared:
+    return [result.nothing_shared]
+  metrics = scores.judges(result)
+  if not metrics:
+    return ["No finished run was evaluated on held-out prompts, so there is nothing to conclude."]
+  found = []
+  for metric in metrics:
+    is_second = metric == SAMPLED and len(metrics) > 1
+    found.append(("Sampled, not greedy: " if is_second else "") + _against_base(result, metric))
+    opening = "Sampled and paired by seed: " if is_second else "Paired by seed: "
+    found += [opening + text for text in _against_baseline(result, metric)]
+  return [*found, *_group_sizes(result, metrics[0]), *_budgets(result), *_missing(result)]
+
+
+def _against_base(result: Comparison, metric: str) -> str:
+  gains = [(v, gain) for v in result.variants if (gain := v.gain(metric))]
+  if not gains:
+    return "The base policy was not evaluated, so no gain can be told."
+  base = result.base(metric)
+  origin = "the base policy" + (f" ({number(base)})" if base is not None else "")
+  lacking = _names([v for v in result.variants if v.final(metric) and not v.gain(metric)])
+  missing = f"no gain can be told of {lacking}: no evaluation at step 0" if lacking else ""
+  return _judged(gains, origin, scores.phrase(metric), "change", missing)
+
+
+def _against_baseline(result: Comparison, metric: str) -> list[str]:
+  name = result.baseline.name
+  gaps = [(v, gap) for v in result.others if (gap := v.minus(result.baseline, at_end(metric)))]
+  paired = [v for v, _ in gaps]
+  lacking = _names([v for v in result.others if v.final(metric) and v not in paired])
+  missing = f"no seed of {lacking} can be paired with one of {name}" if lacking else ""
+  if not gaps:
+    return [f"{missing}."] if missing else []
+  return [_judged(gaps, name, scores.phrase(metric), "difference", missing)]
+
+
+def _judged(items: list[Item], origin: str, what: str, kind: str, missing: str) -> str:
+  """ "a and b improve on the base policy in ...; c shows no clear change." Last `missing`."""
+  corrected = holm([found.p for _, found in items])
+  clear, alone, unclear = [], [], []
+  untested: dict[str, list[Item]] = {}  # by the reason
+  for item, p in zip(items, corrected, strict=True):
+    is_clear = p is not None and p < LEVEL
+    pile = clear if is_clear else alone if item[1].is_clear else unclear
+    (untested.setdefault(reason, []) if (reason := item[1].untested) else pile).append(item)
+  better, worse = [i for i in clear if i[1].mean > 0], [i for i in clear if i[1].mean <= 0]
+  parts = []
+  if better:
+    parts.append(f"{_list(better)} {_verb('improve', better)} on {origin} in {what}")
+  if worse:
+    where = "it" if better else f"{origin} in {what}"
+    parts.append(f"{_list(worse)} {_verb('fall', worse)} below {where}")
+  if alone:
+    tail = "" if parts else f" from {origin} in {what}"
+    tests = sum(p is not None for p in corrected)
+    parts.append(
+      f"{_list(alone)} would alone be a clear {kind}{tail}, but {_verb('be', alone)} not "
+      f"among {tests} comparisons"
+    )
+  if unclear:
+    tail = "" if parts else f" from {origin} in {what}"
+    parts.append(f"{_list(unclear)} {_verb('show', unclear)} no clear {kind}{tail}")
+  for reason, found in untested.items():
+    tail = "" if parts else f" against {origin}"
+    parts.append(f"{_list(found)} cannot be judged{tail}: {reason}")
+  return "; ".join([*parts, missing] if missing else parts) + "."
+
+
+def _group_sizes(result: Comparison, metric: str) -> list[str]:
+  """The smallest K against larger ones, of variants equal but for how rollouts are grouped."""
+  pairs = []
+  for family in _families(result, metric):
+    least = min(v.config["group_size"] for v in family)
+    small = [v for v in family if v.config["group_size"] == least]
+    pairs += [(a, b) for a in small for b in family if b not in small]
+  gaps = [large.minus(small, at_end(metric)) for small, large in pairs]
+  corrected = holm([gap.p if gap else None for gap in gaps])
+  return [
+    _group_size_sentence(small, large, gap, p, len(pairs))
+    for (small, large), gap, p in zip(pairs, gaps, corrected, strict=True)
+  ]
+
+
+def _families(result: Comparison, metric: str) -> list[list[Variant]]:
+  """Variants of equal settings but for the grouping, and of equal rollouts."""
+  families: dict[str, list[Variant]] = {}
+  for variant in result.variants:
+    if variant.final(metric) and "group_size" in variant.config:
+      families.setdefault(_without_grouping(variant), []).append(variant)
+  equal = []
+  for family in families.values():
+    used = {v: found.mean if (found := v.final("rollouts")) else 0.0 for v in family}
+    budgets: list[list[Variant]] = []
+    for variant in sorted(family, key=lambda v: used[v]):
+      if budgets and used[variant] <= (1 + _SAME) * used[budgets[-1][0]]:
+        budgets[-1].append(variant)
+      else:
+        budgets.append([variant])
+    equal += [sorted(found, key=lambda v: v.config["group_size"]) for found in budgets]
+  return equal
+
+
+def _group_size_sentence(
+  small: Variant, large: Variant, gap: Estimate | None, p: float | None, tests: int
+) -> str:
+  sizes = f"K={large.config['group_size']} minus K={small.config['group_size']}"
+  rollouts = small.final("rollouts")
+  budget = f" at equal rollouts ({number(round(rollouts.mean))})" if rollouts else ""
+  pair = f"{large.name} against {small.name}{budget}"
+  if gap is None:
+    return f"{pair}: no seed in common, so no paired difference."
+  among = f" among {tests} such comparisons" if tests > 1 else ""
+  if gap.untested:
+    verdict = gap.untested
+  else:
+    is_clear = p is not None and p < LEVEL
+    verdict = f"{'a' if is_clear else 'no'} clear difference{among}"
+  return f"{pair}: {sizes} is {gap.signed()}, {verdict}."
+
+
+def _budgets(result: Comparison) -> list[str]:
+  """Whether some variants learned from more rollouts than others."""
+  used = [(found.mean, v.name) for v in result.variants if (found := v.final("rollouts"))]
+  if not used or max(used)[0] <= (1 + _SAME) * min(used)[0]:
+    return []
+  (least, one), (most, other) = min(used), max(used)
+  return [
+    f"The budgets are unequal, from {least:,.0f} rollouts ({one}) to "
+    f"{most:,.0f} ({other}): part of any difference may come from that."
+  ]
+
+
+def _missing(result: Comparison) -> list[str]:
+  """The runs that the means leave out: with them they could be lower."""
+  missing = len(result.unfinished)
+  if not missing:
+    return []
+  failed = sum(variant.failed for variant in result.variants)
+  left_out = f"{missing} of {len(result.runs)} runs did not finish ({failed} failed)"
+  none = [variant.name for variant in result.variants if not variant.finished]
+  without = f"; {_join(none)} finished none" if none else ""
+  return [f"{left_out} and count in no mean{without}."]
+
+
+def _without_grouping(variant: Variant) -> str:
+  settings = next(run.settings for run in variant.runs if run.config)
+  return repr(sorted((key, repr(settings[key])) for key in settings if key not in _GROUPING))
+
+
+def _list(items: list[Item]) -> str:
+  if len(items) > 6:  # a sentence, not a table
+    items, count = [max(items, key=lambda item: abs(item[1].mean))], len(items)
+    return f"{count} variants, most of all {_list(items)},"
+  return _join([f"{v.name} ({_signed(found)})" for v, found in items])
+
+
+def _names(variants: list[Variant]) -> str:
+  names = [variant.name for variant in variants]
+  return f"{len(names)} variants" if len(names) > 6 else _join(names) if names else ""
+
+
+def _signed(found: Estimate) -> str:
+  return found.signed().replace(" (n=", ", n=").removesuffix(")")
+
+
+def _join(texts: Sequence[str]) -> str:
+  return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
+
+
+def _verb(verb: str, items: list[Any]) -> str:
+  if verb == "be":
+    return "are" if len(items) > 1 else "is"
+  return verb if len(items) > 1 else verb + "s"

@@ -1,0 +1,199 @@
+"""The report's page: what it says, gathered from a comparison for the template to lay out."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from comparing import completions, curves, finding, plots, rounds, scores, summary, traces, weights
+from comparing.comparison import KL, REWARD, SAMPLED, Comparison, Variant, at_end
+from comparing.leaders import leaders
+from training.estimates import Estimate, number
+from training.run_folder import flatten
+
+_DIAGNOSTICS = {
+  "train/clip_ratio/region_mean": "share of tokens clipped",
+  "train/cispo_clip_ratio": "share of tokens capped (CISPO)",
+  "train/entropy": "entropy, nats a token",
+  "train/completions/mean_length": "length, tokens",
+  "eval/kl": "KL to the reference, nats a response",
+  "train/grad_norm": "norm of the gradient",
+  "train/frac_reward_zero_std": "share of groups that are ties",
+  "train/learning_rate": "learning rate",
+}
+# The order in which other metrics are shown; those not listed follow, by name.
+_FIRST = (
+  "eval/entropy eval/length eval/finished train/loss train/reward train/reward_std train/kl"
+).split()
+_NBSP = "\N{NO-BREAK SPACE}"
+_NO_FIELD = "—"
+_WIDEST = 6  # variants that a table has columns for
+_HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+  """A column of the final table. `base` is the base policy's value; `leaders` as leaders()."""
+
+  title: str
+  cell: Callable[[Variant], Estimate | None]
+  base: float | None = None
+  leaders: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  is_count: bool = False  # the same for all seeds but for chance: no interval
+
+
+def fill(template: str, folder: str = _HERE, **values: Any) -> str:
+  """A template with these values, escaped, and with Plotly's own source.
+
+  It is looked up in `folder`; what it includes may also be of this one.
+  """
+  environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader([folder, _HERE]),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+  )
+  environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+  environment.filters["number"] = number
+  return environment.get_template(template).render(plotly=Markup(get_plotlyjs()), **values)
+
+
+def render(result: Comparison) -> str:
+  """The page as one HTML text that needs nothing else."""
+  differences = _differences(result.variants)
+  judges = scores.judges(result) or [REWARD]
+  is_wide = len(result.variants) > _WIDEST
+  shown = {
+    "curves": plots.learning_curves(result),
+    "frontier": plots.frontier(result),
+    "final": plots.final_rewards(result),
+    "implied": plots.implied_rewards(result),
+    "diagnostics": plots.small_curves("diagnostics", result, _DIAGNOSTICS),
+    "others": plots.small_curves("others", result, _other_metrics(result)),
+    "rounds": rounds.by_round(result),
+  }
+  return fill(
+    "report.html.j2",
+    result=result,
+    finding=[text.replace(" ± ", f"{_NBSP}±{_NBSP}") for text in finding.sentences(result)],
+    statistics=summary.tables(result),
+    weights=weights.rows(result),
+    facts=_facts(result),
+    plots=shown,
+    rounds=rounds.tables(result),
+    styles={variant.name: traces.style(i) for i, variant in enumerate(result.variants)},
+    base=result.base(judges[0]),
+    noun="reward" if judges[0] in (REWARD, SAMPLED) else "accuracy",
+    width=curves.bin_width(result.runs),
+    panel_width=curves.bin_width(result.runs, curves.MAX_PANEL_POINTS),
+    columns=_columns(result),
+    differences=differences,
+    settings=[_settings(differences, i) for i in range(len(result.variants))] if is_wide else [],
+    commands=_commands(result.variants),
+    completions=completions.by_prompt(result),
+    eval_prompts=_shared_value(result, "task", "eval_prompts"),
+  )
+
+
+def _facts(result: Comparison) -> dict[str, str]:
+  """What the header says about the sweep; only what is known."""
+  environments = [run.folder.read_env() for run in result.runs]
+  devices = dict.fromkeys(env["device"] for env in environments if env.get("device"))
+  versions = dict.fromkeys(env.get("versions", {}).get("jax", "") for env in environments)
+  facts = {
+    "Runs": f"{len(result.finished)} of {len(result.runs)} finished",
+    "Seeds": ", ".join(map(str, sorted({run.seed for run in result.runs}))),
+    "Task": str(_shared_value(result, "task", "name") or ""),
+    "Learning rate": _learning_rate(result),
+    "Device": ", ".join(devices),
+    "JAX": ", ".join(filter(None, versions)),
+    "Date": result.date,
+    "Commit": ", ".join(_short(commit) for commit in result.commit.split(", ")),
+    "Sweep file": result.file,
+  }
+  return {title: fact for title, fact in facts.items() if fact}
+
+
+def _learning_rate(result: Comparison) -> str:
+  rates = {v.config.get("optimizer", {}).get("learning_rate") for v in result.variants} - {None}
+  low, high = min(rates, default=None), max(rates, default=None)
+  return f"{low:g}" + (f" to {high:g}" if low != high else "") if rates else ""
+
+
+def _short(commit: str) -> str:
+  """The first ten digits of a commit, and whether files differed from it."""
+  return commit[:10] + ("-dirty" if commit.endswith("-dirty") else "")
+
+
+def _shared_value(result: Comparison, section: str, field: str) -> Any:
+  """The config's value if it is the same in all runs, else None."""
+  found = [run.config.get(section, {}).get(field) for run in result.runs if run.config]
+  return found[0] if found and all(item == found[0] for item in found) else None
+
+
+def _columns(result: Comparison) -> list[Column]:
+  """The final table's columns, those left out that no variant has."""
+
+  def of(title: str, metric: str, has_best: bool = False) -> Column:
+    found = leaders(result, at_end(metric)) if has_best else {}
+    return Column(title, lambda v: v.final(metric), result.base(metric), found)
+
+  def spent(counter: str) -> Column:
+    return Column(counter, lambda v: v.final(counter), is_count=True)
+
+  rewards = {REWARD: "reward, greedy", SAMPLED: "reward, sampled"}
+  columns = [
+    *[of(title, m, has_best=True) for m, title in (scores.present(result) | rewards).items()],
+    *(of("KL", KL), of("entropy", "eval/entropy"), of("length", "eval/length")),
+    *(spent("rollouts"), spent("tokens"), Column("seconds", lambda v: v.final("seconds"))),
+  ]
+  return [column for column in columns if any(column.cell(v) for v in result.variants)]
+
+
+def _other_metrics(result: Comparison) -> dict[str, str]:
+  """What no other part of the page shows, by its own name."""
+  found = {key for run in result.runs for row in run.rows for key in row if "/" in key}
+  found -= {key for key in found if key.startswith("round/")}  # against rounds, not steps
+  found -= {plots.BEST, plots.WORST} | _DIAGNOSTICS.keys() | scores.present(result).keys()
+  ordered = [metric for metric in _FIRST if metric in found]
+  return {metric: metric for metric in ordered + sorted(found.difference(_FIRST))}
+
+
+def _differences(variants: Sequence[Variant]) -> dict[str, list[str]]:
+  """Config field -> its value in each variant, where they differ; learning rates first."""
+  flat = [flatten(variant.config) for variant in variants]
+  fields = dict.fromkeys(field for config in flat for field in config if field != "seed")
+  ordered = sorted(fields, key=lambda field: not field.endswith("learning_rate"))
+  rows = {field: [_text(config.get(field)) for config in flat] for field in ordered}
+  return {field: texts for field, texts in rows.items() if len(set(texts)) > 1}
+
+
+def _settings(differences: dict[str, list[str]], index: int) -> str:
+  """ "optimizer.learning_rate=0.0001 group_size=8": what differs, of the variant number `index`."""
+  texts = {field: values[index] for field, values in differences.items()}
+  return " ".join(f"{field}={text}" for field, text in texts.items() if text != _NO_FIELD)
+
+
+def _text(found: Any) -> str:
+  if isinstance(found, float):
+    return f"{found:g}"
+  return (
+    _NO_FIELD if found is None else found if isinstance(found, str) and found else json.dumps(found)
+  )
+
+
+def _commands(variants: Sequence[Variant]) -> list[str]:
+  """What to type to train each variant's first run alone."""
+  paths = [os.path.join(variant.runs[0].folder.path, "command.txt") for variant in variants]
+  commands = []
+  for path in paths:
+    if os.path.exists(path):
+      with open(path) as file:
+        commands.append(file.read().strip())
+  return [command for command in commands if command]

@@ -1,0 +1,125 @@
+"""Runs as their folders tell them, and the runs that a folder holds."""
+
+import dataclasses
+import json
+import math
+import os
+from typing import Any
+
+from training.errors import UserError
+from training.run_folder import RunFolder, flatten
+
+SEEDS = ("seed", "base.seed", "reward_model.seed")  # in what the runs of a variant may differ
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+  """One run as its folder tells it.
+
+  `state`: finished, running, diverged, failed, stopped or not started.
+  """
+
+  folder: RunFolder
+  variant: str
+  state: str
+  status: dict[str, Any]
+  config: dict[str, Any]
+  rows: list[dict[str, Any]]
+
+  @property
+  def name(self) -> str:
+    return self.folder.name
+
+  @property
+  def seed(self) -> int:
+    return self.config.get("seed", 0)
+
+  @property
+  def settings(self) -> dict[str, Any]:
+    """The config but for the seeds, flat."""
+    return {key: value for key, value in flatten(self.config).items() if key not in SEEDS}
+
+  def final(self, metric: str) -> float | None:
+    """The last value written of `metric`; None if it was not finite, or never written."""
+    return next((value(row, metric) for row in reversed(self.rows) if metric in row), None)
+
+  def start(self, metric: str) -> float | None:
+    """The base policy's value: the evaluation at step 0."""
+    first = [row for row in self.rows if row.get("step") == 0 and metric in row]
+    return value(first[0], metric) if first else None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+  """What one folder holds: a sweep with sweep.json's `head`, or runs without."""
+
+  folder: str
+  head: dict[str, Any]
+  runs: tuple[Run, ...]
+
+  @property
+  def name(self) -> str:
+    return os.path.basename(os.path.abspath(self.folder))
+
+
+def read_group(folder: str) -> Group:
+  """Reads the sweep, the run or the runs in `folder`; raises UserError if it holds none."""
+  head, plan = _plan(folder)
+  return Group(folder, head, tuple(_read(path, variant) for path, variant in plan))
+
+
+def value(row: dict[str, Any], metric: str) -> float | None:
+  """A finite number, or None."""
+  found = row.get(metric)
+  is_number = isinstance(found, int | float) and math.isfinite(found)
+  return float(found) if is_number else None
+
+
+def _plan(folder: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+  """The head of sweep.json and, in its order, each run's path and variant ("": ask the run)."""
+  if not os.path.isdir(folder):
+    raise UserError(f"no folder {folder!r}; give a sweep's or a run's folder, e.g. runs/quick")
+  try:
+    with open(os.path.join(folder, "sweep.json")) as file:
+      head = json.load(file)
+    plan = head.get("runs", [])
+    return head, [(os.path.join(folder, run["name"]), run.get("variant", "")) for run in plan]
+  except FileNotFoundError:
+    pass
+  except ValueError as error:
+    raise UserError(f"{folder}/sweep.json cannot be read: {error}") from error
+  if _is_run(folder):
+    return {}, [(folder, "")]
+  inside = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name[0] != "."]
+  runs = [(path, "") for path in inside if _is_run(path)]
+  if not runs:
+    sweeps = [path for path in inside if os.path.exists(os.path.join(path, "sweep.json"))]
+    advice = f"it holds sweeps: {' '.join(sweeps)}" if sweeps else "e.g. runs/quick"
+    raise UserError(f"{folder} holds no runs; give a sweep's or a run's folder, {advice}")
+  return {}, runs
+
+
+def _is_run(path: str) -> bool:
+  try:
+    return "config" in RunFolder(path).read_config()
+  except NotADirectoryError:
+    return False
+  except ValueError:  # whoever reads it will say so
+    return True
+
+
+def _read(path: str, variant: str) -> Run:
+  folder = RunFolder(path)
+  try:
+    about, rows = folder.read_config(), folder.read_metrics()
+  except ValueError as error:
+    raise UserError(f"{path} has a file that cannot be read: {error}") from error
+  state = folder.state(about.get("digest", ""))
+  return Run(
+    folder=folder,
+    variant=variant or about.get("variant") or folder.name,
+    state={"new": "not started", "resume": "stopped"}.get(state, state),
+    status=folder.read_status(),
+    config=about.get("config", {}),
+    rows=rows,
+  )

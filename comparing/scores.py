@@ -1,0 +1,115 @@
+"""What runs are judged by: held-out rewards and accuracies, and what a curve of one comes to."""
+
+import numpy as np
+
+from comparing import curves
+from comparing.comparison import KL, REWARD, SAMPLED, Comparison, Measure
+from comparing.runs import Run, value
+
+MODEL = "eval/reward_model"
+_RANKED_RIGHT = "share of held-out pairs ranked right"
+_NAMES = {  # on a button, and on an axis
+  REWARD: ("greedy", "held-out reward, greedy"),
+  SAMPLED: ("sampled", "held-out reward, sampled"),
+  MODEL: ("sampled, by the reward model", "held-out score by the reward model"),
+  "eval/implied_accuracy": ("implied accuracy", _RANKED_RIGHT),
+  "eval/accuracy": ("accuracy", _RANKED_RIGHT),
+}
+_JUDGES = ((REWARD, SAMPLED), ("eval/implied_accuracy",), ("eval/accuracy",))
+
+
+def present(result: Comparison) -> dict[str, str]:
+  """The scores that some run has a number of, and their names; pass@n for every n there is.
+
+  A reward model's score that goes on rising while the task's own reward does not is over-optimised.
+  """
+  keys = {key for run in result.runs for row in run.rows for key in row if row[key] is not None}
+  passes = sorted(key for key in keys if key.startswith("eval/pass@"))
+  named = {metric: name for metric, (name, _) in _NAMES.items() if metric in keys}
+  return named | {metric: metric.removeprefix("eval/") for metric in passes}
+
+
+def judges(result: Comparison) -> list[str]:
+  """The scores that variants are judged by: rewards if a finished run has one, else accuracies."""
+  for metrics in _JUDGES:
+    if found := [m for m in metrics if any(v.final(m) for v in result.variants)]:
+      return found
+  return []
+
+
+def title(metric: str) -> str:
+  return _NAMES[metric][1] if metric in _NAMES else f"held-out {metric.removeprefix('eval/')}"
+
+
+def phrase(metric: str) -> str:
+  """What a sentence says that a policy improves in, however the responses were drawn."""
+  return "held-out reward" if metric in (REWARD, SAMPLED) else f"the {title(metric)}"
+
+
+def budget(result: Comparison, metric: str) -> float | None:
+  """The rollouts that all finished runs with such a curve have reached; None if there is none."""
+  ends = [curve[-1][0] for run in result.finished if (curve := _by_rollouts(run, metric))]
+  return min(ends, default=None)
+
+
+def area(metric: str, rollouts: float) -> Measure:
+  """The mean height of the curve of `metric` from 0 to `rollouts`: early gains count for longer.
+
+  It is the area under the straight lines between evaluations, divided by `rollouts`. None for a run
+  that ended before, or was not evaluated after step 0 up to there: its height would be that of the
+  base policy and of what came later.
+  """
+
+  def of(run: Run) -> float | None:
+    points = _by_rollouts(run, metric)
+    if not points or points[-1][0] < rollouts or not _was_evaluated(run, metric, rollouts):
+      return None
+    x, y = np.array(points).T
+    grid = np.array([0.0, *x[(x > 0) & (x < rollouts)], rollouts])
+    return float(np.trapezoid(np.interp(grid, x, y), grid) / rollouts)
+
+  return of
+
+
+def kl_limit(result: Comparison) -> float | None:
+  """The largest mean final KL of a variant, in nats: the frontiers are compared up to there."""
+  finals = [found.mean for variant in result.variants if (found := variant.final(KL))]
+  largest = max(finals, default=0.0)
+  return largest if largest > 0 else None
+
+
+def hypervolume(metric: str, limit: float) -> Measure:
+  """The hypervolume of a run's (KL, score) points from (`limit`, the base policy's), over `limit`.
+
+  That is the gain over the base policy that the run had within a KL budget, averaged over all
+  budgets from 0 to `limit`. Its best evaluation within a budget counts.
+  """
+
+  def of(run: Run) -> float | None:
+    base = run.start(metric)
+    rows = [row for row in run.rows if value(row, metric) is not None]
+    points = sorted(
+      (max(kl, 0.0), row[metric]) for row in rows if (kl := value(row, KL)) is not None
+    )
+    if base is None or len(points) < 2:
+      return None
+    best, volume = base, 0.0
+    edges = [kl for kl, _ in points[1:]] + [limit]
+    for (kl, score), end in zip(points, edges, strict=True):
+      best = max(best, score)
+      volume += (best - base) * max(0.0, min(end, limit) - kl)
+    return volume / limit
+
+  return of
+
+
+def _was_evaluated(run: Run, metric: str, rollouts: float) -> bool:
+  """After step 0, with at most so many rollouts."""
+  rows = [row for row in run.rows if row["step"] > 0 and value(row, metric) is not None]
+  return any((x := value(row, "rollouts")) is not None and x <= rollouts for row in rows)
+
+
+def _by_rollouts(run: Run, metric: str) -> curves.Curve:
+  """Empty if there is no curve: one evaluation, or no rollouts."""
+  points = curves.curve(run, metric, "rollouts")
+  return points if len(points) > 1 and points[-1][0] > 0 else []

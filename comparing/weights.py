@@ -1,0 +1,37 @@
+"""How the weight that each loss puts on the best and the worst response changes in training."""
+
+import dataclasses
+
+from comparing.comparison import Comparison, Measure, Variant
+from comparing.plots import BEST, WORST
+from comparing.runs import Run, value
+from training.estimates import Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """Means over the first and over the last tenth of the steps."""
+
+  variant: Variant
+  best: tuple[Estimate | None, Estimate | None]
+  worst: tuple[Estimate | None, Estimate | None]
+
+
+def rows(result: Comparison) -> list[Row]:
+  """One for each variant whose finished runs logged the weights."""
+  found = [Row(v, _start_and_end(v, BEST), _start_and_end(v, WORST)) for v in result.variants]
+  return [row for row in found if row.best[0] or row.worst[0]]
+
+
+def _start_and_end(variant: Variant, metric: str) -> tuple[Estimate | None, Estimate | None]:
+  return variant.mean(_tenth(metric, last=False)), variant.mean(_tenth(metric, last=True))
+
+
+def _tenth(metric: str, last: bool) -> Measure:
+  def of(run: Run) -> float | None:
+    found = [x for row in run.rows if (x := value(row, metric)) is not None]
+    size = max(1, len(found) // 10)
+    chosen = found[-size:] if last else found[:size]
+    return sum(chosen) / len(chosen) if chosen else None
+
+  return of

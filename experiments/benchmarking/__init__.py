@@ -1,1 +1,0 @@
-"""How fast: what is timed (`works`), at which size, in a process of its own (`worker`)."""

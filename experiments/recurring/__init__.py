@@ -1,1 +1,0 @@
-"""Recurring training: a policy in service, and the rounds that renew it."""

@@ -1,0 +1,113 @@
+"""The groups of a round: written by the policy in service and judged, or chosen by people."""
+
+import contextlib
+import io
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from models.groups import Groups
+from models.transformer import Params
+from rounds import people
+from rounds.deployment import Deployment, Round
+from rounds.judges import agreement, simulated_user
+from tasks.rows import Prompt
+from tasks.tokenizer import left_pad
+from training import base_policy, dataset
+from training.annotate import compiled_log_probs
+from training.base_policy import Report
+from training.checking import pretrained_model
+from training.setup import Parts
+
+LONGEST_PROMPT = 1024  # tokens, for a model that names no limit
+AT_ONCE = 32  # rows whose log-probs are computed together
+
+Rows = list[dict[str, Any]]
+
+
+def collect(
+  config: ConfigDict, deployment: Deployment, round_: Round, root: str, report: Report
+) -> None:
+  """Writes the round's data set. `config` is the round's. Waiting: people gave too few rows."""
+  started, parts = time.perf_counter(), Parts.of(config)
+  policy = base_policy.starting_params(config, parts, root, report)
+  if config.rounds.judge == "people":
+    rows, about = of_people(parts, policy, deployment, round_.number)
+  else:
+    rows, about = of_policy(parts, policy, round_.number, report)
+  recipe = dataset.recipe_of(config) | {"judge": config.rounds.judge, "round": round_.number}
+  recipe |= {"rollouts": len(rows) * config.group_size} | about
+  with contextlib.redirect_stdout(io.StringIO()):  # tensorflow-datasets announces itself
+    dataset.write(rows, round_.data_folder, config, recipe, started)
+
+
+def count_of(config: ConfigDict) -> int:
+  """Groups a round."""
+  return config.rounds.groups or config.steps * config.batch_prompts
+
+
+def of_policy(
+  parts: Parts, policy: Params, number: int, report: Report
+) -> tuple[Rows, dict[str, Any]]:
+  """What the policy writes now, judged by the task or the simulated user; and what to know of it.
+
+  The prompts of round `number` are the next of the stream that an online run of this seed goes
+  through.
+  """
+  config = parts.config
+  batches = count_of(config) // config.batch_prompts
+  steps = range((number - 1) * batches, number * batches)
+  rows = list(dataset.written_by(policy, parts, steps, report))
+  rewards = np.stack([row["rewards"] for row in rows])
+  about: dict[str, Any] = {"true_reward": float(np.nanmean(rewards))}
+  if config.rounds.judge == "user":
+    rng = np.random.default_rng((config.seed, number))
+    scores = simulated_user(rewards, rng, config.rounds.temperature, config.rounds.noise)
+    rows = [row | {"rewards": score} for row, score in zip(rows, scores, strict=True)]
+    about |= agreement(scores, rewards)
+  return rows, about
+
+
+def of_people(
+  parts: Parts, policy: Params, deployment: Deployment, number: int
+) -> tuple[Rows, dict[str, Any]]:
+  """The oldest rows that no round took; and which were taken. Waiting: there are too few.
+
+  Where a row does not bring the log-probs of the policy that wrote it, the policy in service stands
+  in for that (`assumed` counts them).
+  """
+  config, before = parts.config, deployment.round(number - 1).recipe.get("taken", {})
+  held_out: set[Prompt] = {item.prompt for item in parts.task.evaluation}
+  feedback = people.take(deployment.feedback, before, count_of(config), held_out)
+  name = config.model.pretrained
+  context = pretrained_model.files(name).context_length if name else None
+  limit, most = (context or LONGEST_PROMPT), config.sampling.max_tokens
+  rows, known = people.groups_of(
+    feedback, parts.task, max_tokens=most, max_prompt_tokens=limit - most
+  )
+  unknown = np.flatnonzero(~known)
+  for start in range(0, len(unknown), AT_ONCE):
+    some = unknown[start : start + AT_ONCE]
+    logps = log_probs_under(policy, parts, [rows[i] for i in some])
+    for i, logp in zip(some, logps, strict=True):
+      rows[i]["logps"] = logp
+  ties = float(np.mean([row["rewards"].max() == row["rewards"].min() for row in rows]))
+  about = {"taken": feedback.taken, "held_out": feedback.held_out, "assumed": len(unknown)}
+  return rows, about | {"ties": ties}
+
+
+def log_probs_under(policy: Params, parts: Parts, rows: Rows) -> np.ndarray:
+  """Log-probs [n, K, T] of the rows' responses under this policy, 0 at padding."""
+  tokenizer, n = parts.task.tokenizer, len(rows)
+  shards = parts.mesh.shape["data"] * parts.mesh.shape["fsdp"]
+  rows = [*rows, *rows[:1] * (-n % shards)]  # as many as the devices split evenly
+  encoded = [tokenizer.encode_prompt(row["prompt"]) for row in rows]
+  prompts = left_pad(encoded, max(map(len, encoded)), tokenizer.pad_id)
+  arrays = [np.stack([row[key] for row in rows]) for key in ("responses", "mask", "rewards")]
+  groups = Groups(*prompts, *arrays)
+  temperature = float(parts.config.sampling.temperature)
+  logps = jax.device_get(compiled_log_probs(parts.model, parts.mesh)(policy, groups, temperature))
+  return np.where(groups.mask, logps[0], 0.0).astype(np.float32)[:n]

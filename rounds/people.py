@@ -1,0 +1,166 @@
+"""Rows that people wrote, as the groups of a round.
+
+They lie in the deployment's feedback/: choices.jsonl as `rounds/store.py` writes it,
+and any other file of rows that somebody drops there. Rows are taken in the order of the files'
+names, each once: files may grow and be added to, and must not shrink.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from rounds.deployment import Waiting
+from tasks import row_files, row_spellings
+from tasks.row_files import RowFileError
+from tasks.rows import BadRows, Problem, Prompt, Row
+from tasks.task import Task
+from tasks.text_groups import tokenize
+from training.errors import UserError
+
+Taken = Mapping[str, int]  # file -> how many of its rows earlier rounds took
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+  """What the policy really wrote: a text may be spelled in other tokens too."""
+
+  tokens: list[list[int]]
+  finished: list[bool]
+
+
+@dataclasses.dataclass(frozen=True)
+class Feedback:
+  """Rows to train on, in order, and which rows of the files they leave for later rounds."""
+
+  rows: list[Row]
+  written: dict[str, Tokens]  # by the row's `where`
+  taken: dict[str, int]
+  held_out: int  # rows passed over because their prompt is one to evaluate on
+
+
+def take(folder: str, taken: Taken, count: int, held_out: set[Prompt]) -> Feedback:
+  """The next `count` rows.
+
+  Raises:
+    Waiting: there are fewer.
+    UserError: with everything that is wrong with the files' rows.
+  """
+  rows, written, ends, passed = [], {}, dict(taken), 0
+  problems: list[Problem] = []
+  names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+  for name in (name for name in names if name.endswith(row_files.KINDS)):
+    found, tokens, wrong = _read(os.path.join(folder, name))
+    problems += wrong
+    if not wrong and len(found) < taken.get(name, 0):
+      raise UserError(
+        f"{os.path.join(folder, name)}: {len(found)} rows, and {taken[name]} were trained on; "
+        "files of feedback only grow"
+      )
+    written |= tokens
+    for row in found[taken.get(name, 0) :]:
+      if len(rows) == count:
+        break
+      ends[name] = ends.get(name, 0) + 1
+      if row.prompt in held_out:
+        passed += 1
+      else:
+        rows.append(row)
+  if problems:
+    raise UserError(f"{folder}:\n{BadRows(problems)}")
+  if len(rows) < count:
+    raise Waiting(f"waiting for rows: {len(rows)} of {count} new ones in {folder}")
+  return Feedback(rows, written, ends, passed)
+
+
+def _read(path: str) -> tuple[list[Row], dict[str, Tokens], list[Problem]]:
+  """The rows of a file, the tokens that some bring, and what is wrong with others."""
+  if os.path.getsize(path) == 0:
+    return [], {}, []
+  written: dict[str, Tokens] = {}
+
+  def parse(record: Any, where: str) -> Row:
+    row = row_spellings.parse(record, where)
+    if len(row.responses) < 2:
+      raise BadRows([Problem(where, "no two responses to compare")])
+    if "tokens" in record and row.logps is not None:
+      written[where] = Tokens(record["tokens"], record.get("finished", [True] * 2))
+    return row
+
+  try:
+    rows, problems = row_files.read(path, parse)
+  except RowFileError as error:
+    return [], {}, [Problem(os.path.basename(path), str(error))]
+  being_written = _half_line(path)
+  return rows, written, [problem for problem in problems if problem.where != being_written]
+
+
+def _half_line(path: str) -> str:
+  """`where` of a last line of JSONL without its end: its writer was stopped, or is not done."""
+  if not path.endswith(".jsonl"):
+    return ""
+  with open(path, "rb") as file:
+    content = file.read()
+  lines = content.count(b"\n")
+  return "" if content.endswith(b"\n") else f"{os.path.basename(path)} row {lines + 1}"
+
+
+def groups_of(
+  feedback: Feedback, task: Task, *, max_tokens: int, max_prompt_tokens: int
+) -> tuple[list[dict[str, Any]], Bool[np.ndarray, " N"]]:
+  """The rows as those of a data set of pairs, and whose log-probs are known.
+
+  Rows that bring tokens are what the policy wrote; the others are their texts, each with its end.
+  Raises UserError, naming the rows, where the tokenizer cannot spell them.
+  """
+  own = {
+    row.where: tokens
+    for row in feedback.rows
+    if (tokens := feedback.written.get(row.where)) and _is_of(tokens, row, task)
+  }
+  # Texts that need no tokens are left out: a policy may draw tokens whose text has none.
+  texts = [
+    dataclasses.replace(row, logps=None, responses=("", "")) if row.where in own else row
+    for row in feedback.rows
+  ]
+  groups, problems = tokenize(
+    texts,
+    task.tokenizer,
+    group_size=2,
+    max_tokens=max_tokens,
+    max_prompt_tokens=max_prompt_tokens,
+  )
+  if problems:
+    raise UserError(str(BadRows(problems)))
+  known = groups.known.copy()
+  for n, row in enumerate(feedback.rows):
+    if found := own.get(row.where):
+      assert row.logps is not None
+      known[n] = True
+      for k, ids in enumerate(found.tokens):
+        kept = len(ids[:max_tokens])
+        groups.responses[n, k, :kept] = ids[:max_tokens]
+        groups.mask[n, k] = np.arange(max_tokens) < kept
+        groups.logps[n, k, :kept] = row.logps[k][:max_tokens]
+        groups.finished[n, k] = found.finished[k] and kept == len(ids)
+  names = ("responses", "mask", "finished", "rewards", "logps")
+  rows = [
+    {"prompt": row.prompt, "answer": ""} | {name: getattr(groups, name)[n] for name in names}
+    for n, row in enumerate(feedback.rows)
+  ]
+  return rows, known
+
+
+def _is_of(tokens: Tokens, row: Row, task: Task) -> bool:
+  """Whether these tokens spell the row's responses in this tokenizer, a log-prob for each."""
+  if row.logps is None or len(row.responses) != 2:
+    return False
+  try:
+    spelled = [task.tokenizer.decode(ids) for ids in tokens.tokens]
+  except (IndexError, TypeError, ValueError):  # of another model, or no tokens at all
+    return False
+  lengths = [len(ids) for ids in tokens.tokens] == [len(logps) for logps in row.logps]
+  return lengths and spelled == list(row.responses) and len(tokens.finished) == 2

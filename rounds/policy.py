@@ -1,0 +1,121 @@
+"""The policy that people talk to: two responses to a conversation, with their log-probs."""
+
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from models.partitioning import make_mesh
+from models.transformer import Params
+from rounds.store import Messages, Refused
+from tasks.rows import prompt_of
+from tasks.tokenizer import left_pad
+from training import base_policy, setup
+from training.checking import pretrained_model
+from training.collect import compiled_sampler
+from training.setup import Parts
+
+TRIES = 4  # draws until the two responses differ and neither is empty
+SHORTEST = 32  # tokens: prompts are padded to powers of 2 from here, each of which compiles once
+LONGEST = 1024  # tokens of a conversation, for a model that names no limit
+
+
+class Policy:
+  """What a config's policy answers. `in_service()` names the run to serve; "" the base policy.
+
+  It is asked before every answer, so that a policy deployed meanwhile takes over.
+  """
+
+  def __init__(self, config: ConfigDict, root: str, in_service: Callable[[], str]):
+    self._config, self._root, self._in_service = config, root, in_service
+    few = config.copy_and_resolve_references()
+    with few.unlocked():
+      few.task.update(train_prompts=1, eval_prompts=1)  # of the task only the tokenizer is needed
+      few.model.lora_rank = 0  # adapters are merged
+    task = setup.task_of(few)
+    self._parts = Parts(few, task, setup.model_of(few, task), make_mesh())
+    self._tokenizer = task.tokenizer
+    name = config.model.pretrained
+    context = pretrained_model.files(name).context_length if name else None
+    self._longest = (context or LONGEST) - config.sampling.max_tokens
+    self._lock, self._key = threading.Lock(), jax.random.key(secrets.randbits(63))
+    self._name: str | None = None
+    self._params: Params = None
+
+  @property
+  def chats(self) -> bool:
+    """Whether it reads conversations; otherwise a single text."""
+    return self._tokenizer.chats
+
+  def warm_up(self) -> None:
+    """Loads the policy and compiles what short conversations need: nobody waits for it then."""
+    pad = np.full((1, SHORTEST), self._tokenizer.pad_id, np.int32)
+    with self._lock:
+      self._take_over()
+      self._draw(pad, np.ones_like(pad, bool))
+
+  def answer(self, messages: Messages) -> dict[str, Any]:
+    """Two responses to the last message of a user, and the name of the policy that wrote them.
+
+    responses, tokens, logps, finished (two of each), policy; `comparable` is False where the policy
+    wrote the same twice, or nothing, however often it was asked. Refused: it cannot read them.
+    """
+    ids = self._encoded(messages)
+    length = SHORTEST
+    while length < len(ids):
+      length *= 2
+    prompt = left_pad([ids], length, self._tokenizer.pad_id)
+    with self._lock:
+      self._take_over()
+      for _ in range(TRIES):
+        found = self._draw(*prompt)
+        first, second = (text.strip() for text in found["responses"])
+        comparable = bool(first and second and first != second)
+        if comparable:
+          break
+      found |= {"comparable": comparable}
+      return found | {"policy": os.path.relpath(self._name) if self._name else "base policy"}
+
+  def _encoded(self, messages: Messages) -> list[int]:
+    try:
+      ids = self._tokenizer.encode_prompt(prompt_of(messages))
+    except ValueError as error:
+      raise Refused(422, f"The model cannot read this: {error}") from None
+    if len(ids) > self._longest:
+      raise Refused(
+        413, f"Too long: {len(ids):,} tokens, and the model reads {self._longest:,}. Ask anew."
+      )
+    return ids
+
+  def _draw(self, prompt: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+    sampling = self._config.sampling
+    options = self._parts.sampler(2, top_k=sampling.top_k, top_p=sampling.top_p)
+    sample = compiled_sampler(self._parts.model, options, self._parts.mesh)
+    self._key, key = jax.random.split(self._key)
+    drawn = jax.device_get(sample(self._params, prompt, mask, key, float(sampling.temperature)))
+    kept = drawn.mask[0]
+    return {
+      "responses": [self._tokenizer.decode(drawn.responses[0, k]) for k in range(2)],
+      "tokens": [drawn.responses[0, k][kept[k]].tolist() for k in range(2)],
+      "logps": [drawn.logps[0, k][kept[k]].tolist() for k in range(2)],
+      "finished": drawn.finished[0].tolist(),
+    }
+
+  def _take_over(self) -> None:
+    """Loads what is in service now, if it is another policy than the last time."""
+    name = self._in_service()
+    if name == self._name:
+      return
+    if name:
+      self._params = base_policy.policy_of_run(name, self._parts, self._root, lambda row: None)
+    else:
+      config = self._config.copy_and_resolve_references()
+      with config.unlocked():
+        config.model.lora_rank = 0
+      self._params = base_policy.starting_params(config, self._parts, self._root, lambda row: None)
+    self._name = name

@@ -1,0 +1,145 @@
+"""What people were shown and what they chose, in files that only grow. No jax here.
+
+  offers/offers.jsonl   every pair of responses, written before anybody sees it
+  choices.jsonl         a row a choice, in the spellings that `tasks.row_files` reads: messages with
+                        preferred_response and dispreferred_response; a tie as responses of equal
+                        score. Beside them: logps (and tokens) under the policy that wrote them, the
+                        offer's id, the time, which was shown left, and the policy
+
+A line is on the disk before the page hears of it. So a server killed between an offer and its
+choice loses nothing: started again it knows the offer, and takes the choice.
+"""
+
+import fcntl
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from training.errors import UserError
+
+Choice = Literal["left", "right", "tie"]
+Messages = list[dict[str, str]]
+
+
+class Refused(Exception):
+  """What was asked for cannot be; `status` is HTTP's."""
+
+  def __init__(self, status: int, message: str):
+    super().__init__(message)
+    self.status = status
+
+
+class Store:
+  """The files below `folder`, held by one process at a time. UserError if another has them."""
+
+  def __init__(self, folder: str):
+    self.folder = folder
+    self._offers_file = os.path.join(folder, "offers", "offers.jsonl")
+    self._choices_file = os.path.join(folder, "choices.jsonl")
+    os.makedirs(os.path.dirname(self._offers_file), exist_ok=True)
+    self._lock_file = _held(os.path.join(folder, ".lock"))
+    self._lock = threading.Lock()
+    self._offers = {offer["id"]: offer for offer in _read(self._offers_file)}
+    self._choices = {row["id"]: row["choice"] for row in _read(self._choices_file)}
+
+  @property
+  def count(self) -> int:
+    """Choices so far."""
+    return len(self._choices)
+
+  def messages_after(self, offer_id: str | None) -> Messages:
+    """The conversation so far: up to the response that was chosen, or after a tie the left one."""
+    if offer_id is None:
+      return []
+    offer = self._offer(offer_id)
+    if offer["comparable"] and offer_id not in self._choices:
+      raise Refused(409, "Choose one of the two responses first.")
+    side = self._choices.get(offer_id, "left")
+    text = offer["responses"][_index(offer, "left" if side == "tie" else side)]
+    return [*offer["messages"], {"role": "assistant", "content": text}]
+
+  def add_offer(self, offer: Mapping[str, Any]) -> None:
+    """Keeps a pair: id, messages, responses, tokens, logps, finished, left, policy, comparable."""
+    with self._lock:
+      _append(self._offers_file, dict(offer) | {"time": time.time()})
+      self._offers[offer["id"]] = dict(offer)
+
+  def choose(self, offer_id: str, choice: Choice) -> None:
+    """Keeps a choice. The same one again is no news; another one is refused."""
+    with self._lock:
+      offer, before = self._offer(offer_id), self._choices.get(offer_id)
+      if not offer["comparable"]:
+        raise Refused(409, "The two responses are the same: there is nothing to choose.")
+      if before is None:
+        _append(self._choices_file, row_of(offer, choice))
+        self._choices[offer_id] = choice
+      elif before != choice:
+        raise Refused(409, f"You chose already: {before}. The conversation went on from there.")
+
+  def _offer(self, offer_id: str) -> dict[str, Any]:
+    if offer_id not in self._offers:
+      raise Refused(404, "No such pair of responses here. Start a new conversation.")
+    return self._offers[offer_id]
+
+
+def row_of(offer: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
+  """The row of choices.jsonl."""
+  about = {key: offer[key] for key in ("id", "policy")} | {"choice": choice, "time": time.time()}
+  if choice == "tie":
+    order = [_index(offer, "left"), _index(offer, "right")]
+    pair = [{"response": offer["responses"][i], "score": 0.5} for i in order]
+    row: dict[str, Any] = {"messages": offer["messages"], "responses": pair}
+    for response, i in zip(pair, order, strict=True):
+      response["logps"] = offer["logps"][i]
+  else:
+    better = _index(offer, choice)
+    order = [better, 1 - better]
+    texts = [offer["responses"][i] for i in order]
+    row = {"messages": offer["messages"]}
+    row |= dict(zip(("preferred_response", "dispreferred_response"), texts, strict=True))
+    row["logps"] = [offer["logps"][i] for i in order]
+  row |= {name: [offer[name][i] for i in order] for name in ("tokens", "finished")}
+  return row | {"shown_left": order.index(offer["left"])} | about
+
+
+def _index(offer: Mapping[str, Any], side: str) -> int:
+  """Which of the offer's responses was shown on this side."""
+  return offer["left"] if side == "left" else 1 - offer["left"]
+
+
+def _append(path: str, record: Mapping[str, Any]) -> None:
+  """One line, on the disk when this returns."""
+  is_new = not os.path.exists(path)
+  with open(path, "ab") as file:
+    file.write(json.dumps(record).encode() + b"\n")
+    file.flush()
+    os.fsync(file.fileno())
+  if is_new:
+    folder = os.open(os.path.dirname(path), os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def _read(path: str) -> list[dict[str, Any]]:
+  """All whole lines; a last one that was cut off is removed: nobody was told that it was kept."""
+  if not os.path.exists(path):
+    return []
+  with open(path, "rb+") as file:
+    content = file.read()
+    whole = content.rfind(b"\n") + 1
+    file.truncate(whole)
+  return [json.loads(line) for line in content[:whole].splitlines()]
+
+
+def _held(path: str) -> int:
+  lock = os.open(path, os.O_CREAT | os.O_RDWR)
+  try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except OSError:
+    os.close(lock)
+    folder = os.path.dirname(path)
+    raise UserError(f"{folder}: another process is collecting feedback there") from None
+  return lock

@@ -1,0 +1,136 @@
+"""The report in a real browser: drawn without complaint, by keyboard, in the dark, on paper."""
+
+import base64
+import re
+
+import pytest
+
+from experiments import report
+from tests.comparing import browser, fake_sweep
+from training.run_folder import RunFolder
+
+pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="no chromium on the PATH")
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+  folder = fake_sweep.write(tmp_path_factory.mktemp("runs") / "quick")
+  RunFolder(f"{folder}/grpo-k8-s1").mark("diverged", "train/loss is nan at step 7")
+  return f"file://{report.write(folder)}"
+
+
+@pytest.fixture(scope="module")
+def tab():
+  with browser.page() as page:
+    yield page
+
+
+@pytest.fixture
+def page(tab, url):
+  tab.ask("Emulation.setEmulatedMedia", media="", features=[])
+  tab.ask(
+    "Emulation.setDeviceMetricsOverride", width=1200, height=900, deviceScaleFactor=1, mobile=False
+  )
+  tab.console.clear()
+  tab.open(url)
+  tab.wait("document.querySelector('#final .main-svg') !== null")
+  yield tab
+  assert tab.console == []
+
+
+def test_every_plot_is_drawn_whatever_is_chosen(page):
+  page.run("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+  plots = page.run("document.querySelectorAll('.plot').length")
+  page.wait(f"document.querySelectorAll('.canvas .main-svg:first-child').length === {plots}")
+  assert plots == 6
+  page.run("document.querySelectorAll('.plot .switch input').forEach((input) => input.click())")
+  assert page.run("document.querySelector('#curves .xtitle').textContent") == "seconds"
+  assert page.run("document.querySelector('#curves .ytitle').textContent") == "held-out pass@4"
+
+
+def test_arrow_keys_choose_what_the_curves_are_against(page):
+  page.run("document.querySelector('#curves input[value=rollouts]').focus()")
+  seen = []
+  for _ in range(4):
+    seen.append(page.run("document.querySelector('#curves .xtitle').textContent"))
+    page.press("ArrowRight")
+  assert seen == ["rollouts", "steps", "tokens", "seconds"]
+
+
+def test_the_switch_shows_one_table_of_statistics(page):
+  shown = "[...document.querySelectorAll('#statistics table')].map((t) => t.offsetParent !== null)"
+  assert page.run(shown) == [True, False]
+  page.run("document.querySelector('#statistics input').focus()")
+  page.press("ArrowRight")
+  assert page.run(shown) == [False, True]
+
+
+def test_the_dark_scheme_is_dark_and_legible(page):
+  colours = (
+    "[document.body, document.querySelector('.findings li')].map((e) => getComputedStyle(e))"
+  )
+  dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+  for features in ([], dark):
+    page.ask("Emulation.setEmulatedMedia", media="", features=features)
+    paper, ink = page.run(f"{colours}.map((s, i) => i ? s.color : s.backgroundColor)")
+    assert contrast(paper, ink) > 4.5
+    assert (luminance(paper) < 0.05) == bool(features)
+    page.wait(
+      "getComputedStyle(document.querySelector('#curves .xtick text')).fill === "
+      "getComputedStyle(document.body).color"
+    )
+
+
+def test_a_narrow_screen_scrolls_plots_and_tables_not_the_page(page, url):
+  page.ask(
+    "Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=False
+  )
+  page.open(url)
+  page.wait("document.querySelector('#final .main-svg') !== null")
+  assert page.run("document.documentElement.scrollWidth") <= 390
+  assert page.run("document.querySelector('#final .scroll').tabIndex") == 0  # by keyboard too
+
+
+def test_it_prints_in_light_with_every_table_and_no_switches(page):
+  page.ask(
+    "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}]
+  )
+  pdf = base64.b64decode(page.ask("Page.printToPDF")["data"])
+  assert pdf.startswith(b"%PDF") and 3 <= len(re.findall(rb"/Type /Page\b", pdf)) <= 12
+  page.ask("Emulation.setEmulatedMedia", media="print", features=[])
+  visible = "[...document.querySelectorAll('{}')].filter((e) => e.offsetParent).length"
+  assert page.run(visible.format("#statistics table")) == 2
+  assert page.run(visible.format(".switch")) == 0
+
+
+def test_everything_has_a_name_for_those_who_do_not_see_it(page):
+  assert page.run("document.documentElement.lang") == "en"
+  assert page.run("document.querySelectorAll('main, h1').length") == 2
+  levels = page.run("[...document.querySelectorAll('h1, h2, h3')].map((h) => +h.tagName[1])")
+  assert levels == [1] + [2] * (len(levels) - 1)
+  unnamed = "[...document.querySelectorAll('{}')].filter((e) => !({})).map((e) => e.outerHTML)"
+  for what, has_name in (
+    (".canvas", "e.role && e.getAttribute('aria-label')"),
+    ("input", "e.closest('label').textContent.trim()"),
+    ("fieldset", "e.querySelector('legend')"),
+    ("section", "e.querySelector('h2')"),
+    ("nav", "e.getAttribute('aria-label')"),
+    ("nav a", "document.querySelector(e.getAttribute('href'))"),
+    ("th", "e.scope && e.textContent.trim()"),
+    ("main svg:not(.canvas svg)", "e.getAttribute('aria-hidden')"),
+  ):
+    assert page.run(unnamed.format(what, has_name)) == []
+  ids = page.run("[...document.querySelectorAll('section')].map((s) => s.id)")
+  assert len(ids) == len(set(ids))
+
+
+def luminance(colour: str) -> float:
+  """Of "rgb(r, g, b)", by WCAG."""
+  parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+  linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+  return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a: str, b: str) -> float:
+  light, dark = sorted((luminance(a), luminance(b)), reverse=True)
+  return (light + 0.05) / (dark + 0.05)

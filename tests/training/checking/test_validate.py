@@ -1,0 +1,153 @@
+import pathlib
+
+import pytest
+
+import configs.common
+from training.checking import config_files, config_values, validate
+from training.errors import UserError
+
+
+def problem(spec: str, overrides: dict) -> str:
+  with pytest.raises(UserError) as error:
+    validate.check(config_files.load(spec, overrides))
+  return str(error.value)
+
+
+CONFIGS = sorted(path.stem for path in pathlib.Path(configs.common.__file__).parent.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name not in ("__init__", "common", "hyper")])
+def test_the_projects_configs_are_valid(name):
+  config = config_files.load(f"configs/{name}.py", {})
+  validate.check(config, recurring=config.source == "rounds")
+
+
+@pytest.mark.parametrize(
+  "key, value, message",
+  [
+    ("group_size", 1, "so K must be at least 2 (K=1 gives zero gradient)"),
+    ("group_size", 0, "group_size=0: must be at least 1"),
+    ("steps", 0, "steps=0: must be at least 1"),
+    ("seed", -1, "seed=-1: must not be negative"),
+    ("optimizer.learning_rate", 0, "optimizer.learning_rate=0.0: must be above 0"),
+    ("optimizer.learning_rate", float("nan"), "must be a finite number"),
+    ("optimizer.warmup_steps", 81, "optimizer.warmup_steps=81: the run has only 60 steps"),
+    ("optimizer.schedule", "cosin", "Did you mean cosine?"),
+    ("optimizer.b2", 1.0, "must be at least 0 and below 1"),
+    ("sampling.temperature", 0, "sampling.temperature=0.0: must be above 0 (evaluation samples"),
+    ("sampling.top_p", 0, "sampling.top_p=0.0: must be above 0 and at most 1"),
+    (
+      "source",
+      "offlin",
+      "choose one of online, offline, rounds, demonstrations. Did you mean offline",
+    ),
+    ("task.name", "chain_sun", "Did you mean chain_sum or"),
+    ("task.options", "min_word_length=3", "has no option 'min_word_length'. Did you mean min_word"),
+    ("task.options", "short", "'short' is not name=value"),
+    ("model.kv_heads", 3, "model.heads=4: must be a multiple of kv_heads=3"),
+    ("model.head_dim", 31, "need an even number"),
+    ("mesh.tensor", 3, "mesh.tensor=3: does not divide model.heads=4, model.kv_heads=2; try 1 or"),
+    ("mesh.tensor", 4, "mesh.tensor=4: does not divide model.kv_heads=2; try 1 or 2"),
+    ("mesh.fsdp", 256, "mesh.fsdp=256: does not divide model.d_model=128; try 1 or 2 or 4 or 8"),
+    ("mesh.data", 3, "batch_prompts=32: does not divide over mesh.data x mesh.fsdp = 3 devices; "),
+    ("micro_batches", 3, "batch_prompts=32: does not divide over 3 micro-batches; try 30 or 33"),
+    ("task.train_prompts", 16, "batch_prompts=32: there are only task.train_prompts=16"),
+    ("offline.dataset", "x", "offline.dataset='x': only source='offline' reads it, not 'online'"),
+    ("algorithm.beta", float("nan"), "algorithm.beta=nan: must be a finite number"),
+    ("algorithm.beta", -1, "algorithm.beta=-1: must be at least 0: it weighs a term of the loss"),
+    ("algorithm.clip_low", 0, "algorithm.clip_low=0: must be above 0 and below 1: it holds"),
+    ("algorithm.clip_high", 1, "algorithm.clip_high=1: must be above 0 and below 1"),
+    ("algorithm.kl", "k4", "algorithm.kl='k4': choose one of k1, k2, k3."),
+    ("algorithm.ddof", 2, "algorithm.ddof=2: must be at least 0 and at most 1: the variance"),
+    ("minibatches", 3, "does not divide over 3 minibatches"),
+    ("inner_epochs", 0, "inner_epochs=0: must be at least 1"),
+    ("reference.mix", 0, "reference.mix=0.0: must be above 0 and at most 1"),
+    ("reference.mix", 0.6, "reference.mix=0.6: the reference is at rest; set reference.every"),
+    ("scoring.overlong_tokens", 9, "scoring.overlong_tokens=9: above sampling.max_tokens=8"),
+    ("scoring.model", "runs/x", "scoring.model='runs/x': only scoring.reward='model' reads it"),
+    ("scoring.reward", "modl", "choose one of task, model. Did you mean model?"),
+    ("algorithm.loss", "bradley_terry", "learns from written pairs: source='offline'"),
+  ],
+)
+def test_what_makes_no_sense_for_grpo_is_said(key, value, message):
+  said = problem("configs/grpo.py", {key: value})
+  assert message in said
+  assert len([line for line in said.splitlines() if line.startswith(f"{key}=")]) <= 1  # said once
+
+
+@pytest.mark.parametrize(
+  "overrides, message",
+  [
+    ({"group_size": 1}, "group_size=1: dpo compares the responses to a prompt, so K must be"),
+    (
+      {"group_size": 4, "algorithm.pairs": ""},
+      "which of the 4 responses to a prompt are compared?",
+    ),
+    ({"algorithm.pairs": "bestworst"}, "Did you mean best_worst?"),
+    ({"algorithm.beta": 0}, "algorithm.beta=0: must be above 0: it multiplies every log-ratio"),
+    (
+      {"algorithm.alpha": 0.3},
+      "algorithm.alpha=0.3: only algorithm.divergence='alpha' reads it, not 'reverse_kl'",
+    ),
+    (
+      {"algorithm.loss": "two_sided_grpo", "algorithm.ratio_cap": 1.1, "source": "online"},
+      "algorithm.ratio_cap=1.1: must be at least 1 + algorithm.clip_high = 1.2: it bounds",
+    ),
+    ({"algorithm.divergence": "jss"}, "choose one of reverse_kl, forward_kl, js, alpha."),
+    ({"algorithm.loss": "robust_dpo", "algorithm.label_smoothing": 0.5}, "below 0.5: it is the"),
+    ({"algorithm.loss": "gdpo"}, "gdpo needs reward_parts, which only source='online' has"),
+    ({"sampling.refills": 1}, "sampling.refills=1: only source='online' samples anew"),
+    (
+      {"algorithm.loss": "simpo", "reference.every": 5},
+      "no reference that could move (simpo has none)",
+    ),
+    ({"algorithm.label_smoothing": 0.5}, "must be at least 0 and below 0.5"),
+    ({"offline.dataset": "/not/there"}, "offline.dataset='/not/there': no such file or folder"),
+    ({"source": "demonstrations"}, "so group_size must be 1, not 2"),
+  ],
+)
+def test_what_makes_no_sense_for_dpo_is_said(overrides, message):
+  assert message in problem("configs/dpo.py", overrides)
+
+
+@pytest.mark.parametrize("rule", ["best_worst", "all"])
+def test_groups_larger_than_two_need_a_pair_rule_that_exists(rule):
+  validate.check(config_files.load("configs/dpo.py", {"group_size": 4, "algorithm.pairs": rule}))
+
+
+@pytest.mark.parametrize("loss", ["kto", "sft", "best_of_k", "reinforce", "ppo"])
+def test_losses_that_compare_nothing_take_one_response_a_prompt(loss):
+  validate.check(config_files.load("configs/grpo.py", {"algorithm.loss": loss, "group_size": 1}))
+
+
+@pytest.mark.parametrize(
+  "overrides",
+  [
+    {"algorithm.loss": "dpo", "algorithm.divergence": "alpha", "algorithm.alpha": 0.3},
+    {"algorithm.loss": "dpo", "reference.every": 5, "reference.mix": 0.6},
+    {"algorithm.loss": "two_sided_grpo", "algorithm.ratio_cap": 1.2},
+    {"algorithm.beta": 0.0, "algorithm.kl": "k1"},  # what a sweep over beta starts from
+  ],
+)
+def test_options_that_another_one_gives_a_meaning_pass(overrides):
+  validate.check(config_files.load("configs/grpo.py", {"group_size": 2} | overrides))
+
+
+def test_one_response_a_prompt_is_sent_where_it_works():
+  said = problem("configs/grpo.py", {"group_size": 1})
+  assert "configs/reinforce.py" in said and "configs/sft.py" in said
+
+
+def test_all_problems_are_said_at_once():
+  overrides = {"steps": 0, "task.name": "x", "sampling.top_p": 2, "group_size": 1}
+  assert len(problem("configs/grpo.py", overrides).splitlines()) == 4
+
+
+def test_every_rule_is_about_a_field_that_exists():
+  rules = {*validate._AT_LEAST_1, *validate._AT_LEAST_0, *validate._ABOVE_0, *validate._BELOW_1}
+  assert {*rules, *validate._CHOICES} <= config_values.fields(configs.common.defaults("dpo")).keys()
+
+
+def test_the_tasks_are_found_without_importing_reasoning_gym():
+  assert {"spell_backward", "chain_sum"} <= set(validate.task_names())
+  assert len(validate.task_names()) > 100

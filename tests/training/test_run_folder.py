@@ -1,0 +1,185 @@
+"""A run's folder is never left half written and says truly what a launch would find."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from training import environment
+from training.errors import Diverged, UserError
+from training.run_folder import RunFolder, run_name
+
+CONFIG = {"seed": 0, "steps": 80, "algorithm": {"loss": "dpo", "beta": 0.1}}
+
+
+@pytest.fixture
+def folder(tmp_path):
+  run = RunFolder(str(tmp_path / "sweep" / "dpo-s0"))
+  run.create(CONFIG, digest="aa", config_file="configs/dpo.py", command="python -m x")
+  return run
+
+
+def test_a_folder_that_is_not_there_is_new(tmp_path):
+  assert RunFolder(str(tmp_path / "none")).state("aa") == "new"
+
+
+def test_a_created_run_knows_its_names(folder):
+  about = folder.read_config()
+  assert (about["name"], about["variant"], about["config"]) == (
+    "dpo-s0",
+    "dpo",
+    CONFIG,
+  )
+
+
+@pytest.mark.parametrize("state", ["finished", "diverged", "failed"])
+def test_how_a_run_ended_is_its_state(folder, state):
+  folder.write_status(state, step=80, steps=80)
+  assert folder.state("aa") == state
+
+
+def test_another_digest_is_a_changed_run_whatever_its_state(folder):
+  folder.write_status("finished")
+  assert folder.state("bb") == "changed"
+
+
+def test_changes_name_the_field_with_its_old_and_new_value(folder):
+  new = {"seed": 0, "steps": 80, "algorithm": {"loss": "dpo", "beta": 0.2}}
+  assert folder.changes(new) == ["algorithm.beta 0.1 -> 0.2"]
+
+
+def test_a_tuple_that_json_made_a_list_is_no_change(folder):
+  folder.create({"clip": (0.1, 0.3)}, digest="aa", config_file="x")
+  assert folder.changes({"clip": (0.1, 0.3)}) == []
+
+
+def test_a_run_of_this_live_process_is_running(folder):
+  folder.write_status("running", step=3, steps=80)
+  assert folder.state("aa") == "running"
+
+
+def test_a_running_run_whose_process_died_is_to_be_resumed(folder):
+  code = (
+    "import sys, os; from training.run_folder import RunFolder;"
+    "RunFolder(sys.argv[1]).write_status('running'); os.kill(os.getpid(), 9)"
+  )
+  subprocess.run([sys.executable, "-c", code, folder.path])
+  assert folder.state("aa") == "resume"
+
+
+def test_another_process_with_the_same_pid_is_not_the_run(folder):
+  folder.write_status("running")
+  status = folder.read_status()
+  assert not environment.is_alive(status["pid"], "1")
+
+
+def test_a_stopped_run_is_to_be_resumed(folder):
+  folder.write_status("stopped", step=3)
+  assert folder.state("aa") == "resume"
+
+
+@pytest.mark.parametrize(
+  ("error", "state"),
+  [
+    (Diverged("nan"), "diverged"),
+    (UserError("mesh"), "failed"),
+    (KeyboardInterrupt(), "stopped"),
+  ],
+)
+def test_the_outcome_is_recorded_with_the_step_and_metrics_it_reached(folder, error, state):
+  folder.write_status("running", step=7, steps=80, metrics={"eval/reward": 0.5})
+  with pytest.raises(type(error)), folder.recording_outcome():
+    raise error
+  status = folder.read_status()
+  assert (status["state"], status["step"], status["metrics"]) == (
+    state,
+    7,
+    {"eval/reward": 0.5},
+  )
+
+
+def test_a_block_that_ends_well_is_a_finished_run(folder):
+  with folder.recording_outcome():
+    folder.write_status("running", step=80, steps=80)
+  assert folder.state("aa") == "finished"
+
+
+def test_values_that_are_not_finite_are_null_and_array_scalars_plain(folder):
+  row = {
+    "step": 1,
+    "train/loss": float("nan"),
+    "train/kl": np.float32("inf"),
+    "x": np.float32(0.5),
+  }
+  folder.append_metrics(row)
+  expected = {"step": 1, "train/loss": None, "train/kl": None, "x": 0.5}
+  assert folder.read_metrics() == [expected]
+
+
+def test_a_half_written_last_line_is_not_read(folder):
+  folder.append_metrics({"step": 1})
+  with open(f"{folder.path}/metrics.jsonl", "a") as file:
+    file.write('{"step": 2, "train/lo')
+  assert folder.read_metrics() == [{"step": 1}]
+
+
+def test_a_resumed_run_writes_rows_after_its_checkpoint_once(folder):
+  for step in range(5):
+    folder.append_metrics({"step": step})
+    folder.append_completions([{"step": step, "completion": "a\nb"}])
+  with open(f"{folder.path}/metrics.jsonl", "a") as file:
+    file.write('{"step": 5')
+  folder.truncate(2)
+  folder.append_metrics({"step": 3})
+  assert [row["step"] for row in folder.read_metrics()] == [0, 1, 2, 3]
+  assert [row["step"] for row in folder.read_completions()] == [0, 1, 2]
+
+
+def test_no_temporary_file_is_left(folder, tmp_path):
+  folder.write_status("running")
+  assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_the_environment_is_written_without_git_too(folder, monkeypatch):
+  monkeypatch.setenv("PATH", "")
+  folder.write_env("cpu x1", "characters")
+  env = folder.read_env()
+  assert (env["git"], env["device"]) == ("", "cpu x1")
+  assert "jax" in env["versions"]
+
+
+def test_a_cleared_run_is_new(folder):
+  folder.clear()
+  assert folder.state("aa") == "new"
+
+
+@pytest.mark.parametrize(
+  ("config_file", "overrides", "name"),
+  [
+    ("configs/dpo.py", {}, "dpo-s0"),
+    ("configs/dpo.py", {"algorithm.beta": 0.2}, "dpo-beta0.2-s0"),
+    ("configs/grpo.py:k=8", {"seed": 3}, "grpo-k8-s3"),
+    (
+      "configs/grpo.py",
+      {"optimizer.learning_rate": "1e-3", "seed": "1"},
+      "grpo-lr1e-3-s1",
+    ),
+    ("configs/dpo.py", {"source": "offline"}, "dpo-offline-s0"),
+    (
+      "configs/dpo.py",
+      {"base.steps": 10, "steps": 10},
+      "dpo-base.steps10-steps10-s0",
+    ),
+    ("configs/dpo.py", {"algorithm.loss": "mylab.losses:mine"}, "dpo-mine-s0"),
+    ("configs/dpo.py", {"task.options": "min_word_len=3"}, "dpo-min_word_len_3-s0"),
+  ],
+)
+def test_a_run_is_named_by_its_file_what_was_overridden_and_the_seed(config_file, overrides, name):
+  assert run_name(config_file, overrides) == name
+
+
+def test_config_json_is_readable_json(folder):
+  with open(f"{folder.path}/config.json") as file:
+    assert json.load(file)["digest"] == "aa"

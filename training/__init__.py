@@ -1,0 +1,1 @@
+"""One run as a library: collect, score, update, evaluate, save."""

@@ -1,0 +1,160 @@
+"""The base policy that every run of a comparison starts from, and its reference.
+
+A pretrained model as it is (base.steps = 0), what another run ended with (base.run), or a short SFT
+from a pretrained model or random weights. The SFT is trained by the loop that trains everything
+else, once, into runs/base/<task>-<digest>; the digest covers all that determines the weights, so
+runs share it exactly when they should.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from models import adapters, pretrained
+from models.partitioning import build_sharded
+from models.transformer import Params
+from training import hosts, loop, setup
+from training.annotate import words_of
+from training.checking import pretrained_model
+from training.checking.config_files import digest
+from training.checkpoints import loaded
+from training.collect import Demonstrations
+from training.errors import UserError
+from training.evaluation import PolicyJudge
+from training.locks import trained_once
+from training.population import membership
+from training.run_folder import RunFolder
+from training.setup import Parts
+from training.start import starting_state
+from training.state import new_state, random_params
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def base_config(config: ConfigDict) -> ConfigDict:
+  """The config of the SFT run that makes the base policy of `config`."""
+  base = setup.plain(config)
+  with base.unlocked():
+    base.source = "demonstrations"
+    base.seed = config.base.seed
+    base.steps = config.base.steps
+    base.batch_prompts = config.base.batch_prompts
+    base.group_size = 1
+    base.algorithm = ConfigDict({"loss": "sft"})
+    base.optimizer.update(
+      learning_rate=config.base.learning_rate,
+      warmup_steps=min(20, config.base.steps // 10),
+      schedule="cosine",
+      weight_decay=0.0,
+      max_grad_norm=1.0,
+      b1=0.9,
+      b2=0.95,
+    )
+    base.eval.every = base.checkpoint.every = config.base.steps
+    base.wandb.mode = "disabled"
+    base.sampling.temperature = 1.0
+    base.model.lora_rank = 0  # all of it learns the task; adapters come on top
+  return base
+
+
+def digest_of_base(config: ConfigDict) -> str:
+  """What determines the base policy's weights, in 8 hex digits."""
+  determines = {name: config[name].to_dict() for name in ("task", "model", "base")}
+  del determines["task"]["reward"]  # demonstrations have none
+  run = determines["base"].pop("run")
+  if run:  # wherever it lies
+    about = RunFolder(run).read_config()
+    determines["base"] = {"run": [about["digest"], about["created"]]}
+  for field in pretrained_model.COMPUTE:
+    if field != "dtype":  # the others change what is trained from it, or how, but not the SFT
+      del determines["model"][field]
+  return digest(ConfigDict(determines))
+
+
+def folder_of(config: ConfigDict, root: str) -> RunFolder:
+  """Where the base policy is, or will be."""
+  name = f"{config.task.name}-{digest_of_base(config)}"
+  return hosts.run_folder(os.path.join(root, "base", name))
+
+
+def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
+  """The run folder of the base policy, trained first if it is not there (other processes wait)."""
+  folder, sft = folder_of(config, root), base_config(config)
+
+  def train() -> None:
+    parts = Parts.of(sft)
+    loop.train(
+      parts,
+      folder,
+      new_state(untrained(parts), parts.mesh),
+      Demonstrations(parts),
+      reference=None,
+      report=report,
+      judge=PolicyJudge(parts, reference=None),
+    )
+
+  return trained_once(folder, sft, "configs/sft.py", train)
+
+
+def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report) -> Params:
+  """What the runs of this config start from: the base policy, with adapters if it asks for them."""
+  plain = dataclasses.replace(parts, model=dataclasses.replace(parts.model, lora_rank=0))
+
+  def params() -> Params:
+    if config.base.run:
+      return policy_of_run(config.base.run, plain, root, report)
+    if config.base.steps:
+      return params_of(ensure(config, root, report), plain)
+    return untrained(plain)
+
+  if not parts.model.lora_rank:
+    return membership.once(("base policy", digest_of_base(config)), params)
+  key = jax.random.key(config.base.seed)
+  return build_sharded(parts.mesh, partial(adapters.add, parts.model), params(), key)
+
+
+def untrained(parts: Parts) -> Params:
+  """What the SFT starts from: the pretrained model, or else random weights."""
+  name = parts.config.model.pretrained
+  if name:
+    return pretrained.load(pretrained_model.files(name), parts.mesh)
+  return random_params(parts.model, parts.mesh, parts.config.base.seed)
+
+
+def params_of(folder: RunFolder, parts: Parts) -> Params:
+  """The parameters of a base policy, sharded over the run's mesh."""
+  shapes = shapes_of(parts)
+  return loaded(folder, lambda params: new_state(params, parts.mesh), shapes, parts.mesh).params
+
+
+def shapes_of(parts: Parts) -> Params:
+  """What parameters of this model are, without a number of them."""
+  return jax.eval_shape(partial(random_params, parts.model, parts.mesh, 0))
+
+
+def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
+  """The policy at the latest checkpoint of the run in `path`, its adapters merged into its weights.
+
+  Args:
+    parts: whose mesh it is put on; the model's shape must be the run's.
+    root: with adapters, where what lies under them is; checkpoints hold the adapters alone.
+  Raises:
+    UserError: there is no checkpoint, or of another shape.
+  """
+  folder = RunFolder(path)
+  saved = ConfigDict(folder.read_config()["config"])
+  trained = {name: saved.model[name] for name in ("lora_rank", "lora_alpha")}
+  model = dataclasses.replace(parts.model, **trained)
+  if "scores" in words_of(saved):
+    raise UserError(f"base.run={path!r} trained a reward model ({saved.algorithm.loss})")
+  its_parts = dataclasses.replace(parts, config=saved, model=model)
+  build, has_adapters = partial(starting_state, its_parts), model.lora_rank > 0
+  start = starting_params(saved, its_parts, root, report) if has_adapters else shapes_of(its_parts)
+  params = loaded(folder, build, start, parts.mesh).params
+  merge = partial(adapters.merged, model)
+  return build_sharded(parts.mesh, merge, params) if has_adapters else params

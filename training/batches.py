@@ -1,0 +1,79 @@
+"""A step's batch, in pieces to train on and in numbers to read."""
+
+from functools import cache
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from models.groups import Groups
+from models.partitioning import batch_sharding, replicated
+from training.collect import Batch, is_tied
+from training.population.shared_functions import Shared, shared_on
+from training.scoring import changes_rewards
+
+
+def minibatches(config: ConfigDict, mesh: Mesh, groups: Groups, step: int) -> list[Groups]:
+  """What each inner step trains on: every epoch over the batch in a new order, groups whole."""
+  if config.minibatches == 1:
+    return [groups] * config.inner_epochs
+  size = config.batch_prompts // config.minibatches
+  pieces = []
+  for epoch in range(config.inner_epochs):
+    order = np.random.default_rng((config.seed, step, epoch)).permutation(config.batch_prompts)
+    pieces += [compiled_rows(mesh)(groups, rows) for rows in order.reshape(-1, size)]
+  return pieces
+
+
+@cache
+def compiled_rows(mesh: Mesh) -> Shared:
+  """(groups, rows) -> those of the groups, jitted: whichever device, or process, they come from."""
+
+  def take(groups, rows):
+    return jax.tree.map(lambda x: x[rows], groups)
+
+  split = batch_sharding(mesh)
+  return shared_on(mesh, take, (split, replicated(mesh)), split)
+
+
+def batch_metrics(config: ConfigDict, batch: Batch, names: tuple[str, ...]) -> dict[str, Any]:
+  """What the responses are like, in TRL's names: rewards (`names` are of their parts), lengths.
+
+  `batch` has the rows of all processes (`Batch.for_metrics`).
+  """
+  drawn, rewards = batch.drawn, batch.groups.rewards
+  scored = ~np.isnan(rewards)
+  metrics = {
+    "frac_reward_zero_std": is_tied(rewards).mean(),
+    "completions/mean_length": drawn.lengths.mean(),
+    "completions/clipped_ratio": 1 - drawn.finished.mean(),
+  }
+  if scored.any():
+    metrics["reward"] = rewards[scored].mean()
+    metrics["reward_std"] = np.nanstd(rewards[scored.any(axis=1)], axis=1).mean()
+  if changes_rewards(config):
+    metrics["task_reward"] = np.nanmean(drawn.task_rewards)
+  if len(names) > 1 and batch.groups.reward_parts is not None:
+    means = np.nanmean(batch.groups.reward_parts, axis=(0, 1))
+    metrics |= {f"rewards/{name}": mean for name, mean in zip(names, means, strict=True)}
+  if not scored.all():
+    metrics["unscored"] = 1 - scored.mean()
+  if config.sampling.refills:
+    metrics["dynamic_sampling/draws"] = batch.rollouts / rewards.size
+    metrics["dynamic_sampling/tied_left"] = batch.tied_left
+  return metrics
+
+
+def batch_warnings(config: ConfigDict, batch: Batch) -> list[str]:
+  """What a person should know of the batch, in words that do not change from step to step."""
+  warnings = []
+  if batch.tied_left:
+    warnings.append(
+      f"sampling.refills={config.sampling.refills} left some groups of equal rewards, which teach "
+      "nothing (train/dynamic_sampling/tied_left counts them)"
+    )
+  if np.isnan(batch.groups.rewards).any():
+    warnings.append("some responses could not be scored and take no part (train/unscored)")
+  return warnings

@@ -1,0 +1,196 @@
+"""From a config or sweep file to checked values, without importing jax.
+
+A spec is a file, with an argument after a colon for files that take one: "configs/grpo.py:k=8".
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict, FieldReference
+from ml_collections.config_dict import RequiredValueError, placeholder
+
+from configs import common, hyper
+from training.checking import (
+  config_modules,
+  config_values,
+  loss_signatures,
+  pretrained_model,
+  text_tasks,
+  validate_reward,
+)
+from training.checking.config_values import Field
+from training.errors import UserError, did_you_mean, nearest
+
+# Settings that cannot change what a run computes (but for the last digits, on another mesh).
+_NOT_RESULTS = ("wandb", "require_accelerator", "mesh", "micro_batches", "checkpoint")
+
+
+def load(spec: str, overrides: Mapping[str, Any]) -> ConfigDict:
+  """The config of a file, its `algorithm` section filled from the loss's signature, overridden.
+
+  Args:
+    overrides: dotted field -> its value, or that value as text from the command line. Another
+      "algorithm.loss" keeps the file's hyperparameters that the new loss has, and drops the rest.
+  Raises:
+    UserError: with all problems, one a line.
+  """
+  config = _run_get_config(spec)
+  overrides, problems = dict(overrides), []
+  try:
+    _fill_algorithm(spec, config, overrides.pop("algorithm.loss", config.algorithm.loss))
+  except UserError as error:
+    problems.append(str(error))
+    overrides = {key: value for key, value in overrides.items() if not key.startswith("algorithm.")}
+  problems += _override(spec, config, overrides)
+  if problems:
+    raise UserError("\n".join(problems))
+  try:
+    config.to_dict()
+  except RequiredValueError as error:
+    raise UserError(f"{spec}: a field that must be given has no value: {error}") from None
+  return config.lock()
+
+
+def digest(config: ConfigDict) -> str:
+  """8 hex digits of all that can change the results: code of loss and rewards, files of a model."""
+  values = {key: value for key, value in config.to_dict().items() if key not in _NOT_RESULTS}
+  if "algorithm" in values:  # not so in the recipes of data sets and base policies
+    values["code"] = loss_signatures.fingerprint(values["algorithm"]["loss"])
+  if "reward" in values.get("task", {}):
+    values["reward"] = validate_reward.fingerprint(values["task"]["reward"])
+  if values.get("model", {}).get("pretrained"):
+    values["weights"] = pretrained_model.fingerprint(values["model"]["pretrained"])
+  if "data" in values:
+    del values["data"]["dir"]  # what lies there counts
+    values["rows"] = text_tasks.fingerprint(config)
+  text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+  return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def load_sweep(spec: str) -> list[dict[str, Any]]:
+  """The items of a sweep file, each with its "config" and dotted overrides.
+
+  The file has get_sweep(), or Google's get_hyper(hyper); either gets `configs.hyper` if it
+  takes an argument. Keys may start with "config.". In a file that has get_config() as well, items
+  need no "config": it is the file itself.
+  """
+  path, colon, _ = spec.partition(":")
+  module, function = config_modules.run(path, "get_sweep", "get_hyper")
+  if colon:
+    raise UserError(f"{spec}: a sweep file takes no argument")
+  arguments = [hyper] if inspect.signature(function).parameters else []
+  given = config_modules.call(path, lambda: list(function(*arguments) or []))
+  if not given:
+    raise UserError(
+      f"{path}: {function.__name__}() gives no runs: it must return dicts, or yield them"
+    )
+  for index, item in enumerate(given):
+    if not isinstance(item, Mapping):
+      raise UserError(f'{path}: item {index} is {item!r}, not a dict like {{"config": "dpo.py"}}')
+  items: list[dict[str, Any]] = [
+    {key.removeprefix("config."): value for key, value in item.items()} for item in given
+  ]
+  for index, item in enumerate(items):
+    if hasattr(module, "get_config"):
+      item.setdefault("config", path)
+    if not isinstance(item.get("config"), str):
+      raise UserError(f'{path}: item {index} names no config file, as "config": "configs/dpo.py"')
+  return items
+
+
+def _run_get_config(spec: str) -> ConfigDict:
+  """What the file's get_config(argument) returns, with all the fields of configs/common.py."""
+  path, colon, argument = spec.partition(":")
+  _, get_config = config_modules.run(path, "get_config")
+  if colon and not inspect.signature(get_config).parameters:
+    raise UserError(f"{path} takes no argument, so {argument!r} cannot follow the colon")
+  try:
+    config = config_modules.call(path, lambda: get_config(argument) if colon else get_config())
+  except common.ArgumentError as error:
+    raise UserError(f"{spec}: {error}") from None
+  if not isinstance(config, ConfigDict):
+    raise UserError(f"{path}: get_config() returned {type(config).__name__}, not a ConfigDict")
+  fields = config_values.fields(config)
+  missing = [field for field in config_values.fields(common.defaults("")) if field not in fields]
+  if missing:
+    some = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
+    raise UserError(f"{path} lacks {some}: let it start from configs.common.defaults(loss)")
+  return config
+
+
+def _fill_algorithm(spec: str, config: ConfigDict, loss: Any) -> None:
+  """Makes `algorithm` the loss and its hyperparameters: the file's values, else the defaults."""
+  if not isinstance(loss, str):
+    raise UserError(f"--config.algorithm.loss={loss!r}: must be the name of a loss")
+  signature = loss_signatures.read(loss)
+  old, config.algorithm = config.algorithm, ConfigDict({"loss": loss})
+  for name, default in signature.hyperparameters.items():
+    config.algorithm[name] = placeholder(object) if default is None else default
+  problems = []
+  for name, value in old.items(preserve_field_references=True):
+    if name not in signature.hyperparameters:
+      if name != "loss" and old.loss == loss:
+        problems.append(f"{spec.partition(':')[0]}: {_no_hyperparameter(name, config.algorithm)}")
+    elif isinstance(value, FieldReference):
+      config.algorithm[name] = value
+    else:
+      try:
+        config_values.assign(config, f"algorithm.{name}", value)
+      except ValueError as error:
+        problems.append(f"{spec.partition(':')[0]}: algorithm.{name} {error}")
+  if problems:
+    raise UserError("\n".join(problems))
+
+
+def _override(spec: str, config: ConfigDict, overrides: Mapping[str, Any]) -> list[str]:
+  """Assigns what can be assigned; returns the problems with the rest."""
+  fields, problems = config_values.fields(config), []
+  for key in overrides:
+    if key not in fields:
+      continue
+    try:
+      config_values.assign(config, key, overrides[key])
+    except ValueError as error:
+      hint = _int_hint(key, fields[key], config.algorithm.loss)
+      problems.append(f"--config.{key} {error}{hint}")
+  unknown = [key for key in overrides if key not in fields]
+  problems += [_unknown_field(spec, key, fields) for key in unknown]
+  if unknown:
+    problems.append(f"(python -m experiments.train --config={spec} --help lists every field)")
+  return problems
+
+
+def _unknown_field(spec: str, key: str, fields: Mapping[str, Field]) -> str:
+  """Says that there is no such field, and which one of that name, or nearly, there is."""
+  path = spec.partition(":")[0]
+  inside = [field for field in fields if field.startswith(key + ".")]
+  if inside:
+    return f"{key} is a section of {path}; set its fields, such as --config.{inside[0]}"
+  section, _, name = key.rpartition(".")
+  names = {field: field.rpartition(".")[2] for field in fields}
+  near = nearest(name, set(names.values()))
+  siblings = [f"{section}.{word}".removeprefix(".") for word in near]
+  hints = (
+    [field for field in fields if names[field] == name]
+    or [field for field in siblings if field in fields]
+    or [field for word in near for field in fields if names[field] == word]
+    or nearest(key, fields)
+  )
+  hint = did_you_mean([f"--config.{field}" for field in hints])
+  return f"{path} has no field {key!r}.{hint}"
+
+
+def _no_hyperparameter(name: str, algorithm: ConfigDict) -> str:
+  known = [key for key in algorithm if key != "loss"]
+  hint = did_you_mean(nearest(name, known)) or f" It has {', '.join(known) or 'none'}."
+  return f"loss {algorithm.loss} has no hyperparameter {name!r}.{hint}"
+
+
+def _int_hint(key: str, field: Field, loss: str) -> str:
+  """For the author of a loss who wrote `tau=1` and now wants 0.5."""
+  if not key.startswith("algorithm.") or field[0] is not int or ":" not in loss:
+    return ""
+  return f" (For a float, write {key.removeprefix('algorithm.')}={field[1]}.0 in {loss}.)"

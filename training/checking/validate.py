@@ -1,0 +1,204 @@
+"""Whether a config makes sense, checked before jax is imported; its types are right already."""
+
+import functools
+import importlib.util
+import math
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from training.checking import (
+  config_values,
+  pretrained_model,
+  text_tasks,
+  validate_loss,
+  validate_mesh,
+  validate_reward,
+  validate_rounds,
+)
+from training.errors import UserError, choose, did_you_mean, nearest
+
+_AT_LEAST_1 = """
+  steps batch_prompts group_size micro_batches minibatches inner_epochs
+  task.train_prompts task.eval_prompts model.layers
+  model.d_model model.heads model.kv_heads model.head_dim model.ff_dim base.batch_prompts
+  sampling.max_tokens eval.every eval.samples checkpoint.every mesh.data mesh.fsdp mesh.tensor
+  reward_model.steps reward_model.batch_prompts model.logits_at_once
+""".split()
+_AT_LEAST_0 = """
+  seed base.steps base.seed sampling.top_k optimizer.warmup_steps optimizer.weight_decay
+  sampling.refills sampling.prompts_at_once scoring.overlong_tokens reference.every
+  reward_model.seed model.lora_rank rounds.groups rounds.temperature
+""".split()
+_ABOVE_0 = """
+  model.rope_theta model.norm_eps base.learning_rate optimizer.learning_rate optimizer.max_grad_norm
+  reward_model.learning_rate model.lora_alpha scoring.seconds
+""".split()
+_BELOW_1 = ("optimizer.b1", "optimizer.b2")
+_CHOICES = {
+  "source": ("online", "offline", "rounds", "demonstrations"),
+  "rounds.judge": ("task", "user", "people"),
+  "scoring.reward": ("task", "model"),
+  "model.dtype": ("float32", "bfloat16"),
+  "model.attention": ("auto", "plain", "xla", "cudnn"),
+  "model.remat": ("none", "dots", "layers"),
+  "optimizer.schedule": ("constant", "linear", "cosine"),
+  "wandb.mode": ("auto", "online", "offline", "disabled"),
+}
+
+
+def check(config: ConfigDict, *, recurring: bool = False) -> None:
+  """Raises UserError with everything that is wrong with the config, one problem a line.
+
+  `recurring`: for experiments.rounds, and for nothing else.
+  """
+  values = {key: value for key, (_, value) in config_values.fields(config).items()}
+  problems = [
+    *_ranges(values),
+    *_batches(config),
+    *validate_loss.problems(config),
+    *_task(config),
+    *text_tasks.problems(config),
+    *validate_reward.problems(config),
+    *_regime(config),
+    *validate_rounds.problems(config, recurring),
+    *pretrained_model.problems(config),
+    *_shape(config),
+  ]
+  if problems:
+    raise UserError("\n".join(problems))
+
+
+def task_names() -> list[str]:
+  """Ours, and those of the installed reasoning-gym; importing it would take seconds."""
+  return ["sentiment", *text_tasks.NAMES, *_task_files()]
+
+
+def _shape(config: ConfigDict) -> Iterator[str]:
+  """What is wrong with the network's shape; a pretrained model's is checked when it is known."""
+  if config.model.pretrained:
+    return
+  yield from validate_mesh.problems(config.mesh.fsdp, config.mesh.tensor, config.model)
+  if config.model.heads % max(config.model.kv_heads, 1):
+    yield (
+      f"model.heads={config.model.heads}: must be a multiple of kv_heads={config.model.kv_heads}"
+    )
+  if config.model.head_dim % 2:
+    yield f"model.head_dim={config.model.head_dim}: rotary positions need an even number"
+
+
+def _ranges(values: dict[str, Any]) -> Iterator[str]:
+  for key, value in values.items():
+    if isinstance(value, float) and not math.isfinite(value):
+      yield f"{key}={value}: must be a finite number"
+    elif key in _AT_LEAST_1 and value < 1:
+      yield f"{key}={value}: must be at least 1"
+    elif key in _AT_LEAST_0 and value < 0:
+      yield f"{key}={value}: must not be negative"
+    elif key == "sampling.temperature" and value <= 0:
+      yield f"{key}={value}: must be above 0 (evaluation samples greedily as well, by itself)"
+    elif key in _ABOVE_0 and value <= 0:
+      yield f"{key}={value}: must be above 0"
+    elif key in _BELOW_1 and not 0 <= value < 1:
+      yield f"{key}={value}: must be at least 0 and below 1"
+    elif key in ("sampling.top_p", "reference.mix") and not 0 < value <= 1:
+      whole = "off" if key == "sampling.top_p" else "the reference becomes the policy"
+      yield f"{key}={value}: must be above 0 and at most 1 (1: {whole})"
+    elif key in _CHOICES and value not in _CHOICES[key]:
+      yield choose(key, value, _CHOICES[key])
+  warmup, steps = values["optimizer.warmup_steps"], values["steps"]
+  if warmup > steps:
+    yield f"optimizer.warmup_steps={warmup}: the run has only {steps} steps"
+
+
+def _batches(config: ConfigDict) -> Iterator[str]:
+  """The mesh splits the prompts of every micro-batch over its data and fsdp devices."""
+  devices, parts = config.mesh.data * config.mesh.fsdp, config.micro_batches * config.minibatches
+  if min(devices, config.micro_batches, config.minibatches) < 1:
+    return  # said already
+  batches = [("batch_prompts", config.batch_prompts, parts)]
+  batches.append(("task.eval_prompts", config.task.eval_prompts, 1))
+  if config.base.steps > 0:
+    batches.append(("base.batch_prompts", config.base.batch_prompts, 1))
+  if config.scoring.reward == "model" and not config.scoring.model:
+    batches.append(("reward_model.batch_prompts", config.reward_model.batch_prompts, 1))
+  for name, prompts, pieces in batches:
+    if prompts % (devices * pieces) and prompts > 0:
+      cut = "micro-batches" if config.minibatches == 1 else "minibatches (x micro-batches)"
+      over = [f"{pieces} {cut}"] * (pieces > 1)
+      over += [f"mesh.data x mesh.fsdp = {devices} devices"] * (devices > 1)
+      step = devices * pieces
+      fits = [n for n in (prompts // step * step, (prompts // step + 1) * step) if n]
+      yield (
+        f"{name}={prompts}: does not divide over {' and '.join(over)}; "
+        f"try {' or '.join(map(str, fits))}"
+      )
+    if name != "task.eval_prompts" and prompts > config.task.train_prompts > 0:
+      yield f"{name}={prompts}: there are only task.train_prompts={config.task.train_prompts}"
+
+
+def _task(config: ConfigDict) -> Iterator[str]:
+  name, files = config.task.name, _task_files()
+  if name in text_tasks.NAMES:
+    return  # text_tasks.problems
+  if name == "sentiment":
+    yield from text_tasks.without_answers(config, "to learn from", "configs/models/")
+    return
+  if name not in files:
+    hint = did_you_mean(nearest(name, task_names())) or " Try spell_backward or chain_sum."
+    yield f"task.name={name!r}: neither sentiment nor of reasoning-gym's {len(files)} tasks.{hint}"
+    return
+  options = _task_options(files[name])
+  for part in filter(None, config.task.options.split(",")):
+    option, equals, _ = part.strip().partition("=")
+    if not equals:
+      yield f"task.options={config.task.options!r}: {part!r} is not name=value"
+    elif option not in options:
+      hint = did_you_mean(nearest(option, options)) or f" It has {', '.join(options)}."
+      yield f"task.options: {name} has no option {option!r}.{hint}"
+
+
+def _regime(config: ConfigDict) -> Iterator[str]:
+  """Options that only mean something together."""
+  dataset, scoring, limit = config.offline.dataset, config.scoring, config.sampling.max_tokens
+  if dataset and config.source != "offline":
+    yield f"offline.dataset={dataset!r}: only source='offline' reads it, not {config.source!r}"
+  if config.sampling.refills > 0 and config.source != "online":
+    yield f"sampling.refills={config.sampling.refills}: only source='online' samples anew"
+  elif config.sampling.refills > 0 and config.group_size == 1:
+    yield f"sampling.refills={config.sampling.refills}: a group of one response is always a tie"
+  if scoring.model and scoring.reward != "model":
+    yield f"scoring.model={scoring.model!r}: only scoring.reward='model' reads it"
+  elif scoring.model and not os.path.isdir(scoring.model):
+    yield f"scoring.model={scoring.model!r}: no such folder"
+  if scoring.overlong_tokens > limit:
+    yield f"scoring.overlong_tokens={scoring.overlong_tokens}: above sampling.max_tokens={limit}"
+  if config.reward_model.group_size < 2:
+    yield f"reward_model.group_size={config.reward_model.group_size}: a pair takes at least 2"
+
+
+@functools.cache
+def _task_files() -> dict[str, str]:
+  """{task: the file that defines it}."""
+  spec = importlib.util.find_spec("reasoning_gym")
+  if spec is None or not spec.submodule_search_locations:
+    raise UserError("reasoning-gym is not installed: pip install -e .")
+  files = {}
+  for folder, _, names in os.walk(spec.submodule_search_locations[0]):
+    for path in (os.path.join(folder, name) for name in names if name.endswith(".py")):
+      with open(path, encoding="utf-8") as file:
+        found = re.search(r'^DATASET_NAME = "(\w+)"', file.read(), re.M)
+      if found:
+        files[found[1]] = path
+  return dict(sorted(files.items()))
+
+
+def _task_options(path: str) -> list[str]:
+  """The fields of the task's config dataclass; `seed` and `size` are ours to set."""
+  with open(path, encoding="utf-8") as file:
+    config = re.search(r"^class \w+Config\b.*?(?=^\S|\Z)", file.read(), re.M | re.S)
+  names = re.findall(r"^ {4}(\w+): ", config[0], re.M) if config else []
+  return [name for name in names if name not in ("seed", "size")]

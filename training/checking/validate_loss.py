@@ -1,0 +1,132 @@
+"""Whether a config gives its loss what it needs: K, a source of its arrays, sensible numbers."""
+
+import math
+from collections.abc import Iterator
+
+from ml_collections import ConfigDict
+
+from training.checking import loss_signatures
+from training.checking.loss_signatures import LossSignature
+from training.errors import choose
+
+# Losses that compare no responses with each other. (A loss of one's own may do as it likes.)
+_TAKES_ONE_RESPONSE = ("sft", "best_of_k", "kto", "reinforce", "ppo")
+_OF_A_POLICY = {"logps", "old_logps", "ref_logps", "entropy", "log_sum_sq_probs", "values"}
+_OF_A_SAMPLER = ("old_logps", "sampler_logps", "old_values")
+
+
+def problems(config: ConfigDict) -> Iterator[str]:
+  """What is wrong, a line each."""
+  signature = loss_signatures.read(config.algorithm.loss)
+  if signature.name in loss_signatures.names():
+    yield from _group_size(config, signature)
+    yield from _without_effect(config, signature)
+  yield from _limits(config, signature)
+  yield from _arrays(config, signature)
+
+
+def _group_size(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
+  if config.group_size != 1 or signature.name in _TAKES_ONE_RESPONSE:
+    return
+  is_relative = {"old_logps", "reward_parts"} & {*signature.arrays, *signature.optional_arrays}
+  if is_relative or signature.name == "offline_grpo":
+    yield (
+      f"group_size=1: {signature.name}'s advantage is reward minus the group's mean, so K must be "
+      "at least 2 (K=1 gives zero gradient). For one response a prompt use configs/reinforce.py or "
+      "configs/sft.py"
+    )
+  else:
+    yield (
+      f"group_size=1: {signature.name} compares the responses to a prompt, so K must be at least 2 "
+      "(one response a prompt: configs/kto.py:k=1)"
+    )
+
+
+def _limits(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
+  """The ranges and choices that the hyperparameters' types state."""
+  for name, limit in signature.limits.items():
+    key, value = f"algorithm.{name}", config.algorithm[name]
+    if not isinstance(limit, tuple):
+      problem = (
+        limit.problem(key, value) if math.isfinite(value) else ""
+      )  # not finite: said already
+    elif value in limit:
+      problem = ""
+    elif name == "pairs" and config.group_size > 2:
+      problem = (
+        f"{key}={value!r}: which of the {config.group_size} responses to a prompt are compared? "
+        "Choose best_worst (one pair a prompt) or all (every two of unequal reward)"
+      )
+    else:
+      problem = choose(key, value, limit)
+    if problem:
+      yield problem
+
+
+def _without_effect(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
+  """Options that were moved from their defaults, and that another option's value makes idle."""
+  options, reference = config.algorithm, config.reference
+  if reference.every == 0 and 0 < reference.mix < 1:
+    yield f"reference.mix={reference.mix}: the reference is at rest; set reference.every as well"
+  idle_alpha = "alpha" in options and options.get("divergence", "alpha") != "alpha"
+  if idle_alpha and options.alpha != signature.hyperparameters["alpha"]:
+    yield (
+      f"algorithm.alpha={options.alpha}: only algorithm.divergence='alpha' reads it, not "
+      f"{options.divergence!r}"
+    )
+  if signature.name == "two_sided_grpo" and 1 < options.ratio_cap < 1 + options.clip_high:
+    yield (
+      f"algorithm.ratio_cap={options.ratio_cap}: must be at least 1 + algorithm.clip_high = "
+      f"{1 + options.clip_high:g}: it bounds the ratios that the clip lets through"
+    )
+
+
+def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
+  """Does the source bring the arrays that the loss names?"""
+  name, source, words = signature.name, config.source, signature.arrays
+  if source == "demonstrations":
+    if config.group_size != 1:
+      yield (
+        "source='demonstrations': a prompt has one correct answer, so group_size must be 1, "
+        f"not {config.group_size}"
+      )
+    missing = [word for word in _OF_A_SAMPLER if word in words]
+    if missing:
+      yield (
+        f"source='demonstrations': {name} needs {missing[0]}, and no policy wrote the "
+        "demonstrations; use the source online or offline"
+      )
+  if "reward_parts" in words and source != "online":
+    yield f"source={source!r}: {name} needs reward_parts, which only source='online' has"
+  shaped = [rule for rule in _shaping(config) if source == "demonstrations" or "scores" in words]
+  if "reward_parts" in words:
+    shaped = [rule for rule in _shaping(config) if rule != "scoring.mask_truncated"]
+    shaped += ["sampling.refills"] * (config.sampling.refills > 0)
+  if shaped:
+    yield f"{shaped[0]}: has no effect on {name} from source={source!r}; leave it at its default"
+  if "scores" in words and source != "offline":
+    yield f"source={source!r}: a reward model ({name}) learns from written pairs: source='offline'"
+  if "scores" in words and config.eval.samples < 2:
+    yield f"eval.samples={config.eval.samples}: a reward model is judged on pairs; at least 2"
+  if "scores" in words and len({*words} & _OF_A_POLICY):
+    yield f"algorithm.loss={name!r}: a reward model's loss has scores, and no log-probs or values"
+  if "old_values" in words and "values" not in words:
+    yield f"algorithm.loss={name!r}: it names old_values without values, so there is no critic"
+  uses_reference = "ref_logps" in words or (
+    "ref_logps" in signature.optional_arrays and config.algorithm.get("beta", 1) != 0
+  )
+  if config.reference.every > 0 and not uses_reference:
+    why = "algorithm.beta=0" if "ref_logps" in signature.optional_arrays else f"{name} has none"
+    yield f"reference.every={config.reference.every}: no reference that could move ({why})"
+
+
+def _shaping(config: ConfigDict) -> list[str]:
+  """The fields of `scoring` that change what is trained on."""
+  scoring = config.scoring
+  is_set = {
+    "reward": scoring.reward == "model",
+    "unfinished": scoring.unfinished != 0,
+    "overlong_tokens": scoring.overlong_tokens > 0,
+    "mask_truncated": scoring.mask_truncated,
+  }
+  return [f"scoring.{name}" for name, value in is_set.items() if value]

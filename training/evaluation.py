@@ -1,0 +1,168 @@
+"""How good a policy is on prompts it never trained on, and how far it went from the reference.
+
+Measured the same way for every algorithm: the policy's own samples at temperature 1 on the held-out
+prompts, whatever the algorithm trained on.
+"""
+
+import dataclasses
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from models import adapters
+from models.groups import Groups
+from models.transformer import Params
+from tasks.rows import text_of
+from training import hosts
+from training.annotate import compiled_log_probs
+from training.collect import compiled_sampler, key_for
+from training.scoring import compiled_scores
+from training.setup import Parts
+
+COMPLETIONS_KEPT = 16
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Measured:
+  """What a policy does with N held-out prompts: one greedy response, and n samples, to each."""
+
+  greedy: Int[np.ndarray, "N T"]
+  greedy_lengths: Int[np.ndarray, " N"]  # tokens, EOS included
+  greedy_finished: Bool[np.ndarray, " N"]  # ended by itself
+  greedy_rewards: Float[np.ndarray, " N"]
+  rewards: Float[np.ndarray, "N n"]  # of the samples
+  entropy: Float[np.ndarray, " N"]  # of the policy at a sampled token, mean over tokens, in nats
+  log_ratios: Float[np.ndarray, "N n"] | None  # log pi(y) - log pi_ref(y), in nats a sequence
+  scores: Float[np.ndarray, "N n"] | None  # of the reward model that the policy is trained on
+
+
+def measure(
+  parts: Parts,
+  params: Params,
+  reference: Params | None,
+  step: int,
+  samples: int,
+  reward_model: Params | None = None,
+) -> Measured:
+  """Greedy and sampled responses to the held-out prompts, scored by the task and the reference."""
+  key = key_for("evaluation", parts.config.seed, step)
+  best, best_finished = draw_held_out(parts, params, key, 1, greedy=True)
+  drawn, _ = draw_held_out(parts, params, key, samples)
+  log_probs = compiled_log_probs(parts.model, parts.mesh)
+  read = hosts.to_global(parts.mesh, drawn)
+  logps, entropy = hosts.to_local(log_probs(params, read, 1.0))
+  log_ratios, reference = None, adapters.reference_of(params, reference)
+  if reference is not None:
+    ref_logps = hosts.to_local(log_probs(reference, read, 1.0)[0])
+    log_ratios = np.where(drawn.mask, logps - ref_logps, 0.0).sum(axis=-1)
+  scores = None
+  if reward_model is not None:
+    scores = hosts.to_local(compiled_scores(parts.model, parts.mesh)(reward_model, read))
+  tokens = drawn.mask.sum(axis=(1, 2))
+  measured = Measured(
+    greedy=best.responses[:, 0],
+    greedy_lengths=best.mask[:, 0].sum(axis=-1),
+    greedy_finished=best_finished[:, 0],
+    greedy_rewards=best.rewards[:, 0],
+    rewards=drawn.rewards,
+    entropy=np.where(drawn.mask, entropy, 0.0).sum(axis=(1, 2)) / tokens,
+    log_ratios=log_ratios,
+    scores=scores,
+  )
+  return hosts.gather(parts.mesh, measured)
+
+
+def draw_held_out(
+  parts: Parts, params: Params, key: jax.Array, group_size: int, *, greedy: bool = False
+) -> tuple[Groups, Bool[np.ndarray, "N K"]]:
+  """Responses to the held-out prompts at temperature 1, scored by the task; and which ended.
+
+  Of several processes each has its own prompts' (`hosts.mine`).
+  """
+  task, rows = parts.task, hosts.mine(parts.mesh, np.arange(len(parts.task.evaluation)))
+  prompts, prompt_mask = (array[rows] for array in task.evaluation_prompts)
+  sampler = compiled_sampler(parts.model, parts.sampler(group_size, greedy=greedy), parts.mesh)
+  read = hosts.to_global(parts.mesh, (prompts, prompt_mask))
+  drawn = hosts.to_local(sampler(params, *read, key, 1.0))
+  items = [task.evaluation[row] for row in rows]
+  rewards = task.rewards(items, drawn.responses, drawn.finished)
+  return Groups(prompts, prompt_mask, drawn.responses, drawn.mask, rewards), drawn.finished
+
+
+class PolicyJudge:
+  """An evaluation of the policy: its metrics, and completions to read."""
+
+  def __init__(self, parts: Parts, reference: Params | None, reward_model: Params | None = None):
+    self._parts, self._reference, self._reward_model = parts, reference, reward_model
+
+  def __call__(self, params: Params, step: int) -> tuple[dict[str, float], list[dict]]:
+    samples = self._parts.config.eval.samples
+    measured = measure(self._parts, params, self._reference, step, samples, self._reward_model)
+    return summary(measured), completions(self._parts, measured, step, COMPLETIONS_KEPT)
+
+
+def summary(measured: Measured) -> dict[str, float]:
+  """The metrics of an evaluation row: means over the prompts.
+
+  eval/reward          of the greedy response, by the task (as all rewards here); a response that
+                       could not be scored is left out; so are these three if none could
+  eval/reward_sampled  of the samples
+  eval/pass@n          share of prompts with a sample of reward > 0.5 among their n
+  eval/kl              log pi(y) - log pi_ref(y) over the samples, in nats a sequence: the unbiased
+                       estimate of KL(pi || pi_ref); left out when there is no reference
+  eval/entropy         nats a token
+  eval/length          tokens of a greedy response
+  eval/finished        share of greedy responses that ended by themselves
+  eval/reward_model    mean score of the samples by the reward model that is trained on; when it
+                       goes on rising while eval/reward_sampled does not, it is over-optimised
+  eval/unscored        share of the samples without a reward, when there are any
+  """
+  m = measured
+  metrics = {
+    "eval/entropy": m.entropy.mean(),
+    "eval/length": m.greedy_lengths.mean(),
+    "eval/finished": m.greedy_finished.mean(),
+  }
+  if np.isfinite(m.greedy_rewards).any() and np.isfinite(m.rewards).any():
+    metrics |= {
+      "eval/reward": np.nanmean(m.greedy_rewards),
+      "eval/reward_sampled": np.nanmean(m.rewards),
+      f"eval/pass@{m.rewards.shape[1]}": (m.rewards > 0.5).any(axis=1).mean(),
+    }
+  if m.log_ratios is not None:
+    metrics["eval/kl"] = m.log_ratios.mean()
+  if m.scores is not None:
+    metrics["eval/reward_model"] = m.scores.mean()
+  if np.isnan(m.rewards).any() and "eval/reward" in metrics:
+    metrics["eval/unscored"] = np.isnan(m.rewards).mean()
+  return {name: float(value) for name, value in metrics.items()}
+
+
+def completions(parts: Parts, measured: Measured, step: int, count: int) -> list[dict]:
+  """The greedy completions of the first `count` held-out prompts, as rows to read."""
+  return [
+    {
+      "step": step,
+      "prompt": text_of(item.prompt),
+      "answer": item.answer,
+      "completion": parts.task.tokenizer.decode(measured.greedy[i]),
+      "reward": float(measured.greedy_rewards[i]),
+      "finished": bool(measured.greedy_finished[i]),
+    }
+    for i, item in enumerate(parts.task.evaluation[:count])
+  ]
+
+
+def pass_at_k(rewards: Float[np.ndarray, "N n"], k: int) -> Float[np.ndarray, " N"]:
+  """The chance that one of k samples is right, from n >= k samples of which c are (reward > 0.5).
+
+  1 - C(n-c, k) / C(n, k), the unbiased estimate (Chen et al., 2021, eq. 1).
+  """
+  n = rewards.shape[1]
+  wrong = n - (rewards > 0.5).sum(axis=1)
+  all_wrong = np.ones(len(rewards))
+  for i in range(k):
+    all_wrong *= np.maximum(wrong - i, 0) / (n - i)
+  return 1 - all_wrong

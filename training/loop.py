@@ -1,0 +1,165 @@
+"""Training, as the algorithm: collect, score, reference, update, evaluate, save."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from models import adapters
+from models.transformer import Params
+from training import hosts, setup
+from training.annotate import annotate, words_of
+from training.batches import batch_metrics, batch_warnings, minibatches
+from training.checkpoints import Checkpoints
+from training.collect import Batch, Source
+from training.errors import Diverged
+from training.population.membership import clock
+from training.recorder import Recorder
+from training.run_folder import RunFolder, judgement
+from training.setup import Parts
+from training.state import TrainState, mixed, moved_mean
+from training.update import compiled_update, update_spec
+
+NOT_EVALUATED = -1e30  # a checkpoint between two evaluations is never the best
+SLOWEST_MEAN = 0.1  # the running mean of rewards: plain over ten steps, then this share a step
+
+# (parameters, step) -> metrics and completions, each completion a row to read.
+Judge = Callable[[Params, int], tuple[dict[str, float], list[dict]]]
+
+
+def train(
+  parts: Parts,
+  folder: RunFolder,
+  state: TrainState,
+  source: Source,
+  reference: Params | None,
+  report: Callable[[dict[str, Any]], None],
+  judge: Judge,
+  rollouts_before: int = 0,
+) -> dict[str, Any]:
+  """Trains from `state`, or from the folder's latest checkpoint; returns the last metrics.
+
+  `rollouts_before` is what a reward model cost that the policy is trained on.
+
+  Everything random is a function of the seed and the step, so a run that was stopped ends with the
+  same bits as one that was not. Raises Diverged when the loss or its gradient is no longer finite.
+  """
+  config = parts.config
+  update = compiled_update(update_spec(config, parts.model, parts.mesh))
+  numbers, words = setup.traced_numbers(config), words_of(config)
+  with (
+    Checkpoints(folder) as checkpoints,
+    Recorder(config, folder, report) as recorder,
+  ):
+    state = checkpoints.restore(state)
+    first = int(state.step) // setup.updates_a_step(config)
+    meter = Meter(config, recorder.resume(first if first else -1), source, rollouts_before)
+
+    def evaluate(step: int) -> dict[str, float]:
+      metrics, completions = judge(state.params, step)
+      recorder.log_completions(completions)
+      recorder.warn(parts.task.reward.new_faults())
+      return metrics
+
+    if first == 0:
+      recorder.log({"step": 0} | meter.read() | evaluate(0))
+
+    for step in range(first, config.steps):
+      started = clock()
+      batch = source.collect(step, state.params)  # responses, and their scores
+      resting = adapters.reference_of(state.params, reference)
+      frozen = resting if state.reference is None else state.reference
+      groups = annotate(parts, words, state, frozen, hosts.to_global(parts.mesh, batch.groups))
+      batch = batch.for_metrics(parts.mesh)
+      recorder.warn([*batch_warnings(config, batch), *parts.task.reward.new_faults()])
+      updates = []
+      for minibatch in minibatches(config, parts.mesh, groups, step):
+        state, metrics = update(state, minibatch, numbers)
+        updates.append(metrics)
+      metrics = means(jax.device_get(updates))
+      state = after_step(state, step, config, words, batch)
+      stop_if_diverged(metrics, step + 1, config, checkpoints)
+
+      meter.add(batch, clock() - started)
+      row = {"step": step + 1} | meter.read()
+      metrics |= batch_metrics(config, batch, parts.task.reward_names)
+      row |= {f"train/{name}": float(value) for name, value in metrics.items()}
+      is_last = step + 1 == config.steps
+      if is_last or (step + 1) % config.eval.every == 0:
+        row |= evaluate(step + 1)
+      recorder.log(row)
+      if is_last or (step + 1) % config.checkpoint.every == 0:
+        judged = judgement(row)
+        best_by = NOT_EVALUATED if judged is None else judged
+        checkpoints.save(step + 1, state, best_by=best_by)
+  return recorder.latest
+
+
+def after_step(
+  state: TrainState, step: int, config, words: frozenset[str], batch: Batch
+) -> TrainState:
+  """What changes once a step, however many updates it had: reference and running reward."""
+  if "reward_baseline" in words:
+    weight = max(1 / (step + 1), SLOWEST_MEAN)
+    mean = moved_mean(state.reward_mean, batch.groups.rewards, weight)
+    state = dataclasses.replace(state, reward_mean=mean)
+  if state.reference is not None and (step + 1) % config.reference.every == 0:
+    moved = mixed(state.reference, state.params, config.reference.mix)
+    state = dataclasses.replace(state, reference=moved)
+  return state
+
+
+def means(updates: list[dict[str, Any]]) -> dict[str, float]:
+  """The metrics of a step: their means over its updates, of as many groups each.
+
+  A mean over tokens or pairs is thereby a mean of means, where minibatches have unequally many.
+  """
+  return {name: sum(float(m[name]) for m in updates) / len(updates) for name in updates[0]}
+
+
+def stop_if_diverged(
+  metrics: dict[str, float], step: int, config, checkpoints: Checkpoints
+) -> None:
+  """Raises Diverged, with what to try, when the step's loss or gradient is not finite."""
+  bad = [name for name in ("loss", "grad_norm") if not math.isfinite(metrics[name])]
+  if bad:
+    last = checkpoints.latest_step
+    raise Diverged(
+      f"train/{bad[0]} is {metrics[bad[0]]} at step {step}. "
+      f"Last finite checkpoint: {'none' if last is None else checkpoints.path(last)}. "
+      f"Lower optimizer.learning_rate (now {config.optimizer.learning_rate:g}) "
+      f"or optimizer.max_grad_norm (now {config.optimizer.max_grad_norm:g})."
+    )
+
+
+class Meter:
+  """What a run has cost, over all resumptions: rollouts, tokens trained on, seconds of training.
+
+  Evaluation and compilation are no training; collecting is, also when it was done before.
+  """
+
+  def __init__(self, config, last_row: dict[str, Any], source: Source, rollouts_before: int):
+    self._passes = config.inner_epochs
+    self._training = last_row.get("train/seconds", 0.0)
+    self._tokens = last_row.get("tokens", 0)
+    self._rollouts = last_row.get("rollouts", rollouts_before)
+    self._source = source
+    self._steps = last_row.get("step", 0)
+    self._speed: dict[str, float] = {}
+
+  def add(self, batch: Batch, seconds: float) -> None:
+    """One step, and what it took without compilation."""
+    tokens = int(batch.drawn.lengths.sum() + batch.drawn.prompt_lengths.sum()) * self._passes
+    self._training += seconds
+    self._tokens += tokens
+    self._rollouts += batch.rollouts
+    self._steps += 1
+    speed = {"train/step_time": seconds, "perf/tokens_per_second": tokens / seconds}
+    self._speed = speed | {"train/seconds": self._training}
+
+  def read(self) -> dict[str, int | float]:
+    seconds = self._training + self._source.seconds(self._steps)
+    totals = {"rollouts": self._rollouts, "seconds": seconds, "tokens": self._tokens}
+    return totals | self._speed

@@ -1,0 +1,1 @@
+"""Runs that share their shapes, trained as one program."""

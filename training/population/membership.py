@@ -1,0 +1,104 @@
+"""What a run's code asks of the population that it is a member of (`population.py`), if of any.
+
+How long this run has worked, how many share a device, what the first member has built for all, its
+own part of the arrays that hold everyone's. A single run is given its own answer to each, so the
+code that asks is the same.
+"""
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Callable, Generator, Hashable
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+from training.population.compilation import working_seconds
+
+T = TypeVar("T")
+here = threading.local()  # .member: whose thread this is; None, or absent, in a single run
+
+
+def member_here() -> Any:
+  """The `population.Member` whose code this thread runs; None in a single run, and `apart`."""
+  return getattr(here, "member", None)
+
+
+def clock() -> float:
+  """Seconds of work on this run, compilation left out: a clock to take differences of.
+
+  Of what members do together each has its share, so that their times add up to the population's.
+  """
+  member = member_here()
+  return member.seconds() if member else working_seconds()
+
+
+@contextlib.contextmanager
+def apart() -> Generator[None]:
+  """Within it a member computes as a single run: for what the first to come makes for all."""
+  member = member_here()
+  here.member = None
+  try:
+    yield
+  finally:
+    here.member = member
+
+
+def members_a_device() -> int:
+  """How many runs a device has to hold at a time."""
+  member = member_here()
+  return member.population.members_a_device if member else 1
+
+
+def once(key: Hashable, build: Callable[[], T]) -> T:
+  """build(), or in a population what the first member to ask for `key` built: the same object.
+
+  What all members hold alike is then computed with as one array, not stacked.
+  """
+  member = member_here()
+  if member is None:
+    return build()
+  built = member.population.built_once
+  if key not in built:
+    built[key] = build()
+  return built[key]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+  """One member's part of an array that holds all members'. numpy makes an array of it."""
+
+  stack: jax.Array
+  index: int
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    return self.stack.shape[1:]
+
+  @property
+  def dtype(self) -> np.dtype:
+    return self.stack.dtype
+
+  def is_of(self, stack: jax.Array, index: int) -> bool:
+    return self.stack is stack and self.index == index
+
+  def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    del copy  # of what jax has brought to the host, once for all members
+    return np.asarray(np.asarray(self.stack)[self.index], dtype)
+
+  def __float__(self) -> float:
+    return float(np.asarray(self))
+
+  def __int__(self) -> int:
+    return int(np.asarray(self))
+
+
+def own_arrays(tree: Any) -> Any:
+  """The tree with arrays of its own in the place of parts of a population's."""
+  device = jax.devices()[0]
+
+  def own(x: Any) -> Any:
+    return jax.device_put(x.stack[x.index], device) if isinstance(x, Part) else x
+
+  return jax.tree.map(own, tree)

@@ -1,0 +1,171 @@
+"""What training changes: parameters, optimizer moments and the step; and the optimizer itself."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from models import adapters, transformer
+from models.partitioning import build_sharded, parameter_shardings
+from models.transformer import ModelConfig, Params
+from training.population.shared_functions import shared
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+  """What training changes. Data order and sampling keys follow from the seed and the step."""
+
+  params: Params  # of the policy; in the training of a reward model, of that
+  moments: Any  # of Adam, with the paths of their parameters, so that they are placed like them
+  step: Any  # int32 [], updates so far
+  critic: Any = None  # PPO's value network: Params, or None
+  reference: Any = None  # a reference that moves: Params; None: it stays the base policy
+  reward_mean: Any = 0.0  # float32 [], running mean of the rewards
+
+  @property
+  def networks(self) -> dict[str, Params]:
+    """Those that the loss is computed with."""
+    return {"params": self.params} | ({} if self.critic is None else {"critic": self.critic})
+
+  @property
+  def saved(self) -> "TrainState":
+    """What a checkpoint holds of it: all but what adapters leave at rest, which is the base's."""
+    return self._of_networks(adapters.trainable)
+
+  def with_saved(self, saved: "TrainState") -> "TrainState":
+    """`saved`, its networks completed by what is at rest in this state's."""
+    return saved._of_networks(adapters.join, self)
+
+  def _of_networks(self, change, *others: "TrainState") -> "TrainState":
+    """`change` applied to each network that there is (and those of the other states)."""
+    networks = {name: getattr(self, name) for name in ("params", "critic", "reference")}
+    changed = {
+      name: change(network, *(getattr(other, name) for other in others))
+      for name, network in networks.items()
+      if network is not None
+    }
+    return dataclasses.replace(self, **changed)
+
+  @property
+  def trained(self) -> dict[str, Any]:
+    """What the optimizer moves of the networks: their adapters, or all that they are."""
+    return {name: adapters.trainable(params) for name, params in self.networks.items()}
+
+  def with_trained(self, trained: dict[str, Any], **fields: Any) -> "TrainState":
+    """This state with what the optimizer moved."""
+    moved = {name: adapters.join(new, self.networks[name]) for name, new in trained.items()}
+    return dataclasses.replace(self, **moved, **fields)
+
+
+def new_state(
+  params: Params,
+  mesh: Mesh,
+  critic: Params | None = None,
+  moving_reference: bool = False,
+) -> TrainState:
+  """Step 0 with these parameters, sharded over the mesh.
+
+  They are copied, so that the caller's stay when training donates the state; but what adapters
+  leave at rest is not, and the caller's must not be used again.
+  """
+
+  def build(moving, critic):
+    moving, critic = jax.tree.map(jnp.copy, (moving, critic))
+    state = TrainState(
+      moving,
+      moments=None,
+      step=jnp.zeros((), jnp.int32),
+      critic=critic,
+      reward_mean=jnp.zeros((), jnp.float32),
+    )
+    return dataclasses.replace(state, moments=_adam({}).init(state.trained))
+
+  moving = adapters.trainable(params)
+  state = build_sharded(mesh, build, moving, critic)
+  params = adapters.join(state.params, jax.device_put(params, parameter_shardings(params, mesh)))
+  reference = jax.tree.map(jnp.copy, params) if moving_reference else None
+  return dataclasses.replace(state, params=params, reference=reference)
+
+
+def to_load(build: Callable[[Params], TrainState], params: Params, mesh: Mesh) -> TrainState:
+  """The state that build(params) makes, for a checkpoint to be loaded into; params may be shapes.
+
+  Its arrays are shapes with their places alone, so that nothing is held twice. Not with adapters:
+  what lies under them is in no checkpoint.
+  """
+  if adapters.are_in(params):
+    return build(params)
+  shapes = jax.eval_shape(build, params)
+  return jax.tree.map(
+    lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+    shapes,
+    parameter_shardings(shapes, mesh),
+  )
+
+
+def random_params(model: ModelConfig, mesh: Mesh, seed: int) -> Params:
+  """Freshly initialised parameters, born in their shards."""
+  return build_sharded(mesh, partial(transformer.init, model), jax.random.key(seed))
+
+
+def optimizer_step(
+  state: TrainState, gradient: dict[str, Params], numbers: dict[str, Any], schedule: str
+) -> tuple[TrainState, dict[str, Array]]:
+  """One AdamW step with a clipped gradient. `numbers` (config.optimizer) may be traced.
+
+  `gradient` has the parts of `state.trained`; they are clipped by their norm together.
+  """
+  learning_rate = scheduled(state.step, numbers, schedule)
+  gradient_norm = optax.tree.norm(gradient)
+  clip = jnp.minimum(1.0, numbers["max_grad_norm"] / jnp.maximum(gradient_norm, 1e-12))
+  gradient = jax.tree.map(lambda g: g * clip, gradient)
+  direction, moments = _adam(numbers).update(gradient, state.moments, state.trained)
+  trained = jax.tree.map(
+    lambda p, d: p - learning_rate * (d + numbers["weight_decay"] * p),
+    state.trained,
+    direction,
+  )
+  metrics = {"grad_norm": gradient_norm, "learning_rate": learning_rate}
+  return state.with_trained(trained, moments=moments, step=state.step + 1), metrics
+
+
+def _adam(numbers: dict[str, Any]) -> optax.GradientTransformation:
+  return optax.scale_by_adam(b1=numbers.get("b1", 0.9), b2=numbers.get("b2", 0.95))
+
+
+def scheduled(step: Int[Array, ""], numbers: dict[str, Any], schedule: str) -> Float[Array, ""]:
+  """The learning rate: linear warm-up, then "constant", "linear" to 0, or "cosine" to 0."""
+  warmup_steps = numbers["warmup_steps"]
+  warmup = jnp.minimum(1.0, (step + 1) / jnp.maximum(warmup_steps, 1.0))
+  left = jnp.maximum(numbers["steps"] - warmup_steps, 1.0)
+  progress = jnp.clip((step - warmup_steps) / left, 0.0, 1.0)
+  decay = {
+    "constant": 1.0,
+    "linear": 1.0 - progress,
+    "cosine": 0.5 * (1.0 + jnp.cos(jnp.pi * progress)),
+  }[schedule]
+  return numbers["learning_rate"] * warmup * decay
+
+
+@shared
+def moved_mean(mean: Float[Array, ""], rewards: Float[Array, "B K"], weight) -> Float[Array, ""]:
+  """A running mean moved by `weight` towards the mean of these rewards; NaN is left out."""
+  scored = ~jnp.isnan(rewards)
+  batch_mean = jnp.where(scored, rewards, 0.0).sum() / jnp.maximum(scored.sum(), 1)
+  return mean + jnp.where(scored.any(), weight, 0.0) * (batch_mean - mean)
+
+
+@shared
+def mixed(reference: Params, params: Params, mix) -> Params:
+  """mix * policy + (1 - mix) * reference: a reference that follows the policy.
+
+  TR-DPO (Gorbatovski et al., 2024, eq. 10 and 11): mix < 1 is its soft update, mix = 1 its hard.
+  """
+  return jax.tree.map(lambda r, p: (1 - mix) * r + mix * p, reference, params)
