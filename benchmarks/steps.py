@@ -16,7 +16,7 @@ from benchmarks.works import Work
 from configs import common
 from models.groups import Groups
 from tasks.task import Item, Task
-from tasks.tokenizer import CharTokenizer
+from tasks.tokenizers.tokenizer import CharTokenizer
 from training import hosts, setup
 from training.annotate import annotate, words_of
 from training.collect import Online

@@ -85,7 +85,7 @@ def tokenizer_note(source: str) -> str:
   """What becomes of the tokenizer of a run that began from the files at `source` ("": none)."""
   if not source:
     return (
-      "none. This model reads one token a character (tasks/tokenizer.py), for which there are no "
+      "none. This model reads one token a character, for which there are no "
       "Hugging Face files; config.json says which tokens end and pad"
     )
   if not os.path.isdir(source):
@@ -95,11 +95,11 @@ def tokenizer_note(source: str) -> str:
 
 def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: str) -> None:
   """Loads the checkpoint and writes the folder; imports jax."""
-  from models import pretrained
   from models.partitioning import make_mesh
-  from models.stored_tensors import CheckpointError
+  from models.pretrained import loading
+  from models.pretrained.stored_tensors import CheckpointError
   from tasks.task import Task
-  from tasks.tokenizer import CharTokenizer
+  from tasks.tokenizers.tokenizer import CharTokenizer
   from training import base_policy, setup
   from training.checkpoints import loaded
   from training.setup import Parts
@@ -119,7 +119,7 @@ def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: s
   state = loaded(folder, partial(starting_state, parts), start, parts.mesh, step)
   tokens = {"eos_ids": tokenizer.eos_ids, "bos_id": None, "pad_id": tokenizer.pad_id}
   try:
-    pretrained.export(state.params, parts.model, out, source or None, tokens)
+    loading.export(state.params, parts.model, out, source or None, tokens)
   except CheckpointError as error:
     raise UserError(str(error)) from None
 

@@ -14,8 +14,8 @@ from models.transformer import Params
 from rounds import people
 from rounds.deployment import Deployment, Round
 from rounds.judges import agreement, simulated_user
-from tasks.rows import Prompt
-from tasks.tokenizer import left_pad
+from tasks.rows.row import Prompt
+from tasks.tokenizers.tokenizer import left_pad
 from training import base_policy, dataset
 from training.annotate import compiled_log_probs
 from training.base_policy import Report

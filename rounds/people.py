@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Bool
 
 from rounds.deployment import Waiting
-from tasks import row_files, row_spellings
-from tasks.row_files import RowFileError
-from tasks.rows import BadRows, Problem, Prompt, Row
+from tasks.rows import row_files, row_spellings
+from tasks.rows.row import BadRows, Problem, Prompt, Row
+from tasks.rows.row_files import RowFileError
+from tasks.rows.text_groups import tokenize
 from tasks.task import Task
-from tasks.text_groups import tokenize
 from training.errors import UserError
 
 Taken = Mapping[str, int]  # file -> how many of its rows earlier rounds took

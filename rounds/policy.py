@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 from models.partitioning import make_mesh
 from models.transformer import Params
 from rounds.store import Messages, Refused
-from tasks.rows import prompt_of
-from tasks.tokenizer import left_pad
+from tasks.rows.row import prompt_of
+from tasks.tokenizers.tokenizer import left_pad
 from training import base_policy, setup
 from training.checking import pretrained_model
 from training.collect import compiled_sampler

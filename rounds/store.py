@@ -1,7 +1,7 @@
 """What people were shown and what they chose, in files that only grow. No jax here.
 
   offers/offers.jsonl   every pair of responses, written before anybody sees it
-  choices.jsonl         a row a choice, in the spellings that `tasks.row_files` reads: messages with
+  choices.jsonl         a row a choice, in the spellings that `row_files` reads: messages with
                         preferred_response and dispreferred_response; a tie as responses of equal
                         score. Beside them: logps (and tokens) under the policy that wrote them, the
                         offer's id, the time, which was shown left, and the policy

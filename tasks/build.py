@@ -30,7 +30,7 @@ from tasks.datasets.building import Plan
 from tasks.datasets.data_set import DataSet
 from tasks.datasets.local import local
 from tasks.datasets.reading import default_data_dir
-from tasks.rows import BadRows
+from tasks.rows.row import BadRows
 
 
 def main(argv: Sequence[str]) -> int:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tasks.rows import Prompt, text_of
+from tasks.rows.row import Prompt, text_of
 
 ARRAYS = {
   "responses": np.int32,
@@ -33,7 +33,7 @@ _READ_AT_ONCE = 1024  # rows
 def write(directory: str, rows: Iterable[dict], group_size: int, max_tokens: int) -> str:
   """Writes the rows, in order, below `directory`; returns the path to give to `read`.
 
-  A row's "prompt" is a `tasks.rows.Prompt`.
+  A row's "prompt" is a `tasks.rows.row.Prompt`.
 
   The data set appears under its path only when it is whole.
   """

@@ -12,7 +12,7 @@ from tasks.rewards import QUICK
 from tasks.rewards.reasoning_gym_package import import_reasoning_gym
 from tasks.rewards.reward import SECONDS, Reward
 from tasks.task import Item, Task
-from tasks.tokenizer import CharTokenizer, Tokenizer
+from tasks.tokenizers.tokenizer import CharTokenizer, Tokenizer
 
 SHORT_PROMPTS: dict[str, Callable[[dict], str]] = {
   "spell_backward": lambda entry: entry["metadata"]["word"] + ">",  # "stone>" -> "enots"

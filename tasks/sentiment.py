@@ -13,7 +13,7 @@ import numpy as np
 
 from tasks.rewards.reward import SECONDS, Reward
 from tasks.task import Item, Task
-from tasks.tokenizer import Tokenizer
+from tasks.tokenizers.tokenizer import Tokenizer
 
 INSTRUCTION = "Continue this story: "  # for models that chat
 

@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 
 from tasks.rewards.reward import Reward, response_of
-from tasks.rows import Prompt, text_of
-from tasks.tokenizer import CharTokenizer, Tokenizer, left_pad
+from tasks.rows.row import Prompt, text_of
+from tasks.tokenizers.tokenizer import CharTokenizer, Tokenizer, left_pad
 
 
 @dataclasses.dataclass(frozen=True)

@@ -67,7 +67,7 @@ def test_a_file_is_a_room_one_can_see_across(path):
     "experiments.report",
     "experiments.rounds",
     "experiments.collect_feedback",
-    "models.checkpoint_files",
+    "models.pretrained.checkpoint_files",
   ],
 )
 def test_nothing_slow_at_import(module):

@@ -15,8 +15,9 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from models import adapters, pretrained
+from models import adapters
 from models.partitioning import build_sharded
+from models.pretrained import loading
 from models.transformer import Params
 from training import hosts, loop, setup
 from training.annotate import words_of
@@ -122,7 +123,7 @@ def untrained(parts: Parts) -> Params:
   """What the SFT starts from: the pretrained model, or else random weights."""
   name = parts.config.model.pretrained
   if name:
-    return pretrained.load(pretrained_model.files(name), parts.mesh)
+    return loading.load(pretrained_model.files(name), parts.mesh)
   return random_params(parts.model, parts.mesh, parts.config.base.seed)
 
 

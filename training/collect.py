@@ -21,7 +21,7 @@ from models.partitioning import batch_sharding, replicated
 from models.sampling import Sampler, sample
 from models.transformer import ModelConfig, Params
 from tasks import group_dataset
-from tasks.tokenizer import left_pad, right_pad
+from tasks.tokenizers.tokenizer import left_pad, right_pad
 from training import hosts
 from training.population.shared_functions import Shared, shared_on
 from training.scoring import Scorer

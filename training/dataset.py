@@ -14,7 +14,7 @@ from models import adapters
 from models.groups import Groups
 from models.transformer import Params
 from tasks import group_dataset
-from tasks.text_groups import TextGroups
+from tasks.rows.text_groups import TextGroups
 from training import base_policy, hosts, setup
 from training.annotate import compiled_log_probs, words_of
 from training.base_policy import Report

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from models import adapters
 from models.groups import Groups
 from models.transformer import Params
-from tasks.rows import text_of
+from tasks.rows.row import text_of
 from training import hosts
 from training.annotate import compiled_log_probs
 from training.collect import compiled_sampler, key_for

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from models import adapters
 from models.groups import Groups
 from models.transformer import Params
-from tasks.text_groups import TextGroups
-from tasks.tokenizer import left_pad
+from tasks.rows.text_groups import TextGroups
+from tasks.tokenizers.tokenizer import left_pad
 from training import hosts
 from training.annotate import compiled_log_probs
 from training.estimates import estimate

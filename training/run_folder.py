@@ -26,7 +26,7 @@ import time
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
-from tasks.rows import Problem
+from tasks.rows.row import Problem
 from training import environment
 from training.errors import Diverged, UserError
 

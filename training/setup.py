@@ -8,14 +8,14 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from models import pretrained
 from models.partitioning import make_mesh
+from models.pretrained import loading
 from models.sampling import Sampler
 from models.transformer import ModelConfig
 from tasks.reasoning import reasoning_task
 from tasks.sentiment import sentiment_task
 from tasks.task import Task
-from tasks.tokenizer import CharTokenizer
+from tasks.tokenizers.tokenizer import CharTokenizer
 from training.checking import (
   config_values,
   loss_signatures,
@@ -111,7 +111,7 @@ def model_of(config: ConfigDict, task: Task) -> ModelConfig:
   if membership.member_here() and fields["attention"] == "auto":
     fields["attention"] = "plain"  # jax cannot vmap cuDNN's with the masks that it is given here
   if name := fields.pop("pretrained"):
-    shape = pretrained.config_of(pretrained_model.files(name))
+    shape = loading.config_of(pretrained_model.files(name))
     return dataclasses.replace(shape, **{key: fields[key] for key in pretrained_model.COMPUTE})
   return ModelConfig(vocab_size=task.tokenizer.vocab_size, **fields)
 

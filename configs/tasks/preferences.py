@@ -6,7 +6,7 @@ python -m tasks.build hh_rlhf
 python -m experiments.train --config=configs/tasks/preferences.py:data=hh_rlhf,model=Qwen/Qwen3-0.6B
 
 A row is {"messages", "preferred_response", "dispreferred_response"}, TRL's {"prompt", "chosen",
-"rejected"}, or another spelling of tasks/row_spellings.py. Split by prompt: task.eval_prompts
+"rejected"}, or another spelling of tasks/rows/row_spellings.py. Split by prompt: task.eval_prompts
 prompts are held out with all their pairs.
 
 On a laptop, to see that it works (the lengths cut, 5 minutes of CPU time):

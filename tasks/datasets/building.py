@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from tasks import dialogues, row_files, row_spellings, rows
 from tasks.datasets import sources
 from tasks.datasets.data_set import DataSet
-from tasks.row_files import RowFileError
-from tasks.rows import BadRows, Problem, Row, messages_of, shared_prompts, split_by_prompt
+from tasks.rows import dialogues, row_files, row_spellings
+from tasks.rows.row import BadRows, Problem, Row, messages_of, shared_prompts, split_by_prompt
+from tasks.rows.row_files import RowFileError
 
 VERSION = "1.0.0"
 CURRENT, BAD_ROWS = "current", "bad_rows.jsonl"
@@ -188,8 +188,8 @@ def _content(data_set: DataSet, paths: Mapping[str, Sequence[str]]) -> str:
   digest = hashlib.sha256(f"{VERSION} {data_set.held_out}".encode())
   for split, files in sorted(paths.items()):
     digest.update(" ".join([split, *map(sources.sha256_of, files)]).encode())
-  modules = (rows, row_spellings, row_files, dialogues, sys.modules[data_set.parse.__module__])
-  for module in modules:
+  readers = (sys.modules[code.__module__] for code in (Row, data_set.parse))
+  for module in (*readers, row_spellings, row_files, dialogues):
     digest.update(pathlib.Path(str(module.__file__)).read_bytes())
   return digest.hexdigest()[:12]
 

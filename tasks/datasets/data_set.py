@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 
-from tasks import row_spellings
-from tasks.row_files import Parse
+from tasks.rows import row_spellings
+from tasks.rows.row_files import Parse
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tasks import row_spellings
 from tasks.datasets.data_set import DataSet, Source
-from tasks.rows import BadRows, Problem, Row
+from tasks.rows import row_spellings
+from tasks.rows.row import BadRows, Problem, Row
 
 _FILES = (
   "https://raw.githubusercontent.com/openai/grade-school-math/"

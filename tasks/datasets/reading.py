@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks import row_spellings
 from tasks.datasets.building import CURRENT, VERSION
-from tasks.rows import Row, prompt_of
+from tasks.rows import row_spellings
+from tasks.rows.row import Row, prompt_of
 
 
 class NotBuilt(ValueError):

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tasks import row_spellings
 from tasks.datasets.data_set import DataSet, Source
-from tasks.rows import BadRows, Problem, Row
+from tasks.rows import row_spellings
+from tasks.rows.row import BadRows, Problem, Row
 
 # The revision in which overall_score was mended (it had 10 where the critique says 1).
 _REVISION = "40b436560ca83a8dba36114c22ab3c66e43f6d5e"

@@ -11,11 +11,11 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from experiments import export
-from models import pretrained
-from models.checkpoint_files import describe
 from models.partitioning import make_mesh
-from tasks import tokenizer_files
-from tests.models.test_pretrained import our_logits
+from models.pretrained import loading
+from models.pretrained.checkpoint_files import describe
+from tasks.tokenizers import tokenizer_files
+from tests.models.pretrained.test_loading import our_logits
 from tests.training.checking.test_pretrained_model import END, MODEL, PAD, SMALL, params, place  # noqa: F401
 from training import base_policy, run
 from training.checking import config_files, pretrained_model
@@ -55,7 +55,7 @@ def policy(folder, config, step=None):
 
 def loaded(path):
   files = describe(str(path))
-  return pretrained.config_of(files), pretrained.load(files, make_mesh())
+  return loading.config_of(files), loading.load(files, make_mesh())
 
 
 @pytest.fixture(scope="module")

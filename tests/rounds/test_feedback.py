@@ -9,7 +9,7 @@ import pytest
 from rounds import people
 from rounds.deployment import Waiting
 from rounds.store import Refused, Store
-from tasks import row_files
+from tasks.rows import row_files
 from tasks.task import Task
 from training.errors import UserError
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tasks.reasoning import reasoning_task
-from tasks.rows import text_of
-from tasks.tokenizer import CHARACTERS, CharTokenizer, left_pad, right_pad
+from tasks.rows.row import text_of
+from tasks.tokenizers.tokenizer import CHARACTERS, CharTokenizer, left_pad, right_pad
 
 
 def words(**options):

@@ -5,9 +5,9 @@ import pytest
 
 from tasks import sentiment
 from tasks.rewards.texts import vader
-from tasks.rows import text_of
+from tasks.rows.row import text_of
 from tasks.sentiment import INSTRUCTION, sentiment_task
-from tasks.tokenizer import CharTokenizer
+from tasks.tokenizers.tokenizer import CharTokenizer
 
 
 class ChattyTokenizer(CharTokenizer):

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 from ml_collections import ConfigDict
 
 from configs import common
-from models import checkpoint_files, pretrained_names
-from models.checkpoint_files import CheckpointFiles
-from models.stored_tensors import CheckpointError
+from models.pretrained import checkpoint_files, pretrained_names
+from models.pretrained.checkpoint_files import CheckpointFiles
+from models.pretrained.stored_tensors import CheckpointError
 from training.checking import validate_mesh
 from training.errors import UserError
 
 if TYPE_CHECKING:
-  from tasks.pretrained_tokenizer import PretrainedTokenizer
+  from tasks.tokenizers.pretrained_tokenizer import PretrainedTokenizer
 
 _KIND = ("*.json", "*.jinja", "*.safetensors")  # the files of a folder that make a model
 # The fields of config.model that say how a model of any shape computes and what of it is trained.
@@ -75,7 +75,9 @@ def tokenizer_of(config: ConfigDict) -> "PretrainedTokenizer | None":
   """The tokenizer of a pretrained model; None without one. TokenizerError if it cannot be used."""
   if not config.model.pretrained:
     return None
-  from tasks import pretrained_tokenizer  # a command that is mistyped need not wait for it
+  from tasks.tokenizers import (
+    pretrained_tokenizer,  # a command that is mistyped need not wait for it
+  )
 
   found = files(config.model.pretrained)
   return pretrained_tokenizer.load(

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-from tasks import group_dataset, row_files, text_groups
+from tasks import group_dataset
 from tasks.datasets import DATA_SETS, reading, sources
-from tasks.rows import BadRows, Problem, Row, some_prompts, split_by_prompt
-from tasks.text_groups import TextGroups
-from tasks.tokenizer import CharTokenizer, Tokenizer
+from tasks.rows import row_files, text_groups
+from tasks.rows.row import BadRows, Problem, Row, some_prompts, split_by_prompt
+from tasks.rows.text_groups import TextGroups
+from tasks.tokenizers.tokenizer import CharTokenizer, Tokenizer
 from training.checking import pretrained_model
 from training.errors import UserError, did_you_mean, nearest
 

@@ -16,9 +16,9 @@ from training.errors import UserError
 # Imported where it is needed: most configs name no texts, and numpy takes half the time that a
 # mistyped command should.
 if TYPE_CHECKING:
-  from tasks.rows import Problem
+  from tasks.rows.row import Problem
+  from tasks.rows.text_groups import TextGroups
   from tasks.task import Task
-  from tasks.text_groups import TextGroups
   from training.checking.text_data import TextData
 
 NAMES = ("gsm8k", "questions", "groups")
@@ -114,7 +114,7 @@ def task_of(config: ConfigDict) -> "Task":
   """One item a distinct prompt."""
   from tasks.rewards.reward import Reward
   from tasks.task import Item, Task
-  from tasks.tokenizer import CharTokenizer
+  from tasks.tokenizers.tokenizer import CharTokenizer
 
   data, halves = data_of_task(config), []
   for groups in (data.train, data.held_out):
@@ -135,7 +135,7 @@ def describe(config: ConfigDict) -> list[str]:
   found, lines = groups_of(config), []
   if found is None and config.task.name not in NAMES:
     return []
-  from tasks import text_groups
+  from tasks.rows import text_groups
 
   if found is not None:
     lines += text_groups.describe(found.train, config.sampling.max_tokens)
@@ -166,7 +166,7 @@ def _whose_log_probs(groups: "TextGroups") -> str:
 
 
 def _check_apart(found: "TextData", of_task: "TextData") -> None:
-  from tasks.rows import text_of
+  from tasks.rows.row import text_of
 
   held_out = {row.prompt for row in of_task.held_out.rows}
   shared = [row for row in found.train.rows if row.prompt in held_out]

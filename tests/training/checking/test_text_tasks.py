@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tasks import build
-from tests.tasks.test_text_groups import TOKENIZER
+from tests.tasks.rows.test_text_groups import TOKENIZER
 from tests.training.small_configs import SMALL_MODEL
 from training import base_policy, dataset, held_out_groups, run
 from training.annotate import compiled_log_probs
@@ -171,7 +171,7 @@ def test_a_response_that_was_cut_keeps_its_score(tmp_path, name):
 def test_accuracy_is_a_mean_over_prompts_of_their_pairs():
   config = {"responses": ["a", "b"], "scores": [1, 0]}
   rows = [{"prompt": "p"} | config, {"prompt": "p"} | config, {"prompt": "q"} | config]
-  from tasks import row_spellings, text_groups
+  from tasks.rows import row_spellings, text_groups
 
   groups, _ = text_groups.tokenize(
     [row_spellings.parse(row, "") for row in rows],

@@ -19,8 +19,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tasks.dialogues import is_dialogue, messages_of_dialogue
-from tasks.rows import BadRows, Problem, Prompt, Row, prompt_of
+from tasks.rows.dialogues import is_dialogue, messages_of_dialogue
+from tasks.rows.row import BadRows, Problem, Prompt, Row, prompt_of
 
 _PROMPT = ("prompt", "messages", "question")
 _PAIRS = (("preferred_response", "dispreferred_response"), ("chosen", "rejected"))

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from tasks import text_groups
-from tasks.rows import Row
-from tasks.text_groups import kept_responses
-from tasks.tokenizer import CharTokenizer
+from tasks.rows import text_groups
+from tasks.rows.row import Row
+from tasks.rows.text_groups import kept_responses
+from tasks.tokenizers.tokenizer import CharTokenizer
 
 TOKENIZER = CharTokenizer()
 

@@ -2,7 +2,7 @@
 
 `describe` reads a Hugging Face folder (config.json and safetensors) or a GGUF file, checks that it
 is a decoder we compute and that every tensor is there in the right shape, and says where each one
-lies. `models.pretrained` then reads them into their shards.
+lies. `models.pretrained.loading` then reads them into their shards.
 """
 
 import dataclasses
@@ -10,9 +10,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from models import gguf_files, safetensors_files
-from models.hugging_face_config import model_of, read_json, tokens_of
-from models.stored_tensors import CheckpointError, StoredTensor
+from models.pretrained import gguf_files, safetensors_files
+from models.pretrained.hugging_face_config import model_of, read_json, tokens_of
+from models.pretrained.stored_tensors import CheckpointError, StoredTensor
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,8 +4,8 @@ import tokenizers
 from tokenizers import decoders, pre_tokenizers
 from tokenizers.models import BPE
 
-from models import gguf_files
-from tasks.tokenizer_files import TokenizerError, TokenizerFiles
+from models.pretrained import gguf_files
+from tasks.tokenizers.tokenizer_files import TokenizerError, TokenizerFiles
 
 _CONTROL, _USER_DEFINED = 3, 4  # token types
 

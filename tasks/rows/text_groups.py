@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from tasks.rows import Problem, Row
-from tasks.tokenizer import Tokenizer
+from tasks.rows.row import Problem, Row
+from tasks.tokenizers.tokenizer import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)

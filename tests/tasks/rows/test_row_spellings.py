@@ -1,7 +1,7 @@
 import pytest
 
-from tasks import row_spellings
-from tasks.rows import BadRows, messages_of, prompt_of, shared_prompts, split_by_prompt, text_of
+from tasks.rows import row_spellings
+from tasks.rows.row import BadRows, messages_of, prompt_of, shared_prompts, split_by_prompt, text_of
 
 HI = {"role": "user", "content": "hi"}
 TURNS = [HI, {"role": "assistant", "content": "yes?"}, {"role": "user", "content": "2+2"}]

@@ -19,10 +19,16 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, Sharding
 
-from models import adapters, hugging_face_config, safetensors_files
-from models.checkpoint_files import HUGGING_FACE, CheckpointFiles, describe, stored_shapes
+from models import adapters
 from models.partitioning import parameter_shardings, path_name
-from models.stored_tensors import CheckpointError, StoredTensor
+from models.pretrained import hugging_face_config, safetensors_files
+from models.pretrained.checkpoint_files import (
+  HUGGING_FACE,
+  CheckpointFiles,
+  describe,
+  stored_shapes,
+)
+from models.pretrained.stored_tensors import CheckpointError, StoredTensor
 from models.transformer import Llama3Rope, ModelConfig, Params, init
 
 SHARD_BYTES = 5 * 10**9  # of a file that export writes, at most

@@ -4,10 +4,10 @@ import struct
 
 import pytest
 
-from tasks import pretrained_tokenizer
-from tasks.pretrained_tokenizer import PretrainedTokenizer
-from tasks.tokenizer_files import TokenizerError, read_folder
-from tests.tasks.tiny_tokenizer import (
+from tasks.tokenizers import pretrained_tokenizer
+from tasks.tokenizers.pretrained_tokenizer import PretrainedTokenizer
+from tasks.tokenizers.tokenizer_files import TokenizerError, read_folder
+from tests.tasks.tokenizers.tiny_tokenizer import (
   BOS,
   CHATML,
   END,

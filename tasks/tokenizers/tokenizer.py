@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from tasks.rows import Prompt
+from tasks.rows.row import Prompt
 
 
 @runtime_checkable  # so that tests check the types of arguments

@@ -5,7 +5,7 @@
   special_tokens_map.json  the special tokens' names, where tokenizer_config.json has none
   chat_template.jinja      the chat template, in newer folders
 
-A GGUF file holds the same: tasks/gguf_vocabulary.py.
+A GGUF file holds the same: tasks/tokenizers/gguf_vocabulary.py.
 """
 
 import dataclasses

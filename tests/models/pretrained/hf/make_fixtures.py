@@ -1,4 +1,4 @@
-"""Tiny random models by `transformers`, for `tests/models/test_pretrained.py` to compare ours with.
+"""Tiny random models by `transformers`, which `test_loading.py` compares ours with.
 
   pip install transformers==5.23.0 torch==2.13.0
   python tests/models/hf/make_fixtures.py

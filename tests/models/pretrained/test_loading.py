@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models import pretrained
-from models.checkpoint_files import CheckpointError, describe
 from models.groups import Groups
 from models.log_probs import token_log_probs
 from models.partitioning import make_mesh
-from models.pretrained import config_of, export, load
+from models.pretrained import loading
+from models.pretrained.checkpoint_files import CheckpointError, describe
+from models.pretrained.loading import config_of, export, load
 from models.transformer import bind, init
 from tests.models.tiny import TINY
 
@@ -114,7 +114,7 @@ def test_exported_folder_has_the_same_model_bit_for_bit(family, tmp_path):
 
 
 def test_export_splits_large_models_over_files(tmp_path, monkeypatch):
-  monkeypatch.setattr(pretrained, "SHARD_BYTES", 10_000)
+  monkeypatch.setattr(loading, "SHARD_BYTES", 10_000)
   config, params = loaded(HERE / "qwen3")
   export(params, config, str(tmp_path / "new"))
   names = sorted(path.name for path in (tmp_path / "new").glob("*.safetensors"))

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from models.stored_tensors import TYPES, CheckpointError, StoredTensor
+from models.pretrained.stored_tensors import TYPES, CheckpointError, StoredTensor
 
 
 def read_header(path: str) -> dict[str, StoredTensor]:

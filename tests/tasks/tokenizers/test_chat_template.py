@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.chat_template import ChatTemplate, ChatTemplateError
+from tasks.tokenizers.chat_template import ChatTemplate, ChatTemplateError
 
 # The shapes that real templates have: SmolLM2's loop, Llama 2's BOS and order of roles, Llama 3.2's
 # date, Qwen's json. What is expected is what transformers 5.23 gave for the same text.

@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from models.checkpoint_files import CheckpointError, describe
-from models.pretrained_names import find
-from models.safetensors_files import read_header, write
+from models.pretrained.checkpoint_files import CheckpointError, describe
+from models.pretrained.pretrained_names import find
+from models.pretrained.safetensors_files import read_header, write
 
 HERE = pathlib.Path(__file__).parent / "hf"
 

@@ -5,9 +5,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from tasks import row_files
-from tasks.row_files import RowFileError
-from tasks.rows import BadRows
+from tasks.rows import row_files
+from tasks.rows.row import BadRows
+from tasks.rows.row_files import RowFileError
 
 
 def pair(i):

@@ -11,7 +11,7 @@ import mmap
 import struct
 from typing import Any
 
-from models.stored_tensors import TYPES, CheckpointError, StoredTensor
+from models.pretrained.stored_tensors import TYPES, CheckpointError, StoredTensor
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")  # Mistral's files say llama
 # GGUF's names of our leaves, {} the layer.

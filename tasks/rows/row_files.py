@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tasks import row_spellings
-from tasks.rows import BadRows, Problem, Row
+from tasks.rows import row_spellings
+from tasks.rows.row import BadRows, Problem, Row
 
 KINDS = (".jsonl", ".jsonl.gz", ".parquet")
 Parse = Callable[[Any, str], Row]  # (record, where) -> row; raises BadRows

@@ -9,12 +9,12 @@ import pytest
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize, quantize
 
-from models import gguf_files
-from models.checkpoint_files import HUGGING_FACE, CheckpointError, describe
 from models.partitioning import make_mesh
-from models.pretrained import load
-from models.stored_tensors import TYPES, StoredTensor
-from tests.models.test_pretrained import HERE, assert_same_bits
+from models.pretrained import gguf_files
+from models.pretrained.checkpoint_files import HUGGING_FACE, CheckpointError, describe
+from models.pretrained.loading import load
+from models.pretrained.stored_tensors import TYPES, StoredTensor
+from tests.models.pretrained.test_loading import HERE, assert_same_bits
 
 
 def permute(weights, heads):

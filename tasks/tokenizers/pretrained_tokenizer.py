@@ -16,14 +16,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tasks import gguf_vocabulary, tokenizer_files
-from tasks.chat_template import ChatTemplate, ChatTemplateError, Message
-from tasks.rows import Prompt, messages_of
-from tasks.tokenizer_files import TokenizerError, TokenizerFiles
+from tasks.rows.row import Prompt, messages_of
+from tasks.tokenizers import gguf_vocabulary, tokenizer_files
+from tasks.tokenizers.chat_template import ChatTemplate, ChatTemplateError, Message
+from tasks.tokenizers.tokenizer_files import TokenizerError, TokenizerFiles
 
 
 class PretrainedTokenizer:
-  """A `tasks.tokenizer.Tokenizer` over the files of a pretrained model."""
+  """A `tasks.tokenizers.tokenizer.Tokenizer` over the files of a pretrained model."""
 
   def __init__(
     self,

