@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from models import adapters, transformer
 from models.partitioning import build_sharded, parameter_shardings
 from models.transformer import ModelConfig, Params
-from training.population.shared_functions import shared
+from training.population.shared import shared
 
 
 @jax.tree_util.register_dataclass

@@ -15,7 +15,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from algorithms.implied_rewards import best_and_worst, from_gradient
 from algorithms.policy_gradient import token_mean
@@ -24,8 +23,7 @@ from models.groups import Groups
 from models.log_probs import OUTPUTS, token_outputs
 from models.partitioning import batch_sharding, on_mesh, parameter_shardings, replicated
 from models.transformer import ModelConfig
-from training import setup
-from training.population.shared_functions import Shared
+from training.population.shared import Shared
 from training.state import TrainState, optimizer_step
 
 # What the networks give; all other arrays come with the Groups.
@@ -42,17 +40,6 @@ class UpdateSpec:
   options: tuple[tuple[str, Any], ...] = ()  # the loss's hyperparameters that are not numbers
   schedule: str = "constant"
   micro_batches: int = 1
-
-
-def update_spec(config: ConfigDict, model: ModelConfig, mesh: Mesh) -> UpdateSpec:
-  return UpdateSpec(
-    model=model,
-    mesh=mesh,
-    loss=setup.loss_of(config),
-    options=setup.hyperparameters(config)[1],
-    schedule=config.optimizer.schedule,
-    micro_batches=config.micro_batches,
-  )
 
 
 @cache

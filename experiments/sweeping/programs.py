@@ -14,7 +14,7 @@ from experiments.sweeping.plan import PlannedRun
 from experiments.sweeping.workers import Event, Job
 from training.checking.config_values import is_number
 from training.errors import UserError
-from training.run_folder import flatten
+from training.records.run_folder import flatten
 
 AUTO = 8  # where there is an accelerator; on a CPU a program of several runs gains nothing
 

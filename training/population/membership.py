@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from training.population.compilation import working_seconds
+from training.compilation import working_seconds
 
 T = TypeVar("T")
 here = threading.local()  # .member: whose thread this is; None, or absent, in a single run

@@ -32,9 +32,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from training.population.compilation import working_seconds
+from training.compilation import working_seconds
 from training.population.membership import Part, here
-from training.population.shared_functions import MEMBERS, Call
+from training.population.shared import MEMBERS, Call
 
 
 class Member:

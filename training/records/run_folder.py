@@ -27,8 +27,8 @@ from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from tasks.rows.row import Problem
-from training import environment
 from training.errors import Diverged, UserError
+from training.records import environment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -286,8 +286,8 @@ def _plain(value: Any) -> Any:
   return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def judgement(row: Mapping[str, Any]) -> float | None:
-  """What the best checkpoint has most of: the first of these that the row, an evaluation, has."""
+def headline(row: Mapping[str, Any]) -> float | None:
+  """The number that the best checkpoint has most of: the first of these that the row has."""
   names = ("eval/reward", "eval/accuracy", "eval/implied_accuracy")
   return next((row[name] for name in names if name in row), None)
 
