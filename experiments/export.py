@@ -82,7 +82,7 @@ def check_out(out: str) -> None:
 
 
 def tokenizer_note(source: str) -> str:
-  """What becomes of the tokenizer of a run that began from the files at `source` ("": none)."""
+  """Says where the tokenizer comes from, of a run that began from the files at `source`, if any."""
   if not source:
     return (
       "none. This model reads one token a character, for which there are no "

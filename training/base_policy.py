@@ -1,9 +1,9 @@
 """The base policy that every run of a comparison starts from, and its reference.
 
-A pretrained model as it is (base.steps = 0), what another run ended with (base.run), or a short SFT
-from a pretrained model or random weights. The SFT is trained by the loop that trains everything
-else, once, into runs/base/<task>-<digest>; the digest covers all that determines the weights, so
-runs share it exactly when they should.
+A pretrained model as it is (base.steps = 0), the policy that another run ended with (base.run), or
+a short SFT from a pretrained model or random weights. The SFT is trained by the loop that trains
+everything else, once, into runs/base/<task>-<digest>; the digest covers all that determines the
+weights, so runs share it exactly when they should.
 """
 
 import dataclasses
@@ -155,7 +155,7 @@ def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
 
   Args:
     parts: whose mesh it is put on; the model's shape must be the run's.
-    root: with adapters, where what lies under them is; checkpoints hold the adapters alone.
+    root: where the weights under adapters are; checkpoints hold the adapters alone.
   Raises:
     UserError: there is no checkpoint, or of another shape.
   """

@@ -67,7 +67,7 @@ def check_same(what: str, text: str) -> None:
 
 
 def first_decides(decide: Callable[[], bool]) -> bool:
-  """What `decide` says in the first process, where alone it runs; the others wait for it.
+  """The answer of `decide` in the first process, where alone it runs; the others wait for it.
 
   When it raises there, the others raise a UserError that says so.
   """

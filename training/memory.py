@@ -1,8 +1,8 @@
-"""How much memory a config needs on each device, from shapes alone: nothing is allocated.
+"""The memory that a config needs on each device, from shapes alone: nothing is allocated.
 
-Traced, not compiled: what jax's own transformations say the backward pass keeps and the decoding
-loop carries. XLA then lays out buffers as it likes: on a CPU, the estimate of the update was 0.84
-to 1.22 times what it allocated. Arrays by prompt are counted as split over the whole mesh.
+Traced, not compiled: jax's own transformations say which arrays the backward pass keeps and the
+decoding loop carries. XLA then lays out buffers as it likes: on a CPU, the estimate of the update
+was 0.84 to 1.22 times what it allocated. Arrays by prompt are counted as split over the whole mesh.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from training.parts import Parts
 from training.population import membership
 from training.update import kept_for_backward
 
-SURE = 0.8  # of the estimate: what does not fit even so is refused
+SURE = 0.8  # share of the estimate that must fit; else the config is refused
 HELD = ("parameters", "optimizer", "reference", "critic", "reward model")  # all the time
 UPDATE = ("gradient", "activations", "logits")  # while updating
 SAMPLING = ("decoding weights", "cache")  # while sampling, evaluation's included
@@ -127,7 +127,7 @@ def _networks(parts: Parts) -> tuple[Any, dict[str, Any]]:
 
 
 def _moved(trained: dict[str, Any]) -> dict[str, Any]:
-  """What the optimizer moves of these networks."""
+  """The parameters of these networks that the optimizer moves."""
   return {name: adapters.trainable(params) for name, params in trained.items()}
 
 

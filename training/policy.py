@@ -33,7 +33,7 @@ class Policy:
 
   parts: Parts
   params: Params
-  reference: Params  # the base policy: what eval/kl is measured against
+  reference: Params  # the base policy, against which the KL is measured
   step: int
 
   @classmethod

@@ -1,6 +1,6 @@
 """A run as a person has it: trained from a config, or loaded from its folder.
 
-Importing this imports no jax: what is wrong with a config is said before.
+Importing this imports no jax: a config is checked before.
 """
 
 import dataclasses
@@ -162,7 +162,7 @@ def train(
       while something is prepared, and with {"warning"}.
     overwrite: delete the run that is there and start again.
     processes: how many processes call this with the same arguments, to train together.
-    about: what RunFolder.create writes beside the config: config_file, variant, sweep, command.
+    about: kept beside the config by RunFolder.create: config_file, variant, sweep, command.
 
   Raises:
     UserError: the config makes no sense, or the folder holds another run. Nothing was trained.

@@ -26,7 +26,7 @@ from models.transformer import ModelConfig
 from training.population.shared import Shared
 from training.state import TrainState, optimizer_step
 
-# What the networks give; all other arrays come with the Groups.
+# The arrays that networks compute; all others come with the Groups.
 COMPUTED = ("logps", "entropy", "log_sum_sq_probs", "values", "scores")
 
 
@@ -117,7 +117,7 @@ def loss_arrays(loss: Callable, groups: Groups) -> tuple[list[str], dict[str, ja
 
 
 def _score(model: ModelConfig, temperature, wanted: list[str], networks, groups: Groups):
-  """What the networks compute, in two: the arrays that the loss differentiates, and the others."""
+  """The networks' outputs, in two: the arrays that the loss differentiates, and the others."""
   computed = {}
   if "scores" in wanted:  # `networks["params"]` is a reward model
     computed["scores"] = scalar_head.response_scores(model, networks["params"], groups)
@@ -131,7 +131,7 @@ def _score(model: ModelConfig, temperature, wanted: list[str], networks, groups:
 
 
 def kept_for_backward(spec: UpdateSpec, trained, groups: Groups):
-  """What the backward pass keeps of the networks' forward pass; for its shapes (`memory.py`)."""
+  """The residuals that the backward pass keeps; `memory.py` looks at their shapes."""
   score = partial(_score, spec.model, 1.0, loss_arrays(spec.loss, groups)[0])
   return _forward(score, trained, groups)[2]
 

@@ -31,7 +31,7 @@ class ScoredGroups:
 
   @property
   def without_tokens(self) -> "ScoredGroups":
-    """What the metrics are made of: a few numbers a response."""
+    """The few numbers a response that metrics are made of."""
     g = self.groups
     small = Groups(None, None, None, None, g.rewards, reward_parts=g.reward_parts)
     return dataclasses.replace(self, groups=small)
@@ -39,7 +39,7 @@ class ScoredGroups:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-  """What a step trains on, and what it cost."""
+  """The groups that a step trains on, and their cost."""
 
   scored: ScoredGroups
   rollouts: int  # responses that were sampled for it, those that were dropped included

@@ -29,7 +29,7 @@ from training.sources.offline import Offline
 from training.sources.online import Online
 from training.sources.order import rows_of_run
 
-RECIPE = "recipe.json"  # beside the data: what determined it, and the seconds that it took
+RECIPE = "recipe.json"  # beside the data: all that determined it, and the seconds that it took
 
 
 def ensure(

@@ -31,7 +31,7 @@ class Offline:
     """A data set with these prompts' tokens.
 
     Args:
-      seconds: what it took to sample and score it.
+      seconds: the time that sampling and scoring it took.
       log_probs: (the policy's parameters, groups) -> those of the behaviour policy, for the groups
         that the rows are not `known` of.
     """
@@ -65,7 +65,7 @@ class Offline:
     return Batch(drawn, rollouts)
 
   def seconds(self, steps: int) -> float:
-    """What it took to collect the groups used so far."""
+    """The time it took to collect the groups used so far."""
     return self._seconds * self._used(steps) / self._count
 
   def _used(self, steps: int) -> int:
