@@ -24,7 +24,7 @@ NUMBERS = (
 
 
 def program_of(config: Mapping[str, Any]) -> str:
-  """Equal for configs that share a program: all that compiled functions depend on, and then some."""
+  """Equal for configs that share a program: all that compiled functions depend on, and more."""
   sections = ("algorithm.", "optimizer.")
   rest = {
     name: value
