@@ -5,7 +5,7 @@ import functools
 import hashlib
 import pathlib
 
-_ROOT = pathlib.Path(__file__).parent.parent.parent
+_ROOT = pathlib.Path(__file__).parent.parent
 
 
 def docstring(module: str, function: str) -> str:
