@@ -52,15 +52,15 @@ def main(argv: Sequence[str]) -> int:
   for name, value in environment.compilation_cache(ROOT).items():
     os.environ.setdefault(name, value)
 
-  from rounds.policy import Policy
-  from rounds.server import app
-  from rounds.store import Store
+  from rounds.feedback_server import app
+  from rounds.feedback_store import FeedbackStore
+  from rounds.served_policy import ServedPolicy
 
-  store = Store(home)
+  store = FeedbackStore(home)
   if args.deployment:
-    policy = Policy(config, ROOT, lambda: Deployment(args.deployment).in_service)
+    policy = ServedPolicy(config, ROOT, lambda: Deployment(args.deployment).in_service)
   else:
-    policy = Policy(config, ROOT, lambda: run)
+    policy = ServedPolicy(config, ROOT, lambda: run)
   policy.warm_up()
   hosts = ["*"] if args.host == "0.0.0.0" else [args.host, "localhost", "127.0.0.1"]
   settings = uvicorn.Config(

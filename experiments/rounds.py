@@ -100,7 +100,7 @@ def do_round(deployment: Deployment, number: int) -> None:
     os.environ.setdefault(name, value)
   import tensorflow_datasets  # noqa: F401  # as in train.py, before there is a second thread
 
-  from rounds import steps
+  from rounds import one_round
 
   columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
   with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress:
@@ -113,7 +113,7 @@ def do_round(deployment: Deployment, number: int) -> None:
       doing = f"round {number}: {row.get('doing', 'training')}"
       progress.update(bar, description=doing, completed=row["step"], total=row["steps"])
 
-    verdict = steps.go_through(deployment, deployment.round(number), ROOT, show)
+    verdict = one_round.go_through(deployment, deployment.round(number), ROOT, show)
   deployment.write_metrics()
   word = "deployed" if verdict["deployed"] else "refused "
   print(f"round {number}  {word}  {verdict['reason']}", flush=True)

@@ -11,9 +11,9 @@ from ml_collections import ConfigDict
 
 from models.groups import Groups
 from models.transformer import Params
-from rounds import people
+from rounds import feedback_rows
 from rounds.deployment import Deployment, Round
-from rounds.judges import agreement, simulated_user
+from rounds.simulated_user import agreement, simulated_user
 from tasks.rows.row import Prompt
 from tasks.tokenizers.tokenizer import left_pad
 from training import base_policy, dataset
@@ -81,11 +81,11 @@ def of_people(
   """
   config, before = parts.config, deployment.round(number - 1).recipe.get("taken", {})
   held_out: set[Prompt] = {item.prompt for item in parts.task.evaluation}
-  feedback = people.take(deployment.feedback, before, count_of(config), held_out)
+  feedback = feedback_rows.take(deployment.feedback, before, count_of(config), held_out)
   name = config.model.pretrained
   context = pretrained_model.files(name).context_length if name else None
   limit, most = (context or LONGEST_PROMPT), config.sampling.max_tokens
-  rows, known = people.groups_of(
+  rows, known = feedback_rows.groups_of(
     feedback, parts.task, max_tokens=most, max_prompt_tokens=limit - most
   )
   unknown = np.flatnonzero(~known)

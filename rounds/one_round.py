@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from rounds.collecting import collect
 from rounds.deployment import Deployment, Round
-from rounds.paired_test import not_worse
+from rounds.not_worse import not_worse
 from rounds.staleness import log_ratios, staleness
 from training import base_policy, dataset, run
 from training.base_policy import Report

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from models.partitioning import make_mesh
 from models.transformer import Params
-from rounds.store import Messages, Refused
+from rounds.feedback_store import Messages, Refused
 from tasks.rows.row import prompt_of
 from tasks.tokenizers.tokenizer import left_pad
 from training import base_policy, setup
@@ -25,7 +25,7 @@ SHORTEST = 32  # tokens: prompts are padded to powers of 2 from here, each of wh
 LONGEST = 1024  # tokens of a conversation, for a model that names no limit
 
 
-class Policy:
+class ServedPolicy:
   """What a config's policy answers. `in_service()` names the run to serve; "" the base policy.
 
   It is asked before every answer, so that a policy deployed meanwhile takes over.

@@ -32,7 +32,7 @@ class Refused(Exception):
     self.status = status
 
 
-class Store:
+class FeedbackStore:
   """The files below `folder`, held by one process at a time. UserError if another has them."""
 
   def __init__(self, folder: str):

@@ -1,6 +1,6 @@
 """Rows that people wrote, as the groups of a round.
 
-They lie in the deployment's feedback/: choices.jsonl as `rounds/store.py` writes it,
+They lie in the deployment's feedback/: choices.jsonl as `rounds/feedback_store.py` writes it,
 and any other file of rows that somebody drops there. Rows are taken in the order of the files'
 names, each once: files may grow and be added to, and must not shrink.
 """

@@ -25,10 +25,10 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from rounds.store import Choice, Messages, Refused, Store
+from rounds.feedback_store import Choice, FeedbackStore, Messages, Refused
 
 LARGEST = 64 * 1024  # bytes of a request
-_PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page.html")
+_PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "feedback_page.html")
 
 
 class Ask(BaseModel):
@@ -42,7 +42,7 @@ class Choose(BaseModel):
 
 
 class Answers(Protocol):
-  """What the server needs of a policy (`policy.Policy`)."""
+  """What the server needs of a policy (`served_policy.ServedPolicy`)."""
 
   @property
   def chats(self) -> bool: ...
@@ -50,7 +50,7 @@ class Answers(Protocol):
   def answer(self, messages: Messages) -> dict: ...
 
 
-def app(store: Store, policy: Answers, hosts: Sequence[str]) -> FastAPI:
+def app(store: FeedbackStore, policy: Answers, hosts: Sequence[str]) -> FastAPI:
   """`hosts`: the names under which it may be called."""
   server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
   server.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
