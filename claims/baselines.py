@@ -41,7 +41,7 @@ def baselines() -> Finding:
   It holds if, at every K, 1 - 1/K lies within twice the half width of the group mean's interval and
   1 does not, and 1 lies within twice that of leave one out.
   """
-  return judge([found for k in GROUP_SIZES for found in measure(k)])
+  return finding_of([found for k in GROUP_SIZES for found in measure(k)])
 
 
 def _group_mean(logps, old_logps, rewards, mask):
@@ -101,7 +101,7 @@ def _gradients(logits: jax.Array, rewards: jax.Array, drawn: jax.Array) -> dict[
   return jax.lax.map(of_batch, drawn)
 
 
-def judge(measured: Sequence[Measured]) -> Finding:
+def finding_of(measured: Sequence[Measured]) -> Finding:
   """The verdict; `measured` has all losses at all group sizes."""
   of = {name: [m for m in measured if m.loss == name] for name in LOSSES}
   mean, others, _ = of.values()

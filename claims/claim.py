@@ -57,7 +57,7 @@ class Plot:
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class Subclaim:
   """One of several statements that a claim makes, tried by itself."""
 
   statement: str
@@ -76,7 +76,7 @@ class Finding:
   summary: str
   figures: Sequence[Figure]
   plots: Sequence[Plot]
-  parts: Sequence[Part] = ()
+  subclaims: Sequence[Subclaim] = ()
 
   def __post_init__(self):
     if self.verdict not in (HOLDS, DOES_NOT_HOLD) and not self.verdict.startswith("holds under "):

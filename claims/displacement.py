@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from claims.claim import DOES_NOT_HOLD, HOLDS, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Finding, Plot, Subclaim
 from claims.small_losses import LOSSES
 from claims.small_results import curve, figure, over_seeds
 from claims.small_training import Arrays, Setup, Trained, Variant, arrays_of, train
@@ -95,10 +95,10 @@ def displacement() -> Finding:
     }
     for side in ("chosen", "rejected")
   )
-  return judge(chosen, rejected)
+  return finding_of(chosen, rejected)
 
 
-def judge(chosen: Mapping[str, np.ndarray], rejected: Mapping[str, np.ndarray]) -> Finding:
+def finding_of(chosen: Mapping[str, np.ndarray], rejected: Mapping[str, np.ndarray]) -> Finding:
   """Of every setting, the mean log-ratios [seeds, snapshots] of its two sides."""
   fallen = [name for name in chosen if _falls(chosen[name]) and _falls(rejected[name])]
   at_rate = {rate: [name for name in chosen if name.endswith(f"rate {rate:g}")] for rate in RATES}
@@ -128,10 +128,10 @@ def judge(chosen: Mapping[str, np.ndarray], rejected: Mapping[str, np.ndarray]) 
     f"{RATES[-1]:g}: {ends}. Near misses lower the chosen one by {nearness.signed()} more than "
     f"other words do, beta 0.1 by {looser.signed()} more than beta 1."
   )
-  parts = [Part(f"{name}: both fall", name in fallen) for name in chosen]
-  parts += [
-    Part("near misses lower the chosen response more than other words", nearness.high < 0),
-    Part("a smaller beta lowers the chosen response more", looser.high < 0),
+  subclaims = [Subclaim(f"{name}: both fall", name in fallen) for name in chosen]
+  subclaims += [
+    Subclaim("near misses lower the chosen response more than other words", nearness.high < 0),
+    Subclaim("a smaller beta lowers the chosen response more", looser.high < 0),
   ]
   figures = [
     figure(f"{side}, {name}, nats", h[name][:, -1])
@@ -154,7 +154,7 @@ def judge(chosen: Mapping[str, np.ndarray], rejected: Mapping[str, np.ndarray]) 
     )
     for kind in KINDS
   ]
-  return Finding(verdict, summary, figures, plots, parts)
+  return Finding(verdict, summary, figures, plots, subclaims)
 
 
 def _falls(h: np.ndarray) -> bool:

@@ -30,7 +30,7 @@ def dpo_expansion() -> Finding:
     "log 2 - z/2": loss - (LOG_2 - z / 2),
     "log 2 - z/2 + z²/8": loss - (LOG_2 - z / 2 + z**2 / 8),
   }
-  return judge(z, loss, errors)
+  return finding_of(z, loss, errors)
 
 
 def dpo_at(z: np.ndarray) -> np.ndarray:
@@ -50,7 +50,7 @@ def _loss(key: jax.Array, z: jax.Array) -> jax.Array:
   return dpo(ref_logps + scale * move, ref_logps, jnp.array([[1.0, 0.0]]), mask, beta=BETA)[0]
 
 
-def judge(z: np.ndarray, loss: np.ndarray, errors: dict[str, np.ndarray]) -> Finding:
+def finding_of(z: np.ndarray, loss: np.ndarray, errors: dict[str, np.ndarray]) -> Finding:
   """The verdict on the last of `errors`, with its order and coefficient."""
   fits = {name: _fit(z, error) for name, error in errors.items()}
   (order, low, high), coefficient = list(fits.values())[-1]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot, Subclaim
 from training.estimates import Estimate, estimate
 
 QUALITIES = np.array([0.0, 1.0, 2.0, 2.8])  # of responses A, B, C, D
@@ -47,9 +47,9 @@ def four_responses() -> Finding:
   qualities in 90 % of the seeds. "Runs away": for beta = 0.1 the KL to the reference ends above
   that of beta = 0.5 and still rises in the last 100 pairs, both beyond 95 % intervals. "Barely
   moves": for beta = 2 the KL ends below a fifth of its largest value, log 4. It holds if all three
-  parts do at eta = 0.5, else under those step sizes at which all three do.
+  subclaims do at eta = 0.5, else under those step sizes at which all three do.
   """
-  return judge({name: courses(eta) for name, eta in STEP_SIZES.items()})
+  return finding_of({name: courses(eta) for name, eta in STEP_SIZES.items()})
 
 
 def courses(eta: Callable[[float], float]) -> list[Course]:
@@ -86,10 +86,10 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
   return 1 / (1 + np.exp(-x))
 
 
-def judge(found: dict[str, list[Course]]) -> Finding:
+def finding_of(found: dict[str, list[Course]]) -> Finding:
   """The verdict; `found` has the courses of BETAS for each rule of the step size, stated first."""
-  parts = {name: _parts(name, *three) for name, three in found.items()}
-  good = [name for name, three in parts.items() if all(part.holds for part in three)]
+  subclaims = {name: _subclaims(name, *three) for name, three in found.items()}
+  good = [name for name, three in subclaims.items() if all(subclaim.holds for subclaim in three)]
   stated, three = next(iter(found.items()))
   verdict = HOLDS if stated in good else DOES_NOT_HOLD
   if good and stated not in good:
@@ -99,32 +99,32 @@ def judge(found: dict[str, list[Course]]) -> Finding:
     f"{_row(three, lambda c: f'{c.in_order[-1].mean():.0%}')} of the seeds, implied gap "
     f"{_row(three, lambda c: f'{c.gap[-1].mean():.2f}')} (truth: 2.8), KL "
     f"{_row(three, lambda c: f'{c.kl[-1].mean():.2f}')} of at most {LARGEST_KL:.2f} nats. "
-    f"All three parts hold at {' and '.join(good) or 'no step size'}."
+    f"All three subclaims hold at {' and '.join(good) or 'no step size'}."
   )
   figures = [figure for name, three in found.items() for c in three for figure in _figures(name, c)]
-  every_part = [part for three in parts.values() for part in three]
-  return Finding(verdict, summary, figures, _plots(found), every_part)
+  every_subclaim = [subclaim for three in subclaims.values() for subclaim in three]
+  return Finding(verdict, summary, figures, _plots(found), every_subclaim)
 
 
 def _row(courses: list[Course], text: Callable[[Course], str]) -> str:
   return ", ".join(text(course) for course in courses)
 
 
-def _parts(name: str, small: Course, moderate: Course, large: Course) -> list[Part]:
+def _subclaims(name: str, small: Course, moderate: Course, large: Course) -> list[Subclaim]:
   above = _mean(small.kl[-1] - moderate.kl[-1])
   rise = _mean(small.kl[-1] - small.kl[-LAST])
   return [
-    Part(
+    Subclaim(
       f"{name}: β = {moderate.beta:g} comes into order "
       f"({moderate.in_order[-1].mean():.0%} of the seeds)",
       bool(moderate.in_order[-1].mean() >= 0.9),
     ),
-    Part(
+    Subclaim(
       f"{name}: β = {small.beta:g} runs away (KL {small.kl[-1].mean():.2f}, "
       f"{rise.signed()} in the last {LAST} pairs)",
       above.low > 0 and rise.low > 0,
     ),
-    Part(
+    Subclaim(
       f"{name}: β = {large.beta:g} barely moves (KL {large.kl[-1].mean():.2f})",
       bool(large.kl[-1].mean() < LARGEST_KL / 5),
     ),

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from claims.claim import DOES_NOT_HOLD, HOLDS, Figure, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Figure, Finding, Plot, Subclaim
 from claims.gradient_comparison import LENGTHS, LOSSES, Compared, apart, compare
-from claims.small_results import Runs, curve, figure, frontier, judged, measure, over_seeds
+from claims.small_results import Runs, curve, evaluated, figure, frontier, measure, over_seeds
 from claims.small_training import Setup, Variant, train
 
 SEEDS = range(4)
@@ -38,13 +38,13 @@ def parallel_gradients() -> Finding:
     "fast": Variant("dpo", 3e-4, STEPS, period=STEPS, setup=PAIRS_OF_BASE),
   }
   histories = train(variants, SEEDS)
-  runs = judged(variants, histories)
+  runs = evaluated(variants, histories)
   at_base = {lengths: compare(histories["slow"], lengths) for lengths in LENGTHS}
   on_the_way = {"slow": at_base[LENGTHS[1]], "fast": compare(histories["fast"], LENGTHS[1])}
-  return judge_parallel(at_base, on_the_way, runs)
+  return parallel_finding(at_base, on_the_way, runs)
 
 
-def judge_parallel(
+def parallel_finding(
   at_base: Mapping[str, Compared], on_the_way: Mapping[str, Compared], runs: Mapping[str, Runs]
 ) -> Finding:
   start = {
@@ -57,22 +57,22 @@ def judge_parallel(
     return all(start[loss, each].max() < PARALLEL for each in lengths)
 
   whole = [name for name in LOSSES if name.startswith("sequence")]
-  parts = [
-    Part(
+  subclaims = [
+    Subclaim(
       "at the reference, with the ratio of whole responses, whatever the lengths; neither clipping "
       "nor the KL term changes that",
       all(parallel(loss, *LENGTHS) for loss in whole),
     ),
-    Part(
+    Subclaim(
       "the same with the ratio of tokens, all lengths equal", parallel("token ratio", LENGTHS[0])
     ),
-    Part(
+    Subclaim(
       "the same with the ratio of tokens, lengths unequal", parallel("token ratio", *LENGTHS[1:])
     ),
   ]
-  if all(part.holds for part in parts):
+  if all(subclaim.holds for subclaim in subclaims):
     verdict = HOLDS
-  elif parts[0].holds and parts[1].holds:
+  elif subclaims[0].holds and subclaims[1].holds:
     verdict = "holds under a ratio of whole responses, or responses of equal length"
   else:
     verdict = DOES_NOT_HOLD
@@ -110,7 +110,7 @@ def judge_parallel(
     )
     for name, rate in (("fast", "3e-4"), ("slow", "3e-5"))
   ]
-  return Finding(verdict, summary, figures, plots, parts)
+  return Finding(verdict, summary, figures, plots, subclaims)
 
 
 # --- claim 3 --------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def offline_grpo_is_dpo() -> Finding:
   histories = train(variants, SEEDS)
   gradients = compare(histories["dpo"], LENGTHS[1]).difference["dpo as weights"]
   parameters = np.array([apart(*both) for both in zip(*histories.values(), strict=True)])
-  runs = judged(variants, histories)
+  runs = evaluated(variants, histories)
   steps = runs["dpo"].steps
   worst = float(gradients.max()), float(parameters[:, -1].max())
   kl = over_seeds(runs["dpo"].kl[:, -1]).mean
@@ -187,10 +187,10 @@ def zero_sum_weights() -> Finding:
   """
   names = (*ZERO_SUM, *NOT_ZERO_SUM)
   variants = {name: Variant(name, 1e-4, STEPS, period=STEPS) for name in names}
-  return judge_zero_sum(measure(variants, SEEDS))
+  return zero_sum_finding(measure(variants, SEEDS))
 
 
-def judge_zero_sum(runs: Mapping[str, Runs]) -> Finding:
+def zero_sum_finding(runs: Mapping[str, Runs]) -> Finding:
   gains = {name: found.gains for name, found in runs.items()}
 
   def better(name: str, place: int) -> bool:
@@ -199,10 +199,11 @@ def judge_zero_sum(runs: Mapping[str, Runs]) -> Finding:
   early = {name: better(name, 1) for name in runs}
   late = {name: better(name, -1) for name in runs}
   first = int(runs["centered"].steps[1])
-  parts = [
-    Part(f"{name}: better than the base policy after {first} steps", early[name]) for name in runs
+  subclaims = [
+    Subclaim(f"{name}: better than the base policy after {first} steps", early[name])
+    for name in runs
   ]
-  parts += [Part(f"{name}: still better after {STEPS} steps", late[name]) for name in runs]
+  subclaims += [Subclaim(f"{name}: still better after {STEPS} steps", late[name]) for name in runs]
   if all(late[name] for name in ZERO_SUM):
     verdict = HOLDS
   elif all(early[name] for name in ZERO_SUM):
@@ -240,5 +241,5 @@ def judge_zero_sum(runs: Mapping[str, Runs]) -> Finding:
         [frontier(name, found) for name, found in runs.items()],
       ),
     ],
-    parts,
+    subclaims,
   )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from algorithms import divergences
-from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot, Subclaim
 from training.estimates import Estimate, estimate
 
 ESTIMATORS = {"k1": divergences.k1, "k2": divergences.k2, "k3": divergences.k3}  # of [B, K, T]
@@ -31,7 +31,7 @@ class Exact:
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn:
+class Sampled:
   """The same from a million draws of one policy: means with intervals, by estimator."""
 
   kl: float
@@ -52,12 +52,12 @@ def kl_estimators() -> Finding:
   reverse one, and of KL(pi_ref || pi), the forward one. One policy is also sampled a million times:
   means with 95 % t intervals over 200 batches.
 
-  "Low variance" is a standard deviation below that of k1. It holds if the parts about bias and
+  "Low variance" is a standard deviation below that of k1. It holds if the subclaims about bias and
   gradients do and k2 and k3 have low variance at every distance; "holds under a KL below x" if
   they have it for all 64 policies up to x.
   """
   with jax.enable_x64(True):
-    return judge(exact(), drawn())
+    return finding_of(exact(), sampled())
 
 
 def exact(seed: int = 0) -> Exact:
@@ -107,7 +107,7 @@ def _norm(x: jax.Array) -> jax.Array:
   return jnp.linalg.norm(x)
 
 
-def drawn(seed: int = 0) -> Drawn:
+def sampled(seed: int = 0) -> Sampled:
   refs, directions = _policies(seed)
   logits = jnp.asarray(refs[0] + DRAWN_AT * directions[0])
   ref_logps = jax.nn.log_softmax(refs[0])
@@ -121,7 +121,7 @@ def drawn(seed: int = 0) -> Drawn:
     value[name] = _mean(values)
     along_reverse[name] = _mean(gradients @ reverse / _norm(reverse) ** 2)
     along_forward[name] = _mean(gradients @ forward / _norm(forward) ** 2)
-  return Drawn(float(kl), value, along_reverse, along_forward)
+  return Sampled(float(kl), value, along_reverse, along_forward)
 
 
 def _loss_of_batches(
@@ -141,57 +141,60 @@ def _mean(values: jax.Array) -> Estimate:
   return found
 
 
-def judge(exact: Exact, drawn: Drawn) -> Finding:
+def finding_of(exact: Exact, sampled: Sampled) -> Finding:
   """The verdict: exact expectations decide; draws must agree with them."""
   limits = {name: _low_variance_up_to(exact, name) for name in ("k2", "k3")}
   limit = min(limits.values())
-  parts = _parts(exact, drawn)
-  parts += [
-    Part(f"{name} has a lower variance than k1 at every distance (up to {x:.2g} nats)", x == np.inf)
+  subclaims = _subclaims(exact, sampled)
+  subclaims += [
+    Subclaim(
+      f"{name} has a lower variance than k1 at every distance (up to {x:.2g} nats)", x == np.inf
+    )
     for name, x in limits.items()
   ]
   verdict = HOLDS if limit == np.inf else f"holds under a KL below {limit:.2g} nats"
-  if not all(part.holds for part in parts[:-2]) or limit == 0:
+  if not all(subclaim.holds for subclaim in subclaims[:-2]) or limit == 0:
     verdict = DOES_NOT_HOLD
   far = np.median(exact.std["k3"][:, -1] / exact.std["k1"][:, -1])
   summary = (
     f"Biases and gradients are as claimed. k3's variance is below k1's for all policies up to a KL "
     f"of {limits['k3']:.2g} nats and k2's up to {limits['k2']:.2g}; at "
     f"{np.median(exact.kl[:, -1]):.1f} nats k3's standard deviation is {far:.0f} times k1's."
-    if all(part.holds for part in parts[:-2])
-    else "Not as claimed: " + "; ".join(part.statement for part in parts[:-2] if not part.holds)
+    if all(subclaim.holds for subclaim in subclaims[:-2])
+    else "Not as claimed: "
+    + "; ".join(subclaim.statement for subclaim in subclaims[:-2] if not subclaim.holds)
   )
   figures = [
     *(Figure(f"KL up to which {n} has the lower variance, nats", x) for n, x in limits.items()),
-    Figure("KL of the sampled policy, nats", drawn.kl),
-    *_figures("mean of a million draws, nats", drawn.value),
-    *_figures("gradient along the reverse KL's (1: it)", drawn.along_reverse),
-    *_figures("gradient along the forward KL's (1: it)", drawn.along_forward),
+    Figure("KL of the sampled policy, nats", sampled.kl),
+    *_figures("mean of a million draws, nats", sampled.value),
+    *_figures("gradient along the reverse KL's (1: it)", sampled.along_reverse),
+    *_figures("gradient along the forward KL's (1: it)", sampled.along_forward),
   ]
-  return Finding(verdict, summary, figures, _plots(exact), parts)
+  return Finding(verdict, summary, figures, _plots(exact), subclaims)
 
 
-def _parts(exact: Exact, drawn: Drawn) -> list[Part]:
+def _subclaims(exact: Exact, sampled: Sampled) -> list[Subclaim]:
   """All but the variance."""
   bias = {name: float(np.abs(b / exact.kl).max()) for name, b in exact.bias.items()}
   nowhere = float(exact.size["k1"].max())
   reverse, forward = float(exact.off_reverse["k2"].max()), float(exact.off_forward["k3"].max())
   apart = float(np.median(exact.off_reverse["k3"][:, -1]))
-  agree = all(_may_be(found, drawn.kl) for name, found in drawn.value.items() if name != "k2")
-  agree &= _may_be(drawn.along_reverse["k2"], 1.0)
-  agree &= _may_be(drawn.along_forward["k3"], 1.0)
-  agree &= _may_be(drawn.along_reverse["k1"], 0.0)
+  agree = all(_may_be(found, sampled.kl) for name, found in sampled.value.items() if name != "k2")
+  agree &= _may_be(sampled.along_reverse["k2"], 1.0)
+  agree &= _may_be(sampled.along_forward["k3"], 1.0)
+  agree &= _may_be(sampled.along_reverse["k1"], 0.0)
   return [
-    Part(f"k1 is unbiased (at most {bias['k1']:.0e} of the KL)", bias["k1"] < 1e-6),
-    Part(f"k2 is biased (by up to {bias['k2']:.0%} of the KL)", bias["k2"] > 0.01),
-    Part(f"k3 is unbiased (at most {bias['k3']:.0e} of the KL)", bias["k3"] < 1e-6),
-    Part(f"k1's expected gradient is zero ({nowhere:.0e} of the reverse KL's)", nowhere < 1e-6),
-    Part(f"k2's is the reverse KL's (off by {reverse:.0e})", reverse < 1e-6),
-    Part(
+    Subclaim(f"k1 is unbiased (at most {bias['k1']:.0e} of the KL)", bias["k1"] < 1e-6),
+    Subclaim(f"k2 is biased (by up to {bias['k2']:.0%} of the KL)", bias["k2"] > 0.01),
+    Subclaim(f"k3 is unbiased (at most {bias['k3']:.0e} of the KL)", bias["k3"] < 1e-6),
+    Subclaim(f"k1's expected gradient is zero ({nowhere:.0e} of the reverse KL's)", nowhere < 1e-6),
+    Subclaim(f"k2's is the reverse KL's (off by {reverse:.0e})", reverse < 1e-6),
+    Subclaim(
       f"k3's is the forward KL's (off by {forward:.0e}; off the reverse's by {apart:.0%} far away)",
       forward < 1e-6 and apart > 0.01,
     ),
-    Part("a million draws agree, within twice their intervals", agree),
+    Subclaim("a million draws agree, within twice their intervals", agree),
   ]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from claims.claim import DOES_NOT_HOLD, HOLDS, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Finding, Plot, Subclaim
 from claims.small_results import Runs, curve, figure, measure, over_seeds
 from claims.small_training import Variant
 from claims.small_world import base_policy
@@ -37,10 +37,10 @@ def negatives_and_clipping() -> Finding:
     for rate in RATES
     for loss in ("grpo", "unclipped_grpo")
   }
-  return judge(measure(variants, SEEDS))
+  return finding_of(measure(variants, SEEDS))
 
 
-def judge(runs: Mapping[str, Runs]) -> Finding:
+def finding_of(runs: Mapping[str, Runs]) -> Finding:
   end = {name: found.solved[:, -1] for name, found in runs.items()}
   without_negatives = {
     policy: end[f"positives only, {policy}"] - end[f"grpo, {policy}"] for policy in POLICIES
@@ -54,16 +54,17 @@ def judge(runs: Mapping[str, Runs]) -> Finding:
   }
   essential = {policy: over_seeds(d).high < 0 for policy, d in without_negatives.items()}
   dispensable = {rate: over_seeds(d).high >= 0 for rate, d in without_clipping.items()}
-  parts = [
-    Part(f"negative examples are essential, {policy}", holds) for policy, holds in essential.items()
+  subclaims = [
+    Subclaim(f"negative examples are essential, {policy}", holds)
+    for policy, holds in essential.items()
   ]
-  parts += [
-    Part(f"clipping is not required, {UPDATES} updates at rate {rate:g}", holds)
+  subclaims += [
+    Subclaim(f"clipping is not required, {UPDATES} updates at rate {rate:g}", holds)
     for rate, holds in dispensable.items()
   ]
   where = " or ".join(policy for policy, holds in essential.items() if holds)
   slow = " or ".join(f"rate {rate:g}" for rate, holds in dispensable.items() if holds)
-  if all(part.holds for part in parts):
+  if all(subclaim.holds for subclaim in subclaims):
     verdict = HOLDS
   elif where and slow:
     verdict = f"holds under a {where} (negatives) and a {slow} (no clipping)"
@@ -93,7 +94,7 @@ def judge(runs: Mapping[str, Runs]) -> Finding:
     f"those below the baseline alone the stronger policy solves {alone.signed()} against `grpo`.",
     figures,
     plots,
-    parts,
+    subclaims,
   )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from algorithms.dpo import dpo
 from algorithms.reinforce import reinforce
-from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot, Subclaim
 from training.estimates import Estimate, estimate
 
 RESPONSES = 8
@@ -50,7 +50,7 @@ def optimum() -> Finding:
     rewards, ref_logps = _world()
     gradient = [_policy_gradient(rewards, ref_logps, beta) for beta in BETAS]
     pairs = [_pairs(rewards, ref_logps, beta) for beta in BETAS]
-    return judge(gradient, pairs, _sampled(rewards, ref_logps))
+    return finding_of(gradient, pairs, _sampled(rewards, ref_logps))
 
 
 def _world() -> tuple[np.ndarray, np.ndarray]:
@@ -151,14 +151,16 @@ def _sampled(rewards: np.ndarray, ref_logps: np.ndarray) -> dict[int, Estimate]:
   return found
 
 
-def judge(gradient: Sequence[Road], pairs: Sequence[Road], sampled: dict[int, Estimate]) -> Finding:
+def finding_of(
+  gradient: Sequence[Road], pairs: Sequence[Road], sampled: dict[int, Estimate]
+) -> Finding:
   roads = [float(max(r.distance[-1] for r in found)) for found in (gradient, pairs)]
   many = [size for size in sampled if size >= 1_000]
   power = float(np.polyfit(np.log(many), np.log([sampled[n].mean for n in many]), 1)[0])
-  parts = [
-    Part(f"the policy gradient reaches π* (distance {roads[0]:.0e})", roads[0] < REACHED),
-    Part(f"DPO on all pairs reaches it (distance {roads[1]:.0e})", roads[1] < REACHED),
-    Part(f"DPO's error falls as the root of the data (N^{power:.2f})", abs(power + 0.5) < 0.1),
+  subclaims = [
+    Subclaim(f"the policy gradient reaches π* (distance {roads[0]:.0e})", roads[0] < REACHED),
+    Subclaim(f"DPO on all pairs reaches it (distance {roads[1]:.0e})", roads[1] < REACHED),
+    Subclaim(f"DPO's error falls as the root of the data (N^{power:.2f})", abs(power + 0.5) < 0.1),
   ]
   summary = (
     f"For β = {', '.join(f'{r.beta:g}' for r in gradient)} the policy gradient ends within "
@@ -175,8 +177,8 @@ def judge(gradient: Sequence[Road], pairs: Sequence[Road], sampled: dict[int, Es
     ),
     Figure("power with which that falls in the number of pairs", power),
   ]
-  verdict = HOLDS if all(part.holds for part in parts) else DOES_NOT_HOLD
-  return Finding(verdict, summary, figures, _plots(gradient, pairs, sampled), parts)
+  verdict = HOLDS if all(subclaim.holds for subclaim in subclaims) else DOES_NOT_HOLD
+  return Finding(verdict, summary, figures, _plots(gradient, pairs, sampled), subclaims)
 
 
 def _figures(name: str, roads: Sequence[Road]) -> list[Figure]:

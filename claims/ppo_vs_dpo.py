@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Finding, Plot, Subclaim
 from claims.small_preferences import DPO, PPO, REWARD_MODEL, normalized, score_all
-from claims.small_results import Runs, curve, figure, judged, over_seeds
+from claims.small_results import Runs, curve, evaluated, figure, over_seeds
 from claims.small_training import Variant, in_threads, run, train
 from claims.small_world import base_policy
 from models.scalar_head import with_scalar_head
@@ -49,7 +49,7 @@ def ppo_vs_dpo() -> Finding:
   }
   models, accuracy = reward_models(data)
   runs, scores = policies(data, models)
-  return judge(runs, scores, accuracy)
+  return finding_of(runs, scores, accuracy)
 
 
 def reward_models(data: Mapping[str, Any]) -> tuple[dict[str, list[Params]], dict[str, np.ndarray]]:
@@ -96,10 +96,10 @@ def policies(
   ]
   scores = np.stack(in_threads(score_all, to_score, compiling=[0]))
   by_variant = scores.reshape(len(variants), len(SEEDS), -1)
-  return judged(variants, trained), dict(zip(variants, by_variant, strict=True))
+  return evaluated(variants, trained), dict(zip(variants, by_variant, strict=True))
 
 
-def judge(
+def finding_of(
   runs: Mapping[str, Runs], scores: Mapping[str, np.ndarray], accuracy: Mapping[str, np.ndarray]
 ) -> Finding:
   end = {name: found.solved[:, -1] for name, found in runs.items()}
@@ -108,10 +108,12 @@ def judge(
   by_labels, by_writer = both[CLEAN] - both[NOISY], both[STRONGER] - both[CLEAN]
   more = over_seeds(by_labels - np.abs(by_writer))
   outperforms = {name: over_seeds(d).low > 0 for name, d in ahead.items()}
-  parts = [Part(f"PPO solves more than DPO, {name}", holds) for name, holds in outperforms.items()]
-  parts.append(Part("preferences matter more than responses", more.low > 0))
+  subclaims = [
+    Subclaim(f"PPO solves more than DPO, {name}", holds) for name, holds in outperforms.items()
+  ]
+  subclaims.append(Subclaim("preferences matter more than responses", more.low > 0))
   where = " or ".join(name for name, holds in outperforms.items() if holds)
-  if all(part.holds for part in parts):
+  if all(subclaim.holds for subclaim in subclaims):
     verdict = HOLDS
   elif where:
     verdict = f"holds under {where}" + ("" if more.low > 0 else ", of its first half alone")
@@ -161,7 +163,7 @@ def judge(
       ("the true reward (share of right tokens)", lambda name: runs[name].graded.mean(axis=0)),
     )
   ]
-  return Finding(verdict, summary, figures, plots, parts)
+  return Finding(verdict, summary, figures, plots, subclaims)
 
 
 def _curve(name: str, found: Runs) -> Curve:

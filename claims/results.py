@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from claims.claim import Claim, Curve, Figure, Finding, Part, Plot
+from claims.claim import Claim, Curve, Figure, Finding, Plot, Subclaim
 from training import environment
 from training.errors import UserError
 from training.run_folder import read_json, write_atomically, write_json
@@ -102,8 +102,8 @@ def _path(folder: str, claim: Claim, ending: str) -> str:
 def _finding(found: dict[str, Any]) -> Finding:
   figures = [Figure(**f | {"value": _number(f["value"])}) for f in found.pop("figures")]
   plots = [Plot(**p | {"curves": [Curve(**c) for c in p["curves"]]}) for p in found.pop("plots")]
-  parts = [Part(**part) for part in found.pop("parts")]
-  return Finding(figures=figures, plots=plots, parts=parts, **found)
+  subclaims = [Subclaim(**subclaim) for subclaim in found.pop("subclaims")]
+  return Finding(figures=figures, plots=plots, subclaims=subclaims, **found)
 
 
 def _number(value: float | None) -> float:

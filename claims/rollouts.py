@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from claims.claim import DOES_NOT_HOLD, HOLDS, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Finding, Plot, Subclaim
 from claims.small_losses import LOSSES
 from claims.small_results import Runs, curve, figure, frontier, measure, over_seeds
 from claims.small_training import Setup, Variant
@@ -42,11 +42,11 @@ def two_rollouts() -> Finding:
     for rate in RATES
     for name, setup in GROUPINGS.items()
   }
-  return judge_groupings(measure(variants, SEEDS))
+  return groupings_finding(measure(variants, SEEDS))
 
 
-def judge_groupings(runs: Mapping[str, Runs]) -> Finding:
-  parts, figures, told = [], [], []
+def groupings_finding(runs: Mapping[str, Runs]) -> Finding:
+  subclaims, figures, told = [], [], []
   performances, gains = [], []
   for rate in RATES:
     large, small, equal = (runs[f"{name}, rate {rate:g}"] for name in GROUPINGS)
@@ -55,10 +55,14 @@ def judge_groupings(runs: Mapping[str, Runs]) -> Finding:
     advantage = equal.solved[:, -1] - large.solved[:, -1]
     performances.append(over_seeds(performance).low > KEPT)
     gains.append(over_seeds(gain).low > 0.5)
-    parts += [
-      Part(f"rate {rate:g}: 2-GRPO keeps {KEPT:.0%} of 16-GRPO's performance", performances[-1]),
-      Part(f"rate {rate:g}: it keeps most of 16-GRPO's gain over the base policy", gains[-1]),
-      Part(f"rate {rate:g}: at equal rollouts it is not worse", over_seeds(advantage).high >= 0),
+    subclaims += [
+      Subclaim(
+        f"rate {rate:g}: 2-GRPO keeps {KEPT:.0%} of 16-GRPO's performance", performances[-1]
+      ),
+      Subclaim(f"rate {rate:g}: it keeps most of 16-GRPO's gain over the base policy", gains[-1]),
+      Subclaim(
+        f"rate {rate:g}: at equal rollouts it is not worse", over_seeds(advantage).high >= 0
+      ),
     ]
     figures += [
       figure(f"2-GRPO / 16-GRPO, solved, rate {rate:g}", performance),
@@ -102,7 +106,7 @@ def judge_groupings(runs: Mapping[str, Runs]) -> Finding:
       )
       for rate in RATES
     ],
-    parts,
+    subclaims,
   )
 
 
@@ -143,10 +147,10 @@ def off_policy() -> Finding:
     variants[_rounds(n)] = in_rounds
   for n in ROUNDS[1:]:
     variants[_fixed(n)] = Variant("dpo beta=1", RATE, STEPS, period=STEPS // n)
-  return judge_freshness(measure(variants, SEEDS))
+  return freshness_finding(measure(variants, SEEDS))
 
 
-def judge_freshness(runs: Mapping[str, Runs]) -> Finding:
+def freshness_finding(runs: Mapping[str, Runs]) -> Finding:
   end = {name: found.solved[:, -1] for name, found in runs.items()}
   online = end["grpo, online"]
   epoch = over_seeds(end["off_policy_grpo, one epoch"] - online)
@@ -154,11 +158,11 @@ def judge_freshness(runs: Mapping[str, Runs]) -> Finding:
   slope = _slope([end[_rounds(n)] for n in ROUNDS])
   fixed = over_seeds(np.mean([end[_fixed(n)] - end[_rounds(n)] for n in ROUNDS[1:]], axis=0))
   keeps_up, approaches = epoch.high >= 0, most.high >= 0 and over_seeds(slope).low > 0
-  parts = [
-    Part("off-policy GRPO in one epoch is not worse than on-policy GRPO", keeps_up),
-    Part(f"{ROUNDS[-1]} rounds of DPO are not worse than on-policy GRPO", most.high >= 0),
-    Part("more rounds of DPO are better", over_seeds(slope).low > 0),
-    Part("rounds need a reference that is renewed", fixed.high < 0),
+  subclaims = [
+    Subclaim("off-policy GRPO in one epoch is not worse than on-policy GRPO", keeps_up),
+    Subclaim(f"{ROUNDS[-1]} rounds of DPO are not worse than on-policy GRPO", most.high >= 0),
+    Subclaim("more rounds of DPO are better", over_seeds(slope).low > 0),
+    Subclaim("rounds need a reference that is renewed", fixed.high < 0),
   ]
   if keeps_up and approaches:
     verdict = HOLDS
@@ -210,7 +214,7 @@ def judge_freshness(runs: Mapping[str, Runs]) -> Finding:
       [frontier(name, found) for name, found in runs.items()],
     ),
   ]
-  return Finding(verdict, summary, figures, plots, parts)
+  return Finding(verdict, summary, figures, plots, subclaims)
 
 
 def _rounds(n: int) -> str:

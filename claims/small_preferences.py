@@ -84,7 +84,7 @@ def normalized(reward_model: Params, base: Params) -> tuple[Params, Float[Array,
 
 @jax.jit
 def score_all(snapshots: Params, reward_model: Params) -> Float[Array, "n"]:
-  """The reward model's mean score of each policy, on the words that `judge_all` takes."""
+  """The reward model's mean score of each policy, on the words that `evaluate_all` takes."""
 
   def of(params: Params) -> Float[Array, ""]:
     groups = write(params, jax.random.key(2**20), EVALUATION_WORDS, 1)

@@ -8,13 +8,16 @@ import numpy as np
 
 from claims.claim import Curve, Figure
 from claims.small_training import History, Variant, in_threads, train
-from claims.small_world import base_policy, judge_all
+from claims.small_world import base_policy, evaluate_all
 from training.estimates import Estimate, estimate
 
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-  """One variant: what its policies are like [seeds, snapshots + 1] at `steps` (`Score` says)."""
+  """The evaluations of one variant's policies: arrays [seeds, snapshots + 1], taken at `steps`.
+
+  `solved`, `graded` and `kl` are those of `small_world.Evaluation`.
+  """
 
   steps: np.ndarray
   solved: np.ndarray
@@ -29,16 +32,16 @@ class Runs:
 
 
 def measure(variants: Mapping[str, Variant], seeds: Sequence[int]) -> dict[str, Runs]:
-  """Trains every variant with every seed and judges every snapshot."""
-  return judged(variants, train(variants, seeds))
+  """Trains every variant with every seed and evaluates every snapshot."""
+  return evaluated(variants, train(variants, seeds))
 
 
-def judged(
+def evaluated(
   variants: Mapping[str, Variant], trained: Mapping[str, Sequence[History]]
 ) -> dict[str, Runs]:
   """The KL is to the base policy, wherever training started."""
   jobs = [(history.params, base_policy()) for runs in trained.values() for history in runs]
-  scores = iter(in_threads(judge_all, jobs, compiling=[0]))
+  scores = iter(in_threads(evaluate_all, jobs, compiling=[0]))
   found = {}
   for name, histories in trained.items():
     score = jax.tree.map(lambda *runs: np.stack(runs), *(next(scores) for _ in histories))

@@ -1,9 +1,9 @@
 """A world small enough to try claims in: a real transformer that learns to spell words backward.
 
 The prompt is a word of 3 to 5 letters of an alphabet of 8, the right answer its letters in reverse.
-Words are drawn inside jax and judged inside jax, so that collecting, training and evaluating are
+Words are drawn inside jax and evaluated inside jax, so that collecting, training and evaluating are
 compiled programs with no host in between (`small_training`). There are 37,376 words; no run here
-sees half of them, and policies are judged on 256 words drawn by themselves.
+sees half of them, and policies are evaluated on 256 words drawn by themselves.
 """
 
 import dataclasses
@@ -129,10 +129,10 @@ def adam(learning_rate: Float[Array, ""] | float) -> dict[str, Any]:
   }
 
 
-# --- judging a policy ---------------------------------------------------------------------------
+# --- evaluating a policy ------------------------------------------------------------------------
 
 
-class Score(NamedTuple):
+class Evaluation(NamedTuple):
   """A policy on the evaluation words, its responses sampled at temperature 1."""
 
   solved: Float[Array, "*n"]  # expected exact reward: the probability of the right answer
@@ -141,7 +141,7 @@ class Score(NamedTuple):
 
 
 @jax.jit
-def judge(params: Params, base: Params) -> Score:
+def evaluate(params: Params, base: Params) -> Evaluation:
   """`solved` is exact given the words, as there is one right answer; the others are estimates."""
   groups = write(params, jax.random.key(2**20), EVALUATION_WORDS, 1)
   reference = token_log_probs(MODEL, base, groups)[0]
@@ -149,10 +149,12 @@ def judge(params: Params, base: Params) -> Score:
   kl = sequence_sum(k3(groups.old_logps, reference), groups.mask).mean()
   answers = groups_of(groups.prompts, groups.prompt_mask, right_answers(groups.prompts)[0][:, None])
   right = sequence_sum(token_log_probs(MODEL, params, answers)[0], answers.mask)
-  return Score(jnp.exp(right).mean(), graded_reward(groups.prompts, groups.responses).mean(), kl)
+  return Evaluation(
+    jnp.exp(right).mean(), graded_reward(groups.prompts, groups.responses).mean(), kl
+  )
 
 
 @jax.jit
-def judge_all(snapshots: Params, base: Params) -> Score:
+def evaluate_all(snapshots: Params, base: Params) -> Evaluation:
   """The same for many parameters, stacked along a first axis."""
-  return jax.lax.map(partial(judge, base=base), snapshots)
+  return jax.lax.map(partial(evaluate, base=base), snapshots)

@@ -10,7 +10,7 @@ import numpy as np
 
 from algorithms.grpo import dapo, dr_grpo, grpo
 from algorithms.implied_rewards import implied_rewards
-from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot, Subclaim
 
 GROUP_SIZES = (2, 4, 8, 16, 64)
 SOLVE_RATES = np.linspace(0.01, 0.99, 99)
@@ -52,14 +52,14 @@ def std_and_length() -> Finding:
   `grpo` (sequence_mean), `dapo` (token_mean) and `dr_grpo` (constant). And the weight of a token of
   another group in the batch, whose responses all have 8 tokens, meanwhile.
 
-  It holds if all parts do; if only large groups amplify, it holds under those K.
+  It holds if all subclaims do; if only large groups amplify, it holds under those K.
   """
   weights = {
     name: {k: prompt_weights(loss, k) for k in GROUP_SIZES}
     for name, loss in {"grpo": grpo, "dr_grpo": _dr_grpo}.items()
   }
   reductions = {"grpo": grpo, "dapo": dapo, "dr_grpo": _dr_grpo}
-  return judge(weights, {name: lengths_of(loss) for name, loss in reductions.items()})
+  return finding_of(weights, {name: lengths_of(loss) for name, loss in reductions.items()})
 
 
 def _dr_grpo(logps, old_logps, rewards, mask):
@@ -99,19 +99,19 @@ def lengths_of(loss: Callable) -> Lengths:
   return Lengths(token=token, response=token * LENGTHS / SHORT, neighbour=beside)
 
 
-def judge(weights: dict[str, dict[int, np.ndarray]], lengths: dict[str, Lengths]) -> Finding:
+def finding_of(weights: dict[str, dict[int, np.ndarray]], lengths: dict[str, Lengths]) -> Finding:
   amplified = {k: _amplification(w) for k, w in weights["grpo"].items()}
   removed = max(float(np.abs(w / w[HALF] - 1).max()) for w in weights["dr_grpo"].values())
   sizes = [k for k, times in amplified.items() if times >= AMPLIFIED]
   amplifying = [
-    Part(f"grpo, K = {k}: a prompt solved in {RARE:.0%} weighs {times:.2f} times", k in sizes)
+    Subclaim(f"grpo, K = {k}: a prompt solved in {RARE:.0%} weighs {times:.2f} times", k in sizes)
     for k, times in amplified.items()
   ]
   others = [
-    Part(f"dr_grpo: no prompt weighs more (within {removed:.0e})", removed < 1e-4),
-    *_length_parts(lengths),
+    Subclaim(f"dr_grpo: no prompt weighs more (within {removed:.0e})", removed < 1e-4),
+    *_length_subclaims(lengths),
   ]
-  if not sizes or not all(part.holds for part in others):
+  if not sizes or not all(subclaim.holds for subclaim in others):
     verdict = DOES_NOT_HOLD
   elif len(sizes) < len(amplified):
     verdict = f"holds under groups of K = {', '.join(map(str, sizes))}"
@@ -141,22 +141,22 @@ def _amplification(w: np.ndarray) -> float:
   return float(min(w[ends]) / w[HALF])
 
 
-def _length_parts(lengths: dict[str, Lengths]) -> list[Part]:
+def _length_subclaims(lengths: dict[str, Lengths]) -> list[Subclaim]:
   inverse = SHORT / LENGTHS
   token = {name: found.token for name, found in lengths.items()}
   beside = {name: float(found.neighbour[-1]) for name, found in lengths.items()}
   return [
-    Part(
+    Subclaim(
       f"sequence_mean: a token of a response {1 / inverse[-1]:.0f} times as long weighs "
       f"{token['grpo'][-1]:.3f}",
       np.allclose(token["grpo"], inverse, rtol=1e-3),
     ),
-    Part(
+    Subclaim(
       f"token_mean: it weighs {token['dapo'][-1]:.3f}; those of another group now weigh "
       f"{beside['dapo']:.3f} of what they did",
       np.allclose(token["dapo"], 1, rtol=1e-3) and beside["dapo"] < 0.99,
     ),
-    Part(
+    Subclaim(
       f"constant: it weighs {token['dr_grpo'][-1]:.3f}; those of another group now weigh "
       f"{beside['dr_grpo']:.3f} of what they did",
       np.allclose(token["dr_grpo"], 1, rtol=1e-3) and abs(beside["dr_grpo"] - 1) < 1e-3,
