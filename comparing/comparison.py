@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from comparing import runs
-from comparing.runs import Group, Run
+from comparing.runs import Run, RunSet
 from training.errors import UserError
 from training.estimates import Estimate, estimate, number
 
@@ -166,18 +166,18 @@ def read(*folders: str, baseline: str = "") -> Comparison:
 
   Raises UserError if a folder holds no runs, or no variant has the name `baseline`.
   """
-  groups = [runs.read_group(folder) for folder in dict.fromkeys(map(os.path.normpath, folders))]
-  variants = tuple(Variant(name, tuple(found)) for name, found in _merge(groups).items())
+  run_sets = [runs.read_run_set(folder) for folder in dict.fromkeys(map(os.path.normpath, folders))]
+  variants = tuple(Variant(name, tuple(found)) for name, found in _merge(run_sets).items())
   names = [variant.name for variant in variants]
   if baseline and baseline not in names:
     raise UserError(f"no variant {baseline!r} to be the baseline; there are: {', '.join(names)}")
   everyone = [run for variant in variants for run in variant.runs]
   return Comparison(
-    name=" + ".join(group.head.get("name") or group.name for group in groups),
+    name=" + ".join(run_set.head.get("name") or run_set.name for run_set in run_sets),
     folders=tuple(folders),
     date=_date(max((run.status.get("time", 0.0) for run in everyone), default=0.0)),
     commit=_one_or_several([run.folder.read_env().get("git") or "" for run in everyone]),
-    file=_one_or_several([group.head.get("file", "") for group in groups]),
+    file=_one_or_several([run_set.head.get("file", "") for run_set in run_sets]),
     variants=variants,
     baseline=variants[names.index(baseline) if baseline else 0],
   )
@@ -213,29 +213,29 @@ def _table(result: Comparison) -> Table:
   return table
 
 
-def _merge(groups: Sequence[Group]) -> dict[str, list[Run]]:
+def _merge(run_sets: Sequence[RunSet]) -> dict[str, list[Run]]:
   """The runs by variant, each run once.
 
   Runs of one name in several folders are one variant if they differ in nothing but their seeds;
   else the folder tells them apart.
   """
-  found: dict[str, tuple[Group, Run]] = {}  # by path
-  for group in groups:
-    for run in group.runs:
-      found.setdefault(os.path.realpath(run.folder.path), (group, run))
-  named: dict[str, list[tuple[Group, Run]]] = {}
-  for group, run in found.values():
-    named.setdefault(run.variant, []).append((group, run))
+  found: dict[str, tuple[RunSet, Run]] = {}  # by path
+  for run_set in run_sets:
+    for run in run_set.runs:
+      found.setdefault(os.path.realpath(run.folder.path), (run_set, run))
+  named: dict[str, list[tuple[RunSet, Run]]] = {}
+  for run_set, run in found.values():
+    named.setdefault(run.variant, []).append((run_set, run))
   apart = {
     name
     for name, members in named.items()
-    if len({id(group) for group, _ in members}) > 1
+    if len({id(run_set) for run_set, _ in members}) > 1
     and not _differ_in_seed_alone([run for _, run in members])
   }
-  names = [group.name for group in groups]
+  names = [run_set.name for run_set in run_sets]
   variants: dict[str, list[Run]] = {}
-  for group, run in found.values():
-    place = group.name if names.count(group.name) == 1 else group.folder
+  for run_set, run in found.values():
+    place = run_set.name if names.count(run_set.name) == 1 else run_set.folder
     label = f"{place}/{run.variant}" if run.variant in apart else run.variant
     variants.setdefault(label, []).append(run)
   return variants

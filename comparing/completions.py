@@ -18,11 +18,11 @@ def by_prompt(result: Comparison) -> list[Prompt]:
   """What the base policy and then each variant's first run answered at the end."""
   prompts: dict[str, Prompt] = {}
   base = next((rows for run in result.runs if (rows := _rows(run, last=False))), [])
-  groups = [("", base if result.has_one_base else [])]
+  answers = [("", base if result.has_one_base else [])]
   for variant in result.variants:
     first = next((rows for run in _by_use(variant) if (rows := _rows(run))), [])
-    groups.append((variant.name, first))
-  for name, rows in groups:
+    answers.append((variant.name, first))
+  for name, rows in answers:
     for row in rows:
       prompt = prompts.setdefault(
         row["prompt"], Prompt(row["prompt"], str(row.get("answer", "")), [])

@@ -23,7 +23,7 @@ def sentences(result: Comparison) -> list[str]:
     return ["No run has finished yet, so there is nothing to conclude."]
   if result.nothing_shared:
     return [result.nothing_shared]
-  metrics = scores.judges(result)
+  metrics = scores.primary(result)
   if not metrics:
     return ["No finished run was evaluated on held-out prompts, so there is nothing to conclude."]
   found = []
@@ -43,7 +43,7 @@ def _against_base(result: Comparison, metric: str) -> str:
   origin = "the base policy" + (f" ({number(base)})" if base is not None else "")
   lacking = _names([v for v in result.variants if v.final(metric) and not v.gain(metric)])
   missing = f"no gain can be told of {lacking}: no evaluation at step 0" if lacking else ""
-  return _judged(gains, origin, scores.phrase(metric), "change", missing)
+  return _sentence(gains, origin, scores.phrase(metric), "change", missing)
 
 
 def _against_baseline(result: Comparison, metric: str) -> list[str]:
@@ -54,10 +54,10 @@ def _against_baseline(result: Comparison, metric: str) -> list[str]:
   missing = f"no seed of {lacking} can be paired with one of {name}" if lacking else ""
   if not gaps:
     return [f"{missing}."] if missing else []
-  return [_judged(gaps, name, scores.phrase(metric), "difference", missing)]
+  return [_sentence(gaps, name, scores.phrase(metric), "difference", missing)]
 
 
-def _judged(items: list[Item], origin: str, what: str, kind: str, missing: str) -> str:
+def _sentence(items: list[Item], origin: str, what: str, kind: str, missing: str) -> str:
   """ "a and b improve on the base policy in ...; c shows no clear change." Last `missing`."""
   corrected = holm([found.p for _, found in items])
   clear, alone, unclear = [], [], []

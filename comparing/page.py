@@ -67,7 +67,7 @@ def fill(template: str, folder: str = _HERE, **values: Any) -> str:
 def render(result: Comparison) -> str:
   """The page as one HTML text that needs nothing else."""
   differences = _differences(result.variants)
-  judges = scores.judges(result) or [REWARD]
+  primary = scores.primary(result) or [REWARD]
   is_wide = len(result.variants) > _WIDEST
   shown = {
     "curves": plots.learning_curves(result),
@@ -83,13 +83,13 @@ def render(result: Comparison) -> str:
     result=result,
     finding=[text.replace(" ± ", f"{_NBSP}±{_NBSP}") for text in finding.sentences(result)],
     statistics=summary.tables(result),
-    weights=weights.rows(result),
+    weights=weights.by_variant(result),
     facts=_facts(result),
     plots=shown,
     rounds=rounds.tables(result),
     styles={variant.name: traces.style(i) for i, variant in enumerate(result.variants)},
-    base=result.base(judges[0]),
-    noun="reward" if judges[0] in (REWARD, SAMPLED) else "accuracy",
+    base=result.base(primary[0]),
+    noun="reward" if primary[0] in (REWARD, SAMPLED) else "accuracy",
     width=curves.bin_width(result.runs),
     panel_width=curves.bin_width(result.runs, curves.MAX_PANEL_POINTS),
     columns=_columns(result),

@@ -50,7 +50,7 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Group:
+class RunSet:
   """What one folder holds: a sweep with sweep.json's `head`, or runs without."""
 
   folder: str
@@ -62,10 +62,10 @@ class Group:
     return os.path.basename(os.path.abspath(self.folder))
 
 
-def read_group(folder: str) -> Group:
+def read_run_set(folder: str) -> RunSet:
   """Reads the sweep, the run or the runs in `folder`; raises UserError if it holds none."""
   head, plan = _plan(folder)
-  return Group(folder, head, tuple(_read(path, variant) for path, variant in plan))
+  return RunSet(folder, head, tuple(_read(path, variant) for path, variant in plan))
 
 
 def value(row: dict[str, Any], metric: str) -> float | None:

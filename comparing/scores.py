@@ -15,7 +15,7 @@ _NAMES = {  # on a button, and on an axis
   "eval/implied_accuracy": ("implied accuracy", _RANKED_RIGHT),
   "eval/accuracy": ("accuracy", _RANKED_RIGHT),
 }
-_JUDGES = ((REWARD, SAMPLED), ("eval/implied_accuracy",), ("eval/accuracy",))
+_PRIMARY = ((REWARD, SAMPLED), ("eval/implied_accuracy",), ("eval/accuracy",))
 
 
 def present(result: Comparison) -> dict[str, str]:
@@ -29,9 +29,9 @@ def present(result: Comparison) -> dict[str, str]:
   return named | {metric: metric.removeprefix("eval/") for metric in passes}
 
 
-def judges(result: Comparison) -> list[str]:
-  """The scores that variants are judged by: rewards if a finished run has one, else accuracies."""
-  for metrics in _JUDGES:
+def primary(result: Comparison) -> list[str]:
+  """The scores that variants are compared by: rewards where there are any, else accuracies."""
+  for metrics in _PRIMARY:
     if found := [m for m in metrics if any(v.final(m) for v in result.variants)]:
       return found
   return []

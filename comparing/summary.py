@@ -19,7 +19,7 @@ class Statistic:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class VariantSummary:
   """A variant's. What compares it with the baseline is None in the baseline's own row."""
 
   variant: Variant
@@ -46,15 +46,15 @@ class Table:
   name: str
   budget: float | None
   kl_limit: float | None
-  rows: tuple[Row, ...]
+  rows: tuple[VariantSummary, ...]
   comparisons: int  # that the p-values are corrected for
   area_leaders: dict[str, str]
   hypervolume_leaders: dict[str, str]
 
 
 def tables(result: Comparison) -> list[Table]:
-  """One for each score that the variants are judged by."""
-  return [_table(result, metric) for metric in scores.judges(result)]
+  """One for each score that the variants are compared by."""
+  return [_table(result, metric) for metric in scores.primary(result)]
 
 
 def _table(result: Comparison, metric: str) -> Table:
@@ -68,7 +68,7 @@ def _table(result: Comparison, metric: str) -> Table:
   ]
   p_values = holm([found.p if found else None for found in differences])
   rows = [
-    _row(result, variant, metric, area, hypervolume, difference, p)
+    _summary(result, variant, metric, area, hypervolume, difference, p)
     for variant, difference, p in zip(result.variants, differences, p_values, strict=True)
   ]
   return Table(
@@ -83,7 +83,7 @@ def _table(result: Comparison, metric: str) -> Table:
   )
 
 
-def _row(
+def _summary(
   result: Comparison,
   variant: Variant,
   metric: str,
@@ -91,13 +91,13 @@ def _row(
   hypervolume: Measure,
   difference: Estimate | None,
   p: float | None,
-) -> Row | None:
+) -> VariantSummary | None:
   values, baseline = variant.values(at_end(metric)), result.baseline.values(at_end(metric))
   mean = variant.final(metric)
   if not mean:
     return None
   is_compared = variant is not result.baseline and baseline
-  return Row(
+  return VariantSummary(
     variant=variant,
     mean=mean,
     bootstrap=robust.bootstrap(robust.mean, values),

@@ -9,7 +9,7 @@ from training.estimates import Estimate
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class VariantWeights:
   """Means over the first and over the last tenth of the steps."""
 
   variant: Variant
@@ -17,10 +17,12 @@ class Row:
   worst: tuple[Estimate | None, Estimate | None]
 
 
-def rows(result: Comparison) -> list[Row]:
+def by_variant(result: Comparison) -> list[VariantWeights]:
   """One for each variant whose finished runs logged the weights."""
-  found = [Row(v, _start_and_end(v, BEST), _start_and_end(v, WORST)) for v in result.variants]
-  return [row for row in found if row.best[0] or row.worst[0]]
+  found = [
+    VariantWeights(v, _start_and_end(v, BEST), _start_and_end(v, WORST)) for v in result.variants
+  ]
+  return [weights for weights in found if weights.best[0] or weights.worst[0]]
 
 
 def _start_and_end(variant: Variant, metric: str) -> tuple[Estimate | None, Estimate | None]:

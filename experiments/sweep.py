@@ -36,7 +36,7 @@ from experiments.sweeping import (
   wandb_sweep,
 )
 from experiments.sweeping.launchers import Launcher
-from experiments.sweeping.live_table import LiveTable, Row
+from experiments.sweeping.live_table import JobStatus, LiveTable
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
 from training import environment, run_folder
@@ -127,9 +127,9 @@ def _train(
     if run.state == "diverged" and run.name not in live:
       run.folder.clear()
   bases = jobs.base_policies(sweep, to_do)
-  rows = [Row(job.name, is_run=False) for job in bases.values()]
-  rows += [_row(run, is_done=run not in to_do) for run in chosen]
-  table = LiveTable(sweep.folder, rows, flags.jobs, Console())
+  statuses = [JobStatus(job.name, is_run=False) for job in bases.values()]
+  statuses += [_status_of(run, is_done=run not in to_do) for run in chosen]
+  table = LiveTable(sweep.folder, statuses, flags.jobs, Console())
   with (
     launchers.make(flags.launcher, sweep.folder, flags.jobs, flags.resources) as launcher,
     _stopping_on_interrupt(launcher, table) as interrupts,
@@ -170,11 +170,11 @@ def _print_commands(sweep: Plan, runs: Sequence[PlannedRun]) -> None:
 _SHOW = {"commands": _print_commands, "wandb": wandb_sweep.show}
 
 
-def _row(run: PlannedRun, is_done: bool) -> Row:
-  status = run.folder.read_status()
-  row = Row(run.name, run.state if is_done else "queued", steps=run.config["steps"])
-  row.step, row.metrics = status.get("step", 0), status.get("metrics", {})
-  return row
+def _status_of(run: PlannedRun, is_done: bool) -> JobStatus:
+  written = run.folder.read_status()
+  status = JobStatus(run.name, run.state if is_done else "queued", steps=run.config["steps"])
+  status.step, status.metrics = written.get("step", 0), written.get("metrics", {})
+  return status
 
 
 @contextlib.contextmanager

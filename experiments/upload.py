@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-from comparing.runs import read_group
+from comparing.runs import read_run_set
 from experiments.command_line import cli
 from training.errors import UserError
 from training.run_folder import RunFolder
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
 def runs_in(folder: str) -> list[RunFolder]:
   """The run, or the sweep's runs, in a folder that have rows. UserError if there are none."""
-  found = [run.folder for run in read_group(folder).runs if run.config and run.rows]
+  found = [run.folder for run in read_run_set(folder).runs if run.config and run.rows]
   if not found:
     raise UserError(f"{folder}: none of its runs has a row in metrics.jsonl yet")
   return found

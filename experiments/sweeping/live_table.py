@@ -34,7 +34,7 @@ class Moment:
 
 
 @dataclasses.dataclass
-class Row:
+class JobStatus:
   """One job: a run, or what the runs share. `metrics` are the latest values it reported."""
 
   name: str
@@ -86,7 +86,7 @@ class Row:
 class LiveTable:
   """The rows of a sweep, drawn on `console` while `shown`."""
 
-  def __init__(self, title: str, rows: Sequence[Row], jobs: int, console: Console):
+  def __init__(self, title: str, rows: Sequence[JobStatus], jobs: int, console: Console):
     self._title = title
     self._rows = {row.name: row for row in rows}
     self._jobs = jobs
@@ -140,7 +140,7 @@ class LiveTable:
     note = (f"   {self.note}", "yellow")
     return Text.assemble((self._title, "bold"), f"   {words}   {times}", note)
 
-  def _left(self, runs: Sequence[Row]) -> float:
+  def _left(self, runs: Sequence[JobStatus]) -> float:
     """Seconds to the end of the sweep, once a run has told how long one takes; else 0."""
     known = [row.elapsed + row.left for row in runs if row.began and (row.ended or row.left)]
     if not known:
@@ -150,7 +150,7 @@ class LiveTable:
     running = sum(row.left or mean for row in runs if row.state == "running")
     return (states.count("queued") * mean + running) / max(self._jobs, states.count("running"))
 
-  def _fitting(self, height: int) -> tuple[list[Row], str]:
+  def _fitting(self, height: int) -> tuple[list[JobStatus], str]:
     """The rows that fit, in the sweep's order, and a line about the rest."""
     rows = list(self._rows.values())
     if len(rows) <= height:
@@ -162,7 +162,7 @@ class LiveTable:
     return [row for row in rows if row.name in kept], f"… and {rest}"
 
 
-def _cells(row: Row) -> list[RenderableType]:
+def _cells(row: JobStatus) -> list[RenderableType]:
   sign, colour = _LOOK[row.state]
   metrics, is_running = row.metrics, row.state == "running"
   return [
@@ -177,7 +177,7 @@ def _cells(row: Row) -> list[RenderableType]:
   ]
 
 
-def _line(row: Row, reason: str) -> str:
+def _line(row: JobStatus, reason: str) -> str:
   """ "dpo-s0: finished  80/80  reward 0.512  kl 0.210  20,480 rollouts  0:21"."""
   words = [f"{row.name}: {row.state}"]
   if row.state != "running":
