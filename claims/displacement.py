@@ -1,4 +1,4 @@
-"""DPO widens a gap between two log-probs; both may fall while it does."""
+"""Displacement: DPO widens the gap between two log-probs, and both may fall meanwhile."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,11 +26,11 @@ RATES = (3e-5, 3e-4)
 def write_pairs(
   setup: Setup, writer: Trained, reference: Params, key: jax.Array, data: Any
 ) -> tuple[Groups, Arrays]:
-  """A right answer, preferred to what `data` says: the number of one of KINDS.
+  """Writes pairs; `data` is the index in KINDS of what the pairs are.
 
-  Near misses are the right answer with one letter replaced; other words have as many letters, drawn
-  at random; and pairs by the base policy are two responses of its own (no pair where both are right
-  or both wrong).
+  near misses         a right answer, preferred to itself with one letter replaced
+  other words         a right answer, preferred to as many letters drawn at random
+  by the base policy  two responses of its own (no pair where both are right or both wrong)
   """
 
   def near_misses(key):
@@ -99,7 +99,7 @@ def displacement() -> Finding:
 
 
 def finding_of(chosen: Mapping[str, np.ndarray], rejected: Mapping[str, np.ndarray]) -> Finding:
-  """Of every setting, the mean log-ratios [seeds, snapshots] of its two sides."""
+  """Returns the finding from each setting's mean log-ratios of both sides, [seeds, snapshots]."""
   fallen = [name for name in chosen if _falls(chosen[name]) and _falls(rejected[name])]
   at_rate = {rate: [name for name in chosen if name.endswith(f"rate {rate:g}")] for rate in RATES}
   rates = [rate for rate, names in at_rate.items() if set(names) <= set(fallen)]
@@ -139,7 +139,8 @@ def finding_of(chosen: Mapping[str, np.ndarray], rejected: Mapping[str, np.ndarr
     for side, h in (("chosen", chosen), ("rejected", rejected))
   ]
   between = STEPS / next(iter(chosen.values())).shape[1]
-  middles = between * (np.arange(STEPS // between) + 0.5)  # of what the metrics are means over
+  # Metrics are means over the steps between two snapshots: drawn in the middle of these.
+  middles = between * (np.arange(STEPS // between) + 0.5)
   plots = [
     Plot(
       f"Pairs: {kind}",

@@ -1,4 +1,4 @@
-"""DPO on four responses whose qualities are known: what beta does to where it ends."""
+"""DPO on four responses of known quality: how beta changes where training ends."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from training.estimates import Estimate, estimate
 QUALITIES = np.array([0.0, 1.0, 2.0, 2.8])  # of responses A, B, C, D
 SEEDS, PAIRS, LAST = 200, 500, 100
 BETAS = (0.1, 0.5, 2.0)
-LARGEST_KL = float(np.log(4))  # all probability on one response
-STEP_SIZES = {  # how eta depends on beta
+LARGEST_KL = float(np.log(4))  # with all probability on one response
+STEP_SIZES = {  # the step size eta as a function of beta
   "η = 0.5": lambda beta: 0.5,
   "η = 0.05": lambda beta: 0.05,
   "η = 0.25/β": lambda beta: 0.25 / beta,
@@ -21,21 +21,21 @@ STEP_SIZES = {  # how eta depends on beta
 
 @dataclasses.dataclass(frozen=True)
 class Course:
-  """200 runs of one beta and one step size: arrays [PAIRS, SEEDS], after each pair."""
+  """The runs of one beta and one step size: arrays [PAIRS, SEEDS], with a value after each pair."""
 
   beta: float
-  gap: np.ndarray  # beta (h_D - h_A): 2.8 is the truth
+  gap: np.ndarray  # beta (h_D - h_A); the true difference in quality is 2.8
   kl: np.ndarray  # KL(pi || pi_ref), nats
-  in_order: np.ndarray  # bool: the implied rewards are in the order of the qualities
+  in_order: np.ndarray  # bool: whether the implied rewards are in the order of the qualities
 
 
 def four_responses() -> Finding:
   """ "On four responses of qualities 0, 1, 2 and 2.8, a moderate beta snaps into order, beta = 0.1
   runs away and beta = 2 barely moves." (A demonstration used in courses on DPO; no paper.)
 
-  The reference is uniform. Each pair is two different responses, each couple as likely as any
-  other; the winner w is drawn from the Bradley-Terry model of the qualities, and one gradient step
-  of DPO's loss follows:
+  The reference is uniform. Each pair is two different responses, all couples equally likely; the
+  winner w is drawn from the Bradley-Terry model of the qualities, and one gradient step of DPO's
+  loss follows:
 
     logits += eta beta sigmoid(-z) (grad log pi_w - grad log pi_l),   z = beta (h_w - h_l)
 
@@ -47,7 +47,7 @@ def four_responses() -> Finding:
   qualities in 90 % of the seeds. "Runs away": for beta = 0.1 the KL to the reference ends above
   that of beta = 0.5 and still rises in the last 100 pairs, both beyond 95 % intervals. "Barely
   moves": for beta = 2 the KL ends below a fifth of its largest value, log 4. It holds if all three
-  subclaims do at eta = 0.5, else under those step sizes at which all three do.
+  subclaims do at eta = 0.5, else under the step sizes at which all three do.
   """
   return finding_of({name: courses(eta) for name, eta in STEP_SIZES.items()})
 
@@ -87,7 +87,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def finding_of(found: dict[str, list[Course]]) -> Finding:
-  """The verdict; `found` has the courses of BETAS for each rule of the step size, stated first."""
+  """Returns the finding; `found` has the courses of BETAS by step-size rule, the claim's first."""
   subclaims = {name: _subclaims(name, *three) for name, three in found.items()}
   good = [name for name, three in subclaims.items() if all(subclaim.holds for subclaim in three)]
   stated, three = next(iter(found.items()))
@@ -95,10 +95,10 @@ def finding_of(found: dict[str, list[Course]]) -> Finding:
   if good and stated not in good:
     verdict = f"holds under {' or '.join(good)}"
   summary = (
-    f"At {stated} and β = {_row(three, lambda c: f'{c.beta:g}')}: in order in "
-    f"{_row(three, lambda c: f'{c.in_order[-1].mean():.0%}')} of the seeds, implied gap "
-    f"{_row(three, lambda c: f'{c.gap[-1].mean():.2f}')} (truth: 2.8), KL "
-    f"{_row(three, lambda c: f'{c.kl[-1].mean():.2f}')} of at most {LARGEST_KL:.2f} nats. "
+    f"At {stated} and β = {_listed(three, lambda c: f'{c.beta:g}')}: in order in "
+    f"{_listed(three, lambda c: f'{c.in_order[-1].mean():.0%}')} of the seeds, implied gap "
+    f"{_listed(three, lambda c: f'{c.gap[-1].mean():.2f}')} (truth: 2.8), KL "
+    f"{_listed(three, lambda c: f'{c.kl[-1].mean():.2f}')} of at most {LARGEST_KL:.2f} nats. "
     f"All three subclaims hold at {' and '.join(good) or 'no step size'}."
   )
   figures = [figure for name, three in found.items() for c in three for figure in _figures(name, c)]
@@ -106,7 +106,7 @@ def finding_of(found: dict[str, list[Course]]) -> Finding:
   return Finding(verdict, summary, figures, _plots(found), every_subclaim)
 
 
-def _row(courses: list[Course], text: Callable[[Course], str]) -> str:
+def _listed(courses: list[Course], text: Callable[[Course], str]) -> str:
   return ", ".join(text(course) for course in courses)
 
 
@@ -154,7 +154,7 @@ def _plots(found: dict[str, list[Course]]) -> list[Plot]:
 
 
 def _curve(course: Course, values: np.ndarray, band: bool = True) -> Curve:
-  """The mean over seeds, and where the middle 95 % of them are."""
+  """Returns the mean over seeds, with the middle 95 % of them as the band."""
   at = np.unique(np.geomspace(1, PAIRS, 60).round().astype(int)) - 1
   low, high = np.quantile(values[at], (0.025, 0.975), axis=1) if band else (None, None)
   return Curve(f"β = {course.beta:g}", at + 1, values[at].mean(axis=1), low, high)

@@ -1,4 +1,4 @@
-"""Where DPO and GRPO are one: parallel gradients, equal gradients, and weights that sum to zero."""
+"""Where DPO and GRPO agree: parallel gradients, equal gradients, and weights that sum to zero."""
 
 from collections.abc import Mapping
 
@@ -11,12 +11,12 @@ from claims.small_training import Setup, Variant, train
 
 SEEDS = range(4)
 STEPS = 128
-PARALLEL = 1e-5  # 1 - cosine that float32 arithmetic leaves
-SAME = 1e-3  # relative difference that float32 arithmetic leaves after a training run
+PARALLEL = 1e-5  # 1 - cosine that float32 rounding may cause
+SAME = 1e-3  # relative difference that float32 rounding may cause in a training run
 PAIRS_OF_BASE = Setup(group_size=2)
 
 
-# --- claim 2 --------------------------------------------------------------------------------------
+# --- parallel_gradients ---------------------------------------------------------------------------
 
 
 def parallel_gradients() -> Finding:
@@ -27,11 +27,12 @@ def parallel_gradients() -> Finding:
   that the base policy wrote, 1 to 6 tokens long, and on 64 of 6 tokens each. `dpo` (beta = 0.1) is
   compared with 2-GRPO on the ratio of whole responses, on the ratio of tokens (`unclipped_grpo`,
   whose tokens are averaged by response), with clipping at 0.2, and with a KL term of 0.04; at the
-  base policy and along DPO's own way from there, 128 steps of 16 pairs at rates 3e-5 and 3e-4.
-  "No ratio" is what 2-GRPO is when the responses are its own: weights +1 and -1.
+  base policy and while DPO trains from there, 128 steps of 16 pairs at rates 3e-5 and 3e-4. "No
+  ratio" is 2-GRPO on responses of its own, where the ratio is 1: weights +1 and -1.
 
-  Parallel means a cosine within 1e-5 of 1 at all four seeds. It holds if that is so at the base
-  policy whatever the lengths; it holds under conditions if whole responses or equal lengths do it.
+  Parallel means a cosine within 1e-5 of 1 at all four seeds. It holds if the gradients are parallel
+  at the base policy whatever the lengths; it holds under conditions if they are parallel there with
+  ratios of whole responses, and with ratios of tokens when lengths are equal.
   """
   variants = {
     "slow": Variant("dpo", 3e-5, STEPS, period=STEPS, setup=PAIRS_OF_BASE),
@@ -113,7 +114,7 @@ def parallel_finding(
   return Finding(verdict, summary, figures, plots, subclaims)
 
 
-# --- claim 3 --------------------------------------------------------------------------------------
+# --- offline_grpo_is_dpo --------------------------------------------------------------------------
 
 
 def offline_grpo_is_dpo() -> Finding:
@@ -121,12 +122,12 @@ def offline_grpo_is_dpo() -> Finding:
   (DPO's gradient is in Rafailov et al., 2023, section 4.)
 
   `dpo` and `offline_grpo(weights="dpo")`, both with beta = 0.1, train from the base policy on the
-  same 2048 pairs that it wrote, in 128 steps at a rate of 3e-4, four seeds. At nine places of
-  DPO's way both gradients in all parameters are taken on 64 fixed pairs; at the end the parameters
-  of the two runs are compared, in units of how far DPO has moved.
+  same 2048 pairs that it wrote, in 128 steps at a rate of 3e-4, four seeds. At nine moments of
+  DPO's training both gradients in all parameters are taken on 64 fixed pairs; at the end the
+  parameters of the two runs are compared, in units of the distance that DPO has moved.
 
   It holds if both relative differences stay below 1e-3 at every seed: Adam divides by the
-  gradient's size, so that rounding is felt where that is small.
+  gradient's size, which magnifies rounding errors where it is small.
   """
   variants = {
     name: Variant(name, 3e-4, STEPS, period=STEPS, setup=PAIRS_OF_BASE)
@@ -166,7 +167,7 @@ def offline_grpo_is_dpo() -> Finding:
   )
 
 
-# --- claim 4 --------------------------------------------------------------------------------------
+# --- zero_sum_weights -----------------------------------------------------------------------------
 
 ZERO_SUM = ("centered", "standardized", "dpo as weights", "dpo beta=1 as weights")
 NOT_ZERO_SUM = ("raw rewards", "shifted rewards")
@@ -177,13 +178,13 @@ def zero_sum_weights() -> Finding:
   update." (The reading of GRPO and DPO as contrastive losses: Wu et al., 2025, arXiv 2510.00977.)
 
   `offline_grpo` trains for one epoch on 2048 groups of 4 that the base policy wrote (128 steps of
-  16, rate 1e-4, four seeds), with four kinds of weights: r - mean r, that over the group's spread,
-  and DPO's +-beta (1 - sigmoid(z)) for beta = 0.1 and 1. Beside them are two kinds that do not sum
-  to zero: the reward itself (1 or 0), and the reward less 1.
+  16, rate 1e-4, four seeds), with four kinds of weights: r - mean r, the same divided by the
+  group's standard deviation, and DPO's +-beta (1 - sigmoid(z)) for beta = 0.1 and 1. Two further
+  kinds do not sum to zero: the reward itself (1 or 0), and the reward minus 1.
 
   Valid means that more is solved than by the base policy, beyond the 95 % interval: after the first
-  16 steps, and at the end. It holds if all four are valid at the end, and under few steps if all
-  four are after the first 16.
+  16 steps, and at the end. It holds if all four are valid at the end, and it holds under few steps
+  if all four are valid after the first 16.
   """
   names = (*ZERO_SUM, *NOT_ZERO_SUM)
   variants = {name: Variant(name, 1e-4, STEPS, period=STEPS) for name in names}

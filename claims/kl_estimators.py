@@ -1,4 +1,4 @@
-"""k1, k2 and k3: how well they estimate the KL to the reference, and where they push as losses."""
+"""k1, k2 and k3 as estimators of the KL to the reference, and as losses: their gradients."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,11 +11,13 @@ from algorithms import divergences
 from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot, Subclaim
 from training.estimates import Estimate, estimate
 
-ESTIMATORS = {"k1": divergences.k1, "k2": divergences.k2, "k3": divergences.k3}  # of [B, K, T]
+# Functions of log-probs [B, K, T].
+ESTIMATORS = {"k1": divergences.k1, "k2": divergences.k2, "k3": divergences.k3}
 RESPONSES, POLICIES = 10, 64
-SCALES = np.geomspace(0.05, 3, 24)  # of the step away: at 4, k3's cut at a log-ratio of 20 shows
-DRAWN_AT = 0.7  # the scale of the policy that is sampled
-BATCHES, DRAWS = 200, 5000
+# Lengths of the step away from the reference; at 4, cutting log-ratios at 20 would change k3.
+SCALES = np.geomspace(0.05, 3, 24)
+SAMPLED_AT = 0.7  # the scale of the policy that is sampled
+BATCHES, DRAWS = 200, 5000  # batches, and draws in each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,14 +27,14 @@ class Exact:
   kl: np.ndarray  # KL(pi || pi_ref), nats
   bias: dict[str, np.ndarray]  # E k - KL, nats
   std: dict[str, np.ndarray]  # of one draw, nats
-  size: dict[str, np.ndarray]  # |E grad k|, in units of the reverse KL's gradient
-  off_reverse: dict[str, np.ndarray]  # |E grad k - g| / |g|, g the gradient of KL(pi || pi_ref)
-  off_forward: dict[str, np.ndarray]  # the same for KL(pi_ref || pi)
+  size: dict[str, np.ndarray]  # |E grad k| / |g|, g the gradient of KL(pi || pi_ref)
+  off_reverse: dict[str, np.ndarray]  # |E grad k - g| / |g|
+  off_forward: dict[str, np.ndarray]  # the same with g the gradient of KL(pi_ref || pi)
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampled:
-  """The same from a million draws of one policy: means with intervals, by estimator."""
+  """Means with intervals over a million draws of one policy, by estimator."""
 
   kl: float
   value: dict[str, Estimate]
@@ -53,8 +55,8 @@ def kl_estimators() -> Finding:
   means with 95 % t intervals over 200 batches.
 
   "Low variance" is a standard deviation below that of k1. It holds if the subclaims about bias and
-  gradients do and k2 and k3 have low variance at every distance; "holds under a KL below x" if
-  they have it for all 64 policies up to x.
+  gradients do and k2 and k3 have low variance at every distance; it holds under a KL below x if
+  they have low variance for all 64 policies up to x.
   """
   with jax.enable_x64(True):
     return finding_of(exact(), sampled())
@@ -68,7 +70,7 @@ def exact(seed: int = 0) -> Exact:
 
 
 def _policies(seed: int) -> np.ndarray:
-  """The references' logits and the directions in which policies leave them."""
+  """Returns the references' logits, and the directions in which policies move away from them."""
   return np.random.default_rng(seed).normal(size=(2, POLICIES, RESPONSES))
 
 
@@ -80,7 +82,7 @@ def _expectations(ref: jax.Array, direction: jax.Array, scale: jax.Array) -> dic
   found = {"kl": kl, "bias": {}, "std": {}, "size": {}, "off_reverse": {}, "off_forward": {}}
   for name, k in ESTIMATORS.items():
     values, pull_back = jax.vjp(lambda x, k=k: _estimates(k, x, ref_logps), logits)
-    (gradient,) = pull_back(p)  # the mean over y ~ p of grad k(y): the draws themselves are data
+    (gradient,) = pull_back(p)  # the mean of grad k(y) over y ~ p; the draws y are constants
     found["bias"][name] = p @ values - kl
     found["std"][name] = jnp.sqrt(p @ (values - p @ values) ** 2)
     found["size"][name] = _norm(gradient) / _norm(reverse)
@@ -90,7 +92,7 @@ def _expectations(ref: jax.Array, direction: jax.Array, scale: jax.Array) -> dic
 
 
 def _estimates(k: Callable, logits: jax.Array, ref_logps: jax.Array) -> jax.Array:
-  """k at each response that may be drawn."""
+  """Returns k at each of the responses, [RESPONSES]."""
   return k(jax.nn.log_softmax(logits)[None, None], ref_logps[None, None])[0, 0]
 
 
@@ -109,7 +111,7 @@ def _norm(x: jax.Array) -> jax.Array:
 
 def sampled(seed: int = 0) -> Sampled:
   refs, directions = _policies(seed)
-  logits = jnp.asarray(refs[0] + DRAWN_AT * directions[0])
+  logits = jnp.asarray(refs[0] + SAMPLED_AT * directions[0])
   ref_logps = jax.nn.log_softmax(refs[0])
   kl, reverse = jax.value_and_grad(_reverse_kl)(logits, ref_logps)
   forward = jax.grad(_forward_kl)(logits, ref_logps)
@@ -127,7 +129,10 @@ def sampled(seed: int = 0) -> Sampled:
 def _loss_of_batches(
   k: Callable, logits: jax.Array, ref_logps: jax.Array, shares: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """The mean of k over each batch and its gradient; `shares` of the draws went to each response."""
+  """Returns each batch's mean of k, and its gradient.
+
+  `shares` [BATCHES, RESPONSES] are the shares of a batch's draws that went to each response.
+  """
 
   def mean(x: jax.Array, share: jax.Array) -> jax.Array:
     return share @ _estimates(k, x, ref_logps)
@@ -142,7 +147,7 @@ def _mean(values: jax.Array) -> Estimate:
 
 
 def finding_of(exact: Exact, sampled: Sampled) -> Finding:
-  """The verdict: exact expectations decide; draws must agree with them."""
+  """Returns the finding: exact expectations decide, and the draws must agree with them."""
   limits = {name: _low_variance_up_to(exact, name) for name in ("k2", "k3")}
   limit = min(limits.values())
   subclaims = _subclaims(exact, sampled)
@@ -175,7 +180,7 @@ def finding_of(exact: Exact, sampled: Sampled) -> Finding:
 
 
 def _subclaims(exact: Exact, sampled: Sampled) -> list[Subclaim]:
-  """All but the variance."""
+  """Returns the subclaims about bias and gradients."""
   bias = {name: float(np.abs(b / exact.kl).max()) for name, b in exact.bias.items()}
   nowhere = float(exact.size["k1"].max())
   reverse, forward = float(exact.off_reverse["k2"].max()), float(exact.off_forward["k3"].max())
@@ -203,7 +208,7 @@ def _may_be(found: Estimate, value: float) -> bool:
 
 
 def _low_variance_up_to(exact: Exact, name: str) -> float:
-  """The KL below which no policy has a std of this estimator above that of k1; inf: at any KL."""
+  """Returns the KL up to which this estimator's std is at most k1's for all policies, or inf."""
   above = exact.std[name] > exact.std["k1"]
   return float(exact.kl[above].min()) if above.any() else np.inf
 
@@ -229,7 +234,7 @@ def _plots(exact: Exact) -> list[Plot]:
 def _plot(
   exact: Exact, title: str, x_label: str, y_label: str, found: dict[str, np.ndarray], **look: bool
 ) -> Plot:
-  """Medians over the policies, with the middle half as a band."""
+  """Draws medians over the policies, with the middle half of them as the band."""
   at = np.median(exact.kl, axis=0)
   curves = [
     Curve(name, at, np.median(y, axis=0), *np.quantile(y, (0.25, 0.75), axis=0))

@@ -1,4 +1,4 @@
-"""What GRPO needs: responses below the baseline, and a clipped ratio?"""
+"""GRPO without responses below the baseline, and without clipping its ratio."""
 
 from collections.abc import Mapping
 
@@ -23,8 +23,8 @@ def negatives_and_clipping() -> Finding:
   of each (with one update no ratio can leave the clip), rates 1e-4 and 3e-4. Every step has 16
   words with 4 responses; four seeds.
 
-  Negatives are essential where leaving them out solves less, clipping is not required where leaving
-  it out does not, both beyond the 95 % interval of the paired difference.
+  Negatives are essential where training without them solves less, beyond the 95 % interval of the
+  paired difference. Clipping is not required where training without it does not solve less.
   """
   starts = {name: {"params": base_policy(steps)} for name, steps in POLICIES.items()}
   variants = {

@@ -1,4 +1,4 @@
-"""Where KL-regularised training ends: the closed form, and two roads to it."""
+"""The optimum of KL-regularised training: its closed form, and two roads to it."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -17,12 +17,12 @@ BETAS = (0.2, 0.5, 1.0)
 GRADIENT_STEPS, PAIR_STEPS = 10_000, 1_000
 DATA_BETA, DATA_SEEDS = 0.5, 20
 DATA_SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)  # pairs
-REACHED = 1e-3  # total variation
+REACHED = 1e-3  # total variation below which the optimum counts as reached
 
 
 @dataclasses.dataclass(frozen=True)
 class Road:
-  """A policy on its way to pi*: total variation to it before each step, and where it ends."""
+  """A training run towards pi*: total variation to pi* before each step, and the last policy."""
 
   beta: float
   distance: np.ndarray
@@ -91,7 +91,7 @@ def _pairs(rewards: np.ndarray, ref_logps: np.ndarray, beta: float) -> Road:
 
 
 def _pair_chances(rewards: np.ndarray, ref_logps: np.ndarray) -> np.ndarray:
-  """How likely the pair (w, l) is, [w, l]: two different draws, w preferred to l."""
+  """Returns the probability of each pair, [w, l]: two different draws, w preferred to l."""
   drawn = np.exp(ref_logps[:, None] + ref_logps) * (1 - np.eye(RESPONSES))
   preferred = 1 / (1 + np.exp(rewards[None, :] - rewards[:, None]))
   return drawn * preferred / (drawn * preferred).sum()
@@ -100,7 +100,7 @@ def _pair_chances(rewards: np.ndarray, ref_logps: np.ndarray) -> np.ndarray:
 def _pair_loss(
   logits: jax.Array, weights: jax.Array, ref_logps: np.ndarray, beta: float
 ) -> jax.Array:
-  """sum over pairs of weight times `dpo`."""
+  """Returns the sum over pairs of weight times `dpo`."""
   logps = jax.nn.log_softmax(logits)
   better, worse = np.nonzero(1 - np.eye(RESPONSES))
   pairs = jnp.stack([better, worse], axis=1)
@@ -115,7 +115,7 @@ def _pair_loss(
 def _descend(
   loss: Callable, start: np.ndarray, best: np.ndarray, step_size: float, steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Gradient descent from the reference: the distance to `best` before each step, and the end."""
+  """Descends from `start`; returns the distance to `best` before each step, and the last policy."""
 
   def step(logits: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
     distance = jnp.abs(jax.nn.softmax(logits) - best).sum() / 2
@@ -127,7 +127,7 @@ def _descend(
 
 
 def _sampled(rewards: np.ndarray, ref_logps: np.ndarray) -> dict[int, Estimate]:
-  """Number of pairs -> the distance at which DPO on so many drawn pairs ends."""
+  """Returns number of pairs -> the final distance to pi* of DPO on so many drawn pairs."""
   chances = _pair_chances(rewards, ref_logps)
   best = _optimum(rewards, ref_logps, DATA_BETA)
   draw = np.random.default_rng(1)

@@ -23,7 +23,7 @@ DATA = {  # supervised steps of the policy that wrote the pairs, and the share o
   "stronger writer": (1000, 0.0),
 }
 CLEAN, NOISY, STRONGER = DATA
-LOOSE = "loose ppo"  # drawn where the reward model is worst: on noisy labels
+LOOSE = "loose ppo"  # with a small beta; run only on noisy labels, where the reward model is worst
 METHODS = {name: ("dpo", "ppo") for name in DATA} | {NOISY: ("dpo", "ppo", LOOSE)}
 
 
@@ -31,14 +31,14 @@ def ppo_vs_dpo() -> Finding:
   """ "PPO outperforms DPO, and the quality of the preferences matters more than the quality of the
   responses." (Ivison et al., 2024, "Unpacking DPO and PPO".)
 
-  Pairs are two responses to a word; the one with more right tokens is preferred. There are 4096: by
-  the base policy itself, the same with 30 % of the labels turned round, and by a stronger policy,
-  which solves three quarters. A reward model (the base policy's trunk, `bradley_terry`, rate 1e-3)
-  learns them in one epoch; its scores are scaled to mean 0 and spread 1 on the base policy's
-  responses. `dpo` (beta = 1) makes one epoch over the same pairs. `ppo` (beta = 0.5 on the KL in
-  the reward, critic started from the reward model) takes 64 steps of 64 responses of its own;
-  "loose ppo" (beta = 0.05) does so on the wrong labels alone. All start from the base policy at
-  rate 3e-4; four seeds, each with pairs and a reward model of its own.
+  Pairs are two responses to a word; the one with more right tokens is preferred. There are 4096 of
+  each kind: by the base policy itself, the same with 30 % of the labels flipped, and by a stronger
+  policy, which solves three quarters. A reward model (the base policy's trunk, `bradley_terry`,
+  rate 1e-3) learns them in one epoch; its scores are scaled to mean 0 and standard deviation 1 on
+  the base policy's responses. `dpo` (beta = 1) makes one epoch over the same pairs. `ppo` (beta =
+  0.5 on the KL in the reward, critic started from the reward model) takes 64 steps of 64 responses
+  of its own; "loose ppo" (beta = 0.05) does so on the wrong labels alone. All start from the base
+  policy at rate 3e-4; four seeds, each with pairs and a reward model of its own.
 
   PPO outperforms where it solves more, beyond the 95 % interval of the paired difference.
   Preferences matter more if the wrong labels change what is solved by more than the stronger writer
@@ -53,7 +53,7 @@ def ppo_vs_dpo() -> Finding:
 
 
 def reward_models(data: Mapping[str, Any]) -> tuple[dict[str, list[Params]], dict[str, np.ndarray]]:
-  """Of each kind of data: a reward model a seed, and how often each orders two responses right."""
+  """Trains a reward model for each kind of data and seed; returns them and their accuracies."""
   start = {"params": with_scalar_head(base_policy())}
   trained = train(
     {
@@ -74,7 +74,10 @@ def reward_models(data: Mapping[str, Any]) -> tuple[dict[str, list[Params]], dic
 def policies(
   data: Mapping[str, Any], models: Mapping[str, list[Params]]
 ) -> tuple[dict[str, Runs], dict[str, np.ndarray]]:
-  """By "method, data": the runs, and the reward models' scores [seeds, snapshots + 1] of them."""
+  """Trains DPO and PPO on each kind of data.
+
+  Returns, by "method, data", the runs and the reward models' scores of them [seeds, snapshots + 1].
+  """
   variants, jobs = {}, []
   for name in data:
     offline = Variant("dpo", RATE, PAIR_STEPS, period=PAIR_STEPS, data=data[name], setup=DPO)
@@ -86,7 +89,7 @@ def policies(
       for seed, model in zip(SEEDS, models[name], strict=True):
         start = {"params": base_policy(), "critic": model}
         jobs.append((dataclasses.replace(online, start=start, data=model), seed))
-  places = (0, len(SEEDS))  # of the first job of DPO's program and of PPO's
+  places = (0, len(SEEDS))  # the first job of DPO's program, and the first of PPO's
   histories = iter(in_threads(run, jobs, compiling=places))
   trained = {name: [next(histories) for _ in SEEDS] for name in variants}
   to_score = [

@@ -1,4 +1,4 @@
-"""How many responses, and how fresh: group sizes, rounds of collecting, one epoch of old data."""
+"""The number and the age of responses: group sizes, rounds of collecting, one epoch of old data."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from claims.small_training import Setup, Variant
 
 SEEDS = range(4)
 
-# --- claim 10 -------------------------------------------------------------------------------------
+# --- two_rollouts ---------------------------------------------------------------------------------
 
 PROMPTS, GROUPING_STEPS = 16, 72
 GRPO = (("grpo", LOSSES["grpo"]),)
@@ -21,7 +21,7 @@ GROUPINGS = {
   "2-GRPO, same rollouts": Setup(8 * PROMPTS, 2, losses=GRPO),
 }
 RATES = (1e-4, 3e-4)
-KEPT = 0.9  # of the performance; of the gain, "most" is more than half
+KEPT = 0.9  # the share of the performance that has to be kept; of the gain it is half
 
 
 def two_rollouts() -> Finding:
@@ -30,12 +30,12 @@ def two_rollouts() -> Finding:
 
   `grpo` trains the base policy online for 72 steps, four seeds, rates 1e-4 and 3e-4: 16 words a
   step with 16 responses each, the same 16 words with 2, and 128 words with 2, which are as many
-  rollouts as the first. The share of words solved is compared as it is (what the claim calls
-  performance) and as the gain over the base policy.
+  rollouts as the first. The share of words solved is compared as it is (the claim's performance)
+  and as the gain over the base policy.
 
-  It holds if at both rates 2-GRPO on the same words keeps 90 % of the performance and most of the
-  gain, more than half, beyond the 95 % interval; under performance alone if only the first is so.
-  Whether it loses at equal rollouts is a part of its own.
+  It holds if at both rates 2-GRPO on the same words keeps 90 % of the performance and more than
+  half of the gain, beyond the 95 % interval; it holds under performance alone if only the first is
+  true. Whether it loses at equal rollouts is a subclaim of its own.
   """
   variants = {
     f"{name}, rate {rate:g}": Variant("grpo", rate, GROUPING_STEPS, setup=setup)
@@ -118,7 +118,7 @@ def _rollouts_a_step(name: str) -> int:
   return GROUPINGS[name].prompts * GROUPINGS[name].group_size
 
 
-# --- claim 11 -------------------------------------------------------------------------------------
+# --- off_policy -----------------------------------------------------------------------------------
 
 STEPS, RATE = 128, 3e-4
 ROUNDS = (1, 2, 4, 8)
@@ -130,12 +130,12 @@ def off_policy() -> Finding:
 
   All train the base policy for 128 steps on 16 words with 4 responses each, 8192 rollouts, rate
   3e-4, four seeds. `off_policy_grpo` (its defaults) makes one epoch over what the base policy
-  wrote; `grpo` writes anew each step. `dpo` (beta = 1, best against worst) does it in 1, 2, 4 and 8
-  rounds, in each of which the policy at its start writes the data and is the reference; and every
-  step, with the base policy as reference. Beside it, rounds whose reference stays the base policy.
+  wrote; `grpo` writes anew each step. `dpo` (beta = 1, best against worst) trains in 1, 2, 4 and 8
+  rounds, where the policy at the start of a round writes its data and is its reference. For
+  comparison it trains in rounds whose reference stays the base policy, and online.
 
-  Keeping up is not being worse beyond the 95 % interval of the paired difference; approaching is
-  that 8 rounds of DPO keep up with `grpo` and that the slope over log2 of the rounds is above 0.
+  To keep up is not to be worse beyond the 95 % interval of the paired difference. DPO approaches
+  on-policy RL if its 8 rounds keep up with `grpo` and the slope over log2 of the rounds is above 0.
   """
   variants = {
     "grpo, online": Variant("grpo", RATE, STEPS),
@@ -226,6 +226,6 @@ def _fixed(n: int) -> str:
 
 
 def _slope(values: list[np.ndarray]) -> np.ndarray:
-  """[seeds]: the least-squares slope of values[i] (one number a seed) over i."""
+  """Returns the least-squares slope of values[i] (one number a seed) over i, [seeds]."""
   i = np.arange(len(values)) - (len(values) - 1) / 2
   return i @ np.stack(values) / (i @ i)

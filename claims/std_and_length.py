@@ -1,4 +1,4 @@
-"""What a division by the group's spread, or by a length, does to the weight of a prompt."""
+"""How dividing by the group's standard deviation, or by a length, changes a prompt's weight."""
 
 import dataclasses
 import math
@@ -18,14 +18,16 @@ RARE = 0.02  # "nearly never solved"
 AMPLIFIED = 1.1  # times the weight of a prompt solved half of the time
 SHORT, LONGEST = 8, 64  # tokens
 LENGTHS = np.arange(SHORT, LONGEST + 1, SHORT)
-HALF = 49  # where the solve rate is 0.5
+HALF = 49  # the index of the solve rate 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Lengths:
-  """What one loss gives, for each length of the long response: relative to the short one's.
+  """One loss's weights for each length of the long response.
 
-  neighbour: the weight of a token of another group, over what it is while this one is short.
+  token      the weight of a token of it, over that of a token of the short response
+  response   the weight of it as a whole, over that of the short response
+  neighbour  the weight of a token of another group, over what that is when all are short
   """
 
   token: np.ndarray
@@ -47,10 +49,10 @@ def std_and_length() -> Finding:
   computed exactly for `grpo` and `dr_grpo`, K = 2 to 64. Without a division it does not depend on
   p. "Amplifies" means w(0.02) and w(0.98) at least 1.1 times w(0.5).
 
-  Length. A group of two, one response of 8 tokens and one of 8 to 64: the weight that a token, and
-  a whole response, of the long one gets over that of the short one, from implied rewards under
-  `grpo` (sequence_mean), `dapo` (token_mean) and `dr_grpo` (constant). And the weight of a token of
-  another group in the batch, whose responses all have 8 tokens, meanwhile.
+  Length. A group of two has one response of 8 tokens and one of 8 to 64. Implied rewards under
+  `grpo` (sequence_mean), `dapo` (token_mean) and `dr_grpo` (constant) give the weight of the long
+  response, and of a token of it, relative to the short one; and the weight of a token of another
+  group in the batch, whose responses all have 8 tokens.
 
   It holds if all subclaims do; if only large groups amplify, it holds under those K.
   """
@@ -67,7 +69,7 @@ def _dr_grpo(logps, old_logps, rewards, mask):
 
 
 def prompt_weights(loss: Callable, k: int) -> np.ndarray:
-  """w(p) at each of SOLVE_RATES."""
+  """Returns w(p) at each of SOLVE_RATES."""
   solved = np.arange(k + 1)  # of a group's k responses
   rewards = (np.arange(k) < solved[:, None]).astype(np.float32)
   one_token = jnp.zeros((1, k, 1))
@@ -86,7 +88,7 @@ def prompt_weights(loss: Callable, k: int) -> np.ndarray:
 
 def lengths_of(loss: Callable) -> Lengths:
   def implied(n: jax.Array) -> jax.Array:
-    """Of two groups of responses of 8, 8 and 8, n tokens."""
+    """Implied rewards of two groups, with responses of 8 and 8, and of 8 and n tokens."""
     tokens = jnp.full((2, 2, 1), SHORT).at[1, 1].set(n)
     mask = jnp.arange(LONGEST) < tokens
     logps = jnp.zeros(mask.shape)
@@ -136,7 +138,7 @@ def finding_of(weights: dict[str, dict[int, np.ndarray]], lengths: dict[str, Len
 
 
 def _amplification(w: np.ndarray) -> float:
-  """The lesser of w(0.02) and w(0.98), over w(0.5)."""
+  """Returns the smaller of w(0.02) and w(0.98), divided by w(0.5)."""
   ends = [int(np.abs(SOLVE_RATES - p).argmin()) for p in (RARE, 1 - RARE)]
   return float(min(w[ends]) / w[HALF])
 

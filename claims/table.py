@@ -1,4 +1,4 @@
-"""All claims, in the order of the report. A new one is a function in a file here, and a line."""
+"""All claims, in the order of the report. A new one is a function in a file here and a line below."""
 
 from claims.claim import Claim
 
