@@ -22,12 +22,12 @@ from training.estimates import Estimate, estimate, number
 
 REWARD, SAMPLED, KL = "eval/reward", "eval/reward_sampled", "eval/kl"
 
-Measure = Callable[[Run], float | None]  # one number of a run, where it has it
+Measure = Callable[[Run], float | None]  # reads one number of a run; None: the run lacks it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Variant:
-  """Runs that differ only in their seeds; `problem` says so where they do not."""
+  """Runs that differ only in their seeds; if they differ in more, `problem` says in what."""
 
   name: str
   runs: tuple[Run, ...]
@@ -52,7 +52,7 @@ class Variant:
 
   @property
   def problem(self) -> str:
-    """Why these runs are no variant, in one sentence; "" if they are one."""
+    """A sentence, if these runs differ in more than their seeds or have a seed in common; or ""."""
     known = [run for run in self.runs if run.config]
     settings = [run.settings for run in known]
     fields = dict.fromkeys(field for found in settings for field in found)
@@ -67,7 +67,7 @@ class Variant:
     return ""
 
   def values(self, measure: Measure) -> list[float]:
-    """One of each finished run that has it."""
+    """The measure of each finished run that has it."""
     return [found for run in self.finished if (found := measure(run)) is not None]
 
   def mean(self, measure: Measure) -> Estimate | None:
@@ -90,15 +90,15 @@ class Variant:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
-  """What the terminal table and the report show. `variants` come in the order of the sweep."""
+  """All that the terminal table and the report show. `variants` are in the order of the sweep."""
 
   name: str
   folders: tuple[str, ...]
   date: str  # when the last run ended
   commit: str  # of the code that the runs ran
-  file: str
+  file: str  # the sweep file
   variants: tuple[Variant, ...]
-  baseline: Variant  # the one of them that the others are compared with
+  baseline: Variant  # the variant that the others are compared with
 
   @property
   def runs(self) -> list[Run]:
@@ -137,7 +137,7 @@ class Comparison:
 
   @functools.cached_property
   def shared(self) -> set[str]:
-    """The eval/ metrics that at least two variants have; of one variant, all that it has."""
+    """The eval/ metrics that at least two variants have; all of them, if there is one variant."""
     counts = collections.Counter(
       metric for variant in self.variants for metric in _evaluated(variant)
     )
@@ -145,7 +145,7 @@ class Comparison:
 
   @property
   def nothing_shared(self) -> str:
-    """Why nothing can be compared, in one sentence; "" if something can."""
+    """A sentence, if no two variants have an eval/ metric in common; or ""."""
     having = [(variant.name, sorted(_evaluated(variant))) for variant in self.variants]
     if self.shared or not any(metrics for _, metrics in having):
       return ""
@@ -214,10 +214,10 @@ def _table(result: Comparison) -> Table:
 
 
 def _merge(run_sets: Sequence[RunSet]) -> dict[str, list[Run]]:
-  """The runs by variant, each run once.
+  """Returns the runs by variant, each run once.
 
-  Runs of one name in several folders are one variant if they differ in nothing but their seeds;
-  else the folder tells them apart.
+  Runs of one name in several folders are one variant if they differ only in their seeds; otherwise
+  the folder's name is put before the variant's.
   """
   found: dict[str, tuple[RunSet, Run]] = {}  # by path
   for run_set in run_sets:
@@ -255,7 +255,7 @@ def _difference(a: float | None, b: float | None) -> float | None:
 
 
 def _date(when: float) -> str:
-  """A unix time as 2026-11-21 06:44; nothing for 0."""
+  """Formats a unix time as 2026-11-21 06:44; "" for 0."""
   return datetime.datetime.fromtimestamp(when).strftime("%Y-%m-%d %H:%M") if when else ""
 
 

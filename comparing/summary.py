@@ -1,4 +1,4 @@
-"""How sure one can be: each variant's score in several statistics, and against the baseline."""
+"""The tables of how sure one can be: statistics of each variant alone, and against the baseline."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from training.estimates import LEVEL, Estimate, holm
 
 @dataclasses.dataclass(frozen=True)
 class Statistic:
-  """A number of n seeds with its bootstrap interval; None for fewer than three."""
+  """A statistic of n seeds with its bootstrap interval, which fewer than three do not have."""
 
   value: float
   interval: Interval | None
@@ -20,7 +20,7 @@ class Statistic:
 
 @dataclasses.dataclass(frozen=True)
 class VariantSummary:
-  """A variant's. What compares it with the baseline is None in the baseline's own row."""
+  """The statistics of one variant. Those that compare it with the baseline are None for that."""
 
   variant: Variant
   mean: Estimate
@@ -28,8 +28,8 @@ class VariantSummary:
   interquartile: Statistic
   gain: Estimate | None  # over the base policy
   difference: Estimate | None
-  p: float | None  # of the difference, corrected
-  improvement: Statistic | None  # the probability of it
+  p: float | None  # of the difference, corrected for all comparisons of the table
+  improvement: Statistic | None  # the probability of scoring above the baseline
   area: Estimate | None
   hypervolume: Estimate | None
 
@@ -40,20 +40,20 @@ class VariantSummary:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """The statistics of one score; `budget` in rollouts and `kl_limit` in nats, where known."""
+  """The statistics of one score. `budget` is in rollouts, `kl_limit` in nats; None: unknown."""
 
   metric: str
   name: str
   budget: float | None
   kl_limit: float | None
   rows: tuple[VariantSummary, ...]
-  comparisons: int  # that the p-values are corrected for
+  comparisons: int  # for which the p-values are corrected
   area_leaders: dict[str, str]
   hypervolume_leaders: dict[str, str]
 
 
 def tables(result: Comparison) -> list[Table]:
-  """One for each score that the variants are compared by."""
+  """Returns a table for each score that the variants are compared by."""
   return [_table(result, metric) for metric in scores.primary(result)]
 
 
@@ -117,4 +117,4 @@ def _statistic(statistic: robust.Statistic, *samples: list[float]) -> Statistic:
 
 
 def _nothing(run: object) -> None:
-  """The measure of what no run has."""
+  """Measures nothing: no run has a value."""

@@ -10,7 +10,7 @@ from training.estimates import Estimate
 
 @dataclasses.dataclass(frozen=True)
 class VariantWeights:
-  """Means over the first and over the last tenth of the steps."""
+  """A variant's weights as (mean over the first tenth of the steps, mean over the last tenth)."""
 
   variant: Variant
   best: tuple[Estimate | None, Estimate | None]
@@ -18,7 +18,7 @@ class VariantWeights:
 
 
 def by_variant(result: Comparison) -> list[VariantWeights]:
-  """One for each variant whose finished runs logged the weights."""
+  """Returns the weights of each variant whose finished runs logged them."""
   found = [
     VariantWeights(v, _start_and_end(v, BEST), _start_and_end(v, WORST)) for v in result.variants
   ]
