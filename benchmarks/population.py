@@ -1,9 +1,9 @@
-"""Eight seeds of GRPO as one program, against one run after another and against eight processes.
+"""Times eight seeds of GRPO as one program, one after another, and in eight processes.
 
-python benchmarks/population.py --rounds=2
+python -m benchmarks.population --rounds=2
 
-Whole sweeps of the size of configs/sweeps/quick.py are timed, from the command to its table, with a
-warm compilation cache and the base policy there: A B C A B C.
+Times whole sweeps from the command to its table, with runs like those of configs/sweeps/quick.py, a
+warm compilation cache and the base policy trained before. The three ways take turns.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def sweep(place: str, way: str, settings: dict) -> float:
-  """Seconds of a sweep of eight runs."""
+  """Runs a sweep of eight runs; returns its seconds."""
   file = pathlib.Path(place) / "eight_seeds.py"
   file.write_text(SWEEP)
   words = [f"--config.{name}={value}" for name, value in settings.items()]

@@ -1,4 +1,4 @@
-"""What is timed: steps of training, and sampling alone; what each needs by `flops`."""
+"""The works that are timed: kinds of training steps, and sampling alone."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ class Work:
   about: str
   loss: str = ""  # "": nothing is trained
   group_size: int = 1
-  samples: bool = False  # draws the responses; otherwise they are given
+  samples: bool = False  # samples the responses; otherwise they are given
   beta: float | None = None  # of the loss, where it has one
   scores_reference: bool = False  # every step; otherwise precomputed, or not needed
 
@@ -24,7 +24,7 @@ class Work:
     return Batch(prompts, self.group_size, size.prompt_tokens, size.response_tokens)
 
   def flops(self, size: Size) -> dict[str, int]:
-    """Of each phase."""
+    """Returns the FLOPs of each phase."""
     model, batch = size.model, self.batch(size)
     needed = {
       "collect": flops.sample(model, batch) if self.samples else 0,

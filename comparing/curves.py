@@ -14,7 +14,7 @@ MeanCurve = list[tuple[float, Estimate]]
 
 
 def curve(run: Run, metric: str, axis: str = "step", width: int = 1) -> Curve:
-  """Returns a run's points (axis, metric) in the order of its steps, averaged over `width` steps."""
+  """Returns a run's points (axis, metric) in the order of steps, averaged over `width` steps."""
   return [point for _, point in sorted(_binned(run, metric, axis, width).items())]
 
 
