@@ -42,6 +42,6 @@ WORKS = {
     Work("grpo", "GRPO, K = 8, beta = 0", "grpo", 8, True, 0.0),
     Work("grpo_kl", "GRPO, K = 8, beta = 0.04 and its reference", "grpo", 8, True, 0.04, True),
     Work("rloo", "RLOO, K = 2, beta = 0.05 and its reference", "rloo", 2, True, 0.05, True),
-    Work("generate", "one sampled response to each of as many prompts", samples=True),
+    Work("generate", "sampling alone, one response to each prompt", samples=True),
   )
 }
