@@ -14,6 +14,7 @@ its training is one compiled program: `small_world` (words, rewards, the base po
 `small_training` (the program), `small_losses`, `small_preferences` (pairs, reward models, PPO) and
 `small_results` (scores over seeds).
 
-`results` keeps findings on disk, `sources` reads the claims' text and code, `page` and `plots` make
-the report. The command is experiments/claims.py.
+`intervals` has what all claims need of statistics. `results` keeps findings on disk, `sources`
+reads the claims' text and code, `page` and `plots` make the report. The command is
+experiments/claims.py.
 """

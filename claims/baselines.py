@@ -10,7 +10,8 @@ import numpy as np
 from algorithms.grpo import dr_grpo
 from algorithms.reinforce import reinforce, rloo
 from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot
-from training.estimates import Estimate, estimate
+from claims.intervals import may_be, mean_of
+from training.estimates import Estimate
 
 RESPONSES = 6
 GROUP_SIZES = (2, 4, 8)
@@ -75,11 +76,9 @@ def measure(k: int, seed: int = 0) -> list[Measured]:
   for name, upwards in _gradients(*map(jnp.asarray, (logits, rewards, drawn))).items():
     gradients = np.asarray(upwards, np.float64)
     along = gradients @ exact / length**2
-    scale = estimate(along.tolist())
-    assert scale is not None
     aside = np.linalg.norm(gradients.mean(axis=0) - along.mean() * exact) / length
     variance = GROUPS * gradients.var(axis=0, ddof=1).sum() / length**2
-    found.append(Measured(name, k, scale, float(aside), float(variance)))
+    found.append(Measured(name, k, mean_of(along), float(aside), float(variance)))
   return found
 
 
@@ -105,8 +104,8 @@ def finding_of(measured: Sequence[Measured]) -> Finding:
   """Returns the finding; `measured` has all losses at all group sizes."""
   of = {name: [m for m in measured if m.loss == name] for name in LOSSES}
   mean, others, _ = of.values()
-  holds = all(_may_be(m.scale, 1 - 1 / m.k) and not _may_be(m.scale, 1.0) for m in mean)
-  holds &= all(_may_be(m.scale, 1.0) for m in others)
+  holds = all(may_be(m.scale, 1 - 1 / m.k) and not may_be(m.scale, 1.0) for m in mean)
+  holds &= all(may_be(m.scale, 1.0) for m in others)
   figures = [
     Figure(f"scale, {m.loss}, K = {m.k}", m.scale.mean, m.scale.low, m.scale.high) for m in measured
   ]
@@ -138,11 +137,6 @@ def finding_of(measured: Sequence[Measured]) -> Finding:
     ),
   ]
   return Finding(HOLDS if holds else DOES_NOT_HOLD, summary, figures, plots)
-
-
-def _may_be(found: Estimate, value: float) -> bool:
-  """Whether the interval, twice as wide because several are tested together, holds `value`."""
-  return abs(found.mean - value) < 2 * (found.half_width or 0.0)
 
 
 def _curve(name: str, found: Sequence[Measured]) -> Curve:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot, Subclaim
-from training.estimates import Estimate, estimate
+from claims.intervals import mean_of
 
 QUALITIES = np.array([0.0, 1.0, 2.0, 2.8])  # of responses A, B, C, D
 SEEDS, PAIRS, LAST = 200, 500, 100
@@ -111,8 +111,8 @@ def _listed(courses: list[Course], text: Callable[[Course], str]) -> str:
 
 
 def _subclaims(name: str, small: Course, moderate: Course, large: Course) -> list[Subclaim]:
-  above = _mean(small.kl[-1] - moderate.kl[-1])
-  rise = _mean(small.kl[-1] - small.kl[-LAST])
+  above = mean_of(small.kl[-1] - moderate.kl[-1])
+  rise = mean_of(small.kl[-1] - small.kl[-LAST])
   return [
     Subclaim(
       f"{name}: β = {moderate.beta:g} comes into order "
@@ -133,7 +133,7 @@ def _subclaims(name: str, small: Course, moderate: Course, large: Course) -> lis
 
 def _figures(name: str, course: Course) -> list[Figure]:
   where = f"{name}, β = {course.beta:g}"
-  gap, kl = _mean(course.gap[-1]), _mean(course.kl[-1])
+  gap, kl = mean_of(course.gap[-1]), mean_of(course.kl[-1])
   return [
     Figure(f"{where}: implied reward gap D − A", gap.mean, gap.low, gap.high),
     Figure(f"{where}: KL to the reference, nats", kl.mean, kl.low, kl.high),
@@ -158,9 +158,3 @@ def _curve(course: Course, values: np.ndarray, band: bool = True) -> Curve:
   at = np.unique(np.geomspace(1, PAIRS, 60).round().astype(int)) - 1
   low, high = np.quantile(values[at], (0.025, 0.975), axis=1) if band else (None, None)
   return Curve(f"β = {course.beta:g}", at + 1, values[at].mean(axis=1), low, high)
-
-
-def _mean(values: np.ndarray) -> Estimate:
-  found = estimate(values.tolist())
-  assert found is not None
-  return found

@@ -9,7 +9,8 @@ import numpy as np
 
 from algorithms import divergences
 from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot, Subclaim
-from training.estimates import Estimate, estimate
+from claims.intervals import may_be, mean_of
+from training.estimates import Estimate
 
 # Functions of log-probs [B, K, T].
 ESTIMATORS = {"k1": divergences.k1, "k2": divergences.k2, "k3": divergences.k3}
@@ -120,9 +121,9 @@ def sampled(seed: int = 0) -> Sampled:
   value, along_reverse, along_forward = {}, {}, {}
   for name, k in ESTIMATORS.items():
     values, gradients = _loss_of_batches(k, logits, ref_logps, jnp.asarray(shares))
-    value[name] = _mean(values)
-    along_reverse[name] = _mean(gradients @ reverse / _norm(reverse) ** 2)
-    along_forward[name] = _mean(gradients @ forward / _norm(forward) ** 2)
+    value[name] = mean_of(values)
+    along_reverse[name] = mean_of(gradients @ reverse / _norm(reverse) ** 2)
+    along_forward[name] = mean_of(gradients @ forward / _norm(forward) ** 2)
   return Sampled(float(kl), value, along_reverse, along_forward)
 
 
@@ -138,12 +139,6 @@ def _loss_of_batches(
     return share @ _estimates(k, x, ref_logps)
 
   return jax.jit(jax.vmap(jax.value_and_grad(mean), in_axes=(None, 0)))(logits, shares)
-
-
-def _mean(values: jax.Array) -> Estimate:
-  found = estimate(values.tolist())
-  assert found is not None
-  return found
 
 
 def finding_of(exact: Exact, sampled: Sampled) -> Finding:
@@ -185,10 +180,10 @@ def _subclaims(exact: Exact, sampled: Sampled) -> list[Subclaim]:
   nowhere = float(exact.size["k1"].max())
   reverse, forward = float(exact.off_reverse["k2"].max()), float(exact.off_forward["k3"].max())
   apart = float(np.median(exact.off_reverse["k3"][:, -1]))
-  agree = all(_may_be(found, sampled.kl) for name, found in sampled.value.items() if name != "k2")
-  agree &= _may_be(sampled.along_reverse["k2"], 1.0)
-  agree &= _may_be(sampled.along_forward["k3"], 1.0)
-  agree &= _may_be(sampled.along_reverse["k1"], 0.0)
+  agree = all(may_be(found, sampled.kl) for name, found in sampled.value.items() if name != "k2")
+  agree &= may_be(sampled.along_reverse["k2"], 1.0)
+  agree &= may_be(sampled.along_forward["k3"], 1.0)
+  agree &= may_be(sampled.along_reverse["k1"], 0.0)
   return [
     Subclaim(f"k1 is unbiased (at most {bias['k1']:.0e} of the KL)", bias["k1"] < 1e-6),
     Subclaim(f"k2 is biased (by up to {bias['k2']:.0%} of the KL)", bias["k2"] > 0.01),
@@ -201,10 +196,6 @@ def _subclaims(exact: Exact, sampled: Sampled) -> list[Subclaim]:
     ),
     Subclaim("a million draws agree, within twice their intervals", agree),
   ]
-
-
-def _may_be(found: Estimate, value: float) -> bool:
-  return abs(found.mean - value) < 2 * (found.half_width or 0.0)
 
 
 def _low_variance_up_to(exact: Exact, name: str) -> float:

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 
 from claims.claim import Curve, Figure
+from claims.intervals import mean_of
 from claims.small_training import History, Variant, in_threads, train
 from claims.small_world import base_policy, evaluate_all
-from training.estimates import Estimate, estimate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +51,7 @@ def evaluated(
   return found
 
 
-def over_seeds(values: np.ndarray | Sequence[float]) -> Estimate:
-  """Returns the mean of one number a seed, with its 95 % t interval."""
-  found = estimate(np.asarray(values, np.float64).tolist())
-  assert found is not None
-  return found
+over_seeds = mean_of  # of one number a seed
 
 
 def figure(name: str, values: np.ndarray | Sequence[float]) -> Figure:

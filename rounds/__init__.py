@@ -9,7 +9,8 @@ its groups to its verdict. Its steps: `collecting` (with `simulated_user`, or `f
 what people chose), training (`training.run`), `staleness`, and the test `not_worse`.
 
 The page on which people choose: `feedback_server` shows feedback_page.html, `served_policy` writes
-the responses, `feedback_store` keeps offers and choices, which `feedback_rows` makes groups of.
+the responses, `feedback_store` keeps offers and choices, which `feedback_rows` makes groups of. One
+process at a time holds a folder (`folder_lock`).
 
 The commands are experiments/rounds.py and experiments/collect_feedback.py.
 """

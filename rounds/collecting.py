@@ -33,7 +33,10 @@ Rows = list[dict[str, Any]]
 def collect(
   config: ConfigDict, deployment: Deployment, round_: Round, root: str, report: Report
 ) -> None:
-  """Writes the round's data set; `config` is the round's. Raises Waiting for people's rows."""
+  """Writes the round's data set; `config` is the round's.
+
+  Raises Waiting if people gave too few rows.
+  """
   started, parts = time.perf_counter(), parts_of(config)
   policy = base_policy.starting_params(config, parts, root, report)
   if config.rounds.judge == "people":

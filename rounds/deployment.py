@@ -14,11 +14,11 @@ its last file exists, and files appear whole, so a killed process can continue w
 """
 
 import dataclasses
-import fcntl
 import os
 from collections.abc import Mapping
 from typing import Any
 
+from rounds import folder_lock
 from tasks import group_dataset
 from training.errors import UserError
 from training.records.run_folder import RunFolder, flatten, read_json, write_json
@@ -116,14 +116,7 @@ class Deployment:
 
   def hold(self) -> int:
     """Locks the folder for this process until it ends. UserError if another process has it."""
-    os.makedirs(self.path, exist_ok=True)
-    lock = os.open(os.path.join(self.path, ".lock"), os.O_CREAT | os.O_RDWR)
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-      os.close(lock)
-      raise UserError(f"{self.path}: another process is at work on its rounds") from None
-    return lock
+    return folder_lock.hold(self.path, "another process is at work on its rounds")
 
   def write_metrics(self) -> None:
     """Writes metrics.jsonl anew from the rounds, so that it always agrees with them."""
@@ -155,7 +148,7 @@ def rows_of(rounds: list[Round]) -> list[dict[str, Any]]:
     cost |= {name: trained.get("metrics", {}).get(name, 0) for name in ("tokens", "seconds")}
     totals = {name: totals[name] + cost[name] for name in totals}
     row = totals | {"round/number": round_.number, "round/deployed": int(verdict["deployed"])}
-    if evaluation:  # not of a round that diverged
+    if evaluation:  # a round that diverged has none
       own = evaluation["candidate"]
       row |= evaluation["candidate" if verdict["deployed"] else "deployed"]
       row |= {f"round/{name}": own.get(f"eval/{name}") for name in ("reward_sampled", "kl")}

@@ -10,7 +10,6 @@ A line is on the disk before the page is told. So a server killed between an off
 loses nothing: started again, it knows the offer and accepts the choice.
 """
 
-import fcntl
 import json
 import os
 import threading
@@ -18,7 +17,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from training.errors import UserError
+from rounds import folder_lock
 
 Choice = Literal["left", "right", "tie"]
 Messages = list[dict[str, str]]
@@ -40,14 +39,14 @@ class FeedbackStore:
     self._offers_file = os.path.join(folder, "offers", "offers.jsonl")
     self._choices_file = os.path.join(folder, "choices.jsonl")
     os.makedirs(os.path.dirname(self._offers_file), exist_ok=True)
-    self._lock_file = _held(os.path.join(folder, ".lock"))
+    self._lock_file = folder_lock.hold(folder, "another process is collecting feedback there")
     self._lock = threading.Lock()
     self._offers = {offer["id"]: offer for offer in _read(self._offers_file)}
     self._choices = {row["id"]: row["choice"] for row in _read(self._choices_file)}
 
   @property
   def count(self) -> int:
-    """Choices so far."""
+    """The number of choices so far."""
     return len(self._choices)
 
   def messages_after(self, offer_id: str | None) -> Messages:
@@ -132,14 +131,3 @@ def _read(path: str) -> list[dict[str, Any]]:
     whole = content.rfind(b"\n") + 1
     file.truncate(whole)
   return [json.loads(line) for line in content[:whole].splitlines()]
-
-
-def _held(path: str) -> int:
-  lock = os.open(path, os.O_CREAT | os.O_RDWR)
-  try:
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except OSError:
-    os.close(lock)
-    folder = os.path.dirname(path)
-    raise UserError(f"{folder}: another process is collecting feedback there") from None
-  return lock

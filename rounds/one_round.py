@@ -30,7 +30,7 @@ def go_through(deployment: Deployment, round_: Round, root: str, report: Report)
   """Does the remaining steps; returns the verdict. Raises Waiting if people gave too few rows."""
   config = round_config(deployment, round_)
   if not round_.dataset:
-    shutil.rmtree(round_.data_folder, ignore_errors=True)  # written in part
+    shutil.rmtree(round_.data_folder, ignore_errors=True)  # one that was left unfinished
     collect(config, deployment, round_, root, report)
   with config.unlocked():
     config.offline.dataset = round_.dataset

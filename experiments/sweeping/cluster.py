@@ -73,7 +73,7 @@ def live_runs(folder: str) -> dict[str, Live]:
   arrays = read_json(os.path.join(folder, "cluster", "jobs.json"))
   if not arrays:
     return {}
-  # By name, which squeue need not know, unlike a job's number; accounting (sacct) may be off.
+  # By name: squeue fails at numbers that it does not know. sacct would need accounting to be on.
   command = ["squeue", "-h", "-r", "-o", "%j %i", f"--name={','.join(arrays)}"]
   try:
     answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -132,14 +132,14 @@ class Cluster:
   def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
     """Submits the jobs, or joins those that are in the cluster already; ends when all did."""
     waiting = self._join(jobs) if self._kind == "slurm" else list(jobs)
-    if self._is_stopped:  # before it knew of these jobs
+    if self._is_stopped:  # stopped before it knew of these jobs
       self.stop()
     while (waiting and not self._is_stopped) or self._running:
       room = len(waiting) if self._kind == "slurm" else self._size - len(self._running)
       if room > 0 and waiting and not self._is_stopped:
         self._submit(waiting[:room])
         waiting = waiting[room:]
-        if self._is_stopped:  # meanwhile
+        if self._is_stopped:  # stopped meanwhile
           self.stop()
       for running in list(self._running):
         yield from self._news(running)

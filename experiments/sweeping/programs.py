@@ -25,7 +25,7 @@ def at_most(vectorize: str, on_accelerator: bool) -> int:
 
 
 def of(runs: Sequence[PlannedRun], at_most: int, jobs: int) -> list[list[PlannedRun]]:
-  """Groups the runs, in order, into programs of `at_most`; of fewer, for all `jobs` to have one."""
+  """Groups the runs, in order, into programs of `at_most`, or of fewer so that all jobs work."""
   if at_most == 1:
     return [[run] for run in runs]
   alike: dict[str, list[PlannedRun]] = {}
@@ -38,7 +38,7 @@ def of(runs: Sequence[PlannedRun], at_most: int, jobs: int) -> list[list[Planned
 
 
 def _cut(group: list[PlannedRun], size: int) -> Iterator[list[PlannedRun]]:
-  """Cuts it into as few parts as possible, of about equal length."""
+  """Cuts the group into as few parts as possible, of about equal length."""
   parts = math.ceil(len(group) / size)
   for i in range(parts):
     yield group[i * len(group) // parts : (i + 1) * len(group) // parts]

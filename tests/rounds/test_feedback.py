@@ -1,4 +1,4 @@
-"""What people were shown and chose: on the disk, whatever happens. No model here."""
+"""Offers and choices are on the disk, whatever happens, and become groups. No model here."""
 
 import json
 import os
