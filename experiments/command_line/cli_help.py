@@ -1,4 +1,4 @@
-"""What --help prints: a command's flags and configs, or all fields of one config."""
+"""The text of --help: a command's flags and configs, or all fields of one config."""
 
 import ast
 import io
@@ -13,7 +13,7 @@ from training.checking import config_files, config_modules, config_values, loss_
 
 
 def overview(doc: str, flags: Mapping[str, tuple[Any, str]], configs: str | None) -> str:
-  """The command's docstring, its flags, and the config files it may be given."""
+  """Returns the command's docstring, its flags, and the config files that it may be given."""
   rows, files = [], []
   if configs:
     rows = [
@@ -38,7 +38,7 @@ def overview(doc: str, flags: Mapping[str, tuple[Any, str]], configs: str | None
 
 
 def fields(spec: str, overrides: Mapping[str, Any]) -> str:
-  """The docstring of a config file and the table of its fields: type, value, comment.
+  """Returns the docstring of a config file and the table of its fields: type, value, comment.
 
   Raises:
     UserError: when the file or the overrides do not load.
@@ -68,7 +68,7 @@ def fields(spec: str, overrides: Mapping[str, Any]) -> str:
 
 
 def field_comments(text: str) -> dict[str, str]:
-  """{"optimizer.b1": "decay of ..."} from lines `config.optimizer.b1 = 0.9  # decay of ...`."""
+  """Reads {"mesh.data": "devices ..."} from lines such as `config.mesh.data = 1  # devices ...`."""
   comments = {}
   for token in tokenize.generate_tokens(io.StringIO(text).readline):
     target = re.match(r" *\w+\.([\w.]+) = ", token.line)
@@ -78,7 +78,7 @@ def field_comments(text: str) -> dict[str, str]:
 
 
 def _table(rows: Iterable[Sequence[str]]) -> str:
-  """Aligned columns, the last one wrapped to the terminal."""
+  """Aligns columns, and wraps the last one to the terminal."""
   rows = list(rows)
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
   indent = sum(widths) + 2 * len(widths) + 2

@@ -16,7 +16,7 @@ AUTO = 8  # where there is an accelerator; on a CPU a program of several runs ga
 
 
 def at_most(vectorize: str, on_accelerator: bool) -> int:
-  """How many runs a program may have, of --vectorize=auto, off or a number."""
+  """Returns how many runs a program may have, from --vectorize=auto, off or a number."""
   if vectorize in ("auto", "off"):
     return AUTO if vectorize == "auto" and on_accelerator else 1
   if not vectorize.isdecimal() or vectorize == "0":
@@ -25,7 +25,7 @@ def at_most(vectorize: str, on_accelerator: bool) -> int:
 
 
 def of(runs: Sequence[PlannedRun], at_most: int, jobs: int) -> list[list[PlannedRun]]:
-  """The runs, in order, in programs of `at_most` each; of fewer, if some of the jobs had none."""
+  """Groups the runs, in order, into programs of `at_most`, or of fewer so that all jobs work."""
   if at_most == 1:
     return [[run] for run in runs]
   alike: dict[str, list[PlannedRun]] = {}
@@ -38,21 +38,21 @@ def of(runs: Sequence[PlannedRun], at_most: int, jobs: int) -> list[list[Planned
 
 
 def _cut(group: list[PlannedRun], size: int) -> Iterator[list[PlannedRun]]:
-  """As few parts as there have to be, of about equal length."""
+  """Cuts the group into as few parts as possible, of about equal length."""
   parts = math.ceil(len(group) / size)
   for i in range(parts):
     yield group[i * len(group) // parts : (i + 1) * len(group) // parts]
 
 
 class News:
-  """What happens to programs, told of each of their runs."""
+  """Turns the events of programs into events of their runs."""
 
   def __init__(self):
     self._ended: set[str] = set()
     self._latest: dict[str, Mapping[str, Any]] = {}
 
   def of_runs(self, event: Event) -> Iterator[Event]:
-    """The event, or those of the members of its job."""
+    """Yields the event itself, or those of the members of its job."""
     members = {member.name: member for member in event.job.members}
     if not members:
       yield event

@@ -1,4 +1,4 @@
-"""What would make a comparison unfair, refused."""
+"""Comparisons that would be unfair are refused."""
 
 import dataclasses
 import json

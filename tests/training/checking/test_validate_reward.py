@@ -100,8 +100,7 @@ def test_a_reward_that_cannot_be_imported_is_an_error_before_training(tmp_path, 
   (tmp_path / "broken_reward.py").write_text("import nothing\n\ndef f(completion):\n  return 0\n")
   config = config_files.load("configs/grpo.py", SMALL | {"task.reward": "broken_reward:f"})
   assert not list(validate_reward.problems(config))  # its source is fine
-  assert build.task_of(config).reward_names == (
-    "f",
-  )  # a dry run, which scores nothing, imports nothing
+  # A dry run, which scores nothing, imports nothing.
+  assert build.task_of(config).reward_names == ("f",)
   with pytest.raises(UserError, match="task: cannot import broken_reward:f .* named 'nothing'"):
     build.parts_of(config)
