@@ -21,7 +21,7 @@ from models.pretrained import loading
 from models.transformer import Params
 from training import hosts, loop, setup
 from training.annotate import words_of
-from training.checking import pretrained_model
+from training.checking import optimizer_section, pretrained_model
 from training.checking.config_files import digest
 from training.checkpoints import loaded
 from training.collect import Demonstrations
@@ -47,14 +47,10 @@ def base_config(config: ConfigDict) -> ConfigDict:
     base.batch_prompts = config.base.batch_prompts
     base.group_size = 1
     base.algorithm = ConfigDict({"loss": "sft"})
-    base.optimizer.update(
+    base.optimizer = optimizer_section.adamw(
       learning_rate=config.base.learning_rate,
       warmup_steps=min(20, config.base.steps // 10),
       schedule="cosine",
-      weight_decay=0.0,
-      max_grad_norm=1.0,
-      b1=0.9,
-      b2=0.95,
     )
     base.eval.every = base.checkpoint.every = config.base.steps
     base.wandb.mode = "disabled"

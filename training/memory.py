@@ -24,7 +24,7 @@ from models.sampling import sample
 from training.annotate import words_of
 from training.errors import UserError
 from training.population import membership
-from training.setup import Parts
+from training.setup import Parts, optimizer_of
 from training.update import kept_for_backward, update_spec
 
 SURE = 0.8  # of the estimate: what does not fit even so is refused
@@ -109,9 +109,10 @@ def _held(parts: Parts) -> dict[str, int]:
   policies = 2 if config.reference.every else 1  # evaluation looks back at the base policy always
   judge = jax.eval_shape(scalar_head.with_scalar_head, policy)
   has_judge = config.scoring.reward == "model"
+  moments = jax.eval_shape(optimizer_of(config)().init, _moved(trained))
   return {
     "parameters": _bytes_here(trained["params"], mesh),
-    "optimizer": 2 * _bytes_here(_moved(trained), mesh),
+    "optimizer": _bytes_here(moments, mesh),
     "reference": 0 if adapters.are_in(policy) else policies * _bytes_here(policy, mesh),
     "critic": _bytes_here(trained.get("critic", {}), mesh),
     "reward model": _bytes_here(judge, mesh) if has_judge else 0,

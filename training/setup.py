@@ -19,6 +19,7 @@ from tasks.tokenizers.tokenizer import CharTokenizer
 from training.checking import (
   config_values,
   loss_signatures,
+  optimizer_section,
   pretrained_model,
   text_tasks,
   validate_mesh,
@@ -26,6 +27,7 @@ from training.checking import (
 from training.checking.config_values import is_number
 from training.environment import nvidia_gpus
 from training.errors import UserError
+from training.optimizer import Optimizer, Schedule
 from training.population import membership
 
 
@@ -134,6 +136,16 @@ def loss_of(config: ConfigDict) -> Callable:
   return loss_signatures.read(config.algorithm.loss).load()
 
 
+def optimizer_of(config: ConfigDict) -> Optimizer:
+  """The optimizer: a name of OPTIMIZERS, or anyone's "module:function"."""
+  return optimizer_section.read("name", optimizer_section.chosen(config)["name"]).load()
+
+
+def schedule_of(config: ConfigDict) -> Schedule:
+  """The schedule: a name of SCHEDULES, or anyone's "module:function"."""
+  return optimizer_section.read("schedule", optimizer_section.chosen(config)["schedule"]).load()
+
+
 def hyperparameters(
   config: ConfigDict,
 ) -> tuple[dict[str, float], tuple[tuple[str, Any], ...]]:
@@ -164,7 +176,7 @@ def updates_a_step(config: ConfigDict) -> int:
 
 def traced_numbers(config: ConfigDict) -> dict[str, Any]:
   """Every number of the config that a compiled update takes as an argument."""
-  optimizer = {k: float(v) for k, v in config.optimizer.to_dict().items() if k != "schedule"}
+  optimizer = {k: float(v) for k, v in config.optimizer.to_dict().items() if is_number(v)}
   updates = updates_a_step(config)  # the schedule counts updates, the config steps
   optimizer["warmup_steps"] *= updates
   return {

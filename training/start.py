@@ -3,7 +3,7 @@
 from models.scalar_head import with_scalar_head
 from models.transformer import Params
 from training.annotate import words_of
-from training.setup import Parts
+from training.setup import Parts, optimizer_of
 from training.state import TrainState, new_state
 
 
@@ -16,4 +16,5 @@ def starting_state(parts: Parts, base: Params, reward_model: Params | None = Non
   config = parts.config
   has_critic = "values" in words_of(config)
   critic = (reward_model or with_scalar_head(base)) if has_critic else None
-  return new_state(base, parts.mesh, critic, moving_reference=config.reference.every > 0)
+  moves = config.reference.every > 0
+  return new_state(base, parts.mesh, critic, moves, optimizer_of(config))

@@ -25,6 +25,7 @@ from models.log_probs import OUTPUTS, token_outputs
 from models.partitioning import batch_sharding, on_mesh, parameter_shardings, replicated
 from models.transformer import ModelConfig
 from training import setup
+from training.optimizer import Optimizer, Schedule, adamw, constant
 from training.population.shared_functions import Shared
 from training.state import TrainState, optimizer_step
 
@@ -40,7 +41,8 @@ class UpdateSpec:
   mesh: Mesh
   loss: Callable
   options: tuple[tuple[str, Any], ...] = ()  # the loss's hyperparameters that are not numbers
-  schedule: str = "constant"
+  optimizer: Optimizer = adamw
+  schedule: Schedule = constant
   micro_batches: int = 1
 
 
@@ -50,7 +52,8 @@ def update_spec(config: ConfigDict, model: ModelConfig, mesh: Mesh) -> UpdateSpe
     mesh=mesh,
     loss=setup.loss_of(config),
     options=setup.hyperparameters(config)[1],
-    schedule=config.optimizer.schedule,
+    optimizer=setup.optimizer_of(config),
+    schedule=setup.schedule_of(config),
     micro_batches=config.micro_batches,
   )
 
@@ -77,7 +80,9 @@ def update(
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """One training step on one batch of groups. Pure."""
   gradient, metrics = loss_gradient(spec, state, groups, numbers)
-  state, optimizer_metrics = optimizer_step(state, gradient, numbers["optimizer"], spec.schedule)
+  state, optimizer_metrics = optimizer_step(
+    state, gradient, numbers["optimizer"], spec.optimizer, spec.schedule
+  )
   return state, metrics | optimizer_metrics
 
 
