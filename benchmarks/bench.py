@@ -25,9 +25,9 @@ from benchmarks.sizes import SIZES, Size
 from benchmarks.worker import Job
 from benchmarks.works import WORKS, Work
 from experiments.command_line import cli
-from training import environment
 from training.errors import UserError, choose
-from training.run_folder import write_atomically
+from training.records import environment
+from training.records.run_folder import write_atomically
 
 FLAGS = {
   "size": ("tiny", f"the model and its batch: {', '.join(SIZES)}"),

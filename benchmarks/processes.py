@@ -14,8 +14,8 @@ from benchmarks import flops
 from benchmarks.sizes import SIZES
 from benchmarks.worker import Job
 from benchmarks.works import WORKS
-from training import environment
 from training.errors import UserError
+from training.records import environment
 
 LAST_LINES = 3  # of what a failed process said
 

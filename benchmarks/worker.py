@@ -35,9 +35,9 @@ def main(job_path: str, result_path: str) -> None:
 def time_work(job: Job) -> dict[str, Any]:
   """The seconds of each phase of each step after the first, and when the first was done."""
   # What a run imports, so that it starts as one does.
-  import training.run  # noqa: F401
+  import training.assembly  # noqa: F401
   from benchmarks.steps import prepare
-  from training.population.compilation import compile_seconds
+  from training.compilation import compile_seconds
 
   step = prepare(WORKS[job.work], SIZES[job.size], job.dtype)
   step(0)
@@ -54,7 +54,7 @@ def rates() -> dict[str, Any]:
   import jax
 
   from benchmarks.rates import matmul_rate, memory_rate
-  from training.setup import device_line
+  from training.devices import device_line
 
   return {
     "backend": jax.default_backend(),

@@ -13,8 +13,8 @@ from claims import plots, results
 from claims.claim import DOES_NOT_HOLD, HOLDS, Figure
 from claims.results import Result
 from comparing import page
-from training import environment
 from training.estimates import number
+from training.records import environment
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from claims.claim import Claim, Curve, Figure, Finding, Part, Plot
-from training import environment
 from training.errors import UserError
-from training.run_folder import read_json, write_atomically, write_json
+from training.records import environment
+from training.records.run_folder import read_json, write_atomically, write_json
 
 FOUND, OUTDATED, FAILED, UNTRIED = "found", "outdated", "failed", "not tried"
 

@@ -14,7 +14,7 @@ from comparing import completions, curves, finding, plots, rounds, scores, summa
 from comparing.comparison import KL, REWARD, SAMPLED, Comparison, Variant, at_end
 from comparing.leaders import leaders
 from training.estimates import Estimate, number
-from training.run_folder import flatten
+from training.records.run_folder import flatten
 
 _DIAGNOSTICS = {
   "train/clip_ratio/region_mean": "share of tokens clipped",

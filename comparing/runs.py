@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from training.errors import UserError
-from training.run_folder import RunFolder, flatten
+from training.records.run_folder import RunFolder, flatten
 
 SEEDS = ("seed", "base.seed", "reward_model.seed")  # in what the runs of a variant may differ
 

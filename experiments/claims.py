@@ -26,7 +26,7 @@ from claims.claim import DOES_NOT_HOLD, HOLDS, Claim
 from claims.results import Result
 from experiments.command_line import cli
 from training.errors import UserError, did_you_mean, nearest
-from training.run_folder import write_atomically
+from training.records.run_folder import write_atomically
 
 FLAGS = {
   "only": ("", "only these claims, e.g. --only=baselines,optimum"),

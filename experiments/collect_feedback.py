@@ -18,10 +18,10 @@ from ml_collections import ConfigDict
 from configs import common
 from experiments.command_line import cli
 from rounds.deployment import Deployment
-from training import environment
 from training.checking import pretrained_model
 from training.errors import UserError
-from training.run_folder import RunFolder, file_name
+from training.records import environment
+from training.records.run_folder import RunFolder, file_name
 
 FLAGS = {
   "deployment": ("", "a deployment's folder: what is in service there is served"),

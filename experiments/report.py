@@ -19,7 +19,7 @@ from comparing import comparison
 from comparing.comparison import Comparison
 from experiments.command_line import cli
 from training.errors import UserError
-from training.run_folder import write_atomically
+from training.records.run_folder import write_atomically
 
 _STATE = ("run", "variant", "seed", "state", "step", "rollouts", "tokens", "seconds")
 

@@ -23,9 +23,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from experiments import report
 from experiments.command_line import cli
 from rounds.deployment import Deployment, Waiting
-from training import environment, run_folder
 from training.checking import config_files, pretrained_model, validate
 from training.errors import UserError
+from training.records import environment, run_folder
 
 FLAGS = {
   "rounds": (0, "go on until the deployment has so many rounds (default: one more)"),

@@ -39,8 +39,8 @@ from experiments.sweeping.launchers import Launcher
 from experiments.sweeping.live_table import LiveTable, Row
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
-from training import environment, run_folder
 from training.errors import UserError
+from training.records import environment, run_folder
 
 FLAGS = {
   "dry_run": (

@@ -14,10 +14,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
+from ml_collections import ConfigDict
+
 from comparing.runs import read_group
 from experiments.command_line import cli
+from training.checking import loss_signatures
 from training.errors import UserError
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 MODES = ("auto", "online", "offline")
 
@@ -53,10 +56,11 @@ def runs_in(folder: str) -> list[RunFolder]:
 
 def replay(folder: RunFolder, mode: str) -> str:
   """Sends all rows and completions; returns a line about it. Raises what W&B raises."""
-  from training import wandb_runs
+  from training.records import wandb_runs
 
   rows, status = folder.read_metrics(), folder.read_status()
-  run = wandb_runs.start(folder, mode, replay=True)
+  words = loss_signatures.words_of(ConfigDict(folder.read_config()["config"]))
+  run = wandb_runs.start(folder, mode, words, replay=True)
   if run is None:
     raise UserError("W&B is disabled here (WANDB_MODE); give --mode=online or offline")
   latest: dict[str, float] = {}

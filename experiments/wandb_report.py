@@ -15,8 +15,8 @@ from typing import Any
 
 from experiments.command_line import cli
 from experiments.upload import runs_in
-from training import run_folder
 from training.errors import UserError
+from training.records import run_folder
 
 FLAGS = {
   "sweep": ("", "the sweep: its folder, or its name in runs/"),

@@ -16,11 +16,13 @@ from rounds.deployment import Deployment, Round
 from rounds.judges import agreement, simulated_user
 from tasks.rows.row import Prompt
 from tasks.tokenizers.tokenizer import left_pad
-from training import base_policy, dataset
-from training.annotate import compiled_log_probs
+from training import base_policy
 from training.base_policy import Report
+from training.build import parts_of
 from training.checking import pretrained_model
-from training.setup import Parts
+from training.compiled import compiled_log_probs
+from training.parts import Parts
+from training.sources import dataset
 
 LONGEST_PROMPT = 1024  # tokens, for a model that names no limit
 AT_ONCE = 32  # rows whose log-probs are computed together
@@ -32,7 +34,7 @@ def collect(
   config: ConfigDict, deployment: Deployment, round_: Round, root: str, report: Report
 ) -> None:
   """Writes the round's data set. `config` is the round's. Waiting: people gave too few rows."""
-  started, parts = time.perf_counter(), Parts.of(config)
+  started, parts = time.perf_counter(), parts_of(config)
   policy = base_policy.starting_params(config, parts, root, report)
   if config.rounds.judge == "people":
     rows, about = of_people(parts, policy, deployment, round_.number)

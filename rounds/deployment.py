@@ -1,6 +1,6 @@
 """A deployment's folder: a policy in service and the rounds that were to renew it. No jax here.
 
-  config.json, command.txt, status.json   as of a run (`training/run_folder.py`)
+  config.json, command.txt, status.json   as of a run (`training/records/run_folder.py`)
   metrics.jsonl     a row a round: the policy in service after it, on the axes of any other run
   feedback/         rows that people wrote, *.jsonl (rounds.judge="people")
   rounds/001/       one round, which nothing changes once it has its verdict:
@@ -21,9 +21,9 @@ from typing import Any
 
 from tasks import group_dataset
 from training.errors import UserError
-from training.run_folder import RunFolder, flatten, read_json, write_json
+from training.records.run_folder import RunFolder, flatten, read_json, write_json
 
-RECIPE = "recipe.json"  # beside a data set: `training/dataset.py`
+RECIPE = "recipe.json"  # beside a data set: `training/sources/dataset.py`
 
 
 class Waiting(Exception):

@@ -10,15 +10,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from models.partitioning import make_mesh
 from models.transformer import Params
 from rounds.store import Messages, Refused
 from tasks.rows.row import prompt_of
 from tasks.tokenizers.tokenizer import left_pad
-from training import base_policy, setup
+from training import base_policy
+from training.build import put_together, task_of
 from training.checking import pretrained_model
-from training.collect import compiled_sampler
-from training.setup import Parts
+from training.compiled import compiled_sampler
 
 TRIES = 4  # draws until the two responses differ and neither is empty
 SHORTEST = 32  # tokens: prompts are padded to powers of 2 from here, each of which compiles once
@@ -37,9 +36,8 @@ class Policy:
     with few.unlocked():
       few.task.update(train_prompts=1, eval_prompts=1)  # of the task only the tokenizer is needed
       few.model.lora_rank = 0  # adapters are merged
-    task = setup.task_of(few)
-    self._parts = Parts(few, task, setup.model_of(few, task), make_mesh())
-    self._tokenizer = task.tokenizer
+    self._parts = put_together(few, task_of(few))
+    self._tokenizer = self._parts.task.tokenizer
     name = config.model.pretrained
     context = pretrained_model.files(name).context_length if name else None
     self._longest = (context or LONGEST) - config.sampling.max_tokens

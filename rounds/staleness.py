@@ -6,9 +6,9 @@ from jaxtyping import Float
 
 from models.transformer import Params
 from training import hosts
-from training.annotate import compiled_log_probs
-from training.collect import Offline
-from training.setup import Parts
+from training.compiled import compiled_log_probs
+from training.parts import Parts
+from training.sources.offline import Offline
 
 
 def log_ratios(parts: Parts, params: Params, source: Offline) -> Float[np.ndarray, " N"]:
@@ -16,11 +16,11 @@ def log_ratios(parts: Parts, params: Params, source: Offline) -> Float[np.ndarra
   log_probs, temperature = compiled_log_probs(parts.model, parts.mesh), parts.config.sampling
   found = {}
   for step in range(parts.config.steps):
-    drawn = source.collect(step, params).drawn
-    groups = hosts.to_global(parts.mesh, drawn.groups)
+    batch = source.collect(step, params).scored
+    groups = hosts.to_global(parts.mesh, batch.groups)
     logps = jax.device_get(log_probs(params, groups, float(temperature.temperature))[0])
-    difference = np.where(drawn.groups.mask, logps - drawn.groups.old_logps, 0.0).sum(axis=-1)
-    found |= dict(zip(drawn.rows.tolist(), difference, strict=True))  # epochs see a row again
+    difference = np.where(batch.groups.mask, logps - batch.groups.old_logps, 0.0).sum(axis=-1)
+    found |= dict(zip(batch.rows.tolist(), difference, strict=True))  # epochs see a row again
   return np.concatenate([found[row] for row in sorted(found)])
 
 

@@ -15,14 +15,15 @@ from rounds.collecting import collect
 from rounds.deployment import Deployment, Round
 from rounds.paired_test import not_worse
 from rounds.staleness import log_ratios, staleness
-from training import base_policy, dataset, run
+from training import assembly, base_policy
 from training.base_policy import Report
+from training.build import parts_of
 from training.checking import config_files
 from training.errors import Diverged
 from training.evaluation import measure, summary
-from training.run_folder import flatten
+from training.records.run_folder import flatten
 from training.scoring import Scorer
-from training.setup import Parts
+from training.sources import dataset
 
 
 def go_through(deployment: Deployment, round_: Round, root: str, report: Report) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def train(
     folder.create(config.to_dict(), digest=digest, sweep=deployment.run.name, **about)
     try:
       with folder.recording_outcome():
-        run.train(config, folder, root, report)
+        assembly.train(config, folder, root, report)
     except Diverged:
       pass
   status = folder.read_status()
@@ -76,7 +77,7 @@ def evaluate(
   report({"doing": "evaluating", "step": 0, "steps": 1})
   first = ConfigDict(deployment.config)
   first.model.lora_rank = 0  # adapters are merged
-  plain = Parts.of(first)
+  plain = parts_of(first)
   origin = base_policy.starting_params(first, plain, root, report)
   samples, step = config.eval.samples, round_.number
   candidate = base_policy.policy_of_run(round_.path, plain, root, report)

@@ -1,4 +1,4 @@
-"""What training changes: parameters, the optimizer's moments and the step."""
+"""The state of training: parameters, the optimizer's moments and the step."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from models import adapters, transformer
 from models.partitioning import build_sharded, parameter_shardings
 from models.transformer import ModelConfig, Params
 from training.optimizer import Optimizer, Schedule, adamw, descend
-from training.population.shared_functions import shared
+from training.population.shared import shared
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-  """What training changes. Data order and sampling keys follow from the seed and the step."""
+  """All that training changes. Data order and sampling keys follow from the seed and the step."""
 
   params: Params  # of the policy; in the training of a reward model, of that
   moments: Any  # the optimizer's, with the paths of their parameters, so that they are placed alike
@@ -36,11 +36,11 @@ class TrainState:
 
   @property
   def saved(self) -> "TrainState":
-    """What a checkpoint holds of it: all but what adapters leave at rest, which is the base's."""
+    """The part that a checkpoint holds: of networks with adapters, these alone."""
     return self._of_networks(adapters.trainable)
 
   def with_saved(self, saved: "TrainState") -> "TrainState":
-    """`saved`, its networks completed by what is at rest in this state's."""
+    """`saved`, with this state's frozen weights under the adapters that it holds."""
     return saved._of_networks(adapters.join, self)
 
   def _of_networks(self, change, *others: "TrainState") -> "TrainState":
@@ -55,11 +55,11 @@ class TrainState:
 
   @property
   def trained(self) -> dict[str, Any]:
-    """What the optimizer moves of the networks: their adapters, or all that they are."""
+    """The parameters that the optimizer moves: a network's adapters, or all of it without any."""
     return {name: adapters.trainable(params) for name, params in self.networks.items()}
 
   def with_trained(self, trained: dict[str, Any], **fields: Any) -> "TrainState":
-    """This state with what the optimizer moved."""
+    """This state with new values of `trained`."""
     moved = {name: adapters.join(new, self.networks[name]) for name, new in trained.items()}
     return dataclasses.replace(self, **moved, **fields)
 

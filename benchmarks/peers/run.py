@@ -73,7 +73,7 @@ class Bench:
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # modules compile once, as they usually do
     if library == OURS:
-      # As its commands do for themselves (training/environment.py).
+      # As its commands do for themselves (training/records/environment.py).
       environment["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
     log = self.folder / f"{library}.txt"
     started = time.time()

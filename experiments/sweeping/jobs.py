@@ -15,8 +15,8 @@ from ml_collections import ConfigDict
 from experiments.sweeping import worker
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
-from training.environment import HUGE_PAGES, compilation_cache, nvidia_gpus
-from training.run_folder import RunFolder
+from training.records.environment import HUGE_PAGES, compilation_cache, nvidia_gpus
+from training.records.run_folder import RunFolder
 
 ROOT = "runs"  # all sweeps share its base policies, its data sets and its compilation cache
 
@@ -89,12 +89,12 @@ def prepare_base_policy(report: Report, *, config: Mapping[str, Any]) -> None:
 
 def train(report: Report, *, folder: str, config: Mapping[str, Any], **about: str) -> None:
   """Trains, or resumes, the run in `folder`; `about` is what RunFolder.create takes."""
-  from training import run as one_run
+  from training import assembly
 
   run = RunFolder(folder)
   with run.recording_outcome():
     run.create(config, **about)
-    one_run.train(ConfigDict(config), run, ROOT, report)
+    assembly.train(ConfigDict(config), run, ROOT, report)
 
 
 def train_together(report: Report, *, runs: Sequence[Mapping[str, Any]]) -> None:
@@ -105,7 +105,7 @@ def train_together(report: Report, *, runs: Sequence[Mapping[str, Any]]) -> None
   `report` gets {"runs": {name: its latest row}} whenever one has news; {"state", "reason"} is its
   last. What a member prints goes to its own log.
   """
-  from training.population.members import Population
+  from training.population.lockstep import Population
 
   latest: dict[str, dict[str, Any]] = {}
 

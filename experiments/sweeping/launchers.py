@@ -8,8 +8,8 @@ from typing import Protocol, runtime_checkable
 from experiments.sweeping import cluster, jobs, plan, programs
 from experiments.sweeping.plan import Plan
 from experiments.sweeping.workers import Event, Job, Pool
-from training import environment
 from training.errors import UserError
+from training.records import environment
 
 NAMES = ("local", *cluster.LAUNCHERS)
 WORKERS_END = 20  # seconds that a worker may take to stop when its sweep is gone

@@ -12,10 +12,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training import run_folder
 from training.checking import config_files, pretrained_model, validate
 from training.errors import UserError
-from training.run_folder import RunFolder
+from training.records import run_folder
+from training.records.run_folder import RunFolder
 
 Item = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from experiments.sweeping import plan
 from experiments.sweeping.plan import Plan, PlannedRun
-from training.run_folder import flatten
+from training.records.run_folder import flatten
 
 _FIELDS = {  # shown always, under a short name
   "algorithm.loss": "loss",

@@ -1,32 +1,18 @@
-"""Programs: the runs of a sweep that differ in nothing but numbers train as one.
+"""Programs: the runs of a sweep that differ in nothing but numbers train as one population.
 
-A number (a seed, beta, a learning rate, a temperature) is an argument of the compiled functions, so
-runs that differ in numbers alone can be members of one population (training/population.py): each
-function is compiled, and called, once for all of them.
+Each function is compiled, and called, once for all of them (training/population/).
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.sweeping.plan import PlannedRun
 from experiments.sweeping.workers import Event, Job
-from training.checking.config_values import is_number
 from training.errors import UserError
-from training.run_folder import flatten
+from training.population.programs import program_of
 
 AUTO = 8  # where there is an accelerator; on a CPU a program of several runs gains nothing
-
-# Members may differ in these, and in the numbers of `algorithm` and `optimizer`.
-NUMBERS = (
-  "seed",
-  "sampling.temperature",
-  "reference.mix",
-  "scoring.unfinished",
-  "base.seed",
-  "base.learning_rate",
-)
 
 
 def at_most(vectorize: str, on_accelerator: bool) -> int:
@@ -44,7 +30,7 @@ def of(runs: Sequence[PlannedRun], at_most: int, jobs: int) -> list[list[Planned
     return [[run] for run in runs]
   alike: dict[str, list[PlannedRun]] = {}
   for run in runs:
-    alike.setdefault(_shapes(run.config), []).append(run)
+    alike.setdefault(program_of(run.config), []).append(run)
   size = at_most
   while size > 1 and sum(math.ceil(len(group) / size) for group in alike.values()) < jobs:
     size -= 1
@@ -56,22 +42,6 @@ def _cut(group: list[PlannedRun], size: int) -> Iterator[list[PlannedRun]]:
   parts = math.ceil(len(group) / size)
   for i in range(parts):
     yield group[i * len(group) // parts : (i + 1) * len(group) // parts]
-
-
-def _shapes(config: Mapping[str, Any]) -> str:
-  """All of a config that its compiled functions depend on, and then some."""
-  sections = ("algorithm.", "optimizer.")
-  rest = {
-    name: value
-    for name, value in flatten(config).items()
-    if name not in NUMBERS
-    and not name.startswith("wandb.")
-    and not (name.startswith(sections) and is_number(value))
-  }
-  rest["needs_reference"] = config["algorithm"].get("beta") != 0
-  if math.prod(config["mesh"].values()) > 1:
-    rest["mesh_of"] = config  # a run on a mesh of its own shares nothing
-  return json.dumps(rest, sort_keys=True)
 
 
 class News:

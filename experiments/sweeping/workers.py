@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, cast
 
-from training.environment import nvidia_gpus
+from training.records.environment import nvidia_gpus
 
 
 @dataclasses.dataclass(frozen=True)

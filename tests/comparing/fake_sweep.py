@@ -8,7 +8,7 @@ from typing import Any
 
 from comparing.comparison import Comparison, Variant
 from comparing.runs import Run
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 BASE = {
   "eval/reward": 0.602,

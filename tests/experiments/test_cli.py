@@ -11,7 +11,8 @@ from training.errors import UserError
 FLAGS = {"dry_run": (False, "run nothing"), "jobs": (1, "at a time"), "out": ("", "the folder")}
 COMMAND = """
 import sys
-from experiments.command_line import cli, config_files, validate
+from experiments.command_line import cli
+from training.checking import config_files, validate
 from training.errors import Diverged
 
 def main(argv):

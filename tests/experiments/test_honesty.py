@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 
 from tasks import group_dataset
-from training import dataset
+from training.build import parts_of
 from training.checking import config_files
-from training.collect import Demonstrations, prompt_order
 from training.errors import UserError
 from training.optimizer import linear, scheduled
 from training.scoring import Scorer
-from training.setup import Parts
+from training.sources import dataset
+from training.sources.demonstrations import Demonstrations
+from training.sources.order import prompt_order
 
 SMALL = {"task.train_prompts": 64, "task.eval_prompts": 16, "group_size": 2, "batch_prompts": 8}
 
 
 @pytest.fixture(scope="module")
 def parts():
-  return Parts.of(config_files.load("configs/off_policy_grpo.py", SMALL))
+  return parts_of(config_files.load("configs/off_policy_grpo.py", SMALL))
 
 
 def written(folder, items, temperature=1.0):
@@ -59,7 +60,7 @@ def test_a_data_set_sampled_at_another_temperature_is_refused(parts, tmp_path):
 
 def test_answers_that_do_not_fit_a_response_are_refused():
   with pytest.raises(UserError, match=r"sampling.max_tokens=6: the longest answer .* has 8 tokens"):
-    Parts.of(config_files.load("configs/grpo.py", SMALL | {"sampling.max_tokens": 6}))
+    parts_of(config_files.load("configs/grpo.py", SMALL | {"sampling.max_tokens": 6}))
 
 
 def test_demonstrations_end_with_one_eos_that_counts(parts):

@@ -14,7 +14,7 @@ from rounds.deployment import Deployment
 from tests.experiments import commands
 from tests.experiments.test_train import checkpoint_bytes, environment, results, train
 from training.checking import config_files
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 SMALL = """
   task.reward=scorer steps=2 batch_prompts=8 group_size=2 task.train_prompts=64 task.eval_prompts=16

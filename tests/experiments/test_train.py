@@ -13,7 +13,7 @@ import pytest
 from experiments import evaluate
 from experiments import train as train_command
 from tests.experiments import commands
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 PROJECT = pathlib.Path(__file__).parent.parent.parent
 SMALL = """

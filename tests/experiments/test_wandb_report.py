@@ -7,7 +7,7 @@ import pytest
 from experiments import wandb_report
 from tests.comparing import fake_sweep
 from training.errors import UserError
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 pytest.importorskip("wandb_workspaces")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # its own

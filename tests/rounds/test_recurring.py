@@ -16,7 +16,7 @@ from rounds.paired_test import not_worse
 from rounds.staleness import staleness
 from training.checking import config_files, validate
 from training.errors import UserError
-from training.run_folder import write_json
+from training.records.run_folder import write_json
 
 NAN = float("nan")
 

@@ -11,13 +11,13 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from tests.training.small_configs import SMALL_MODEL
-from training import run
+from training import assembly
 from training.checking import config_files
 from training.errors import Diverged
 from training.population import membership
-from training.population.members import Population
-from training.population.shared_functions import shared
-from training.run_folder import RunFolder
+from training.population.lockstep import Population
+from training.population.shared import shared
+from training.records.run_folder import RunFolder
 
 SMALL = {
   "steps": 2,
@@ -45,7 +45,7 @@ def configs_of(config, members, **overrides):
 def train(config, folder, root, outcomes=None):
   folder.create(config.to_dict(), digest=config_files.digest(config), config_file="x")
   with folder.recording_outcome():
-    run.train(config, folder, str(root), lambda row: None)
+    assembly.train(config, folder, str(root), lambda row: None)
 
 
 def folders(place, n):

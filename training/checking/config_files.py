@@ -30,10 +30,11 @@ from training.errors import UserError, did_you_mean, nearest
 _NOT_RESULTS = ("wandb", "require_accelerator", "mesh", "micro_batches", "checkpoint")
 
 
-def load(spec: str, overrides: Mapping[str, Any]) -> ConfigDict:
+def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
   """The config of a file, overridden, with what its loss and its optimizer have of their own.
 
   Args:
+    spec: the file, and its argument after a colon: "configs/grpo.py:k=4".
     overrides: dotted field -> its value, or that value as text from the command line. Another
       "algorithm.loss" keeps the file's hyperparameters that the new loss has, and drops the rest;
       so do another "optimizer.name" and "optimizer.schedule".
@@ -41,7 +42,7 @@ def load(spec: str, overrides: Mapping[str, Any]) -> ConfigDict:
     UserError: with all problems, one a line.
   """
   config = _run_get_config(spec)
-  overrides, problems = dict(overrides), []
+  overrides, problems = dict(overrides or {}), []
   try:
     _fill_algorithm(spec, config, overrides.pop("algorithm.loss", config.algorithm.loss))
   except UserError as error:
@@ -59,6 +60,19 @@ def load(spec: str, overrides: Mapping[str, Any]) -> ConfigDict:
     config.to_dict()
   except RequiredValueError as error:
     raise UserError(f"{spec}: a field that must be given has no value: {error}") from None
+  return config.lock()
+
+
+def complete(config: ConfigDict) -> ConfigDict:
+  """A locked copy of a config made in Python, filled with what its loss and optimizer have.
+
+  A config of `load` stays what it is. UserError if fields are missing, or the loss has no such.
+  """
+  config = config.copy_and_resolve_references()
+  _refuse_missing_fields("the config", config)
+  with config.unlocked():
+    _fill_algorithm("the config", config, config.algorithm.loss)
+  optimizer_section.fill("the config", config, {})
   return config.lock()
 
 
@@ -123,12 +137,16 @@ def _run_get_config(spec: str) -> ConfigDict:
     raise UserError(f"{spec}: {error}") from None
   if not isinstance(config, ConfigDict):
     raise UserError(f"{path}: get_config() returned {type(config).__name__}, not a ConfigDict")
+  _refuse_missing_fields(path, config)
+  return config
+
+
+def _refuse_missing_fields(where: str, config: ConfigDict) -> None:
   fields = config_values.fields(config)
   missing = [field for field in config_values.fields(common.defaults("")) if field not in fields]
   if missing:
     some = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
-    raise UserError(f"{path} lacks {some}: let it start from configs.common.defaults(loss)")
-  return config
+    raise UserError(f"{where} lacks {some}: let it start from configs.common.defaults(loss)")
 
 
 def _fill_algorithm(spec: str, config: ConfigDict, loss: Any) -> None:

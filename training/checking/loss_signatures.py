@@ -16,6 +16,8 @@ import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from training.checking import hyperparameter_limits, own_functions
 from training.errors import UserError, did_you_mean, nearest
 
@@ -78,6 +80,15 @@ def _read(name: str) -> LossSignature:
 
 
 _read_ours = functools.cache(_read)  # a sweep reads the same few for each of its runs
+
+
+def words_of(config: ConfigDict) -> frozenset[str]:
+  """The arrays that a config's loss needs: an optional `ref_logps` only where beta is not 0."""
+  signature = read(config.algorithm.loss)
+  words = {*signature.arrays, *signature.optional_arrays}
+  if "ref_logps" in signature.optional_arrays and config.algorithm.get("beta", 1.0) == 0:
+    words.remove("ref_logps")
+  return frozenset(words)
 
 
 def fingerprint(name: str) -> str:

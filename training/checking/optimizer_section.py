@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
 from configs import common
 from training.checking import config_values, field_names, loss_signatures, own_functions
@@ -113,41 +113,34 @@ def fill(path: str, config: ConfigDict, overrides: dict[str, Any]) -> None:
   file's numbers that they have, and drop the rest.
 
   Raises:
-    UserError: there is no such optimizer or schedule, or the file has a number that they lack.
+    UserError: there is no such optimizer or schedule, or the file changes a number that they lack.
   """
-  section, old, problems = config.optimizer, chosen(config), []
+  given, old, problems = config.optimizer, chosen(config), []
   new = {field: overrides.pop(f"optimizer.{field}", name) for field, name in old.items()}
-  own = _numbers(new)
-  with config.unlocked():
-    for name in sorted({*section} - {*own, *_shared()}):
-      del section[name]
-      if new == old:
-        near = field_names.nearest_to(f"optimizer.{name}", config_values.fields(config))
-        why = only_reader(config, name) or f"there is no such field.{did_you_mean(near)}"
-        problems.append(f"{path}: optimizer.{name}: {why}")
-    section.update(new)
-    given = config_values.fields(section)
-    for name, default in own.items():
-      if name not in given:
-        section[name] = default
-      elif given[name][0] is not float:  # 1 for 1.0
-        del section[name]
-        try:
-          section[name] = config_values.convert(given[name][1], float, default)
-        except ValueError as error:
-          problems.append(f"{path}: optimizer.{name} {error}")
+  own, shared = _numbers(new), _shared()
+  config.optimizer = ConfigDict(new | own)
+  for name, value in given.items(preserve_field_references=True):
+    if name in new:
+      continue
+    if name in shared or (name in own and isinstance(value, FieldReference)):
+      config.optimizer[name] = value
+    elif name in own:
+      try:
+        config.optimizer[name] = config_values.convert(value, float, own[name])
+      except ValueError as error:
+        problems.append(f"{path}: optimizer.{name} {error}")
+    elif new == old and not any(value in defaults.values() for defaults in _readers(name).values()):
+      fields = [f"optimizer.{field}" for field in (*shared, *own)]
+      near = field_names.nearest_to(f"optimizer.{name}", fields)
+      why = only_reader(config, name) or f"there is no such field.{did_you_mean(near)}"
+      problems.append(f"{path}: optimizer.{name}: {why}")
   if problems:
     raise UserError("\n".join(problems))
 
 
 def problems(config: ConfigDict) -> Iterator[str]:
-  """What is wrong with the section, a line each, also if it was changed after `fill`."""
-  try:
-    choices = _choices(chosen(config))
-  except UserError as error:
-    yield str(error)
-    return
-  for name, limit in [pair for choice in choices for pair in choice.limits.items()]:
+  """What is wrong with the numbers that are not shared, a line each."""
+  for name, limit in [pair for c in _choices(chosen(config)) for pair in c.limits.items()]:
     value = config.optimizer.get(name)
     if value is not None and math.isfinite(value):  # not finite: said already
       yield from filter(None, [limit.problem(f"optimizer.{name}", value)])
@@ -158,11 +151,10 @@ def only_reader(config: ConfigDict, key: str) -> str:
   name = key.removeprefix("optimizer.")
   if name in config.optimizer:
     return ""
-  for field, value in chosen(config).items():
-    readers = [other for other in names(field) if name in read(field, other).numbers]
+  for field, readers in _readers(name).items():
     if readers:
       which = " or ".join(map(repr, readers))
-      return f"only optimizer.{field}={which} reads it, not {value!r}"
+      return f"only optimizer.{field}={which} reads it, not {config.optimizer[field]!r}"
   return ""
 
 
@@ -171,6 +163,15 @@ def fingerprint(config: ConfigDict) -> str:
   modules = {choice.module for choice in _choices(chosen(config))} - {_MODULE}
   trees = (own_functions.module_tree(module) for module in sorted(modules))
   return "".join(ast.dump(tree) for tree in trees if tree is not None)
+
+
+def _readers(name: str) -> dict[str, dict[str, float]]:
+  """{"name": {"adamw": 0.95, "lion": 0.99}, "schedule": {}}: who has it, with which default."""
+  tables = {field: {n: read(field, n).numbers for n in names(field)} for field in _TABLES}
+  return {
+    field: {n: numbers[name] for n, numbers in table.items() if name in numbers}
+    for field, table in tables.items()
+  }
 
 
 def _choices(of: Chosen) -> list[Choice]:
@@ -183,5 +184,5 @@ def _numbers(of: Chosen) -> dict[str, float]:
   return {name: value for name, value in numbers.items() if name not in _shared()}
 
 
-def _shared() -> set[str]:
-  return {*common.defaults("").optimizer}
+def _shared() -> list[str]:
+  return list(common.defaults("").optimizer)

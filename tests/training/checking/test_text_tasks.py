@@ -10,12 +10,13 @@ import pytest
 from tasks import build
 from tests.tasks.rows.test_text_groups import TOKENIZER
 from tests.training.small_configs import SMALL_MODEL
-from training import base_policy, dataset, held_out_groups, run
-from training.annotate import compiled_log_probs
+from training import assembly, base_policy, ranking
+from training.build import parts_of
 from training.checking import config_files, text_tasks, validate
+from training.compiled import compiled_log_probs
 from training.errors import UserError
-from training.run_folder import RunFolder
-from training.setup import Parts
+from training.records.run_folder import RunFolder
+from training.sources import dataset
 
 LETTERS = "abcdefghij"
 SMALL = {
@@ -68,7 +69,7 @@ def load(path, config="configs/dpo.py", check=True, **overrides):
 def train(config, folder):
   run_folder = RunFolder(str(folder / "run"))
   run_folder.create(config.to_dict(), digest="", config_file="")
-  run.train(config, run_folder, str(folder), lambda row: None)
+  assembly.train(config, run_folder, str(folder), lambda row: None)
   return run_folder.read_metrics()
 
 
@@ -113,7 +114,7 @@ def groups(tmp_path_factory):
 
 def source(path, tmp_path, config="configs/off_policy_grpo.py", **overrides):
   found = load(path, config, group_size=3, **overrides)
-  parts = Parts.of(found)
+  parts = parts_of(found)
   base = base_policy.starting_params(found, parts, str(tmp_path), print)
   return parts, base, dataset.source_of(parts, base, str(tmp_path), print)
 
@@ -162,7 +163,7 @@ def test_a_response_that_was_cut_keeps_its_score(tmp_path, name):
   if name == "questions":
     overrides |= {"task__name": name, "task__reward": "numeric", "offline__dataset": path}
     path = write(tmp_path / "q.jsonl", questions())
-  parts = Parts.of(load(path, **overrides))
+  parts = parts_of(load(path, **overrides))
   base = base_policy.starting_params(parts.config, parts, str(tmp_path), print)
   batch = dataset.source_of(parts, base, str(tmp_path), print).collect(0, None).groups
   assert (np.sort(batch.rewards, axis=1) == [0, 1]).all() and batch.mask.all(axis=-1).any()
@@ -180,11 +181,12 @@ def test_accuracy_is_a_mean_over_prompts_of_their_pairs():
     max_tokens=3,
     max_prompt_tokens=3,
   )
+  prompts = [row.prompt for row in groups.rows]
   values = np.array([[2.0, 1.0], [1.0, 2.0], [3.0, 3.0]])
-  assert held_out_groups.by_prompt(groups, values, held_out_groups.right) == [0.5, 0.5]
-  assert held_out_groups.by_prompt(groups, values, lambda gaps: gaps) == [0, 0]
+  assert ranking.by_prompt(prompts, groups.rewards, values, ranking.right) == [0.5, 0.5]
+  assert ranking.by_prompt(prompts, groups.rewards, values, lambda gaps: gaps) == [0, 0]
   values[1] = [5, 2]
-  assert held_out_groups.by_prompt(groups, values, held_out_groups.right) == [1, 0.5]
+  assert ranking.by_prompt(prompts, groups.rewards, values, ranking.right) == [1, 0.5]
 
 
 # --- prompts with answers -----------------------------------------------------------------------
@@ -199,7 +201,7 @@ def test_a_file_of_questions_is_a_task(tmp_path):
   config = load(
     path, "configs/grpo.py", source="online", task__name="questions", task__reward="numeric"
   )
-  task = Parts.of(config).task
+  task = parts_of(config).task
   assert len(task.train) == 24 and len(task.evaluation) == 6
   assert not {item.prompt for item in task.train} & {item.prompt for item in task.evaluation}
   item = task.train[0]
@@ -219,7 +221,7 @@ def test_gsm8k_is_read_where_it_was_built_and_evaluated_on_its_test_split(tmp_pa
     load("", "configs/grpo.py", **settings)
   assert build.main(["gsm8k", f"--manual_dir={tmp_path}", f"--data_dir={data}"]) == 0
   config = load("", "configs/grpo.py", **settings)
-  task = Parts.of(config).task
+  task = parts_of(config).task
   assert len(task.train) == 20 and len(task.evaluation) == 6
   assert all("test" in str(item.prompt) for item in task.evaluation)
   # a rebuilt source is another experiment

@@ -9,11 +9,11 @@ import pytest
 
 from tests.training.test_regimes import SMALL, parts_of, policy  # noqa: F401
 from training.batches import batch_metrics
+from training.build import task_of
 from training.checking import config_files, validate, validate_reward
-from training.collect import Online
 from training.errors import UserError
 from training.scoring import Scorer
-from training.setup import Parts, task_of
+from training.sources.online import Online
 
 OWN = "tests.tasks.rewards.own"
 
@@ -102,4 +102,4 @@ def test_a_reward_that_cannot_be_imported_is_an_error_before_training(tmp_path, 
   assert not list(validate_reward.problems(config))  # its source is fine
   assert task_of(config).reward_names == ("f",)  # a dry run, which scores nothing, imports nothing
   with pytest.raises(UserError, match="task: cannot import broken_reward:f .* named 'nothing'"):
-    Parts.of(config)
+    parts_of(config)

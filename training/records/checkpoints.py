@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from models.transformer import Params
 from training.errors import UserError
 from training.population.membership import own_arrays
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 from training.state import TrainState, to_load
 
 BEST_BY = "eval/reward"
@@ -59,7 +59,7 @@ class Checkpoints(contextlib.AbstractContextManager):
     return f"{os.path.relpath(self._path)}/{step}"
 
   def save(self, step: int, state: TrainState, best_by: float) -> None:
-    """`best_by` is the value that the best checkpoint has most of (`run_folder.judgement`)."""
+    """`best_by` is the value that the best checkpoint has most of (`run_folder.headline`)."""
     saved = own_arrays(state.saved)
     # pyrefly: ignore[bad-argument-type]
     self._checkpointer.save_async(step, saved, metrics={BEST_BY: float(best_by)})

@@ -3,7 +3,7 @@
   config.json      the resolved config, the run's names and the config's digest
   command.txt      what to type to train it alone
   env.json         commit, versions, device, tokenizer
-  data.txt         of a data set of texts: lengths, what was cut, what was left out
+  data.txt         of a data set of texts: lengths, and how much was cut or left out
   bad_rows.jsonl   the rows that were left out, and why
   status.json      how far it is, or how it ended
   metrics.jsonl    one flat row a line; rows of step 0 are the base policy's evaluation
@@ -27,8 +27,8 @@ from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from tasks.rows.row import Problem
-from training import environment
 from training.errors import Diverged, UserError
+from training.records import environment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class RunFolder:
   """The files of one run under `path`, e.g. runs/quick/grpo-k8-s0."""
 
   path: str
-  read_only: bool = False  # another process writes the files: what would write here does nothing
+  read_only: bool = False  # another process writes the files: nothing is written here
 
   @property
   def name(self) -> str:
@@ -79,7 +79,7 @@ class RunFolder:
     self._write("env.json", json_text(about))
 
   def write_data(self, lines: list[str], problems: Iterable[Problem]) -> None:
-    """What a person should know of the texts that are trained on, and of the rows left out."""
+    """Keeps a description of the texts that are trained on, and the rows that were left out."""
     if lines:
       self._write("data.txt", "\n".join(lines) + "\n")
     if listed := [json.dumps({"where": p.where, "problem": p.what}) for p in problems]:
@@ -158,7 +158,7 @@ class RunFolder:
     return read_json(self._file("config.json"))
 
   def read_command(self) -> str:
-    """What to type to train it alone; "" if nobody knows."""
+    """The command that trains it alone; "" if nobody knows."""
     return read_text(self._file("command.txt")).strip()
 
   def read_env(self) -> dict[str, Any]:
@@ -175,7 +175,7 @@ class RunFolder:
     return self._read_lines("completions.jsonl")
 
   def state(self, digest: str) -> str:
-    """What a launch with the config of this digest would find here.
+    """The state that a launch with the config of this digest would find here:
 
     new, changed (another config's run), running (by a live process), finished, diverged, failed, or
     resume (it was stopped, or its process died).
@@ -286,8 +286,8 @@ def _plain(value: Any) -> Any:
   return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def judgement(row: Mapping[str, Any]) -> float | None:
-  """What the best checkpoint has most of: the first of these that the row, an evaluation, has."""
+def headline(row: Mapping[str, Any]) -> float | None:
+  """The number that the best checkpoint has most of: the first of these that the row has."""
   names = ("eval/reward", "eval/accuracy", "eval/implied_accuracy")
   return next((row[name] for name in names if name in row), None)
 

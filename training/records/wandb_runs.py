@@ -10,11 +10,10 @@ import os
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from training.checking import loss_signatures
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 PROBE_SECONDS = 5.0  # for W&B's server to answer anything; else a run goes offline
 INIT_SECONDS = 20.0  # for it to take a run; if it takes none, later ones don't try
@@ -24,11 +23,12 @@ _given_up: set[str] = set()  # servers that took no run of this process
 _COLUMNS: list[Any] = ["step", "prompt", "answer", "completion", "reward"]
 
 
-def start(folder: RunFolder, wanted: str, replay: bool = False) -> Any:
+def start(folder: RunFolder, wanted: str, words: Collection[str], replay: bool = False) -> Any:
   """A W&B run for this folder, or None where W&B is disabled.
 
   Args:
     wanted: config.wandb.mode.
+    words: the arrays that the run's loss asks for, which say what it trains.
     replay: its rows are sent again, from the first, to a run of another id.
   Raises:
     Whatever W&B raises. Online, a server that is silent costs PROBE_SECONDS, and one that answers
@@ -39,7 +39,7 @@ def start(folder: RunFolder, wanted: str, replay: bool = False) -> Any:
   mode = _mode(wanted, wandb)
   if mode == "disabled":
     return None
-  arguments = about(folder)
+  arguments = about(folder, words)
   sweep = folder.read_config().get("sweep", "")
   arguments["dir"] = os.path.dirname(os.path.abspath(folder.path)) if sweep else folder.path
   os.makedirs(arguments["dir"], exist_ok=True)
@@ -65,8 +65,8 @@ def start(folder: RunFolder, wanted: str, replay: bool = False) -> Any:
   return run
 
 
-def about(folder: RunFolder) -> dict[str, Any]:
-  """What identifies and describes the run in W&B, from its config.json, env.json and command."""
+def about(folder: RunFolder, words: Collection[str]) -> dict[str, Any]:
+  """The run's names and description in W&B, from its config.json, env.json and command."""
   named, env = folder.read_config(), folder.read_env()
   config, sweep = named.get("config", {}), named.get("sweep", "")
   variant = named.get("variant", folder.name)
@@ -82,7 +82,7 @@ def about(folder: RunFolder) -> dict[str, Any]:
     "id": f"{sweep or 'run'}-{folder.name}-{named.get('digest', '')}-{named.get('created', 0)}",
     "name": folder.name,
     "group": f"{sweep}/{variant}" if sweep else variant,
-    "job_type": _job_type(config),
+    "job_type": _job_type(config, words),
     "tags": [tag[-64:] for tag in tags if tag],
     "notes": folder.read_command(),
     "config": dict(config) | facts,
@@ -109,8 +109,8 @@ def finish(run: Any, latest: Mapping[str, Any], exit_code: int) -> None:
   run.finish(exit_code=exit_code)
 
 
-def _job_type(config: Mapping[str, Any]) -> str:
-  if "scores" in loss_signatures.read(config["algorithm"]["loss"]).arrays:
+def _job_type(config: Mapping[str, Any], words: Collection[str]) -> str:
+  if "scores" in words:
     return "reward"
   return "sft" if config["source"] == "demonstrations" else "train"
 

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from training import hosts
 from training.checking.config_files import digest
 from training.population import membership
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 
 @contextlib.contextmanager

@@ -12,10 +12,10 @@ One call, from a run's code through the population and back:
    which the population's own thread has waited for it. So the next member is resumed.
 3. When all have come, `Population.train` chooses those calls to make together (`_next`).
 4. `_make` stacks their arguments along a new first axis, the members; `Shared.for_members` is
-   called on them, the function vmapped, and everyone's result is a `Part` of what came out.
+   called on them, the function vmapped, and everyone's result is a `Slice` of what came out.
 5. `resume` hands it to the member: `meet` returns it, and so does the call in the run's code.
 
-The parameters stay stacked between calls (`Part`). With several devices the members' axis is split
+The parameters stay stacked between calls (`Slice`). With several devices the members' axis is split
 over them. A member that diverged, or is done, keeps its place, where the others' calls compute
 nothing that anybody reads; what it had is not touched. Only what fails a call, such as too little
 memory, fails all that make it.
@@ -32,9 +32,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from training.population.compilation import working_seconds
-from training.population.membership import Part, here
-from training.population.shared_functions import MEMBERS, Call
+from training.compilation import working_seconds
+from training.population.membership import Slice, here
+from training.population.shared import MEMBERS, Call
 
 
 class Member:
@@ -179,14 +179,14 @@ class Population:
       stacks = jax.block_until_ready(run(*leaves))
     except Exception as error:  # out of memory, say
       return dict.fromkeys(calls, error)
-    return {i: jax.tree.map(lambda stack: Part(stack, i), stacks) for i in calls}  # noqa: B023
+    return {i: jax.tree.map(lambda stack: Slice(stack, i), stacks) for i in calls}  # noqa: B023
 
   def _split(self, stack: Any) -> Any:
     """The members' axis over the devices."""
     return jax.device_put(stack, NamedSharding(self._mesh, P(MEMBERS)))
 
   def _spread(self, leaf: Any) -> Any:
-    """What is common, on every device; an array is copied there once."""
+    """A common argument on every device; an array is copied there once."""
     if self._mesh.size == 1 or not isinstance(leaf, jax.Array):
       return leaf
     if id(leaf) not in self._everywhere:
@@ -198,18 +198,18 @@ def _is_common(leaves: Sequence[Any]) -> bool:
   """Whether the members have one and the same: an array, or a plain number."""
   first = leaves[0]
   if hasattr(first, "shape"):
-    return not isinstance(first, Part) and all(leaf is first for leaf in leaves)
+    return not isinstance(first, Slice) and all(leaf is first for leaf in leaves)
   return all(leaf == first for leaf in leaves)
 
 
 def _stacked(leaves: dict[int, Any], n: int) -> Any:
   """An array of n members from those that are here; the places of the others hold anything."""
   first = next(iter(leaves.values()))
-  if all(isinstance(leaf, Part) and leaf.is_of(first.stack, i) for i, leaf in leaves.items()):
+  if all(isinstance(leaf, Slice) and leaf.is_of(first.stack, i) for i, leaf in leaves.items()):
     return first.stack  # as the last call left it
   rows = [leaves.get(i, first) for i in range(n)]
   if not hasattr(first, "shape"):  # plain numbers are 32 bits wide to jax
     return np.asarray(rows, np.float32 if isinstance(first, float) else np.int32)
   if isinstance(first, np.ndarray):
     return np.stack(rows)
-  return jnp.stack([x.stack[x.index] if isinstance(x, Part) else x for x in rows])
+  return jnp.stack([x.stack[x.index] if isinstance(x, Slice) else x for x in rows])

@@ -39,7 +39,7 @@ HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
 def compilation_cache(root: str) -> dict[str, str]:
-  """What tells jax to keep compiled programs below `root`: a shape compiles once a machine."""
+  """The variables that make jax keep compiled programs below `root`: a shape compiles once."""
   return {
     "JAX_COMPILATION_CACHE_DIR": os.path.abspath(os.path.join(root, ".jax_cache")),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

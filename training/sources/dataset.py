@@ -15,19 +15,21 @@ from models.groups import Groups
 from models.transformer import Params
 from tasks import group_dataset
 from tasks.rows.text_groups import TextGroups
-from training import base_policy, hosts, setup
-from training.annotate import compiled_log_probs, words_of
+from training import base_policy, hosts
 from training.base_policy import Report
 from training.checking import text_tasks
 from training.checking.config_files import digest
-from training.collect import Offline, Online, rows_of_run
+from training.compiled import compiled_log_probs
 from training.errors import UserError
-from training.locks import locked
-from training.run_folder import read_json, write_json
+from training.parts import Parts
+from training.records.locks import locked
+from training.records.run_folder import read_json, write_json
 from training.scoring import Scorer
-from training.setup import Parts
+from training.sources.offline import Offline
+from training.sources.online import Online
+from training.sources.order import rows_of_run
 
-RECIPE = "recipe.json"  # beside the data: what determined it, and the seconds that it took
+RECIPE = "recipe.json"  # beside the data: all that determined it, and the seconds that it took
 
 
 def ensure(
@@ -81,10 +83,10 @@ def write(
 def source_of(
   parts: Parts, base: Params, root: str, report: Report, reward_model: Params | None = None
 ) -> Offline:
-  """What an offline run trains on: texts or a collected data set that it names, or its own."""
+  """The data set of an offline run: texts or a collected one that it names, or its own."""
   texts = text_tasks.groups_of(parts.config)
   if texts is not None:
-    return of_texts(parts, texts.train, base, Scorer(parts, reward_model, judged_already=True))
+    return of_texts(parts, texts.train, base, Scorer(parts, reward_model, scored_already=True))
   path = parts.config.offline.dataset or ensure(parts, base, root, report)
   return load(parts, path, Scorer(parts, reward_model))
 
@@ -118,7 +120,7 @@ def load(parts: Parts, path: str, scorer: Scorer) -> Offline:
   if problems:
     raise UserError(f"offline.dataset {path} holds " + "; and ".join(problems))
   if recipe.get("judge", "task") != "task":  # somebody's choices, not the task's rewards
-    scorer = Scorer(parts, judged_already=True)
+    scorer = Scorer(parts, scored_already=True)
   prompts = [parts.task.tokenizer.encode_prompt(prompt) for prompt in rows.prompts]
   return Offline(parts, scorer, rows, prompts, seconds=recipe.get("seconds", 0.0))
 
@@ -133,7 +135,7 @@ def of_texts(parts: Parts, groups: TextGroups, base: Params, scorer: Scorer) -> 
   arrays = {name: getattr(groups, name) for name in (*group_dataset.ARRAYS, "known")}
   prompts, answers = [row.prompt for row in groups.rows], [row.answer for row in groups.rows]
   rows = group_dataset.Rows(prompts, answers, np.arange(len(groups)), arrays)
-  needed = {"old_logps", "sampler_logps"} & words_of(parts.config)
+  needed = {"old_logps", "sampler_logps"} & parts.loss.words
   log_probs = _base_log_probs(parts, base) if needed and not groups.known.all() else None
   return Offline(parts, scorer, rows, groups.prompts, seconds=0.0, log_probs=log_probs)
 
@@ -154,20 +156,20 @@ def written_by(
   policy: Params, parts: Parts, steps: range, report: Report
 ) -> Iterator[dict[str, Any]]:
   """The groups that this policy writes for the prompts of these steps, as rows of a data set."""
-  plain = dataclasses.replace(parts, config=setup.plain(parts.config))
+  plain = dataclasses.replace(parts, config=base_policy.plain_training(parts.config))
   task, online = parts.task, Online(plain, Scorer(plain))
   for done, step in enumerate(steps):
     report({"doing": "collecting", "step": done, "steps": len(steps)})
-    drawn = hosts.gather(parts.mesh, online.collect(step, policy).drawn)
+    scored = hosts.gather(parts.mesh, online.collect(step, policy).scored)
     for fault in task.reward.new_faults():
       report({"warning": fault})
-    for i, row in enumerate(drawn.rows):
+    for i, row in enumerate(scored.rows):
       yield {
         "prompt": task.train[row].prompt,
         "answer": task.train[row].answer,
-        "responses": drawn.groups.responses[i],
-        "mask": drawn.groups.mask[i],
-        "finished": drawn.finished[i],
-        "rewards": drawn.task_rewards[i],
-        "logps": drawn.groups.old_logps[i],
+        "responses": scored.groups.responses[i],
+        "mask": scored.groups.mask[i],
+        "finished": scored.finished[i],
+        "rewards": scored.task_rewards[i],
+        "logps": scored.groups.old_logps[i],
       }

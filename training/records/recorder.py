@@ -1,13 +1,13 @@
 """Where a run's numbers go: metrics.jsonl first, W&B as a mirror of it that may fail in peace."""
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from training import wandb_runs
-from training.run_folder import RunFolder
+from training.records import wandb_runs
+from training.records.run_folder import RunFolder
 
 
 class Recorder(contextlib.AbstractContextManager):
@@ -18,9 +18,11 @@ class Recorder(contextlib.AbstractContextManager):
     config: ConfigDict,
     folder: RunFolder,
     report: Callable[[dict[str, Any]], None],
+    words: Collection[str] = (),
   ):
+    """`words` are the arrays that the loss asks for, from which W&B's kind of job follows."""
     self._config, self._folder, self._report = config, folder, report
-    self._wandb = start_wandb(config, folder)
+    self._wandb = start_wandb(config, folder, words)
     self.latest: dict[str, Any] = {}
     self._warned: set[str] = set()
 
@@ -68,12 +70,12 @@ class Recorder(contextlib.AbstractContextManager):
         self._wandb = None
 
 
-def start_wandb(config: ConfigDict, folder: RunFolder) -> Any:
+def start_wandb(config: ConfigDict, folder: RunFolder, words: Collection[str]) -> Any:
   """The W&B run that mirrors this one, or None. A W&B that does not work only costs a message."""
   if config.wandb.mode == "disabled" or folder.read_only:
     return None
   try:
-    return wandb_runs.start(folder, config.wandb.mode)
+    return wandb_runs.start(folder, config.wandb.mode, words)
   except Exception as error:  # whatever it is, training goes on
     print(
       f"W&B: off ({type(error).__name__}: {error}); metrics are in {folder.path}; "
