@@ -12,7 +12,7 @@ RESPONSES_A_STEP = 256
 
 
 def defaults(loss: str) -> ConfigDict:
-  """All fields, locked; only `algorithm` takes new ones: the hyperparameters you change."""
+  """All fields, locked; only `algorithm` and `optimizer` take new ones: the numbers you change."""
   config = ConfigDict()
   config.seed = 0  # of everything random in the run: the order of the prompts, the sampling
   config.steps = 60  # batches of groups that are collected and trained on
@@ -86,14 +86,13 @@ def defaults(loss: str) -> ConfigDict:
   config.reference.every = 0  # steps between its moves towards the policy; 0: it never moves
   config.reference.mix = 1.0  # share of the policy in a move; 1: the reference becomes the policy
 
-  config.optimizer = ConfigDict()
-  config.optimizer.learning_rate = 2e-4  # of AdamW, at its peak
+  config.optimizer = ConfigDict()  # to these come the numbers of that optimizer and schedule alone
+  config.optimizer.name = "adamw"  # of training/optimizer.py, such as "lion", "muon"; or your own
+  config.optimizer.learning_rate = 2e-4  # at its peak
   config.optimizer.warmup_steps = 0  # linear, from 0
-  config.optimizer.schedule = "linear"  # after the warm-up, down to 0; or "cosine", "constant"
-  config.optimizer.weight_decay = 0.0  # decoupled
+  config.optimizer.schedule = "linear"  # then down to 0; such as "cosine", "wsd"; or your own
+  config.optimizer.weight_decay = 0.0  # decoupled: a share of the weights, times the learning rate
   config.optimizer.max_grad_norm = 1.0  # the gradient is scaled down to this global norm
-  config.optimizer.b1 = 0.9  # decay of the first moment
-  config.optimizer.b2 = 0.95  # decay of the second moment
 
   config.offline = ConfigDict()
   config.offline.dataset = ""  # one collected before, or groups of texts; empty: of the base policy
@@ -132,6 +131,7 @@ def defaults(loss: str) -> ConfigDict:
 
   config.lock()
   config.algorithm.unlock()
+  config.optimizer.unlock()
   return config
 
 
