@@ -15,7 +15,7 @@ from models.transformer import Params
 from training import base_policy, dataset, hosts, loop, setup
 from training.annotate import words_of
 from training.base_policy import Report
-from training.checking import text_tasks
+from training.checking import task_signatures, text_tasks
 from training.checking.config_files import digest
 from training.checkpoints import loaded
 from training.collect import key_for
@@ -59,7 +59,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   own = config_of(config)
   determines = {"base": base_policy.digest_of_base(config)}
   determines |= {name: own[name].to_dict() for name in ("task", "reward_model", "sampling")}
-  name = f"{config.task.name}-{digest(ConfigDict(determines))}"
+  name = f"{task_signatures.label(config.task.name)}-{digest(ConfigDict(determines))}"
   folder = hosts.run_folder(os.path.join(root, "reward_models", name))
 
   def train() -> None:
@@ -73,10 +73,8 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
 def fit(parts: Parts, folder: RunFolder, base: Params, root: str, report: Report) -> dict:
   """Trains a reward model from the base policy's network; returns the last metrics."""
   source = dataset.source_of(parts, base, root, report)
-  if parts.config.task.name == "groups":
-    judge = RewardModelJudge(parts, text_tasks.data_of_task(parts.config).held_out)
-  else:
-    judge = PairJudge(parts, base)
+  held_out = text_tasks.held_out_groups(parts.config)
+  judge = PairJudge(parts, base) if held_out is None else RewardModelJudge(parts, held_out)
   return loop.train(
     parts,
     folder,

@@ -48,8 +48,8 @@ def train(
   else:
     source = dataset.source_of(parts, base, root, report, judged_by)
   judge = PolicyJudge(parts, base, judged_by)
-  if config.task.name == "groups":
-    held_out = text_tasks.data_of_task(config).held_out
+  held_out = text_tasks.held_out_groups(config)
+  if held_out is not None:
     judge = ImpliedRewardJudge(parts, held_out, base, judge)
   return loop.train(
     parts,

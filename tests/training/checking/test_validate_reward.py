@@ -39,7 +39,7 @@ def problem(reward, **overrides):
     (f"{OWN}:politeness(wrd='x')", "has no option 'wrd'. Did you mean word?"),
     (f"{OWN}:temperature_of", "its argument 'temprature' is none that a reward may ask for."),
     ("not_there:polite", "task.reward: cannot import not_there:polite from"),
-    ("vader", "task.reward='vader': judges task.name='sentiment' only"),
+    ("vader", "task.reward='vader': looks at no answer, and spell_backward has answers"),
   ],
 )
 def test_what_is_wrong_with_a_reward_is_said(reward, message):
