@@ -25,12 +25,12 @@ def defaults(loss: str) -> ConfigDict:
   config.require_accelerator = False  # stop if there is none, rather than train on the CPU
 
   config.task = ConfigDict()
-  config.task.name = "spell_backward"  # reasoning-gym's; sentiment, gsm8k, questions, groups
+  config.task.name = "spell_backward"  # reasoning-gym's, of tasks/__init__.py, or module:function
   config.task.options = ""  # of that task, "min_word_len=3,max_word_len=7"; empty: our defaults
-  config.task.reward = "exact"  # a weighted sum, "numeric + 0.2*format"; README lists the rewards
+  config.task.reward = ""  # a weighted sum, "numeric + 0.2*format"; empty: the task's own reward
   config.task.train_prompts = 16384  # distinct prompts to train on
   config.task.eval_prompts = 512  # distinct prompts held out
-  config.task.data = ""  # of "groups" and "questions": a file, or what tasks.build built
+  config.task.data = ""  # of tasks made of texts: a file, or what tasks.build built
 
   config.model = ConfigDict()
   config.model.pretrained = ""  # a Hugging Face folder, a .gguf file, smollm2-135m, Qwen/Qwen3-0.6B
@@ -153,14 +153,12 @@ def of_algorithm(name: str) -> ConfigDict:
 
 def use_task(config: ConfigDict, name: str) -> None:
   """The task of this name, for a pretrained model: asked as it is, with nothing taught before."""
-  config.task.name = name
-  rewards = {"sentiment": "vader", "gsm8k": "numeric", "questions": "numeric", "groups": "none"}
-  config.task.reward = rewards.get(name, "exact")
+  config.task.name, config.task.reward = name, ""
   config.base.steps = 0
 
 
-def use_judged_texts(config: ConfigDict, data: str, model: str) -> None:
-  """Offline, on groups of texts that were judged already, from a pretrained model; for a GPU."""
+def use_scored_texts(config: ConfigDict, data: str, model: str) -> None:
+  """Offline, on groups of texts that came with scores, from a pretrained model; for a GPU."""
   use_task(config, "groups")
   config.source, config.task.data = "offline", data
   config.model.pretrained, config.model.remat = model, "layers"

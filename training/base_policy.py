@@ -21,7 +21,7 @@ from models.pretrained import loading
 from models.transformer import Params
 from training import hosts, loop
 from training.build import loss_of, optimizer_of, parts_of
-from training.checking import optimizer_section, pretrained_model
+from training.checking import optimizer_section, pretrained_model, task_signatures
 from training.checking.config_files import digest
 from training.errors import UserError
 from training.evaluation import PolicyEvaluation
@@ -87,7 +87,7 @@ def digest_of_base(config: ConfigDict) -> str:
 
 def folder_of(config: ConfigDict, root: str) -> RunFolder:
   """Where the base policy is, or will be."""
-  name = f"{config.task.name}-{digest_of_base(config)}"
+  name = f"{task_signatures.label(config.task.name)}-{digest_of_base(config)}"
   return hosts.run_folder(os.path.join(root, "base", name))
 
 

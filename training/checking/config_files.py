@@ -20,6 +20,7 @@ from training.checking import (
   loss_signatures,
   optimizer_section,
   pretrained_model,
+  task_signatures,
   text_tasks,
   validate_reward,
 )
@@ -56,6 +57,7 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
   problems += _override(spec, config, overrides)
   if problems:
     raise UserError("\n".join(problems))
+  task_signatures.fill(config)
   try:
     config.to_dict()
   except RequiredValueError as error:
@@ -81,6 +83,8 @@ def digest(config: ConfigDict) -> str:
   values = {key: value for key, value in config.to_dict().items() if key not in _NOT_RESULTS}
   if "algorithm" in values:  # not so in the recipes of data sets and base policies
     values["code"] = loss_signatures.fingerprint(values["algorithm"]["loss"])
+  if task := task_signatures.fingerprint(values.get("task", {}).get("name", "")):
+    values["prompts"] = task
   if "reward" in values.get("task", {}):
     values["reward"] = validate_reward.fingerprint(values["task"]["reward"])
   if "optimizer" in values and (code := optimizer_section.fingerprint(config)):

@@ -98,8 +98,11 @@ def test_a_question_of_reasoning_gym_goes_through_the_chat_template(place):
     ({"mesh.fsdp": 3}, "mesh.fsdp=3: does not divide model.d_model=16; try 1 or 2 or 4 or 8 or 16"),
     ({"task.reward": "exact"}, "task.reward='exact': sentiment has no answers for 'exact'; try"),
     ({"task.options": "a=1"}, "task.options='a=1': sentiment has none"),
-    ({"task.name": "chain_sum"}, "task.reward='vader': judges task.name='sentiment' only"),
-    ({"base.steps": 5}, "base.steps=5: sentiment has no answers to learn from; set it to 0"),
+    (
+      {"task.name": "chain_sum", "task.reward": "vader"},
+      "task.reward='vader': looks at no answer, and chain_sum has answers; this task's is 'exact'",
+    ),
+    ({"base.steps": 5}, "base.steps=5: sentiment has no answers to learn to write; set it to 0"),
     ({"source": "demonstrations"}, "source='demonstrations': sentiment has no answers"),
   ],
 )
