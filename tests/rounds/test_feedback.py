@@ -235,5 +235,3 @@ def test_tokens_of_another_tokenizer_are_not_taken_for_the_texts(store, folder):
   with pytest.raises(UserError, match="row 1: response 1 has 2 log-probs, and 4 tokens"):
     task = Task("t", (), (), Reward())
     feedback_rows.groups_of(feedback, task, max_tokens=6, max_prompt_tokens=64)
-      feedback, Task("t", (), (), Reward()), max_tokens=6, max_prompt_tokens=64
-    )
