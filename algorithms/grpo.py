@@ -15,15 +15,13 @@ from algorithms.divergences import KL
 from algorithms.loss_function import loss_function
 from algorithms.policy_gradient import (
   clipped_surrogate,
-  constant_mean,
   kl_penalty,
   mean_ratio,
   per_token,
   ratio_metrics,
-  sequence_mean,
-  token_mean,
   token_ratio,
 )
+from algorithms.reductions import constant_mean, sequence_mean, token_mean
 from algorithms.shapes import Clip, Ddof, Mask, PerResponse, PerToken, Positive, RatioCap, Weight
 
 

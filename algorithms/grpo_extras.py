@@ -13,15 +13,8 @@ from algorithms.corrections import (
 from algorithms.divergences import KL
 from algorithms.grpo import grpo
 from algorithms.loss_function import loss_function
-from algorithms.policy_gradient import (
-  clipped_surrogate,
-  kl_penalty,
-  ratio_metrics,
-  sequence_mean,
-  share_of_tokens,
-  token_mean,
-  token_ratio,
-)
+from algorithms.policy_gradient import clipped_surrogate, kl_penalty, ratio_metrics, token_ratio
+from algorithms.reductions import sequence_mean, share_of_tokens, token_mean
 from algorithms.shapes import (
   Clip,
   Ddof,

@@ -10,12 +10,11 @@ from algorithms.policy_gradient import (
   clipped_surrogate,
   kl_penalty,
   ratio_metrics,
-  sequence_mean,
   sequence_ratio,
-  sequence_sum,
   token_ratio,
 )
 from algorithms.preferences import pair_differences, pair_weights, total_weight
+from algorithms.reductions import sequence_mean, sequence_sum
 from algorithms.shapes import (
   Beta,
   Clip,

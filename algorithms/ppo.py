@@ -5,14 +5,8 @@ from jaxtyping import Array, Float
 
 from algorithms.advantages import generalized_advantages, is_scored, whiten
 from algorithms.loss_function import loss_function
-from algorithms.policy_gradient import (
-  clipped_surrogate,
-  kl_penalty,
-  ratio_metrics,
-  share_of_tokens,
-  token_mean,
-  token_ratio,
-)
+from algorithms.policy_gradient import clipped_surrogate, kl_penalty, ratio_metrics, token_ratio
+from algorithms.reductions import share_of_tokens, token_mean
 from algorithms.shapes import Clip, Fraction, Mask, PerResponse, PerToken, Positive, Weight
 
 

@@ -13,14 +13,8 @@ import jax.numpy as jnp
 
 from algorithms.advantages import batch_mean, is_scored, leave_one_out
 from algorithms.loss_function import loss_function
-from algorithms.policy_gradient import (
-  clipped_surrogate,
-  kl_penalty,
-  ratio_metrics,
-  sequence_mean,
-  sequence_ratio,
-  sequence_sum,
-)
+from algorithms.policy_gradient import clipped_surrogate, kl_penalty, ratio_metrics, sequence_ratio
+from algorithms.reductions import sequence_mean, sequence_sum
 from algorithms.shapes import Clip, Mask, PerResponse, PerToken, Weight
 
 

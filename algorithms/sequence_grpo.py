@@ -15,10 +15,9 @@ from algorithms.policy_gradient import (
   kl_penalty,
   per_token,
   ratio_metrics,
-  sequence_mean,
-  sequence_sum,
   token_ratio,
 )
+from algorithms.reductions import sequence_mean, sequence_sum
 from algorithms.shapes import Clip, Ddof, Mask, PerResponse, PerToken, Positive, Weight
 
 

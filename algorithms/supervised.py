@@ -4,8 +4,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from algorithms.loss_function import loss_function
-from algorithms.policy_gradient import token_mean
 from algorithms.preferences import is_present
+from algorithms.reductions import token_mean
 from algorithms.shapes import Mask, PerResponse, PerToken
 
 

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from algorithms.loss_function import loss_function
-from algorithms.policy_gradient import sequence_sum
 from algorithms.preferences import (
   PairRule,
   is_present,
@@ -19,6 +18,7 @@ from algorithms.preferences import (
   preference_metrics,
   sides_of_pairs,
 )
+from algorithms.reductions import sequence_sum
 from algorithms.shapes import Beta, Mask, PerResponse, PerToken, Scalar, Weight
 
 

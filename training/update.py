@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from algorithms.implied_rewards import best_and_worst, from_gradient
-from algorithms.policy_gradient import token_mean
+from algorithms.reductions import token_mean
 from models import scalar_head
 from models.groups import Groups
 from models.log_probs import OUTPUTS, token_outputs

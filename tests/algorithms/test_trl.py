@@ -14,7 +14,8 @@ import pytest
 
 from algorithms import LOSSES
 from algorithms.advantages import batch_relative
-from algorithms.policy_gradient import clipped_surrogate, sequence_mean, token_ratio
+from algorithms.policy_gradient import clipped_surrogate, token_ratio
+from algorithms.reductions import sequence_mean
 from tests.algorithms.groups import call
 
 FIXTURES = np.load(pathlib.Path(__file__).parent / "trl" / "trl_1_16_0.npz")
