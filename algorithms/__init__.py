@@ -8,6 +8,7 @@ the hyperparameters. Adding a loss = one function + one line here; the tests the
 themselves.
 """
 
+from algorithms.anchored import apo_down, apo_zero, bco_pair, nca_pair, sppo_hard
 from algorithms.dpo import discopop, dpo, exo_pair, hinge, ipo, robust_dpo, sigmoid_norm
 from algorithms.dpo_weighted import ld_dpo, wpo
 from algorithms.grpo import bnpo, dapo, dr_grpo, grpo, two_sided_grpo, unclipped_grpo
@@ -19,6 +20,7 @@ from algorithms.grpo_extras import (
   truncated_grpo,
 )
 from algorithms.implied_rewards import implied_rewards
+from algorithms.kto import kto
 from algorithms.off_policy_grpo import off_policy_grpo, offline_grpo
 from algorithms.optimal_transport import aot, aot_unpaired
 from algorithms.plackett_luce import plackett_luce_dpo
@@ -29,7 +31,6 @@ from algorithms.reward_model import bradley_terry
 from algorithms.sequence_grpo import gmpo, gspo, luspo
 from algorithms.soft_clipping import cispo, sapo, vespo
 from algorithms.supervised import best_of_k, sft
-from algorithms.unpaired import apo_down, apo_zero, bco_pair, kto, nca_pair, sppo_hard
 
 LOSSES = {
   loss.__name__: loss

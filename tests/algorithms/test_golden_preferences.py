@@ -8,7 +8,9 @@ from algorithms import LOSSES
 from tests.algorithms.groups import call, evaluate
 
 A = jnp.array
-HERE = ("dpo", "dpo_weighted", "unpaired", "optimal_transport", "reference_free", "plackett_luce")
+HERE = """
+  dpo dpo_weighted anchored kto optimal_transport reference_free plackett_luce
+""".split()
 
 
 def one_pair():
