@@ -11,7 +11,7 @@ themselves.
 from algorithms.anchored import apo_down, apo_zero, bco_pair, nca_pair, sppo_hard
 from algorithms.dpo import discopop, dpo, exo_pair, hinge, ipo, robust_dpo, sigmoid_norm
 from algorithms.dpo_weighted import ld_dpo, wpo
-from algorithms.grpo import bnpo, dapo, dr_grpo, grpo, two_sided_grpo, unclipped_grpo
+from algorithms.grpo import dapo, dr_grpo, grpo, two_sided_grpo, unclipped_grpo
 from algorithms.grpo_extras import (
   entropy_bonus_grpo,
   gdpo,
@@ -30,16 +30,16 @@ from algorithms.reinforce import reinforce, rloo
 from algorithms.reward_model import bradley_terry
 from algorithms.sequence_grpo import gmpo, gspo, luspo
 from algorithms.soft_clipping import cispo, sapo, vespo
-from algorithms.supervised import best_of_k, sft
+from algorithms.supervised import sft
 
 LOSSES = {
   loss.__name__: loss
   for loss in (
-    *(sft, best_of_k, bradley_terry),
+    *(sft, bradley_terry),
     *(dpo, robust_dpo, ipo, hinge, sigmoid_norm, exo_pair, discopop, ld_dpo, wpo),
     *(nca_pair, bco_pair, sppo_hard, apo_zero, apo_down, kto),
     *(aot, aot_unpaired, simpo, orpo, plackett_luce_dpo),
-    *(grpo, dr_grpo, dapo, bnpo, unclipped_grpo, two_sided_grpo),
+    *(grpo, dr_grpo, dapo, unclipped_grpo, two_sided_grpo),
     *(gspo, luspo, gmpo, cispo, sapo, vespo),
     *(entropy_bonus_grpo, top_entropy_grpo, masked_off_policy_grpo, truncated_grpo, gdpo),
     *(rloo, reinforce, ppo, off_policy_grpo, offline_grpo),

@@ -1,12 +1,13 @@
 """Where each policy gradient stops to push, or pushes less: tables of (ratio, sign of A)."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from algorithms import (
-  bnpo,
   cispo,
   dapo,
   gmpo,
@@ -17,6 +18,8 @@ from algorithms import (
   unclipped_grpo,
   vespo,
 )
+
+bnpo = functools.partial(dapo, clip_high=0.2)  # TRL's, configs/bnpo.py
 
 
 def one_token_responses(ratio, better):

@@ -55,7 +55,6 @@ NOT_SCALED = NOT_SHIFTED | {
 }
 PUSHES_TIES = {
   "sft": "imitates the best of a group, all of a tie",
-  "best_of_k": "imitates the best of a group, all of a tie",
   "kto": "judges each response by itself",
   "reinforce": "its baseline is not the group's",
   "ppo": "its baseline is the critic's value, not the group's",
@@ -69,7 +68,7 @@ DETACH = {
   "reinforce": "the KL in the reward",
   "offline_grpo": "the weights, with weights='dpo'",
 }
-NO_PAIRS = ("sft", "best_of_k", "kto", "aot", "aot_unpaired", "plackett_luce_dpo")
+NO_PAIRS = ("sft", "kto", "aot", "aot_unpaired", "plackett_luce_dpo")
 ORDER_ONLY = [
   loss
   for name, loss in LOSSES.items()

@@ -16,7 +16,7 @@ import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from training.checking import hyperparameter_limits, own_functions
+from training.checking import config_modules, hyperparameter_limits, own_functions
 from training.errors import UserError, did_you_mean, nearest
 
 _LISTED = "The losses are listed in algorithms/__init__.py, with their equations in the README."
@@ -135,6 +135,9 @@ def _locate(name: str) -> tuple[str, str]:
   if name in table:
     return table[name], name
   if ":" not in name:
+    config = os.path.join("configs", f"{name}.py")
+    if config in config_modules.available("configs"):
+      raise UserError(f"no loss {name!r}; it is a config: --config={config}")
     hint = did_you_mean(nearest(name, table)) or f" {_LISTED}"
     raise UserError(f"no loss {name!r}.{hint} (Your own: module.path:function)")
   return own_functions.split(name, "mylab.losses:my_loss")

@@ -10,7 +10,7 @@ from training.checking.loss_signatures import LossSignature
 from training.errors import choose
 
 # Losses that compare no responses with each other. (A loss of one's own may do as it likes.)
-_TAKES_ONE_RESPONSE = ("sft", "best_of_k", "kto", "reinforce", "ppo")
+_TAKES_ONE_RESPONSE = ("sft", "kto", "reinforce", "ppo")
 _OF_A_POLICY = {"logps", "old_logps", "ref_logps", "entropy", "log_sum_sq_probs", "values"}
 _OF_A_SAMPLER = ("old_logps", "sampler_logps", "old_values")
 
