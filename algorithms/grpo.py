@@ -22,7 +22,17 @@ from algorithms.policy_gradient import (
   token_ratio,
 )
 from algorithms.reductions import constant_mean, sequence_mean, token_mean
-from algorithms.shapes import Clip, Ddof, Mask, PerResponse, PerToken, Positive, RatioCap, Weight
+from algorithms.shapes import (
+  Ddof,
+  LowerClip,
+  Mask,
+  PerResponse,
+  PerToken,
+  Positive,
+  RatioCap,
+  UpperClip,
+  Weight,
+)
 
 
 @loss_function
@@ -35,8 +45,8 @@ def grpo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
   ddof: Ddof = 0,
 ):
   """Group Relative Policy Optimization (Shao et al., 2024, eq. 3). With K = 2 it is 2-GRPO.
@@ -72,8 +82,8 @@ def dr_grpo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
   max_tokens: Positive = 256.0,
 ):
   """GRPO done right (Dr. GRPO: Liu et al., 2025): no division by a spread or by a length.
@@ -105,8 +115,8 @@ def dapo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.28,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.28,
   ddof: Ddof = 0,
 ):
   """The loss of DAPO (Yu et al., 2025, eq. 8): every token weighs the same, and "clip higher".
@@ -171,8 +181,8 @@ def two_sided_grpo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
   ratio_cap: RatioCap = 4.0,
   ddof: Ddof = 0,
 ):

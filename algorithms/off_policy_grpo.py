@@ -17,12 +17,13 @@ from algorithms.preferences import pair_differences, pair_weights, total_weight
 from algorithms.reductions import sequence_mean, sequence_sum
 from algorithms.shapes import (
   Beta,
-  Clip,
   Ddof,
+  LowerClip,
   Mask,
   PerResponse,
   PerToken,
   Scalar,
+  UpperClip,
   Weight,
 )
 
@@ -36,8 +37,8 @@ def off_policy_grpo(
   old_logps: PerToken | None = None,
   *,
   beta: Weight = 0.04,
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
   ratio: Literal["token", "sequence"] = "token",
   ddof: Ddof = 0,
 ):

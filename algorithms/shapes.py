@@ -40,7 +40,8 @@ PER_REWARD = ("reward_parts",)  # the rewards that `rewards` sums up, one by one
 # Hyperparameters (`ranges.RANGES` says what each may be).
 Beta = Annotated[Scalar, RANGES["Beta"]]
 Weight = Annotated[Scalar, RANGES["Weight"]]
-Clip = Annotated[Scalar, RANGES["Clip"]]
+LowerClip = Annotated[Scalar, RANGES["LowerClip"]]
+UpperClip = Annotated[Scalar, RANGES["UpperClip"]]
 RatioCap = Annotated[Scalar, RANGES["RatioCap"]]
 Smoothing = Annotated[Scalar, RANGES["Smoothing"]]
 NonZeroSmoothing = Annotated[Scalar, RANGES["NonZeroSmoothing"]]
