@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 from algorithms.implied_rewards import best_and_worst, from_gradient
 from algorithms.reductions import token_mean
+from algorithms.shapes import COMPUTED
 from models import scalar_head
 from models.groups import Groups
 from models.log_probs import OUTPUTS, token_outputs
@@ -27,9 +28,6 @@ from models.transformer import ModelConfig
 from training import setup
 from training.population.shared_functions import Shared
 from training.state import TrainState, optimizer_step
-
-# What the networks give; all other arrays come with the Groups.
-COMPUTED = ("logps", "entropy", "log_sum_sq_probs", "values", "scores")
 
 
 @dataclasses.dataclass(frozen=True)

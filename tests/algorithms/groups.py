@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from algorithms import LOSSES
-from algorithms.loss_function import DIFFERENTIABLE
+from algorithms.shapes import COMPUTED, VOCABULARY
+
+PER_TOKEN = tuple(word for word, (axes, _) in VOCABULARY.items() if axes == "B K T")
 
 # Choices that every loss hands on to one function are tested on one loss.
 TESTED_ON = {"divergence": "dpo", "kl": "grpo"}
@@ -92,7 +94,7 @@ def policy_word(loss) -> str:
 
 def trained_words(loss) -> list[str]:
   """The loss's arrays that a network gives, all of them."""
-  return [word for word in DIFFERENTIABLE if word in inspect.signature(loss).parameters]
+  return [word for word in COMPUTED if word in inspect.signature(loss).parameters]
 
 
 def call(loss, arrays, **options):

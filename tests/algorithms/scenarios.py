@@ -12,8 +12,14 @@ import jax
 import numpy as np
 
 from algorithms.ranges import RANGES, Range
-from algorithms.shapes import PER_TOKEN
-from tests.algorithms.groups import arrays_of, evaluate_all, hyperparameters, random_groups, terms
+from tests.algorithms.groups import (
+  PER_TOKEN,
+  arrays_of,
+  evaluate_all,
+  hyperparameters,
+  random_groups,
+  terms,
+)
 
 Arrays = dict[str, np.ndarray]  # numpy's, for which nothing has to be compiled
 GROUPS, RESPONSES = np.array([2, 0, 3, 1]), np.array([3, 1, 0, 2])  # the shuffled order

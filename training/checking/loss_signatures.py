@@ -104,14 +104,11 @@ def _fingerprint(name: str) -> str:
 _fingerprint_ours = functools.cache(_fingerprint)
 
 
-def vocabulary() -> tuple[str, ...]:
-  """The arrays a loss may ask for."""
-  words = {}
-  for node in _own("shapes.py").body:
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-      if node.targets[0].id in ("PER_TOKEN", "PER_RESPONSE", "PER_REWARD"):
-        words |= dict.fromkeys(ast.literal_eval(node.value))
-  return tuple(words)
+def vocabulary() -> dict[str, tuple[str, str]]:
+  """algorithms.shapes.VOCABULARY: {array a loss may ask for: (axes, where it comes from)}."""
+  assignments = (node for node in _own("shapes.py").body if isinstance(node, ast.Assign))
+  tables = {ast.unparse(node.targets[0]): node.value for node in assignments}
+  return ast.literal_eval(tables["VOCABULARY"])
 
 
 def _table() -> dict[str, str]:

@@ -126,6 +126,20 @@ def test_losses_that_compare_nothing_take_one_response_a_prompt(loss):
   validate.check(config_files.load("configs/grpo.py", {"algorithm.loss": loss, "group_size": 1}))
 
 
+@pytest.mark.parametrize("loss", ["grpo", "truncated_grpo", "rloo", "ppo"])
+def test_demonstrations_have_no_log_probs_of_a_sampler(loss):
+  said = problem("configs/sft.py", {"algorithm.loss": loss})
+  assert f"{loss} needs old_logps, and no policy wrote the demonstrations" in said
+
+
+@pytest.mark.parametrize("word", ["logps", "ref_logps", "entropy", "sampler_logps"])
+def test_a_reward_models_loss_has_scores_and_no_policy(word, tmp_path, monkeypatch):
+  (tmp_path / "mine.py").write_text(f"def mixed(scores, {word}, rewards, mask): ...")
+  monkeypatch.chdir(tmp_path)
+  said = problem("configs/reward_model.py", {"algorithm.loss": "mine:mixed"})
+  assert "a reward model's loss has scores, and no log-probs or values" in said
+
+
 @pytest.mark.parametrize(
   "overrides",
   [
