@@ -35,6 +35,10 @@ def loss_function(function: Callable) -> Callable:
     data = {name: x for name, x in arguments.items() if name not in COMPUTED}
     return function(**arguments | jax.lax.stop_gradient(data), **options)
 
+  # For `help`, which would spell out every type. They are in `__annotations__` still.
+  bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+  # pyrefly: ignore[missing-attribute]
+  loss.__signature__ = inspect.Signature(bare)
   return loss
 
 

@@ -5,6 +5,7 @@ operation, fifty losses would take minutes; compiled one by one, a quarter of an
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -139,7 +140,8 @@ def settings(loss: Callable) -> dict[str, dict[str, float]]:
 
 def ranges(loss: Callable) -> dict[str, Range]:
   """The range of each hyperparameter that has one."""
-  found = {p.name: getattr(p.annotation, "__metadata__", ()) for p in hyperparameters(loss)}
+  types = inspect.get_annotations(loss)
+  found = {p.name: getattr(types[p.name], "__metadata__", ()) for p in hyperparameters(loss)}
   return {name: of[0] for name, of in found.items() if of}
 
 
