@@ -1,11 +1,36 @@
 """Losses for post-training language models, each one pure function over arrays.
 
-  from algorithms import dpo
-  loss, metrics = dpo(logps, ref_logps, rewards, mask, beta=0.1)
+One prompt, and two responses to it of two tokens each; the first is the better one:
 
-Positional arguments are arrays, named from one vocabulary (`shapes`); keyword-only arguments are
-the hyperparameters. Adding a loss = one function + one line here; the tests then find it by
-themselves.
+  >>> import jax.numpy as jnp
+  >>> from algorithms import dpo, implied_rewards, off_policy_grpo
+  >>> groups = {
+  ...   "logps": jnp.array([[[-1.0, -0.5], [-2.0, -1.0]]]),  # [B, K, T], of the policy
+  ...   "ref_logps": jnp.array([[[-1.0, -1.5], [-2.0, -1.0]]]),  # of the reference
+  ...   "rewards": jnp.array([[1.0, 0.0]]),  # [B, K]
+  ...   "mask": jnp.ones((1, 2, 2), bool),  # the tokens that count
+  ... }
+  >>> loss, metrics = dpo(**groups, beta=0.5)
+  >>> print(f"{loss:.3f} = -log sigmoid({metrics['rewards/margins']:.1f})")
+  0.474 = -log sigmoid(0.5)
+
+The first response is a nat likelier than under the reference, the second as likely: times beta, the
+margin is 0.5. The gradient, as a weight on each response's log-prob, is a push up and one down:
+
+  >>> print(implied_rewards(dpo)(**groups, beta=0.5).round(2))
+  [[ 0.19 -0.19]]
+
+While the policy still is the reference, it is beta times that of GRPO with a ratio a response:
+
+  >>> groups["logps"] = groups["ref_logps"]
+  >>> print(implied_rewards(dpo)(**groups, beta=0.5).round(2))
+  [[ 0.25 -0.25]]
+  >>> print(implied_rewards(off_policy_grpo)(**groups, ratio="sequence").round(2))
+  [[ 0.5 -0.5]]
+
+Positional arguments are arrays, named from one vocabulary (`shapes.VOCABULARY`); keyword-only
+arguments are the hyperparameters. Adding a loss = one function + one line here; the tests then find
+it by themselves.
 """
 
 from algorithms.anchored import apo_down, apo_zero, bco_pair, nca_pair, sppo_hard
