@@ -16,13 +16,14 @@ import os
 import shlex
 import signal
 from collections.abc import Sequence
+from typing import Any
 
 import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments.command_line import cli
 from training import environment, run_folder
-from training.checking import config_files, pretrained_model, text_tasks, validate
+from training.checking import config_files, digests, pretrained_model, text_tasks, validate
 from training.errors import UserError
 from training.run_folder import RunFolder
 
@@ -44,30 +45,30 @@ def main(argv: Sequence[str]) -> int:
   config = config_files.load(args.config, args.overrides)
   validate.check(config)
   pretrained_model.fill(config)
-  digest = config_files.digest(config)
+  about = digests.of_run(config)
   path = args.out or os.path.join(ROOT, run_name(args.config, args.overrides))
   if args.dry_run:
     print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
-    print(f"# {args.config} -> {path}  (config {digest})")
+    print(f"# {args.config} -> {path}  (config {about['digest']})")
     print(f"# memory: {memory_needed(config)}")
     return 0
 
   check_processes(args)
   environment.with_huge_pages("experiments.train")
   command = "python -m experiments.train " + shlex.join(argv)
-  about = {"digest": digest, "config_file": args.config, "command": command, "sweep": args.sweep}
+  about |= {"config_file": args.config, "command": command, "sweep": args.sweep}
   for name, value in environment.compilation_cache(ROOT).items():  # jax reads them at its import
     os.environ.setdefault(name, value)
   if args.distributed or args.coordinator:
     train_with_others(config, path, about, args)
-  elif prepare(folder := RunFolder(path), digest, config, args.overwrite):
+  elif prepare(folder := RunFolder(path), about["digest"], config, args.overwrite):
     folder.create(config.to_dict(), **about)
     with folder.recording_outcome():
       train(config, folder)
   return 0
 
 
-def train_with_others(config, path: str, about: dict[str, str], args) -> None:
+def train_with_others(config, path: str, about: dict[str, Any], args) -> None:
   """The same in one of several processes, whose first decides and writes."""
   from training import hosts
 
@@ -135,9 +136,8 @@ def refuse(folder: RunFolder, state: str, config) -> None:
   if state == "running":
     raise UserError(f"{folder.path}: another process is training this run")
   if state == "changed":
-    differences = "; ".join(folder.changes(config.to_dict())[:4]) or "its loss's code is another"
     raise UserError(
-      f"{folder.path} holds a run of another config ({differences}).\n"
+      f"{folder.path} holds a run of {digests.difference(folder.read_config(), config)}.\n"
       "Give this one --out=FOLDER, or --overwrite to delete that one"
     )
   if state == "diverged":

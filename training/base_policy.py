@@ -22,7 +22,7 @@ from models.transformer import Params
 from training import hosts, loop, setup
 from training.annotate import words_of
 from training.checking import pretrained_model
-from training.checking.config_files import digest
+from training.checking.digests import of_recipe
 from training.checkpoints import loaded
 from training.collect import Demonstrations
 from training.errors import UserError
@@ -74,7 +74,7 @@ def digest_of_base(config: ConfigDict) -> str:
   for field in pretrained_model.COMPUTE:
     if field != "dtype":  # the others change what is trained from it, or how, but not the SFT
       del determines["model"][field]
-  return digest(ConfigDict(determines))
+  return of_recipe(determines)
 
 
 def folder_of(config: ConfigDict, root: str) -> RunFolder:

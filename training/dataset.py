@@ -19,7 +19,7 @@ from training import base_policy, hosts, setup
 from training.annotate import compiled_log_probs, words_of
 from training.base_policy import Report
 from training.checking import text_tasks
-from training.checking.config_files import digest
+from training.checking.digests import of_recipe
 from training.collect import Offline, Online, rows_of_run
 from training.errors import UserError
 from training.locks import locked
@@ -43,7 +43,7 @@ def ensure(
   """
   config = parts.config
   recipe = recipe_of(config)
-  name = f"{config.task.name}-k{config.group_size}-s{config.seed}-{digest(ConfigDict(recipe))}"
+  name = f"{config.task.name}-k{config.group_size}-s{config.seed}-{of_recipe(recipe)}"
   directory = os.path.join(root, "datasets", name)
   with locked(directory):
     if not hosts.first_decides(lambda: bool(group_dataset.path_in(directory))):

@@ -16,7 +16,7 @@ from training import base_policy, dataset, hosts, loop, setup
 from training.annotate import words_of
 from training.base_policy import Report
 from training.checking import text_tasks
-from training.checking.config_files import digest
+from training.checking.digests import of_recipe
 from training.checkpoints import loaded
 from training.collect import key_for
 from training.errors import UserError
@@ -59,7 +59,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   own = config_of(config)
   determines = {"base": base_policy.digest_of_base(config)}
   determines |= {name: own[name].to_dict() for name in ("task", "reward_model", "sampling")}
-  name = f"{config.task.name}-{digest(ConfigDict(determines))}"
+  name = f"{config.task.name}-{of_recipe(determines)}"
   folder = hosts.run_folder(os.path.join(root, "reward_models", name))
 
   def train() -> None:

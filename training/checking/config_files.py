@@ -3,9 +3,7 @@
 A spec is a file, with an argument after a colon for files that take one: "configs/grpo.py:k=8".
 """
 
-import hashlib
 import inspect
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,19 +11,9 @@ from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import RequiredValueError, placeholder
 
 from configs import common, hyper
-from training.checking import (
-  config_modules,
-  config_values,
-  loss_signatures,
-  pretrained_model,
-  text_tasks,
-  validate_reward,
-)
+from training.checking import config_modules, config_values, loss_signatures
 from training.checking.config_values import Field
 from training.errors import UserError, did_you_mean, nearest
-
-# Settings that cannot change what a run computes (but for the last digits, on another mesh).
-_NOT_RESULTS = ("wandb", "require_accelerator", "mesh", "micro_batches", "checkpoint")
 
 
 def load(spec: str, overrides: Mapping[str, Any]) -> ConfigDict:
@@ -52,22 +40,6 @@ def load(spec: str, overrides: Mapping[str, Any]) -> ConfigDict:
   except RequiredValueError as error:
     raise UserError(f"{spec}: a field that must be given has no value: {error}") from None
   return config.lock()
-
-
-def digest(config: ConfigDict) -> str:
-  """8 hex digits of all that can change the results: code of loss and rewards, files of a model."""
-  values = {key: value for key, value in config.to_dict().items() if key not in _NOT_RESULTS}
-  if "algorithm" in values:  # not so in the recipes of data sets and base policies
-    values["code"] = loss_signatures.fingerprint(values["algorithm"]["loss"])
-  if "reward" in values.get("task", {}):
-    values["reward"] = validate_reward.fingerprint(values["task"]["reward"])
-  if values.get("model", {}).get("pretrained"):
-    values["weights"] = pretrained_model.fingerprint(values["model"]["pretrained"])
-  if "data" in values:
-    del values["data"]["dir"]  # what lies there counts
-    values["rows"] = text_tasks.fingerprint(config)
-  text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-  return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def load_sweep(spec: str) -> list[dict[str, Any]]:

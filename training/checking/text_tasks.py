@@ -95,19 +95,20 @@ def groups_of(config: ConfigDict) -> "TextData | None":
   return None
 
 
-def fingerprint(config: ConfigDict) -> list[str]:
-  """Changes when the rows of the data sets do that a run reads."""
+def fingerprints(config: ConfigDict) -> dict[str, str]:
+  """Of the data sets that a run reads, "task.data='pairs.jsonl'" -> what changes with the rows."""
   if config.task.name not in NAMES and not config.offline.dataset:
-    return []
+    return {}
   from training.checking import text_data
 
   names = []
   if config.task.name in NAMES:
-    names.append(("task.data", config.task.data or config.task.name))
+    field = "task.data" if config.task.data else "task.name"
+    names.append((field, config.task.data or config.task.name))
   if config.source == "offline" and text_data.is_text(config.offline.dataset):
     names.append(("offline.dataset", config.offline.dataset))
-  paths = (text_data.locate(field, name, config.data.dir) for field, name in names)
-  return [text_data.fingerprint(path) for path in paths]
+  paths = {f"{f}={name!r}": text_data.locate(f, name, config.data.dir) for f, name in names}
+  return {where: text_data.fingerprint(path) for where, path in paths.items()}
 
 
 def task_of(config: ConfigDict) -> "Task":
