@@ -1,6 +1,6 @@
 """The steps that are timed, made of the trainer's own parts: `Online`, `annotate`, the update.
 
-A step does what one of `training.loop` does, without evaluation, records and checkpoints.
+A step is one of `training.loop`, without evaluation, records and checkpoints.
 """
 
 import dataclasses
@@ -17,21 +17,23 @@ from configs import common
 from models.groups import Groups
 from tasks.task import Item, Task
 from tasks.tokenizers.tokenizer import CharTokenizer
-from training import hosts, setup
-from training.annotate import annotate, words_of
-from training.collect import Online
+from training import hosts
+from training.annotate import annotate
+from training.build import put_together
+from training.devices import mesh_of
+from training.parts import Parts
 from training.scoring import Scorer
-from training.setup import Parts
+from training.sources.online import Online
 from training.state import new_state, random_params
-from training.update import compiled_update, update_spec
+from training.update import compiled_update
 
 Seconds = dict[str, float]  # of each phase of a step
 
-NEVER = -1  # no vocabulary has this token
+NEVER = -1  # a token that no vocabulary has
 
 
 class RandomTokens(CharTokenizer):
-  """Any text is so many random tokens, and no response ends: all have their full length."""
+  """Encodes each character as a random token; no token ends a response, so all are full length."""
 
   eos_id: int = NEVER
   eos_ids: tuple[int, ...] = (NEVER,)
@@ -45,7 +47,7 @@ class RandomTokens(CharTokenizer):
 
 
 def prepare(work: Work, size: Size, dtype: str) -> Callable[[int], Seconds]:
-  """Weights, optimizer state and data; returns what does the step of a number and times it."""
+  """Makes weights, optimizer state and data; returns a function that does and times step i."""
   parts = parts_of(work, size, dtype)
   params = random_params(parts.model, parts.mesh, seed=0)
   if not work.loss:
@@ -61,7 +63,7 @@ def prepare(work: Work, size: Size, dtype: str) -> Callable[[int], Seconds]:
 
 
 def parts_of(work: Work, size: Size, dtype: str) -> Parts:
-  """What a run of this work would be made of, its task random tokens."""
+  """Returns the parts of a run of this work, with random tokens as its task."""
   config = config_of(work, size, dtype)
   task = Task(
     name="random tokens",
@@ -69,7 +71,7 @@ def parts_of(work: Work, size: Size, dtype: str) -> Parts:
     evaluation=(),
     tokenizer=RandomTokens(size.model.vocab_size),
   )
-  return Parts(config, task, setup.model_of(config, task), setup.mesh_of(config))
+  return put_together(config, task, mesh_of(config))
 
 
 def config_of(work: Work, size: Size, dtype: str) -> ConfigDict:
@@ -89,18 +91,14 @@ class _Training:
   """A policy and its optimizer between steps."""
 
   def __init__(self, work: Work, size: Size, parts: Parts, params):
-    config = parts.config
     self._parts, self._work = parts, work
-    self._update = compiled_update(update_spec(config, parts.model, parts.mesh))
-    self._numbers, words = setup.traced_numbers(config), words_of(config)
+    self._update = compiled_update(parts.update_spec)
     self._state = new_state(params, parts.mesh)
     self._groups = random_groups(parts, size)
-    if "ref_logps" in words and not work.scores_reference:
+    if "ref_logps" in parts.loss.words and not work.scores_reference:
       groups = hosts.to_global(parts.mesh, self._groups)
-      self._groups = jax.device_get(annotate(parts, words, self._state, params, groups))
-      words -= {"ref_logps"}
-    self._words = words
-    self._reference = params if work.scores_reference else None  # else its memory is free
+      self._groups = jax.device_get(annotate(parts, self._state, params, groups))
+    self._reference = params if work.scores_reference else None  # kept only if needed
     self._source = Online(parts, Scorer(parts)) if work.samples else None
 
   def __call__(self, number: int) -> Seconds:
@@ -118,11 +116,11 @@ class _Training:
       groups = dataclasses.replace(groups, rewards=self._groups.rewards)
       passed("collect")
     groups = hosts.to_global(self._parts.mesh, groups)
-    groups = annotate(self._parts, self._words, self._state, self._reference, groups)
-    if self._work.scores_reference and number:  # the first goes on at once, as training does
+    groups = annotate(self._parts, self._state, self._reference, groups)
+    if self._work.scores_reference and number:  # the first step does not wait, as in training
       jax.block_until_ready(groups.ref_logps)
       passed("reference")
-    self._state, metrics = self._update(self._state, groups, self._numbers)
+    self._state, metrics = self._update(self._state, groups, self._parts.numbers)
     jax.device_get(metrics)
     jax.block_until_ready(self._state)
     passed("update")
@@ -130,7 +128,7 @@ class _Training:
 
 
 def random_groups(parts: Parts, size: Size) -> Groups:
-  """Groups of full length whose responses all have different rewards."""
+  """Returns groups of full length, all of whose responses have different rewards."""
   config, rng = parts.config, np.random.default_rng(0)
   prompts, prompt_mask = parts.task.train_prompts
   shape = (config.batch_prompts, config.group_size, size.response_tokens)

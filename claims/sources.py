@@ -1,4 +1,4 @@
-"""What a claim says and depends on, read from source text: nothing is imported for it."""
+"""The claims' text and the code they depend on, read from source files: nothing is imported."""
 
 import ast
 
@@ -6,7 +6,7 @@ from tasks.code import files, fingerprints
 
 
 def docstring(module: str, function: str) -> str:
-  """The docstring of a function at the top of a module; "" if there is none."""
+  """Returns the docstring of a function at the top of a module; "" if there is none."""
   file = files.of_module(module)
   body = file.tree.body if file else []
   found = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == function]

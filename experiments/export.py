@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from experiments.command_line import cli
 from training.checking import loss_signatures, pretrained_model
 from training.errors import UserError
-from training.run_folder import RunFolder, judgement
+from training.records.run_folder import RunFolder, headline
 
 ROOT = "runs"
 
@@ -68,8 +68,8 @@ def chosen_step(folder: RunFolder, step: int | None, best: bool) -> int:
   if not steps or step not in (None, *steps):
     there = ", ".join(map(str, steps)) or "none yet"
     raise UserError(f"{folder.path}: no checkpoint {step or ''}".rstrip() + f"; there: {there}")
-  judged = {row["step"]: judgement(row) for row in folder.read_metrics()}
-  scored = [(judged[s], s) for s in steps if judged.get(s) is not None]
+  scores = {row["step"]: headline(row) for row in folder.read_metrics()}
+  scored = [(scores[s], s) for s in steps if scores.get(s) is not None]
   if best and not scored:
     raise UserError(f"{folder.path}: no checkpoint with an evaluation; there: {steps}")
   return max(scored)[1] if best else steps[-1] if step is None else step
@@ -82,7 +82,7 @@ def check_out(out: str) -> None:
 
 
 def tokenizer_note(source: str) -> str:
-  """What becomes of the tokenizer of a run that began from the files at `source` ("": none)."""
+  """Says where the tokenizer comes from, of a run that began from the files at `source`, if any."""
   if not source:
     return (
       "none. This model reads one token a character, for which there are no "
@@ -95,20 +95,19 @@ def tokenizer_note(source: str) -> str:
 
 def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: str) -> None:
   """Loads the checkpoint and writes the folder; imports jax."""
-  from models.partitioning import make_mesh
-  from models.pretrained import loading
+  from models.pretrained import exporting
   from models.pretrained.stored_tensors import CheckpointError
   from tasks.task import Task
   from tasks.tokenizers.tokenizer import CharTokenizer
-  from training import base_policy, setup
-  from training.checkpoints import loaded
-  from training.setup import Parts
+  from training import base_policy
+  from training.build import put_together
+  from training.records.checkpoints import loaded
   from training.start import starting_state
 
   config.mesh.update(data=1, fsdp=1, tensor=1)  # whatever the run was trained on
   tokenizer = pretrained_model.tokenizer_of(config) or CharTokenizer()
   task = Task(config.task.name, train=(), evaluation=(), tokenizer=tokenizer)
-  parts = Parts(config, task, setup.model_of(config, task), make_mesh())
+  parts = put_together(config, task)
   if parts.model.lora_rank:  # the checkpoint holds the adapters alone
     base = base_policy.folder_of(config, ROOT)
     if config.base.steps and base.read_status().get("state") != "finished":
@@ -119,7 +118,7 @@ def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: s
   state = loaded(folder, partial(starting_state, parts), start, parts.mesh, step)
   tokens = {"eos_ids": tokenizer.eos_ids, "bos_id": None, "pad_id": tokenizer.pad_id}
   try:
-    loading.export(state.params, parts.model, out, source or None, tokens)
+    exporting.export(state.params, parts.model, out, source or None, tokens)
   except CheckpointError as error:
     raise UserError(str(error)) from None
 

@@ -11,6 +11,7 @@ SLURM, Open MPI, Kubernetes: jax finds the others), or with the address of the f
 --coordinator=HOST:PORT --processes=2 --process=0
 """
 
+import contextlib
 import math
 import os
 import shlex
@@ -19,13 +20,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import yaml
+from ml_collections import ConfigDict
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments.command_line import cli
-from training import environment, run_folder
-from training.checking import config_files, digests, pretrained_model, text_tasks, validate
+from training import load_config, run
+from training.checking import digests, text_tasks
 from training.errors import UserError
-from training.run_folder import RunFolder
+from training.records import environment, run_folder
 
 FLAGS = {
   "out": ("", "the run's folder (default: runs/<name made of the config and its overrides>)"),
@@ -37,61 +39,124 @@ FLAGS = {
   "processes": (1, "with --coordinator: how many there are"),
   "process": (0, "with --coordinator: which this is, from 0"),
 }
-ROOT = "runs"
 
 
 def main(argv: Sequence[str]) -> int:
   args = cli.parse(argv, __doc__, FLAGS)
-  config = config_files.load(args.config, args.overrides)
-  validate.check(config)
-  pretrained_model.fill(config)
-  about = digests.of_run(config)
-  path = args.out or os.path.join(ROOT, run_name(args.config, args.overrides))
+  config = load_config(args.config, args.overrides)
+  run.check(config)
+  path = args.out or os.path.join(run.ROOT, run_name(args.config, args.overrides))
   if args.dry_run:
     print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
-    print(f"# {args.config} -> {path}  (config {about['digest']})")
+    print(f"# {args.config} -> {path}  (config {digests.of_run(config)['digest']})")
     print(f"# memory: {memory_needed(config)}")
     return 0
 
   check_processes(args)
   environment.with_huge_pages("experiments.train")
-  command = "python -m experiments.train " + shlex.join(argv)
-  about |= {"config_file": args.config, "command": command, "sweep": args.sweep}
-  for name, value in environment.compilation_cache(ROOT).items():  # jax reads them at its import
+  for name, value in environment.compilation_cache(run.ROOT).items():  # jax reads them at import
     os.environ.setdefault(name, value)
-  if args.distributed or args.coordinator:
-    train_with_others(config, path, about, args)
-  elif prepare(folder := RunFolder(path), about["digest"], config, args.overwrite):
-    folder.create(config.to_dict(), **about)
-    with folder.recording_outcome():
-      train(config, folder)
+  signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
+  if config.source == "offline":
+    # Its import replaces the import statement for a while; the progress bar's thread would trip.
+    import tensorflow_datasets  # noqa: F401  # pyrefly: ignore
+  train(config, path, args, command="python -m experiments.train " + shlex.join(argv))
   return 0
 
 
-def train_with_others(config, path: str, about: dict[str, Any], args) -> None:
-  """The same in one of several processes, whose first decides and writes."""
-  from training import hosts
+def train(config: ConfigDict, path: str, args, command: str) -> None:
+  """Trains with a progress bar, or says that the run is finished."""
+  processes, is_first = 1, True
+  if args.distributed or args.coordinator:
+    from training import hosts
 
-  hosts.join(args.coordinator, args.processes, args.process)
-  hosts.check_same("configs", f"{path} {config.to_json_best_effort()}")
-  folder = hosts.run_folder(path)
-  if hosts.first_decides(lambda: prepare(folder, about["digest"], config, args.overwrite)):
-    folder.create(config.to_dict(), **about)
-    with folder.recording_outcome():
-      train(config, folder)
-    hosts.wait("run finished")  # the first may still be busy with W&B
+    processes = hosts.join(args.coordinator, args.processes, args.process)
+    is_first = hosts.is_first()
+  with Shown(config, path) as shown:
+    ended = run.train(
+      config,
+      path,
+      report=shown.report if is_first else lambda row: None,
+      overwrite=args.overwrite,
+      processes=processes,
+      config_file=args.config,
+      sweep=args.sweep,
+      command=command,
+    )
+  if shown.has_begun:
+    print(f"done  {numbers(ended.latest)}  {ended.latest['rollouts']:,} rollouts")
+  elif is_first:
+    step = ended.latest_step
+    print(f"{path}: finished already (step {step}); --overwrite to start again")
 
 
-def memory_needed(config) -> str:
-  """What it takes of each device, in a line. UserError when those of this machine are too small."""
+class Shown(contextlib.AbstractContextManager):
+  """A run on the terminal: a head when it begins, then a bar with the numbers that matter."""
+
+  def __init__(self, config: ConfigDict, path: str):
+    self._config, self._path = config, path
+    self._progress = Progress(
+      TextColumn("{task.description}"),
+      BarColumn(),
+      MofNCompleteColumn(),
+      TextColumn("{task.fields[numbers]}"),
+      TimeRemainingColumn(),
+    )
+    self._bar = self._progress.add_task("base policy", total=None, numbers="")
+    self.has_begun = False
+
+  def __exit__(self, *_: object) -> None:
+    if self.has_begun:
+      self._progress.stop()
+
+  def report(self, row: dict[str, Any]) -> None:
+    """Shows a row of metrics, a warning, or what is being prepared."""
+    if not self.has_begun:
+      self.has_begun = True
+      print_head(self._config, self._path)
+      self._progress.start()
+    if "warning" in row:
+      self._progress.console.print(f"warning: {row['warning']}")
+      return
+    self._progress.update(
+      self._bar,
+      description=row.get("doing", "train"),
+      completed=row["step"],
+      total=row["steps"],
+      numbers=numbers(row),
+    )
+
+
+def print_head(config: ConfigDict, path: str) -> None:
+  """The run in a line, its data, and a hint where jax misses a GPU."""
+  from training.devices import accelerator_hint, device_line
+
+  name = os.path.basename(os.path.normpath(path))
+  print(f"{name}  {config.algorithm.loss}  K={config.group_size}  seed {config.seed}", end="  ")
+  print(f"{device_line()} {config.model.dtype}  → {path}")
+  for line in text_tasks.describe(config):
+    print(f"data: {line}")
+  if accelerator_hint():
+    print(accelerator_hint())
+
+
+def run_name(config_file: str, overrides: dict[str, Any]) -> str:
+  settings = {key: value for key, value in overrides.items() if not key.startswith("wandb.")}
+  return run_folder.run_name(config_file, settings)
+
+
+def memory_needed(config: ConfigDict) -> str:
+  """The memory it takes of each device, in a line.
+
+  UserError when those of this machine are too small.
+  """
   import jax
 
-  from models.partitioning import make_mesh
-  from training import memory, setup
+  from training import build, memory
+  from training.checking.config_task import task_of
 
-  task, sizes = setup.task_of(config), config.mesh.to_dict()
-  parts = setup.Parts(config, task, setup.model_of(config, task), make_mesh())
-  if math.prod(sizes.values()) <= jax.device_count():  # it may be meant for another machine
+  parts = build.put_together(config, task_of(config))
+  if math.prod(config.mesh.to_dict().values()) <= jax.device_count():  # else another machine's
     memory.check(parts)
   return memory.describe(memory.estimate(parts))
 
@@ -109,91 +174,6 @@ def check_processes(args) -> None:
     )
   if args.processes > 1 and not args.coordinator:
     raise UserError(f"--processes={args.processes}: needs --coordinator=HOST:PORT")
-
-
-def prepare(folder: RunFolder, digest: str, config, overwrite: bool) -> bool:
-  """Whether there is something to train. UserError where training would lose, or disturb, a run."""
-  state = folder.state(digest)
-  if overwrite and state != "running":
-    refuse_to_delete(folder)
-    folder.clear()
-    state = "new"
-  if state == "finished":
-    step = folder.read_status()["step"]
-    print(f"{folder.path}: finished already (step {step}); --overwrite to start again")
-    return False
-  refuse(folder, state, config)
-  return True
-
-
-def run_name(config_file: str, overrides: dict) -> str:
-  settings = {key: value for key, value in overrides.items() if not key.startswith("wandb.")}
-  return run_folder.run_name(config_file, settings)
-
-
-def refuse(folder: RunFolder, state: str, config) -> None:
-  """UserError where training here would lose, or disturb, what is there."""
-  if state == "running":
-    raise UserError(f"{folder.path}: another process is training this run")
-  if state == "changed":
-    raise UserError(
-      f"{folder.path} holds a run of {digests.difference(folder.read_config(), config)}.\n"
-      "Give this one --out=FOLDER, or --overwrite to delete that one"
-    )
-  if state == "diverged":
-    raise UserError(
-      f"{folder.path} diverged: {folder.read_status()['reason']}\n"
-      "Change the config, or --overwrite to start again"
-    )
-
-
-def refuse_to_delete(folder: RunFolder) -> None:
-  """UserError if what --overwrite would delete is something else than a run."""
-  if os.path.isdir(folder.path) and os.listdir(folder.path) and not folder.read_config():
-    raise UserError(f"--out={folder.path} is no run's folder (it has no config.json): not deleted")
-
-
-def train(config, folder: RunFolder) -> None:
-  """Trains with a progress bar; jax is imported only now that the config is known to be good."""
-  signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
-  from training import run, setup
-
-  if config.source == "offline":
-    # Its import replaces the import statement for a while; the progress bar's thread would trip.
-    import tensorflow_datasets  # noqa: F401  # pyrefly: ignore
-
-  if folder.read_only:  # the process that writes it also shows how it goes
-    run.train(config, folder, ROOT, lambda row: None)
-    return
-  print(
-    f"{folder.name}  {config.algorithm.loss}  K={config.group_size}  seed {config.seed}", end="  "
-  )
-  print(f"{setup.device_line()} {config.model.dtype}  → {folder.path}")
-  for line in text_tasks.describe(config):
-    print(f"data: {line}")
-  if setup.accelerator_hint():
-    print(setup.accelerator_hint())
-  columns = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    MofNCompleteColumn(),
-    TextColumn("{task.fields[numbers]}"),
-    TimeRemainingColumn(),
-  )
-  with Progress(*columns) as progress:
-    bar = progress.add_task("base policy", total=None, numbers="")
-
-    def report(row: dict) -> None:
-      if "warning" in row:
-        progress.console.print(f"warning: {row['warning']}")
-        return
-      doing = row.get("doing", "train")
-      progress.update(
-        bar, description=doing, completed=row["step"], total=row["steps"], numbers=numbers(row)
-      )
-
-    last = run.train(config, folder, ROOT, report)
-  print(f"done  {numbers(last)}  {last['rollouts']:,} rollouts")
 
 
 SHOWN = {

@@ -1,7 +1,7 @@
-"""Sends runs to W&B again, from their folders: after a crash, or where W&B was not to be reached.
+"""Sends runs to W&B again, from their folders: after a crash, or where W&B could not be reached.
 
 python -m experiments.upload runs/quick                    all runs of a sweep
-python -m experiments.upload runs/mine --mode=offline      writes what `wandb sync` takes
+python -m experiments.upload runs/mine --mode=offline      writes files for `wandb sync`
 
 A W&B run that was killed offline has lost its last rows, and one that was resumed offline has some
 twice. metrics.jsonl has every row once. Each run becomes a new run in W&B, its id ending in
@@ -14,10 +14,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-from comparing.runs import read_group
+from ml_collections import ConfigDict
+
+from comparing.runs import read_run_set
 from experiments.command_line import cli
+from training.checking import loss_signatures
 from training.errors import UserError
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 MODES = ("auto", "online", "offline")
 
@@ -44,8 +47,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def runs_in(folder: str) -> list[RunFolder]:
-  """The run, or the sweep's runs, in a folder that have rows. UserError if there are none."""
-  found = [run.folder for run in read_group(folder).runs if run.config and run.rows]
+  """Returns the runs in a folder that have rows. UserError if there are none."""
+  found = [run.folder for run in read_run_set(folder).runs if run.config and run.rows]
   if not found:
     raise UserError(f"{folder}: none of its runs has a row in metrics.jsonl yet")
   return found
@@ -53,10 +56,11 @@ def runs_in(folder: str) -> list[RunFolder]:
 
 def replay(folder: RunFolder, mode: str) -> str:
   """Sends all rows and completions; returns a line about it. Raises what W&B raises."""
-  from training import wandb_runs
+  from training.records import wandb_runs
 
   rows, status = folder.read_metrics(), folder.read_status()
-  run = wandb_runs.start(folder, mode, replay=True)
+  words = loss_signatures.words_of(ConfigDict(folder.read_config()["config"]))
+  run = wandb_runs.start(folder, mode, words, replay=True)
   if run is None:
     raise UserError("W&B is disabled here (WANDB_MODE); give --mode=online or offline")
   latest: dict[str, float] = {}

@@ -1,9 +1,9 @@
 """The base policy that every run of a comparison starts from, and its reference.
 
-A pretrained model as it is (base.steps = 0), what another run ended with (base.run), or a short SFT
-from a pretrained model or random weights. The SFT is trained by the loop that trains everything
-else, once, into runs/base/<task>-<digest>; the digest covers all that determines the weights, so
-runs share it exactly when they should.
+A pretrained model as it is (base.steps = 0), the policy that another run ended with (base.run), or
+a short SFT from a pretrained model or random weights. The SFT is trained by the loop that trains
+everything else, once, into runs/base/<task>-<digest>; the digest covers all that determines the
+weights, so runs share it exactly when they should.
 """
 
 import dataclasses
@@ -19,27 +19,39 @@ from models import adapters
 from models.partitioning import build_sharded
 from models.pretrained import loading
 from models.transformer import Params
-from training import hosts, loop, setup
-from training.annotate import words_of
-from training.checking import pretrained_model
+from training import hosts, loop
+from training.build import loss_of, optimizer_of, parts_of
+from training.checking import optimizer_section, pretrained_model, task_signatures
 from training.checking.digests import of_recipe
-from training.checkpoints import loaded
-from training.collect import Demonstrations
 from training.errors import UserError
-from training.evaluation import PolicyJudge
-from training.locks import trained_once
+from training.evaluation import PolicyEvaluation
+from training.parts import Parts
 from training.population import membership
-from training.run_folder import RunFolder
-from training.setup import Parts
+from training.records.checkpoints import loaded
+from training.records.locks import trained_once
+from training.records.run_folder import RunFolder
+from training.sources.demonstrations import Demonstrations
 from training.start import starting_state
 from training.state import new_state, random_params
 
 Report = Callable[[dict[str, Any]], None]
 
 
+def plain_training(config: ConfigDict) -> ConfigDict:
+  """A copy that trains on the task's own rewards, each batch once, with a reference at rest."""
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    config.micro_batches = config.minibatches = config.inner_epochs = 1
+    config.scoring.update(reward="task", model="", unfinished=0.0, overlong_tokens=0)
+    config.scoring.mask_truncated = False
+    config.reference.update(every=0, mix=1.0)
+    config.sampling.refills = 0
+  return config
+
+
 def base_config(config: ConfigDict) -> ConfigDict:
   """The config of the SFT run that makes the base policy of `config`."""
-  base = setup.plain(config)
+  base = plain_training(config)
   with base.unlocked():
     base.source = "demonstrations"
     base.seed = config.base.seed
@@ -47,14 +59,10 @@ def base_config(config: ConfigDict) -> ConfigDict:
     base.batch_prompts = config.base.batch_prompts
     base.group_size = 1
     base.algorithm = ConfigDict({"loss": "sft"})
-    base.optimizer.update(
+    base.optimizer = optimizer_section.adamw(
       learning_rate=config.base.learning_rate,
       warmup_steps=min(20, config.base.steps // 10),
       schedule="cosine",
-      weight_decay=0.0,
-      max_grad_norm=1.0,
-      b1=0.9,
-      b2=0.95,
     )
     base.eval.every = base.checkpoint.every = config.base.steps
     base.wandb.mode = "disabled"
@@ -64,7 +72,7 @@ def base_config(config: ConfigDict) -> ConfigDict:
 
 
 def digest_of_base(config: ConfigDict) -> str:
-  """What determines the base policy's weights, in 8 hex digits."""
+  """8 hex digits of all that determines the base policy's weights."""
   determines = {name: config[name].to_dict() for name in ("task", "model", "base")}
   del determines["task"]["reward"]  # demonstrations have none
   run = determines["base"].pop("run")
@@ -79,7 +87,7 @@ def digest_of_base(config: ConfigDict) -> str:
 
 def folder_of(config: ConfigDict, root: str) -> RunFolder:
   """Where the base policy is, or will be."""
-  name = f"{config.task.name}-{digest_of_base(config)}"
+  name = f"{task_signatures.label(config.task.name)}-{digest_of_base(config)}"
   return hosts.run_folder(os.path.join(root, "base", name))
 
 
@@ -88,7 +96,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   folder, sft = folder_of(config, root), base_config(config)
 
   def train() -> None:
-    parts = Parts.of(sft)
+    parts = parts_of(sft)
     loop.train(
       parts,
       folder,
@@ -96,14 +104,14 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
       Demonstrations(parts),
       reference=None,
       report=report,
-      judge=PolicyJudge(parts, reference=None),
+      evaluation=PolicyEvaluation(parts, reference=None),
     )
 
   return trained_once(folder, sft, "configs/sft.py", train)
 
 
 def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report) -> Params:
-  """What the runs of this config start from: the base policy, with adapters if it asks for them."""
+  """The parameters that this config's runs start from: the base policy, with adapters if any."""
   plain = dataclasses.replace(parts, model=dataclasses.replace(parts.model, lora_rank=0))
 
   def params() -> Params:
@@ -120,7 +128,7 @@ def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report)
 
 
 def untrained(parts: Parts) -> Params:
-  """What the SFT starts from: the pretrained model, or else random weights."""
+  """The parameters that the SFT starts from: the pretrained model's, or else random ones."""
   name = parts.config.model.pretrained
   if name:
     return loading.load(pretrained_model.files(name), parts.mesh)
@@ -134,7 +142,7 @@ def params_of(folder: RunFolder, parts: Parts) -> Params:
 
 
 def shapes_of(parts: Parts) -> Params:
-  """What parameters of this model are, without a number of them."""
+  """The shapes of this model's parameters."""
   return jax.eval_shape(partial(random_params, parts.model, parts.mesh, 0))
 
 
@@ -143,7 +151,7 @@ def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
 
   Args:
     parts: whose mesh it is put on; the model's shape must be the run's.
-    root: with adapters, where what lies under them is; checkpoints hold the adapters alone.
+    root: where the weights under adapters are; checkpoints hold the adapters alone.
   Raises:
     UserError: there is no checkpoint, or of another shape.
   """
@@ -151,9 +159,12 @@ def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
   saved = ConfigDict(folder.read_config()["config"])
   trained = {name: saved.model[name] for name in ("lora_rank", "lora_alpha")}
   model = dataclasses.replace(parts.model, **trained)
-  if "scores" in words_of(saved):
+  loss = loss_of(saved)
+  if "scores" in loss.words:
     raise UserError(f"base.run={path!r} trained a reward model ({saved.algorithm.loss})")
-  its_parts = dataclasses.replace(parts, config=saved, model=model)
+  its_parts = dataclasses.replace(
+    parts, config=saved, model=model, loss=loss, optimizer=optimizer_of(saved)
+  )
   build, has_adapters = partial(starting_state, its_parts), model.lora_rank > 0
   start = starting_params(saved, its_parts, root, report) if has_adapters else shapes_of(its_parts)
   params = loaded(folder, build, start, parts.mesh).params

@@ -10,13 +10,13 @@ from ml_collections import ConfigDict
 
 from models.groups import Groups
 from models.partitioning import batch_sharding, replicated
-from training.collect import Batch, is_tied
-from training.population.shared_functions import Shared, shared_on
+from training.population.shared import Shared, shared_on
 from training.scoring import changes_rewards
+from training.sources.batch import Batch, is_tied
 
 
 def minibatches(config: ConfigDict, mesh: Mesh, groups: Groups, step: int) -> list[Groups]:
-  """What each inner step trains on: every epoch over the batch in a new order, groups whole."""
+  """The groups of each inner step: every epoch over the batch in a new order, groups whole."""
   if config.minibatches == 1:
     return [groups] * config.inner_epochs
   size = config.batch_prompts // config.minibatches
@@ -39,22 +39,22 @@ def compiled_rows(mesh: Mesh) -> Shared:
 
 
 def batch_metrics(config: ConfigDict, batch: Batch, names: tuple[str, ...]) -> dict[str, Any]:
-  """What the responses are like, in TRL's names: rewards (`names` are of their parts), lengths.
+  """Numbers about the responses, in TRL's names: rewards (`names` of those in a sum), lengths.
 
   `batch` has the rows of all processes (`Batch.for_metrics`).
   """
-  drawn, rewards = batch.drawn, batch.groups.rewards
+  scored_groups, rewards = batch.scored, batch.groups.rewards
   scored = ~np.isnan(rewards)
   metrics = {
     "frac_reward_zero_std": is_tied(rewards).mean(),
-    "completions/mean_length": drawn.lengths.mean(),
-    "completions/clipped_ratio": 1 - drawn.finished.mean(),
+    "completions/mean_length": scored_groups.lengths.mean(),
+    "completions/clipped_ratio": 1 - scored_groups.finished.mean(),
   }
   if scored.any():
     metrics["reward"] = rewards[scored].mean()
     metrics["reward_std"] = np.nanstd(rewards[scored.any(axis=1)], axis=1).mean()
   if changes_rewards(config):
-    metrics["task_reward"] = np.nanmean(drawn.task_rewards)
+    metrics["task_reward"] = np.nanmean(scored_groups.task_rewards)
   if len(names) > 1 and batch.groups.reward_parts is not None:
     means = np.nanmean(batch.groups.reward_parts, axis=(0, 1))
     metrics |= {f"rewards/{name}": mean for name, mean in zip(names, means, strict=True)}
@@ -67,7 +67,7 @@ def batch_metrics(config: ConfigDict, batch: Batch, names: tuple[str, ...]) -> d
 
 
 def batch_warnings(config: ConfigDict, batch: Batch) -> list[str]:
-  """What a person should know of the batch, in words that do not change from step to step."""
+  """Warnings about the batch, in words that do not change from step to step."""
   warnings = []
   if batch.tied_left:
     warnings.append(

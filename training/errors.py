@@ -1,4 +1,4 @@
-"""What can go wrong that a person should read about, in a line or two and without a traceback.
+"""Errors that a person reads in a line or two, without a traceback.
 
 Exit codes of every command: 0 done, 1 some runs of a sweep failed, 2 a UserError, 3 Diverged,
 130 interrupted.

@@ -5,6 +5,7 @@ prompts, whatever the algorithm trained on.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -15,10 +16,9 @@ from models.groups import Groups
 from models.transformer import Params
 from tasks.rows.row import text_of
 from training import hosts
-from training.annotate import compiled_log_probs
-from training.collect import compiled_sampler, key_for
-from training.scoring import compiled_scores
-from training.setup import Parts
+from training.compiled import compiled_log_probs, compiled_sampler, compiled_scores
+from training.parts import Parts
+from training.sources.order import key_for
 
 COMPLETIONS_KEPT = 16
 
@@ -26,7 +26,7 @@ COMPLETIONS_KEPT = 16
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Measured:
-  """What a policy does with N held-out prompts: one greedy response, and n samples, to each."""
+  """A policy's responses to N held-out prompts: a greedy one, and n samples, to each."""
 
   greedy: Int[np.ndarray, "N T"]
   greedy_lengths: Int[np.ndarray, " N"]  # tokens, EOS included
@@ -91,7 +91,7 @@ def draw_held_out(
   return Groups(prompts, prompt_mask, drawn.responses, drawn.mask, rewards), drawn.finished
 
 
-class PolicyJudge:
+class PolicyEvaluation:
   """An evaluation of the policy: its metrics, and completions to read."""
 
   def __init__(self, parts: Parts, reference: Params | None, reward_model: Params | None = None):
@@ -153,6 +153,52 @@ def completions(parts: Parts, measured: Measured, step: int, count: int) -> list
     }
     for i, item in enumerate(parts.task.evaluation[:count])
   ]
+
+
+class Mean(NamedTuple):
+  """A mean over prompts and its standard error."""
+
+  value: float
+  standard_error: float
+
+  def __str__(self) -> str:
+    return f"{self.value:.4f} ± {self.standard_error:.4f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+  """An evaluation with its uncertainty, and greedy completions to read."""
+
+  metrics: dict[str, Mean]
+  completions: list[dict]
+
+  def __str__(self) -> str:
+    return "\n".join(f"{name}: {mean}" for name, mean in self.metrics.items())
+
+
+def evaluated(parts: Parts, measured: Measured, step: int) -> Evaluated:
+  """Means over prompts; a prompt without a scored response is left out of the rewards'."""
+  is_scored = bool(np.isfinite(measured.rewards).any())  # not where others scored the responses
+  per_prompt = {}
+  if is_scored:
+    per_prompt["reward, greedy"] = measured.greedy_rewards
+    per_prompt["reward, sampled"] = np.nanmean(measured.rewards, axis=1)
+  if measured.log_ratios is not None:
+    per_prompt["KL to the base policy (nats a sequence)"] = measured.log_ratios.mean(axis=1)
+  per_prompt |= {
+    "entropy (nats a token)": measured.entropy,
+    "length (tokens)": measured.greedy_lengths,
+    "finished": measured.greedy_finished,
+  }
+  k = 1
+  while is_scored and k <= measured.rewards.shape[1]:
+    per_prompt[f"pass@{k}"] = pass_at_k(measured.rewards, k)
+    k *= 2
+  metrics = {
+    name: Mean(float(np.nanmean(x)), float(np.nanstd(x) / np.sqrt(np.isfinite(x).sum())))
+    for name, x in per_prompt.items()
+  }
+  return Evaluated(metrics, completions(parts, measured, step, COMPLETIONS_KEPT))
 
 
 def pass_at_k(rewards: Float[np.ndarray, "N n"], k: int) -> Float[np.ndarray, " N"]:

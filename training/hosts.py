@@ -20,18 +20,18 @@ from jax.sharding import Mesh
 
 from models.partitioning import batch_sharding, replicated
 from training.errors import UserError
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 
-def join(coordinator: str, processes: int, process: int) -> None:
-  """Meets the other processes: process 0 listens at `coordinator` (host:port).
+def join(coordinator: str, processes: int, process: int) -> int:
+  """Meets the other processes, the first listening at `coordinator`; says how many there are.
 
   With no coordinator jax finds them by itself: on a TPU pod, under SLURM, Open MPI or Kubernetes,
   or from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Call it before any
   computation. UserError when the others cannot be found.
   """
   if jax.distributed.is_initialized():
-    return  # for an earlier run of this process
+    return jax.process_count()  # for an earlier run of this process
   try:
     jax.distributed.initialize(
       coordinator or None,
@@ -46,6 +46,7 @@ def join(coordinator: str, processes: int, process: int) -> None:
       f"{where}: {error}\n"
       "Name the processes yourself: --coordinator=HOST:PORT --processes=N --process=I"
     ) from None
+  return jax.process_count()
 
 
 def is_first() -> bool:
@@ -66,7 +67,7 @@ def check_same(what: str, text: str) -> None:
 
 
 def first_decides(decide: Callable[[], bool]) -> bool:
-  """What `decide` says in the first process, where alone it runs; the others wait for it.
+  """The answer of `decide` in the first process, where alone it runs; the others wait for it.
 
   When it raises there, the others raise a UserError that says so.
   """

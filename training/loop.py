@@ -9,24 +9,24 @@ import jax
 
 from models import adapters
 from models.transformer import Params
-from training import hosts, setup
-from training.annotate import annotate, words_of
+from training import hosts
+from training.annotate import annotate
 from training.batches import batch_metrics, batch_warnings, minibatches
-from training.checkpoints import Checkpoints
-from training.collect import Batch, Source
 from training.errors import Diverged
+from training.parts import Parts
 from training.population.membership import clock
-from training.recorder import Recorder
-from training.run_folder import RunFolder, judgement
-from training.setup import Parts
+from training.records.checkpoints import Checkpoints
+from training.records.recorder import Recorder
+from training.records.run_folder import RunFolder, headline
+from training.sources.batch import Batch, Source
 from training.state import TrainState, mixed, moved_mean
-from training.update import compiled_update, update_spec
+from training.update import compiled_update
 
 NOT_EVALUATED = -1e30  # a checkpoint between two evaluations is never the best
 SLOWEST_MEAN = 0.1  # the running mean of rewards: plain over ten steps, then this share a step
 
-# (parameters, step) -> metrics and completions, each completion a row to read.
-Judge = Callable[[Params, int], tuple[dict[str, float], list[dict]]]
+# (parameters, step) -> metrics, and completions to read, a dict each.
+Evaluation = Callable[[Params, int], tuple[dict[str, float], list[dict]]]
 
 
 def train(
@@ -36,29 +36,27 @@ def train(
   source: Source,
   reference: Params | None,
   report: Callable[[dict[str, Any]], None],
-  judge: Judge,
+  evaluation: Evaluation,
   rollouts_before: int = 0,
 ) -> dict[str, Any]:
   """Trains from `state`, or from the folder's latest checkpoint; returns the last metrics.
 
-  `rollouts_before` is what a reward model cost that the policy is trained on.
+  `rollouts_before` counts those that the reward model cost, where one is trained on.
 
   Everything random is a function of the seed and the step, so a run that was stopped ends with the
   same bits as one that was not. Raises Diverged when the loss or its gradient is no longer finite.
   """
-  config = parts.config
-  update = compiled_update(update_spec(config, parts.model, parts.mesh))
-  numbers, words = setup.traced_numbers(config), words_of(config)
+  config, update = parts.config, compiled_update(parts.update_spec)
   with (
     Checkpoints(folder) as checkpoints,
-    Recorder(config, folder, report) as recorder,
+    Recorder(config, folder, report, parts.loss.words) as recorder,
   ):
     state = checkpoints.restore(state)
-    first = int(state.step) // setup.updates_a_step(config)
+    first = int(state.step) // parts.updates_a_step
     meter = Meter(config, recorder.resume(first if first else -1), source, rollouts_before)
 
     def evaluate(step: int) -> dict[str, float]:
-      metrics, completions = judge(state.params, step)
+      metrics, completions = evaluation(state.params, step)
       recorder.log_completions(completions)
       recorder.warn(parts.task.reward.new_faults())
       return metrics
@@ -69,17 +67,16 @@ def train(
     for step in range(first, config.steps):
       started = clock()
       batch = source.collect(step, state.params)  # responses, and their scores
-      resting = adapters.reference_of(state.params, reference)
-      frozen = resting if state.reference is None else state.reference
-      groups = annotate(parts, words, state, frozen, hosts.to_global(parts.mesh, batch.groups))
+      groups = hosts.to_global(parts.mesh, batch.groups)
+      groups = annotate(parts, state, reference_at(state, reference), groups)
       batch = batch.for_metrics(parts.mesh)
       recorder.warn([*batch_warnings(config, batch), *parts.task.reward.new_faults()])
       updates = []
       for minibatch in minibatches(config, parts.mesh, groups, step):
-        state, metrics = update(state, minibatch, numbers)
+        state, metrics = update(state, minibatch, parts.numbers)
         updates.append(metrics)
       metrics = means(jax.device_get(updates))
-      state = after_step(state, step, config, words, batch)
+      state = after_step(parts, state, step, batch)
       stop_if_diverged(metrics, step + 1, config, checkpoints)
 
       meter.add(batch, clock() - started)
@@ -91,17 +88,21 @@ def train(
         row |= evaluate(step + 1)
       recorder.log(row)
       if is_last or (step + 1) % config.checkpoint.every == 0:
-        judged = judgement(row)
-        best_by = NOT_EVALUATED if judged is None else judged
-        checkpoints.save(step + 1, state, best_by=best_by)
+        score = headline(row)
+        checkpoints.save(step + 1, state, best_by=NOT_EVALUATED if score is None else score)
   return recorder.latest
 
 
-def after_step(
-  state: TrainState, step: int, config, words: frozenset[str], batch: Batch
-) -> TrainState:
-  """What changes once a step, however many updates it had: reference and running reward."""
-  if "reward_baseline" in words:
+def reference_at(state: TrainState, base: Params | None) -> Params | None:
+  """The reference of a step: the one that moves, or the base policy (under adapters, if any)."""
+  resting = adapters.reference_of(state.params, base)
+  return resting if state.reference is None else state.reference
+
+
+def after_step(parts: Parts, state: TrainState, step: int, batch: Batch) -> TrainState:
+  """Moves, once a step and however many updates it had, the reference and the running reward."""
+  config = parts.config
+  if "reward_baseline" in parts.loss.words:
     weight = max(1 / (step + 1), SLOWEST_MEAN)
     mean = moved_mean(state.reward_mean, batch.groups.rewards, weight)
     state = dataclasses.replace(state, reward_mean=mean)
@@ -135,7 +136,7 @@ def stop_if_diverged(
 
 
 class Meter:
-  """What a run has cost, over all resumptions: rollouts, tokens trained on, seconds of training.
+  """The cost of a run over all resumptions: rollouts, tokens trained on, seconds of training.
 
   Evaluation and compilation are no training; collecting is, also when it was done before.
   """
@@ -150,8 +151,9 @@ class Meter:
     self._speed: dict[str, float] = {}
 
   def add(self, batch: Batch, seconds: float) -> None:
-    """One step, and what it took without compilation."""
-    tokens = int(batch.drawn.lengths.sum() + batch.drawn.prompt_lengths.sum()) * self._passes
+    """Counts one step, which took so many seconds without compilation."""
+    scored = batch.scored
+    tokens = int(scored.lengths.sum() + scored.prompt_lengths.sum()) * self._passes
     self._training += seconds
     self._tokens += tokens
     self._rollouts += batch.rollouts

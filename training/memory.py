@@ -1,8 +1,8 @@
-"""How much memory a config needs on each device, from shapes alone: nothing is allocated.
+"""The memory that a config needs on each device, from shapes alone: nothing is allocated.
 
-Traced, not compiled: what jax's own transformations say the backward pass keeps and the decoding
-loop carries. XLA then lays out buffers as it likes: on a CPU, the estimate of the update was 0.84
-to 1.22 times what it allocated. Arrays by prompt are counted as split over the whole mesh.
+Traced, not compiled: jax's own transformations say which arrays the backward pass keeps and the
+decoding loop carries. XLA then lays out buffers as it likes: on a CPU, the estimate of the update
+was 0.84 to 1.22 times what it allocated. Arrays by prompt are counted as split over the whole mesh.
 """
 
 import dataclasses
@@ -21,13 +21,12 @@ from models import adapters, scalar_head, transformer
 from models.groups import Groups
 from models.partitioning import AXES, parameter_shardings
 from models.sampling import sample
-from training.annotate import words_of
 from training.errors import UserError
+from training.parts import Parts
 from training.population import membership
-from training.setup import Parts
-from training.update import kept_for_backward, update_spec
+from training.update import kept_for_backward
 
-SURE = 0.8  # of the estimate: what does not fit even so is refused
+SURE = 0.8  # share of the estimate that must fit; else the config is refused
 HELD = ("parameters", "optimizer", "reference", "critic", "reward model")  # all the time
 UPDATE = ("gradient", "activations", "logits")  # while updating
 SAMPLING = ("decoding weights", "cache")  # while sampling, evaluation's included
@@ -107,28 +106,29 @@ def _held(parts: Parts) -> dict[str, int]:
   config, mesh = parts.config, _mesh(parts)
   policy, trained = _networks(parts)
   policies = 2 if config.reference.every else 1  # evaluation looks back at the base policy always
-  judge = jax.eval_shape(scalar_head.with_scalar_head, policy)
-  has_judge = config.scoring.reward == "model"
+  scalar = jax.eval_shape(scalar_head.with_scalar_head, policy)
+  has_reward_model = config.scoring.reward == "model"
+  moments = jax.eval_shape(parts.optimizer().init, _moved(trained))
   return {
     "parameters": _bytes_here(trained["params"], mesh),
-    "optimizer": 2 * _bytes_here(_moved(trained), mesh),
+    "optimizer": _bytes_here(moments, mesh),
     "reference": 0 if adapters.are_in(policy) else policies * _bytes_here(policy, mesh),
     "critic": _bytes_here(trained.get("critic", {}), mesh),
-    "reward model": _bytes_here(judge, mesh) if has_judge else 0,
+    "reward model": _bytes_here(scalar, mesh) if has_reward_model else 0,
   }
 
 
 def _networks(parts: Parts) -> tuple[Any, dict[str, Any]]:
   """Shapes of the policy's parameters, and of what the optimizer moves."""
-  words, key = words_of(parts.config), jax.eval_shape(jax.random.key, 0)
+  words, key = parts.loss.words, jax.eval_shape(jax.random.key, 0)
   policy = jax.eval_shape(partial(transformer.init, parts.model), key)
-  judge = jax.eval_shape(scalar_head.with_scalar_head, policy)
-  trained = {"params": judge if "scores" in words else policy}
-  return policy, trained | ({"critic": judge} if "values" in words else {})
+  scalar = jax.eval_shape(scalar_head.with_scalar_head, policy)
+  trained = {"params": scalar if "scores" in words else policy}
+  return policy, trained | ({"critic": scalar} if "values" in words else {})
 
 
 def _moved(trained: dict[str, Any]) -> dict[str, Any]:
-  """What the optimizer moves of these networks."""
+  """The parameters of these networks that the optimizer moves."""
   return {name: adapters.trainable(params) for name, params in trained.items()}
 
 
@@ -150,7 +150,7 @@ def _update(parts: Parts, trained: dict[str, Any]) -> tuple[int, int]:
     return leaf.shape[-1:] == (model.vocab_size,)
 
   def kept(model):  # bytes, those of logits, and the forward pass
-    forward = partial(kept_for_backward, update_spec(config, model, parts.mesh))
+    forward = partial(kept_for_backward, dataclasses.replace(parts.update_spec, model=model))
     jaxpr, shapes = jax.make_jaxpr(forward, return_shape=True)(trained, groups)
     leaves = [x for x in jax.tree.leaves(shapes) if (x.shape, x.dtype) not in weights]
     logits = sum(_bytes(leaf) for leaf in leaves if is_wide(leaf))

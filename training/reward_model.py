@@ -1,51 +1,39 @@
 """Reward models: a decoder with one number on top, trained on pairs that the base policy wrote.
 
-The task judges the pairs, the model learns to judge alike, and policies are then trained on its
-score instead (config.scoring.reward = "model"). It is the base policy's network with the language
-head left aside, trained by the loop that trains everything else.
+The task scores the responses, the model learns to rank them alike, and policies are then trained on
+its score instead (config.scoring.reward = "model"). It is the base policy's network with the
+language head left aside, trained by the loop that trains everything else.
 """
 
 import os
+from functools import partial
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from models import scalar_head
 from models.transformer import Params
-from training import base_policy, dataset, hosts, loop, setup
-from training.annotate import words_of
+from training import base_policy, hosts, loop
 from training.base_policy import Report
-from training.checking import text_tasks
+from training.build import optimizer_of, parts_of
 from training.checking.digests import of_recipe
-from training.checkpoints import loaded
-from training.collect import key_for
 from training.errors import UserError
-from training.evaluation import draw_held_out
-from training.held_out_groups import RewardModelJudge
-from training.locks import trained_once
-from training.run_folder import RunFolder
-from training.scoring import compiled_scores
-from training.setup import Parts
+from training.ranking import RewardModelEvaluation
+from training.records.checkpoints import loaded
+from training.records.locks import trained_once
+from training.records.run_folder import RunFolder
+from training.sources import dataset
 from training.state import new_state
 
 
 def config_of(config: ConfigDict) -> ConfigDict:
   """The config of the run that makes the reward model which `config` asks for."""
-  own = setup.plain(config)
+  own = base_policy.plain_training(config)
   model = config.reward_model
   with own.unlocked():
     own.source, own.seed, own.steps = "offline", model.seed, model.steps
     own.batch_prompts, own.group_size = model.batch_prompts, model.group_size
     own.algorithm = ConfigDict({"loss": "bradley_terry", "pairs": "all"})
-    own.optimizer.update(
-      learning_rate=model.learning_rate,
-      warmup_steps=0,
-      schedule="linear",
-      weight_decay=0.0,
-      max_grad_norm=1.0,
-      b1=0.9,
-      b2=0.95,
-    )
+    own.optimizer = optimizer_section.adamw(model.learning_rate, 0, "linear")
     own.offline.dataset = ""
     own.eval.every = own.checkpoint.every = max(1, model.steps // 4)
     own.wandb.mode = "disabled"
@@ -59,11 +47,11 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   own = config_of(config)
   determines = {"base": base_policy.digest_of_base(config)}
   determines |= {name: own[name].to_dict() for name in ("task", "reward_model", "sampling")}
-  name = f"{config.task.name}-{of_recipe(determines)}"
+  name = f"{task_signatures.label(config.task.name)}-{of_recipe(determines)}"
   folder = hosts.run_folder(os.path.join(root, "reward_models", name))
 
   def train() -> None:
-    parts = Parts.of(own)
+    parts = parts_of(own)
     base = base_policy.starting_params(own, parts, root, report)
     fit(parts, folder, base, root, lambda row: report({"doing": "reward model"} | row))
 
@@ -73,18 +61,19 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
 def fit(parts: Parts, folder: RunFolder, base: Params, root: str, report: Report) -> dict:
   """Trains a reward model from the base policy's network; returns the last metrics."""
   source = dataset.source_of(parts, base, root, report)
-  if parts.config.task.name == "groups":
-    judge = RewardModelJudge(parts, text_tasks.data_of_task(parts.config).held_out)
+  held_out = text_tasks.held_out_groups(parts.config)
+  if held_out is None:
+    evaluation = RewardModelEvaluation.of_policy(parts, base)
   else:
-    judge = PairJudge(parts, base)
+    evaluation = RewardModelEvaluation.of_texts(parts, held_out)
   return loop.train(
     parts,
     folder,
-    new_state(scalar_head.with_scalar_head(base), parts.mesh),
+    new_state(scalar_head.with_scalar_head(base), parts.mesh, optimizer=parts.optimizer),
     source,
     reference=None,
     report=report,
-    judge=judge,
+    evaluation=evaluation,
   )
 
 
@@ -106,31 +95,6 @@ def params_of(folder: RunFolder, parts: Parts, base: Params) -> Params:
       )
   if "eval/accuracy" not in status.get("metrics", {}):
     raise UserError(f"{named} never saw two responses of unequal reward: it has learned nothing")
-  start = scalar_head.with_scalar_head(base)
-  return loaded(folder, lambda params: new_state(params, parts.mesh), start, parts.mesh).params
-
-
-class PairJudge:
-  """How well a reward model tells good from bad among the base policy's held-out responses.
-
-  eval/accuracy  share of pairs of responses to one prompt, of unequal reward, that it ranks right
-  eval/gap       mean score of the better responses of those pairs, less that of the worse
-  """
-
-  def __init__(self, parts: Parts, base: Params):
-    key = key_for("evaluation", parts.config.seed, 0)
-    groups, _ = draw_held_out(parts, base, key, parts.config.eval.samples)
-    self._groups = hosts.to_global(parts.mesh, groups)
-    self._rewards = hosts.gather(parts.mesh, groups.rewards)
-    self._scores, self._mesh = compiled_scores(parts.model, parts.mesh), parts.mesh
-
-  def __call__(self, params: Params, step: int) -> tuple[dict[str, float], list[dict]]:
-    del step
-    scores = hosts.gather(self._mesh, hosts.to_local(self._scores(params, self._groups)))
-    rewards = self._rewards
-    better = rewards[:, :, None] > rewards[:, None, :]
-    gaps = (scores[:, :, None] - scores[:, None, :])[better]
-    if not len(gaps):
-      return {}, []  # nothing to tell apart
-    right = np.where(gaps == 0, 0.5, gaps > 0)  # a score for all alike is a guess
-    return {"eval/accuracy": float(right.mean()), "eval/gap": float(gaps.mean())}, []
+  start, optimizer = scalar_head.with_scalar_head(base), optimizer_of(ConfigDict(saved))
+  build = partial(new_state, mesh=parts.mesh, optimizer=optimizer)
+  return loaded(folder, build, start, parts.mesh).params

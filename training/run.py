@@ -1,63 +1,235 @@
-"""One run, from its config to its last checkpoint."""
+"""A run as a person has it: trained from a config, or loaded from its folder.
 
+Importing this imports no jax: a config is checked before.
+"""
+
+import dataclasses
+import importlib.util
+import os
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
-from training import base_policy, dataset, loop, memory, reward_model, setup
-from training.annotate import words_of
-from training.checking import text_tasks
-from training.collect import Demonstrations, Online
-from training.evaluation import PolicyJudge
-from training.held_out_groups import ImpliedRewardJudge
-from training.run_folder import RunFolder
-from training.scoring import Scorer
-from training.setup import Parts
-from training.start import starting_state
+from configs import common
+from training.checking import config_files, digests, loss_signatures, pretrained_model, validate
+from training.errors import UserError
+from training.records.run_folder import RunFolder, file_name
+
+if TYPE_CHECKING:
+  from training.evaluation import Evaluated
+  from training.policy import Policy
+
+ROOT = "runs"  # base policies, reward models and data sets that runs share lie below it
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A run in its folder. Everything is read, or loaded, when it is first asked for."""
+
+  folder: str
+  root: str = ROOT
+
+  @property
+  def name(self) -> str:
+    return self._files.name
+
+  @cached_property
+  def config(self) -> ConfigDict:
+    return ConfigDict(self._files.read_config()["config"]).lock()
+
+  @property
+  def state(self) -> str:
+    """running, finished, diverged, failed or stopped."""
+    return self._files.read_status().get("state", "stopped")
+
+  @property
+  def latest_step(self) -> int:
+    return self._files.read_status().get("step", 0)
+
+  @property
+  def latest(self) -> dict[str, Any]:
+    """The last value of every metric; None for one that was not finite."""
+    return self._files.read_status().get("metrics", {})
+
+  @property
+  def metrics(self) -> Any:
+    """The rows of metrics.jsonl as columns: a pandas frame, or a dict of arrays without pandas.
+
+    Both have a column a metric, `metrics["train/loss"]`, and a row a step, of which "step" is the
+    number; NaN where a row has no value. Read anew each time, so it follows a run that trains.
+    """
+    rows = self._files.read_metrics()
+    names = dict.fromkeys(name for row in rows for name in row)
+
+    def column(name: str) -> np.ndarray:
+      values = (row.get(name) for row in rows)
+      kind = int if name == "step" else float
+      return np.array([np.nan if value is None else value for value in values], kind)
+
+    columns = {name: column(name) for name in names}
+    if importlib.util.find_spec("pandas") is None:
+      return columns
+    import pandas  # pyrefly: ignore[missing-import]
+
+    return pandas.DataFrame(columns)
+
+  @cached_property
+  def policy(self) -> "Policy":
+    """The policy of the latest checkpoint. UserError for a reward model, or without one."""
+    return self.policy_at(None)
+
+  def policy_at(self, step: int | None) -> "Policy":
+    """The policy of the checkpoint at `step` (None: the latest). UserError if there is none."""
+    from training.policy import Policy  # it imports jax
+
+    if "scores" in loss_signatures.words_of(self.config):
+      raise UserError(f"{self.folder} is a reward model; its eval/accuracy is in metrics.jsonl")
+    return Policy.of_run(self._files, self.root, step)
+
+  def evaluate(
+    self, task: Any = None, *, samples: int = 16, step: int | None = None
+  ) -> "Evaluated":
+    """Greedy and sampled responses to held-out prompts, scored: means with standard errors.
+
+    Args:
+      task: None: the run's own. A name, as in config.task.name, with that task's own reward and
+        options; or a `tasks.task.Task`.
+      samples: responses drawn for each prompt; pass@k is estimated for k = 1, 2, 4, ...
+      step: of the checkpoint; None: the latest.
+    """
+    if samples < 1:
+      raise UserError(f"samples={samples}: at least 1")
+    policy = self.policy if step is None else self.policy_at(step)
+    if task is None:
+      return policy.evaluate(samples)
+    if isinstance(task, str):
+      config = self.config.copy_and_resolve_references()
+      with config.unlocked():
+        config.task.update(options="", data="")
+        common.use_task(config, task)
+      validate.check(config)
+      return policy.with_config(config).evaluate(samples)
+    return policy.with_task(task).evaluate(samples)
+
+  @property
+  def _files(self) -> RunFolder:
+    return RunFolder(self.folder)
+
+
+def load_run(folder: str, *, root: str = ROOT) -> Run:
+  """The run in this folder, whatever its state. UserError if there is none."""
+  if not RunFolder(folder).read_config():
+    raise UserError(f"{folder} is no run's folder (it would hold config.json)")
+  return Run(folder, root)
+
+
+def load_runs(folder: str, *, root: str = ROOT) -> list[Run]:
+  """All runs below a folder, such as a sweep's, by name. UserError if there are none."""
+  found = [
+    path
+    for path, folders, files in os.walk(folder)
+    if "config.json" in files and not folders.clear()  # a run's own folders hold no others
+  ]
+  if not found:
+    raise UserError(f"{folder}: no run's folder is in it (they would hold config.json)")
+  return [Run(path, root) for path in sorted(found)]
 
 
 def train(
   config: ConfigDict,
-  folder: RunFolder,
-  root: str,
-  report: Callable[[dict[str, Any]], None],
-) -> dict[str, Any]:
-  """Trains what this config asks for, or goes on where the folder's last checkpoint left it.
+  folder: str = "",
+  *,
+  root: str = ROOT,
+  report: Report = lambda row: None,
+  overwrite: bool = False,
+  processes: int = 1,
+  **about: str,
+) -> Run:
+  """Trains what the config asks for, or goes on where the folder's last checkpoint left it.
 
-  The base policy, the reward model and the data set of an offline run are found below `root` or
-  made there first. `report` is called with every row of metrics. Returns the last value of each.
+  A finished run is returned as it is, so that a notebook's cell can be run again.
+
+  Args:
+    config: of `load_config`, or a file's get_config().
+    folder: the run's own; by default below `root`, named after the loss and the config's digest.
+    root: the folder of what runs share; base policies and data sets are made there once.
+    report: called with every row of metrics, {"step", "steps", metric: value}; with {"doing", ...}
+      while something is prepared, and with {"warning"}.
+    overwrite: delete the run that is there and start again.
+    processes: how many processes call this with the same arguments, to train together.
+    about: kept beside the config by RunFolder.create: config_file, variant, sweep, command.
+
+  Raises:
+    UserError: the config makes no sense, or the folder holds another run. Nothing was trained.
+    Diverged: the loss or its gradient is no longer finite.
   """
-  parts, words = Parts.of(config), words_of(config)
-  memory.check(parts)
-  folder.write_env(setup.device_line(), str(parts.task.tokenizer))
-  folder.write_data(text_tasks.describe(config), text_tasks.bad_rows(config))
-  base = base_policy.starting_params(config, parts, root, report)
-  if "scores" in words:
-    return reward_model.fit(parts, folder, base, root, report)
-
-  judged_by, rollouts_before = None, 0
-  if config.scoring.reward == "model":
-    judge_folder = reward_model.ensure(config, root, report)
-    judged_by = reward_model.params_of(judge_folder, parts, base)
-    rollouts_before = judge_folder.read_metrics()[-1]["rollouts"]
-  if config.source == "online":
-    source = Online(parts, Scorer(parts, judged_by))
-  elif config.source == "demonstrations":
-    source = Demonstrations(parts)
-  else:
-    source = dataset.source_of(parts, base, root, report, judged_by)
-  judge = PolicyJudge(parts, base, judged_by)
-  if config.task.name == "groups":
-    held_out = text_tasks.data_of_task(config).held_out
-    judge = ImpliedRewardJudge(parts, held_out, base, judge)
-  return loop.train(
-    parts,
-    folder,
-    starting_state(parts, base, judged_by),  # nobody else holds it: its buffers are used anew
-    source,
-    reference=base,
-    report=report,
-    judge=judge,
-    rollouts_before=rollouts_before,
+  config = config_files.complete(config)
+  check(config)
+  of_run = digests.of_run(config)
+  loss = file_name(config.algorithm.loss.rpartition(":")[2])
+  path = folder or os.path.join(root, f"{loss}-{of_run['digest']}-s{config.seed}")
+  files, ready = (
+    RunFolder(path),
+    partial(prepare, config=config, digest=of_run["digest"], overwrite=overwrite),
   )
+  if processes == 1 and not ready(files):
+    return Run(path, root)
+
+  from training import assembly, hosts  # jax, now that the config is known to be good
+
+  if processes > 1:
+    hosts.check_same("configs", f"{path} {config.to_json_best_effort()}")
+    files = hosts.run_folder(path)
+    if not hosts.first_decides(lambda: ready(files)):
+      return Run(path, root)
+  files.create(config.to_dict(), **of_run, **{"config_file": "", **about})
+  with files.recording_outcome():
+    report({"doing": "start", "step": 0, "steps": config.steps})
+    assembly.train(config, files, root, report)
+  hosts.wait("run finished")  # the first may still be busy with W&B
+  return Run(path, root)
+
+
+def check(config: ConfigDict) -> None:
+  """UserError with everything that is wrong. Fills in what a pretrained model's files say."""
+  validate.check(config)
+  pretrained_model.fill(config)
+
+
+def prepare(files: RunFolder, *, config: ConfigDict, digest: str, overwrite: bool) -> bool:
+  """Whether there is something to train. UserError where training would lose, or disturb, a run."""
+  state = files.state(digest)
+  if overwrite and state != "running":
+    _refuse_to_delete(files)
+    files.clear()
+    state = "new"
+  if state != "finished":
+    _refuse(files, state, config)
+  return state != "finished"
+
+
+def _refuse(files: RunFolder, state: str, config: ConfigDict) -> None:
+  """UserError where training here would lose, or disturb, the run that is there."""
+  if state == "running":
+    raise UserError(f"{files.path}: another process is training this run")
+  if state == "changed":
+    raise UserError(
+      f"{files.path} holds a run of {digests.difference(files.read_config(), config)}.\n"
+      "Give this one --out=FOLDER, or --overwrite to delete that one"
+    )
+  if state == "diverged":
+    raise UserError(
+      f"{files.path} diverged: {files.read_status()['reason']}\n"
+      "Change the config, or --overwrite to start again"
+    )
+
+
+def _refuse_to_delete(files: RunFolder) -> None:
+  """UserError if the folder that --overwrite would delete holds something else than a run."""
+  if os.path.isdir(files.path) and os.listdir(files.path) and not files.read_config():
+    raise UserError(f"--out={files.path} is no run's folder (it has no config.json): not deleted")

@@ -1,33 +1,29 @@
-"""What a response is worth to training: the task's reward or a reward model's, by stated rules.
+"""The rewards to train on: the task's or a reward model's, by stated rules.
 
 Evaluation knows none of this: it reports the task's own reward, and beside it the reward model's.
 """
 
 import dataclasses
-from functools import cache
 
 import numpy as np
-from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 from ml_collections import ConfigDict
 
-from models import scalar_head
 from models.groups import Groups
-from models.partitioning import batch_sharding
-from models.transformer import ModelConfig, Params
+from models.transformer import Params
 from training import hosts
-from training.population.shared_functions import Shared, shared_on
-from training.setup import Parts
+from training.compiled import compiled_scores
+from training.parts import Parts
 
 
 class Scorer:
   """Gives groups, whose rewards are the task's, the rewards and the mask to train with."""
 
   def __init__(
-    self, parts: Parts, reward_model: Params | None = None, *, judged_already: bool = False
+    self, parts: Parts, reward_model: Params | None = None, *, scored_already: bool = False
   ):
-    """`judged_already`: the rewards came with the responses, also of those without an end."""
-    self._judged_already = judged_already
+    """`scored_already`: the rewards came with the responses, also of those without an end."""
+    self._scored_already = scored_already
     self._config, self._task, self._reward_model = parts.config, parts.task, reward_model
     self._scores, self._mesh = compiled_scores(parts.model, parts.mesh), parts.mesh
 
@@ -39,7 +35,7 @@ class Scorer:
       scores = self._scores(self._reward_model, hosts.to_global(self._mesh, groups))
       rewards = np.where(mask.any(axis=-1), hosts.to_local(scores), np.nan)  # none of no response
     as_it_stands = (
-      self._judged_already or self._reward_model is not None or self._task.scores_unfinished
+      self._scored_already or self._reward_model is not None or self._task.scores_unfinished
     )
     if scoring.unfinished != 0 or not as_it_stands:  # a model's scores have no zero point
       rewards = np.where(finished, rewards, np.float32(scoring.unfinished))
@@ -66,14 +62,3 @@ def soft_overlong_penalty(
     return np.zeros(mask.shape[:2], np.float32)
   left = max_tokens - overlong_tokens - mask.sum(axis=-1)
   return np.clip(left / overlong_tokens, -1, 0).astype(np.float32)
-
-
-@cache
-def compiled_scores(model: ModelConfig, mesh: Mesh) -> Shared:
-  """(reward model's params, groups) -> scores [B, K], jitted, prompts sharded."""
-  rows = batch_sharding(mesh)
-
-  def run(params, groups):
-    return scalar_head.response_scores(model, params, groups)
-
-  return shared_on(mesh, run, (None, rows), rows)

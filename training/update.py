@@ -15,7 +15,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from algorithms.implied_rewards import best_and_worst, from_gradient
 from algorithms.policy_gradient import token_mean
@@ -24,11 +23,11 @@ from models.groups import Groups
 from models.log_probs import OUTPUTS, token_outputs
 from models.partitioning import batch_sharding, on_mesh, parameter_shardings, replicated
 from models.transformer import ModelConfig
-from training import setup
-from training.population.shared_functions import Shared
+from training.optimizer import Optimizer, Schedule, adamw, constant
+from training.population.shared import Shared
 from training.state import TrainState, optimizer_step
 
-# What the networks give; all other arrays come with the Groups.
+# The arrays that networks compute; all others come with the Groups.
 COMPUTED = ("logps", "entropy", "log_sum_sq_probs", "values", "scores")
 
 
@@ -40,19 +39,9 @@ class UpdateSpec:
   mesh: Mesh
   loss: Callable
   options: tuple[tuple[str, Any], ...] = ()  # the loss's hyperparameters that are not numbers
-  schedule: str = "constant"
+  optimizer: Optimizer = adamw
+  schedule: Schedule = constant
   micro_batches: int = 1
-
-
-def update_spec(config: ConfigDict, model: ModelConfig, mesh: Mesh) -> UpdateSpec:
-  return UpdateSpec(
-    model=model,
-    mesh=mesh,
-    loss=setup.loss_of(config),
-    options=setup.hyperparameters(config)[1],
-    schedule=config.optimizer.schedule,
-    micro_batches=config.micro_batches,
-  )
 
 
 @cache
@@ -77,7 +66,9 @@ def update(
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """One training step on one batch of groups. Pure."""
   gradient, metrics = loss_gradient(spec, state, groups, numbers)
-  state, optimizer_metrics = optimizer_step(state, gradient, numbers["optimizer"], spec.schedule)
+  state, optimizer_metrics = optimizer_step(
+    state, gradient, numbers["optimizer"], spec.optimizer, spec.schedule
+  )
   return state, metrics | optimizer_metrics
 
 
@@ -130,7 +121,7 @@ def loss_arrays(loss: Callable, groups: Groups) -> tuple[list[str], dict[str, ja
 
 
 def _score(model: ModelConfig, temperature, wanted: list[str], networks, groups: Groups):
-  """What the networks compute, in two: the arrays that the loss differentiates, and the others."""
+  """The networks' outputs, in two: the arrays that the loss differentiates, and the others."""
   computed = {}
   if "scores" in wanted:  # `networks["params"]` is a reward model
     computed["scores"] = scalar_head.response_scores(model, networks["params"], groups)
@@ -144,7 +135,7 @@ def _score(model: ModelConfig, temperature, wanted: list[str], networks, groups:
 
 
 def kept_for_backward(spec: UpdateSpec, trained, groups: Groups):
-  """What the backward pass keeps of the networks' forward pass; for its shapes (`memory.py`)."""
+  """The residuals that the backward pass keeps; `memory.py` looks at their shapes."""
   score = partial(_score, spec.model, 1.0, loss_arrays(spec.loss, groups)[0])
   return _forward(score, trained, groups)[2]
 

@@ -10,9 +10,9 @@ from benchmarks.sizes import SIZES, Shape
 from benchmarks.worker import Job, time_work
 from benchmarks.works import WORKS
 from tests.models.tiny import TINY, tiny_params
-from training.collect import Online
 from training.errors import UserError
 from training.scoring import Scorer
+from training.sources.online import Online
 from training.state import random_params
 
 # Two layers of width 4: queries 4 x 6 (3 heads of 2), keys and values 4 x 2 (1 head), output 6 x 4,
@@ -73,7 +73,7 @@ def test_what_is_sampled_has_its_full_length():
   work, size = WORKS["grpo"], SIZES["micro"]
   parts = steps.parts_of(work, size, "float32")
   params = random_params(parts.model, parts.mesh, seed=0)
-  drawn = Online(parts, Scorer(parts)).collect(0, params).drawn
+  drawn = Online(parts, Scorer(parts)).collect(0, params).scored
   batch = work.batch(size)
   assert drawn.groups.prompt_mask.sum() == batch.prompts * batch.prompt_tokens
   assert drawn.lengths.tolist() == [[batch.response_tokens] * 8] * batch.prompts

@@ -12,7 +12,7 @@ from comparing import comparison, curves, finding
 from tests.comparing import fake_sweep
 from training.errors import UserError
 from training.estimates import Estimate, estimate, number
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 REWARD = comparison.at_end("eval/reward")
 MADE_UP = {"dpo-offline": (0.3, 0.4, 0.5), "grpo-k2": (0.5, 0.7, 0.6), "grpo-k8": (0.8, 0.6, 0.7)}

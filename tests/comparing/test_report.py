@@ -11,7 +11,7 @@ import pytest
 from comparing import comparison, plots
 from experiments import report
 from tests.comparing import fake_sweep
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no chromium or google-chrome on the PATH")

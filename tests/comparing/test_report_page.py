@@ -7,7 +7,7 @@ import pytest
 
 from experiments import report
 from tests.comparing import browser, fake_sweep
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="no chromium on the PATH")
 

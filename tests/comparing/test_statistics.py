@@ -11,7 +11,7 @@ import scipy.stats
 from comparing import comparison, robust, scores, summary
 from tests.comparing import fake_sweep
 from training.estimates import estimate, holm
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 A = [0.61, 0.58, 0.66, 0.63, 0.57, 0.70, 0.64]
 B = [0.55, 0.61, 0.58, 0.60, 0.52]

@@ -4,7 +4,7 @@ import re
 
 from experiments import report
 from tests.comparing import fake_sweep
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 
 def page_of(folder) -> str:

@@ -16,8 +16,8 @@ from experiments.sweeping import cluster, launchers, plan, programs
 from experiments.sweeping.cluster import Cluster
 from experiments.sweeping.workers import Job
 from tests.experiments import fake_slurm
-from training import run_folder
 from training.errors import UserError
+from training.records import run_folder
 
 pytest.importorskip("submitit")
 

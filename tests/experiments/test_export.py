@@ -17,11 +17,12 @@ from models.pretrained.checkpoint_files import describe
 from tasks.tokenizers import tokenizer_files
 from tests.models.pretrained.test_loading import our_logits
 from tests.training.checking.test_pretrained_model import END, MODEL, PAD, SMALL, params, place  # noqa: F401
-from training import base_policy, run
+from training import assembly, base_policy
+from training.build import parts_of
 from training.checking import config_files, pretrained_model
-from training.checkpoints import Checkpoints
-from training.run_folder import RunFolder
-from training.setup import Parts
+from training.records.checkpoints import Checkpoints
+from training.records.run_folder import RunFolder
+from training.start import starting_state
 from training.state import random_params
 
 SMALL = {
@@ -41,16 +42,16 @@ def trained(folder, place, steps=2, **overrides):  # noqa: F811
     config.steps = steps
   found = RunFolder(str(folder))
   found.create(config.to_dict(), digest="x", config_file="configs/models/stories260k.py")
-  run.train(config, found, str(folder / "root"), lambda row: None)
+  assembly.train(config, found, str(folder / "root"), lambda row: None)
   return found, config
 
 
 def policy(folder, config, step=None):
-  """What the run's checkpoint holds, the way evaluation loads it."""
-  parts = Parts.of(config)
+  """Returns the run's checkpoint as evaluation loads it."""
+  parts = parts_of(config)
   start = base_policy.starting_params(config, parts, "nowhere", print)
   with Checkpoints(folder) as checkpoints:
-    return parts.model, checkpoints.load(step, run.starting_state(parts, start)).params
+    return parts.model, checkpoints.load(step, starting_state(parts, start)).params
 
 
 def loaded(path):
@@ -110,7 +111,7 @@ def test_a_run_starts_from_one_with_adapters_as_they_ended(adapted, tmp_path):
   after = config.copy_and_resolve_references()
   with after.unlocked():
     after.model.lora_rank, after.base.run = 0, folder.path
-  start = base_policy.starting_params(after, Parts.of(after), str(tmp_path), print)
+  start = base_policy.starting_params(after, parts_of(after), str(tmp_path), print)
   jax.tree.map(np.testing.assert_array_equal, start, loaded(tmp_path / "out")[1])
 
 
@@ -134,7 +135,7 @@ def test_a_run_with_adapters_resumes_with_the_same_bits(adapted, tmp_path, place
   half, _ = trained(
     tmp_path / "run", place, steps=1, **{"model.lora_rank": 1, "reference.every": 1}
   )
-  run.train(config, half, str(tmp_path / "root"), lambda row: None)  # to step 2
+  assembly.train(config, half, str(tmp_path / "root"), lambda row: None)  # to step 2
   _, resumed = policy(half, config)
   _, never_stopped = policy(whole, config)
   jax.tree.map(np.testing.assert_array_equal, resumed, never_stopped)
@@ -146,8 +147,8 @@ def test_a_model_of_characters_says_that_it_has_no_tokenizer(tmp_path, capsys):
   config = config_files.load("configs/grpo.py", overrides)
   folder = RunFolder(str(tmp_path / "run"))
   folder.create(config.to_dict(), digest="x", config_file="configs/grpo.py")
-  parts = Parts.of(config)
-  state = run.starting_state(parts, random_params(parts.model, parts.mesh, seed=7))
+  parts = parts_of(config)
+  state = starting_state(parts, random_params(parts.model, parts.mesh, seed=7))
   with Checkpoints(folder) as checkpoints:
     checkpoints.save(1, state, best_by=0.5)
   out = str(tmp_path / "out")

@@ -1,4 +1,4 @@
-"""What would make a comparison unfair, refused."""
+"""Comparisons that would be unfair are refused."""
 
 import dataclasses
 import json
@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 
 from tasks import group_dataset
-from training import dataset
+from training.build import parts_of
 from training.checking import config_files, digests
-from training.collect import Demonstrations, prompt_order
 from training.errors import UserError
+from training.optimizer import linear, scheduled
 from training.scoring import Scorer
-from training.setup import Parts
-from training.state import scheduled
+from training.sources import dataset
+from training.sources.demonstrations import Demonstrations
+from training.sources.order import prompt_order
 
 SMALL = {"task.train_prompts": 64, "task.eval_prompts": 16, "group_size": 2, "batch_prompts": 8}
 
 
 @pytest.fixture(scope="module")
 def parts():
-  return Parts.of(config_files.load("configs/off_policy_grpo.py", SMALL))
+  return parts_of(config_files.load("configs/off_policy_grpo.py", SMALL))
 
 
 def written(folder, items, temperature=1.0):
@@ -59,7 +60,7 @@ def test_a_data_set_sampled_at_another_temperature_is_refused(parts, tmp_path):
 
 def test_answers_that_do_not_fit_a_response_are_refused():
   with pytest.raises(UserError, match=r"sampling.max_tokens=6: the longest answer .* has 8 tokens"):
-    Parts.of(config_files.load("configs/grpo.py", SMALL | {"sampling.max_tokens": 6}))
+    parts_of(config_files.load("configs/grpo.py", SMALL | {"sampling.max_tokens": 6}))
 
 
 def test_demonstrations_end_with_one_eos_that_counts(parts):
@@ -95,5 +96,5 @@ def test_the_code_of_a_loss_is_part_of_the_digest_and_its_comments_are_not(tmp_p
 
 def test_the_learning_rate_reaches_its_peak_after_the_warm_up_and_then_decays():
   numbers = {"learning_rate": 1.0, "warmup_steps": 4.0, "steps": 8.0}
-  rates = [float(scheduled(jnp.int32(step), numbers, "linear")) for step in range(8)]
+  rates = [float(scheduled(jnp.int32(step), numbers, linear)) for step in range(8)]
   assert rates == [0.25, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.25]

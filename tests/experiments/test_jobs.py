@@ -1,7 +1,7 @@
-"""What a worker does with the jobs of a sweep."""
+"""The jobs of a sweep, done by a worker."""
 
 from experiments.sweeping import jobs, worker
-from training.run_folder import RunFolder, read_text
+from training.records.run_folder import RunFolder, read_text
 
 
 def test_a_program_queued_again_leaves_the_members_alone_that_ended(tmp_path, monkeypatch):

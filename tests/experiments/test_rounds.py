@@ -15,7 +15,7 @@ from tests.experiments import commands
 from tests.experiments.test_train import checkpoint_bytes, environment, results, train
 from training.checking import config_files, digests
 from training.errors import UserError
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 SMALL = """
   task.reward=scorer steps=2 batch_prompts=8 group_size=2 task.train_prompts=64 task.eval_prompts=16
@@ -37,7 +37,7 @@ def rounds(place, *arguments):
 
 
 def left_behind(folder):
-  """What two rounds leave, but for the times: metrics, verdicts and the policies' bytes."""
+  """Returns all that two rounds leave but times: metrics, verdicts and the policies' bytes."""
   home = Deployment(str(folder))
   kept = [(r.verdict, r.evaluation, results(r.path)) for r in home.finished]
   return kept, results(folder), [checkpoint_bytes(pathlib.Path(r.path)) for r in home.finished]
@@ -49,7 +49,7 @@ def test_rounds_killed_anywhere_end_with_the_bits_of_ones_never_stopped(place):
   words = [sys.executable, "-m", "experiments.rounds", *WORDS, f"--out={cut}", "--rounds=2"]
 
   def signs():
-    """What is there of each step, in the order in which they come."""
+    """Returns which files of a round's steps are there, in the order in which they come."""
     first, second = (Deployment(str(cut)).round(n) for n in (1, 2))
     run = RunFolder(first.path)
     return (

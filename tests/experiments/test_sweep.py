@@ -10,7 +10,7 @@ import time
 import pytest
 
 from experiments.sweeping import plan
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 SWEEP = """
 TINY = {

@@ -16,9 +16,9 @@ from tests.experiments import commands
 from tests.experiments.test_train import environment, results
 from tests.models.tiny import TINY
 from training import hosts
-from training.checkpoints import Checkpoints
 from training.errors import UserError
-from training.run_folder import RunFolder
+from training.records.checkpoints import Checkpoints
+from training.records.run_folder import RunFolder
 from training.state import new_state, random_params, to_load
 
 # Random weights end few of their responses; those that do not end get another reward.
@@ -116,9 +116,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from training.errors import UserError
-from training.run_folder import RunFolder
-from experiments.training import hosts
-from training.checkpoints import Checkpoints
+from training.records.run_folder import RunFolder
+from training import hosts
+from training.records.checkpoints import Checkpoints
 from training.state import new_state, random_params, to_load
 from models.partitioning import make_mesh
 from tests.models.tiny import TINY

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from training import memory, setup
+from training import build, memory
 from training.checking import config_files
 from training.errors import UserError
-from training.setup import Parts
+from training.optimizer import OPTIMIZERS
 from training.state import new_state, random_params
-from training.update import compiled_update, update_spec
+from training.update import compiled_update
 
 SMALL = {
   "task.train_prompts": 64,
@@ -27,14 +27,12 @@ QUARTERS = {"mesh.fsdp": 2, "mesh.tensor": 2}
 @pytest.fixture(scope="module")
 def parts_of():
   """Parts of a config, on one device whatever mesh it names: memory is counted from the config."""
-  task = Parts.of(config_files.load("configs/grpo.py", SMALL)).task
+  task = build.parts_of(config_files.load("configs/grpo.py", SMALL)).task
 
-  def build(config="configs/grpo.py", **overrides):
-    config = config_files.load(config, SMALL | overrides)
-    one = config_files.load("configs/grpo.py", {})
-    return Parts(config, task, setup.model_of(config, task), setup.mesh_of(one))
+  def parts_of(config="configs/grpo.py", **overrides):
+    return build.put_together(config_files.load(config, SMALL | overrides), task)
 
-  return build
+  return parts_of
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +52,14 @@ def test_what_is_held_is_counted_to_the_byte(parts_of, estimate):
   state = new_state(random_params(parts.model, parts.mesh, 0), parts.mesh)
   found = estimate()
   assert found["parameters"] == found["reference"] == size_of(state.params)
-  assert found["optimizer"] == size_of((state.moments.mu, state.moments.nu))
+  assert found["optimizer"] == size_of(state.moments)
   assert found["critic"] == found["reward model"] == 0
   ppo = estimate("configs/ppo.py", **{"scoring.reward": "model"})
   assert ppo["critic"] == ppo["reward model"] > found["parameters"]
   assert ppo["optimizer"] > 2 * found["optimizer"]
+  for name, optimizer in OPTIMIZERS.items():
+    moments = optimizer().init(state.trained)
+    assert estimate(**{"optimizer.name": name})["optimizer"] == size_of(moments)
 
 
 def test_the_update_takes_about_what_xla_allocates(parts_of, estimate):
@@ -67,11 +68,9 @@ def test_the_update_takes_about_what_xla_allocates(parts_of, estimate):
   groups = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), groups)
   groups = dataclasses.replace(groups, old_logps=jnp.zeros(groups.mask.shape))
   state = new_state(random_params(parts.model, parts.mesh, 0), parts.mesh)
-  update = compiled_update(update_spec(parts.config, parts.model, parts.mesh))
+  update = compiled_update(parts.update_spec)
   # pyrefly: ignore[missing-attribute]
-  compiled = update.for_a_single_run.lower(
-    state, groups, setup.traced_numbers(parts.config)
-  ).compile()
+  compiled = update.for_a_single_run.lower(state, groups, parts.numbers).compile()
   allocated = compiled.memory_analysis().temp_size_in_bytes
   estimated = sum(found[name] for name in memory.UPDATE)
   assert 0.6 < estimated / allocated < 1.2

@@ -11,13 +11,13 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from tests.training.small_configs import SMALL_MODEL
-from training import run
+from training import assembly
 from training.checking import config_files, digests
 from training.errors import Diverged
 from training.population import membership
-from training.population.members import Population
-from training.population.shared_functions import shared
-from training.run_folder import RunFolder
+from training.population.lockstep import Population
+from training.population.shared import shared
+from training.records.run_folder import RunFolder
 
 SMALL = {
   "steps": 2,
@@ -45,7 +45,7 @@ def configs_of(config, members, **overrides):
 def train(config, folder, root, outcomes=None):
   folder.create(config.to_dict(), config_file="x", **digests.of_run(config))
   with folder.recording_outcome():
-    run.train(config, folder, str(root), lambda row: None)
+    assembly.train(config, folder, str(root), lambda row: None)
 
 
 def folders(place, n):
@@ -117,8 +117,9 @@ EVERYTHING = {  # a critic, a reference that moves, several updates a step, grou
     ),
     ("configs/ppo.py", EVERYTHING, [{"seed": 0}, {"seed": 1}]),
     ("configs/dpo.py", {"model.lora_rank": 2}, [{"seed": 0}, {"algorithm.beta": 0.5}]),
+    ("configs/grpo.py", {"optimizer.name": "muon"}, [{"seed": 0}, {"optimizer.momentum": 0.9}]),
   ],
-  ids=["grpo", "ppo", "dpo"],
+  ids=["grpo", "ppo", "dpo", "muon"],
 )
 def test_members_write_what_single_runs_write(tmp_path, config, overrides, members):
   configs = configs_of(config, members, **overrides)

@@ -11,13 +11,15 @@ from models.groups import Groups
 from models.partitioning import make_mesh
 from models.scalar_head import with_scalar_head
 from tests.training.small_configs import SMALL_MODEL
-from training.annotate import annotate, words_of
+from training import build
+from training.annotate import annotate
 from training.batches import batch_metrics, minibatches
 from training.checking import config_files
-from training.collect import Online, is_tied
+from training.checking.loss_signatures import words_of
 from training.loop import means
 from training.scoring import Scorer, soft_overlong_penalty
-from training.setup import Parts, traced_numbers
+from training.sources.batch import is_tied
+from training.sources.online import Online
 from training.start import starting_state
 from training.state import mixed, moved_mean, random_params
 
@@ -33,7 +35,7 @@ SMALL = {
 
 
 def parts_of(config="configs/grpo.py", **overrides):
-  return Parts.of(config_files.load(config, SMALL | overrides))
+  return build.parts_of(config_files.load(config, SMALL | overrides))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def test_every_inner_epoch_sees_every_group_once_and_whole_in_another_order():
 
 def test_the_schedule_counts_updates():
   settings = SMALL | {"inner_epochs": 2, "minibatches": 4, "optimizer.warmup_steps": 3}
-  numbers = traced_numbers(config_files.load("configs/grpo.py", settings))["optimizer"]
+  numbers = parts_of(**settings).numbers["optimizer"]
   assert numbers["steps"] == 10 * 8 and numbers["warmup_steps"] == 3 * 8
 
 
@@ -115,7 +117,7 @@ def test_unscored_responses_are_counted():
   rewards = batch.groups.rewards.copy()
   rewards[0, :3], rewards[1] = np.nan, np.nan
   scored = dataclasses.replace(batch.groups, rewards=rewards)
-  batch = dataclasses.replace(batch, drawn=dataclasses.replace(batch.drawn, groups=scored))
+  batch = dataclasses.replace(batch, scored=dataclasses.replace(batch.scored, groups=scored))
   metrics = batch_metrics(config, batch, ("scorer",))
   assert metrics["unscored"] == pytest.approx(7 / 32)
   assert np.isfinite(list(metrics.values())).all()
@@ -141,7 +143,7 @@ def test_dynamic_sampling_replaces_groups_of_equal_rewards_and_counts_what_it_dr
   assert filled.rollouts > first.rollouts == 32
   kept = ~tied
   assert (filled.groups.responses[kept] == first.groups.responses[kept]).all()
-  prompts = [parts.task.train[row].prompt for row in filled.drawn.rows]
+  prompts = [parts.task.train[row].prompt for row in filled.scored.rows]
   rows = zip(filled.groups.prompts, filled.groups.prompt_mask, strict=True)
   texts = [parts.task.tokenizer.decode(row[mask]) for row, mask in rows]
   assert texts == prompts  # rows and prompts moved together
@@ -159,7 +161,7 @@ def test_only_what_the_loss_names_is_computed():
   parts = parts_of("configs/ppo.py", group_size=1)
   state = starting_state(parts, random_params(parts.model, parts.mesh, 0))
   batch = Online(parts, Scorer(parts)).collect(0, state.params)
-  groups = annotate(parts, words_of(parts.config), state, state.params, batch.groups)
+  groups = annotate(parts, state, state.params, batch.groups)
   assert groups.old_values.shape == groups.ref_logps.shape == groups.mask.shape
   np.testing.assert_allclose(groups.old_values, 0)  # the critic begins by saying 0
   np.testing.assert_allclose(

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from training import environment
 from training.errors import Diverged, UserError
-from training.run_folder import RunFolder, run_name
+from training.records import environment
+from training.records.run_folder import RunFolder, run_name
 
 CONFIG = {"seed": 0, "steps": 80, "algorithm": {"loss": "dpo", "beta": 0.1}}
 
@@ -52,7 +52,7 @@ def test_a_run_of_this_live_process_is_running(folder):
 
 def test_a_running_run_whose_process_died_is_to_be_resumed(folder):
   code = (
-    "import sys, os; from training.run_folder import RunFolder;"
+    "import sys, os; from training.records.run_folder import RunFolder;"
     "RunFolder(sys.argv[1]).write_status('running'); os.kill(os.getpid(), 9)"
   )
   subprocess.run([sys.executable, "-c", code, folder.path])

@@ -14,9 +14,10 @@ import pytest
 
 from experiments import upload
 from tests.comparing import fake_sweep
-from training import recorder, wandb_runs
+from training.checking import loss_signatures
 from training.errors import UserError
-from training.run_folder import RunFolder
+from training.records import recorder, wandb_runs
+from training.records.run_folder import RunFolder
 
 
 def files(folder):
@@ -46,13 +47,13 @@ def sweep(tmp_path):
 
 def test_a_run_says_where_it_belongs(sweep):
   run = RunFolder(os.path.join(sweep, "grpo-k8-s0"))
-  about = wandb_runs.about(run)
+  about = wandb_runs.about(run, {"logps"})
   assert about["group"] == "quick/grpo-k8" and about["name"] == "grpo-k8-s0"
   assert about["tags"] == ["grpo", "spell_backward"] and about["job_type"] == "train"
   assert about["notes"].startswith("python -m experiments.train --config=configs/grpo.py:k=8")
   assert about["config"]["group_size"] == 8 and about["config"]["device"] == "cpu x1"
   assert about["config"]["variant"] == "grpo-k8" and "jax" in about["config"]["versions"]
-  assert wandb_runs.about(run)["id"] == about["id"]
+  assert wandb_runs.about(run, {"logps"})["id"] == about["id"]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,8 @@ def test_job_types_tell_what_is_trained(tmp_path, loss, source, job):
   run = RunFolder(str(tmp_path / "x"))
   config = fake_sweep.config_of("grpo-k8", 0, 8) | {"algorithm": {"loss": loss}, "source": source}
   run.create(config, digest="d", config_file="x")
-  assert wandb_runs.about(run)["job_type"] == job
+  words = loss_signatures.read(loss).arrays
+  assert wandb_runs.about(run, words)["job_type"] == job
 
 
 def test_upload_sends_every_row_and_completion(sweep, capsys):
@@ -87,7 +89,7 @@ def test_runs_of_one_process_in_threads_keep_their_rows_apart(sweep):
   runs = [RunFolder(os.path.join(sweep, name)) for name in ("grpo-k8-s0", "dpo-offline-s0")]
 
   def mirror(folder):
-    run = wandb_runs.start(folder, "offline")
+    run = wandb_runs.start(folder, "offline", ())
     for step in range(5):
       wandb_runs.log(run, {"step": step, "train/who": len(folder.name)})
       time.sleep(0.02)
@@ -120,7 +122,7 @@ def test_a_server_that_cannot_be_reached_costs_seconds_once(sweep, monkeypatch, 
   monkeypatch.setattr(wandb_runs, "PROBE_SECONDS", 1.0)
   began = time.time()
   for name in ("grpo-k8-s0", "dpo-offline-s0"):
-    run = wandb_runs.start(RunFolder(os.path.join(sweep, name)), "online")
+    run = wandb_runs.start(RunFolder(os.path.join(sweep, name)), "online", ())
     assert run.offline
     run.finish()
   assert time.time() - began < 20
@@ -148,8 +150,8 @@ def test_a_server_that_takes_no_run_is_asked_once(sweep, monkeypatch):
   monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
   monkeypatch.setattr(wandb_runs, "INIT_SECONDS", 1.0)
   with pytest.raises(Exception, match="init_timeout|resume status"):
-    wandb_runs.start(RunFolder(os.path.join(sweep, "grpo-k8-s0")), "online")
-  run = wandb_runs.start(RunFolder(os.path.join(sweep, "dpo-offline-s0")), "online")
+    wandb_runs.start(RunFolder(os.path.join(sweep, "grpo-k8-s0")), "online", ())
+  run = wandb_runs.start(RunFolder(os.path.join(sweep, "dpo-offline-s0")), "online", ())
   assert run.offline
   run.finish()
   server.shutdown()

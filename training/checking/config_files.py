@@ -11,34 +11,62 @@ from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import RequiredValueError, placeholder
 
 from configs import common, hyper
-from training.checking import config_modules, config_values, loss_signatures
+from training.checking import (
+  config_modules,
+  config_values,
+  field_names,
+  loss_signatures,
+  optimizer_section,
+  task_signatures,
+)
 from training.checking.config_values import Field
 from training.errors import UserError, did_you_mean, nearest
 
 
-def load(spec: str, overrides: Mapping[str, Any]) -> ConfigDict:
-  """The config of a file, its `algorithm` section filled from the loss's signature, overridden.
+def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
+  """The config of a file, overridden, with what its loss and its optimizer have of their own.
 
   Args:
+    spec: the file, and its argument after a colon: "configs/grpo.py:k=4".
     overrides: dotted field -> its value, or that value as text from the command line. Another
-      "algorithm.loss" keeps the file's hyperparameters that the new loss has, and drops the rest.
+      "algorithm.loss" keeps the file's hyperparameters that the new loss has, and drops the rest;
+      so do another "optimizer.name" and "optimizer.schedule".
   Raises:
     UserError: with all problems, one a line.
   """
   config = _run_get_config(spec)
-  overrides, problems = dict(overrides), []
+  overrides, problems = dict(overrides or {}), []
   try:
     _fill_algorithm(spec, config, overrides.pop("algorithm.loss", config.algorithm.loss))
   except UserError as error:
     problems.append(str(error))
     overrides = {key: value for key, value in overrides.items() if not key.startswith("algorithm.")}
+  try:
+    optimizer_section.fill(spec.partition(":")[0], config, overrides)
+  except UserError as error:
+    problems.append(str(error))
+    overrides = {key: value for key, value in overrides.items() if not key.startswith("optimizer.")}
   problems += _override(spec, config, overrides)
   if problems:
     raise UserError("\n".join(problems))
+  task_signatures.fill(config)
   try:
     config.to_dict()
   except RequiredValueError as error:
     raise UserError(f"{spec}: a field that must be given has no value: {error}") from None
+  return config.lock()
+
+
+def complete(config: ConfigDict) -> ConfigDict:
+  """A locked copy of a config made in Python, filled with what its loss and optimizer have.
+
+  A config of `load` stays what it is. UserError if fields are missing, or the loss has no such.
+  """
+  config = config.copy_and_resolve_references()
+  _refuse_missing_fields("the config", config)
+  with config.unlocked():
+    _fill_algorithm("the config", config, config.algorithm.loss)
+  optimizer_section.fill("the config", config, {})
   return config.lock()
 
 
@@ -85,12 +113,16 @@ def _run_get_config(spec: str) -> ConfigDict:
     raise UserError(f"{spec}: {error}") from None
   if not isinstance(config, ConfigDict):
     raise UserError(f"{path}: get_config() returned {type(config).__name__}, not a ConfigDict")
+  _refuse_missing_fields(path, config)
+  return config
+
+
+def _refuse_missing_fields(where: str, config: ConfigDict) -> None:
   fields = config_values.fields(config)
   missing = [field for field in config_values.fields(common.defaults("")) if field not in fields]
   if missing:
     some = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
-    raise UserError(f"{path} lacks {some}: let it start from configs.common.defaults(loss)")
-  return config
+    raise UserError(f"{where} lacks {some}: let it start from configs.common.defaults(loss)")
 
 
 def _fill_algorithm(spec: str, config: ConfigDict, loss: Any) -> None:
@@ -129,29 +161,21 @@ def _override(spec: str, config: ConfigDict, overrides: Mapping[str, Any]) -> li
       hint = _int_hint(key, fields[key], config.algorithm.loss)
       problems.append(f"--config.{key} {error}{hint}")
   unknown = [key for key in overrides if key not in fields]
-  problems += [_unknown_field(spec, key, fields) for key in unknown]
+  problems += [_unknown_field(spec, key, config, fields) for key in unknown]
   if unknown:
     problems.append(f"(python -m experiments.train --config={spec} --help lists every field)")
   return problems
 
 
-def _unknown_field(spec: str, key: str, fields: Mapping[str, Field]) -> str:
+def _unknown_field(spec: str, key: str, config: ConfigDict, fields: Mapping[str, Field]) -> str:
   """Says that there is no such field, and which one of that name, or nearly, there is."""
   path = spec.partition(":")[0]
   inside = [field for field in fields if field.startswith(key + ".")]
   if inside:
     return f"{key} is a section of {path}; set its fields, such as --config.{inside[0]}"
-  section, _, name = key.rpartition(".")
-  names = {field: field.rpartition(".")[2] for field in fields}
-  near = nearest(name, set(names.values()))
-  siblings = [f"{section}.{word}".removeprefix(".") for word in near]
-  hints = (
-    [field for field in fields if names[field] == name]
-    or [field for field in siblings if field in fields]
-    or [field for word in near for field in fields if names[field] == word]
-    or nearest(key, fields)
-  )
-  hint = did_you_mean([f"--config.{field}" for field in hints])
+  if reader := optimizer_section.only_reader(config, key):
+    return f"--config.{key}: {reader}"
+  hint = did_you_mean([f"--config.{field}" for field in field_names.nearest_to(key, fields)])
   return f"{path} has no field {key!r}.{hint}"
 
 

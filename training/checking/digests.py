@@ -15,12 +15,13 @@ from ml_collections import ConfigDict
 from tasks.code import fingerprints
 from training.checking import (
   loss_signatures,
+  optimizer_section,
   own_functions,
   pretrained_model,
   text_tasks,
   validate_reward,
 )
-from training.run_folder import RunFolder, flatten
+from training.records.run_folder import RunFolder, flatten
 
 # Settings that cannot change what a run computes (but for the last digits, on another mesh).
 _NOT_RESULTS = ("wandb", "require_accelerator", "mesh", "micro_batches", "checkpoint")
@@ -48,10 +49,11 @@ def of_run(config: ConfigDict) -> dict[str, Any]:
 
 def of_recipe(determines: Mapping[str, Any]) -> str:
   """8 hex digits of what determines a base policy, a data set or a reward model."""
-  values = dict(determines)
-  if "reward" in values.get("task", {}):
-    places = validate_reward.places(values["task"]["reward"])
-    values["reward"] = _fingerprint(*places.values())
+  values, task = dict(determines), determines.get("task", {})
+  if _is_own(task.get("name", "")):
+    values["prompts"] = _fingerprint(task["name"])
+  if "reward" in task:
+    values["reward"] = _fingerprint(*validate_reward.places(task["reward"]).values())
   if values.get("model", {}).get("pretrained"):
     values["weights"] = pretrained_model.fingerprint(values["model"]["pretrained"])
   return _hash(values)
@@ -84,6 +86,11 @@ def named(config: ConfigDict) -> Iterator[Named]:
   yield of_function("loss", loss, loss_signatures.place_of(loss))
   for reward, place in validate_reward.places(config.task.reward).items():
     yield of_function("reward", reward, place)
+  chosen = optimizer_section.chosen(config)
+  kinds = {"task": config.task.name, "optimizer": chosen["name"], "schedule": chosen["schedule"]}
+  for kind, name in kinds.items():
+    if _is_own(name):
+      yield of_function(kind, name, name)
   if model := config.model.pretrained:
     name = f"the pretrained model's files (model.pretrained={model!r})"
     yield Named(name, "", pretrained_model.fingerprint(model)[:16])
@@ -102,6 +109,11 @@ def of_function(kind: str, name: str, place: str) -> Named:
     name: as the config has it; of one's own that is its place, "module:function", as well.
   """
   return Named(f"the {kind} `{name}`", fingerprints.file_of(place), _fingerprint(place))
+
+
+def _is_own(name: str) -> bool:
+  """Whether it is a "module:function" of somebody's own, and no name of our tables."""
+  return ":" in name
 
 
 def _fingerprint(*places: str) -> str:

@@ -16,6 +16,8 @@ import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from tasks.code import files
 from training.checking import hyperparameter_limits, own_functions
 from training.errors import UserError, did_you_mean, nearest
@@ -73,12 +75,21 @@ def _read(name: str) -> LossSignature:
     arrays=tuple(arrays),
     optional_arrays=tuple(optional),
     hyperparameters=hyperparameters,
-    comments=_argument_comments(doc, hyperparameters),
-    limits=_limits(module, signature, hyperparameters),
+    comments=argument_comments(doc, hyperparameters),
+    limits=limits(module, signature, hyperparameters),
   )
 
 
 _read_ours = functools.cache(_read)  # a sweep reads the same few for each of its runs
+
+
+def words_of(config: ConfigDict) -> frozenset[str]:
+  """The arrays that a config's loss needs: an optional `ref_logps` only where beta is not 0."""
+  signature = read(config.algorithm.loss)
+  words = {*signature.arrays, *signature.optional_arrays}
+  if "ref_logps" in signature.optional_arrays and config.algorithm.get("beta", 1.0) == 0:
+    words.remove("ref_logps")
+  return frozenset(words)
 
 
 def place_of(name: str) -> str:
@@ -132,7 +143,7 @@ def _default(name: str, parameter: inspect.Parameter, module: str) -> Any:
   return float(value) if is_int and is_float else value
 
 
-def _limits(module: str, signature: inspect.Signature, names: Iterable[str]) -> dict[str, Any]:
+def limits(module: str, signature: inspect.Signature, names: Iterable[str]) -> dict[str, Any]:
   """What the annotations allow, of the hyperparameters whose annotation has a limit."""
   annotations = {name: signature.parameters[name].annotation for name in names}
   found = {
@@ -152,7 +163,7 @@ def _check_array(name: str, argument: str) -> None:
     )
 
 
-def _argument_comments(doc: str, hyperparameters: dict[str, Any]) -> dict[str, str]:
+def argument_comments(doc: str, hyperparameters: dict[str, Any]) -> dict[str, str]:
   """From the lines `beta: what it is` or `clip_low, clip_high: what they are` of a docstring."""
   arguments = textwrap.dedent(doc.partition("Args:\n")[2].partition("\n\n")[0])
   comments = {}

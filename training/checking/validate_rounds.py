@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from training.checking.pretrained_model import COMPUTE
-from training.run_folder import RunFolder
+from training.records.run_folder import RunFolder
 
 
 def problems(config: ConfigDict, recurring: bool) -> Iterator[str]:

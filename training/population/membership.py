@@ -1,8 +1,8 @@
-"""What a run's code asks of the population that it is a member of (`population.py`), if of any.
+"""Questions that a run's code asks of the population it is a member of (`lockstep.py`), if of any.
 
-How long this run has worked, how many share a device, what the first member has built for all, its
-own part of the arrays that hold everyone's. A single run is given its own answer to each, so the
-code that asks is the same.
+How long has this run worked? How many share a device? Has another member built this already? Which
+slice of a common array is mine? A single run gets its own answer to each, so the code that asks is
+the same.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from training.population.compilation import working_seconds
+from training.compilation import working_seconds
 
 T = TypeVar("T")
 here = threading.local()  # .member: whose thread this is; None, or absent, in a single run
@@ -36,7 +36,7 @@ def clock() -> float:
 
 @contextlib.contextmanager
 def apart() -> Generator[None]:
-  """Within it a member computes as a single run: for what the first to come makes for all."""
+  """Within it a member computes as a single run: the first to come makes something for all."""
   member = member_here()
   here.member = None
   try:
@@ -52,9 +52,9 @@ def members_a_device() -> int:
 
 
 def once(key: Hashable, build: Callable[[], T]) -> T:
-  """build(), or in a population what the first member to ask for `key` built: the same object.
+  """build(), or in a population the object that the first member to ask for `key` built.
 
-  What all members hold alike is then computed with as one array, not stacked.
+  An array that all members share is then computed with as one, not stacked.
   """
   member = member_here()
   if member is None:
@@ -66,8 +66,8 @@ def once(key: Hashable, build: Callable[[], T]) -> T:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Part:
-  """One member's part of an array that holds all members'. numpy makes an array of it."""
+class Slice:
+  """One member's slice of an array that holds all members'. numpy makes an array of it."""
 
   stack: jax.Array
   index: int
@@ -95,10 +95,10 @@ class Part:
 
 
 def own_arrays(tree: Any) -> Any:
-  """The tree with arrays of its own in the place of parts of a population's."""
+  """The tree with arrays of its own in the place of slices of a population's."""
   device = jax.devices()[0]
 
   def own(x: Any) -> Any:
-    return jax.device_put(x.stack[x.index], device) if isinstance(x, Part) else x
+    return jax.device_put(x.stack[x.index], device) if isinstance(x, Slice) else x
 
   return jax.tree.map(own, tree)

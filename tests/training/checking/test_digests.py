@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from tasks.code import files
-from training import run_folder
 from training.checking import config_files, digests, loss_signatures, pretrained_model
-from training.run_folder import RunFolder, read_json, write_json
+from training.records import run_folder
+from training.records.run_folder import RunFolder, read_json, write_json
 
 LOSS = "def f(logps, mask, *, a=1.0):\n  return logps.sum() * a, {}\n"
 REWARD = "def polite(completion):\n  return float('please' in completion)\n"

@@ -7,18 +7,19 @@ import jax
 import numpy as np
 import pytest
 
-from models.pretrained import loading
+from models.pretrained import exporting
 from models.transformer import ModelConfig, init
 from tasks.rows.row import text_of
 from tests.experiments.test_honesty import written
 from tests.tasks.tokenizers.tiny_tokenizer import BOS, CHATML, END, PAD, TOKENS, folder
-from training import base_policy, dataset
+from training import base_policy
+from training.build import parts_of
 from training.checking import config_files, digests, pretrained_model, validate
-from training.collect import Online
 from training.errors import UserError
-from training.evaluation import PolicyJudge
+from training.evaluation import PolicyEvaluation
 from training.scoring import Scorer
-from training.setup import Parts
+from training.sources import dataset
+from training.sources.online import Online
 
 MODEL = ModelConfig(
   vocab_size=len(TOKENS) + 7,  # rows that make the number round
@@ -51,7 +52,7 @@ def params():
 def place(tmp_path_factory, params):
   """The folder of a model that chats."""
   path = tmp_path_factory.mktemp("pretrained") / "model"
-  loading.export(params, MODEL, str(path))
+  exporting.export(params, MODEL, str(path))
   generation = {"eos_token_id": [2, END], "pad_token_id": PAD}
   (path / "generation_config.json").write_text(json.dumps(generation))
   return folder(path, chat_template=CHATML)
@@ -69,7 +70,7 @@ def config(place, **overrides):
 def test_the_files_say_what_the_model_and_its_tokenizer_are(place, params):
   found = config(place)
   assert (found.model.layers, found.model.d_model, found.model.qk_norm) == (2, 16, False)
-  parts = Parts.of(found)
+  parts = parts_of(found)
   assert parts.model == MODEL
   sampler = parts.sampler(4)
   assert (sampler.eos_ids[0], sampler.pad_id) == (END, PAD)
@@ -82,7 +83,7 @@ def test_a_question_of_reasoning_gym_goes_through_the_chat_template(place):
   found = config(
     place, **{"task.name": "chain_sum", "task.reward": "exact", "sampling.max_tokens": 8}
   )
-  task = Parts.of(found).task
+  task = parts_of(found).task
   ids, mask = (array[0] for array in task.train_prompts)
   text = task.tokenizer.decode(ids[mask])
   assert text.startswith("[user]State the final answer to the following")  # up to the turn's end
@@ -97,8 +98,11 @@ def test_a_question_of_reasoning_gym_goes_through_the_chat_template(place):
     ({"mesh.fsdp": 3}, "mesh.fsdp=3: does not divide model.d_model=16; try 1 or 2 or 4 or 8 or 16"),
     ({"task.reward": "exact"}, "task.reward='exact': sentiment has no answers for 'exact'; try"),
     ({"task.options": "a=1"}, "task.options='a=1': sentiment has none"),
-    ({"task.name": "chain_sum"}, "task.reward='vader': judges task.name='sentiment' only"),
-    ({"base.steps": 5}, "base.steps=5: sentiment has no answers to learn from; set it to 0"),
+    (
+      {"task.name": "chain_sum", "task.reward": "vader"},
+      "task.reward='vader': looks at no answer, and chain_sum has answers; this task's is 'exact'",
+    ),
+    ({"base.steps": 5}, "base.steps=5: sentiment has no answers to learn to write; set it to 0"),
     ({"source": "demonstrations"}, "source='demonstrations': sentiment has no answers"),
   ],
 )
@@ -125,7 +129,7 @@ def test_a_tokenizer_that_does_not_fit_the_model_is_an_error(place, tmp_path):
   ]
   (tmp_path / "other" / "tokenizer.json").write_text(json.dumps(added))
   with pytest.raises(UserError, match="tokenizer has 273 tokens and the model embeds only 272"):
-    Parts.of(config(path))
+    parts_of(config(path))
 
 
 def test_a_response_beyond_the_models_context_is_an_error(place, tmp_path):
@@ -135,13 +139,13 @@ def test_a_response_beyond_the_models_context_is_an_error(place, tmp_path):
     json.dumps(about | {"max_position_embeddings": 180})
   )
   with pytest.raises(UserError, match="sampling.max_tokens=100: after the longest prompt of senti"):
-    Parts.of(config(path, **{"sampling.max_tokens": 100}))
+    parts_of(config(path, **{"sampling.max_tokens": 100}))
 
 
 def test_the_digest_is_of_the_weights_and_not_of_where_they_lie(place, params, tmp_path):
   copy, other = str(shutil.copytree(place, tmp_path / "copy")), str(tmp_path / "other")
   changed = params | {"final_norm": params["final_norm"] * 1.01}
-  loading.export(changed, MODEL, other)
+  exporting.export(changed, MODEL, other)
   assert pretrained_model.fingerprint(copy) == pretrained_model.fingerprint(place)
   assert pretrained_model.fingerprint(other) != pretrained_model.fingerprint(place)
   found = config(place)
@@ -151,26 +155,26 @@ def test_the_digest_is_of_the_weights_and_not_of_where_they_lie(place, params, t
 
 
 def test_a_data_set_of_another_tokenizer_is_refused(place, tmp_path):
-  parts = Parts.of(config(place, source="offline", **{"algorithm.loss": "off_policy_grpo"}))
+  parts = parts_of(config(place, source="offline", **{"algorithm.loss": "off_policy_grpo"}))
   path = written(tmp_path, parts.task.train[:8])
   with pytest.raises(UserError, match="the tokens of model.pretrained=''; this config has"):
     dataset.load(parts, path, Scorer(parts))
 
 
 def test_a_continuation_without_an_end_keeps_its_reward(place, params):
-  parts = Parts.of(config(place))
-  drawn = Online(parts, Scorer(parts)).collect(0, params).drawn
+  parts = parts_of(config(place))
+  drawn = Online(parts, Scorer(parts)).collect(0, params).scored
   assert not drawn.finished.all()
   np.testing.assert_array_equal(drawn.groups.rewards, drawn.task_rewards)
   assert (drawn.groups.rewards[~drawn.finished] > 0.2).all()  # noise is neutral, not gloomy
-  strict = Parts.of(config(place, **{"scoring.unfinished": -1.0}))
-  drawn = Online(strict, Scorer(strict)).collect(0, params).drawn
+  strict = parts_of(config(place, **{"scoring.unfinished": -1.0}))
+  drawn = Online(strict, Scorer(strict)).collect(0, params).scored
   assert (drawn.groups.rewards[~drawn.finished] == -1).all()
 
 
 def test_the_reference_is_the_pretrained_model(place, params):
-  parts = Parts.of(config(place))
+  parts = parts_of(config(place))
   start = base_policy.starting_params(parts.config, parts, "nowhere", print)
-  metrics, completions = PolicyJudge(parts, params)(start, 0)
+  metrics, completions = PolicyEvaluation(parts, params)(start, 0)
   assert metrics["eval/kl"] == 0
   assert completions[0]["prompt"] == parts.task.evaluation[0].prompt

@@ -1,4 +1,4 @@
-"""Data sets of texts, from a file to what a run trains on and is judged by."""
+"""Data sets of texts, from a file to what a run trains on and is evaluated by."""
 
 import json
 import os
@@ -10,12 +10,13 @@ import pytest
 from tasks import build
 from tests.tasks.rows.test_text_groups import TOKENIZER
 from tests.training.small_configs import SMALL_MODEL
-from training import base_policy, dataset, held_out_groups, run
-from training.annotate import compiled_log_probs
+from training import assembly, base_policy, ranking
+from training.build import parts_of
 from training.checking import config_files, digests, text_tasks, validate
+from training.compiled import compiled_log_probs
 from training.errors import UserError
-from training.run_folder import RunFolder
-from training.setup import Parts
+from training.records.run_folder import RunFolder
+from training.sources import dataset
 
 LETTERS = "abcdefghij"
 SMALL = {
@@ -65,14 +66,20 @@ def load(path, config="configs/dpo.py", check=True, **overrides):
   return found
 
 
+def trained_on(config):
+  data = text_tasks.groups_of(config)
+  assert data is not None
+  return data.train
+
+
 def train(config, folder):
   run_folder = RunFolder(str(folder / "run"))
   run_folder.create(config.to_dict(), digest="", config_file="")
-  run.train(config, run_folder, str(folder), lambda row: None)
+  assembly.train(config, run_folder, str(folder), lambda row: None)
   return run_folder.read_metrics()
 
 
-# --- what a run trains on and is judged by ------------------------------------------------------
+# --- what a run trains on and is evaluated by ---------------------------------------------------
 
 
 def test_dpo_on_pairs_learns_what_people_prefer_of_other_prompts(tmp_path):
@@ -92,7 +99,7 @@ def test_dpo_on_pairs_learns_what_people_prefer_of_other_prompts(tmp_path):
 def test_a_reward_model_learns_from_the_pairs_of_a_file(tmp_path):
   path = write(tmp_path / "pairs.jsonl", pairs())
   settings = {"optimizer.learning_rate": 1e-2, "batch_prompts": 8, "group_size": 2, "steps": 20}
-  settings["eval.samples"] = 2  # what a reward model is judged on elsewhere
+  settings["eval.samples"] = 2  # what a reward model is evaluated on elsewhere
   config = config_files.load("configs/reward_model.py", SMALL | {"task.data": path} | settings)
   validate.check(config)
   rows = train(config, tmp_path)
@@ -113,7 +120,7 @@ def groups(tmp_path_factory):
 
 def source(path, tmp_path, config="configs/off_policy_grpo.py", **overrides):
   found = load(path, config, group_size=3, **overrides)
-  parts = Parts.of(found)
+  parts = parts_of(found)
   base = base_policy.starting_params(found, parts, str(tmp_path), print)
   return parts, base, dataset.source_of(parts, base, str(tmp_path), print)
 
@@ -134,9 +141,7 @@ def test_old_log_probs_are_the_rows_own_or_else_the_base_policys(groups, tmp_pat
     kinds.add(("logps" in row, len(row["responses"])))
   assert {known for known, _ in kinds} == {True, False} and len({k for _, k in kinds}) == 3
   told = "\n".join(text_tasks.describe(parts.config))
-  own = sum(
-    "logps" in by_prompt[row.prompt] for row in text_tasks.data_of_task(parts.config).train.rows
-  )
+  own = sum("logps" in by_prompt[row.prompt] for row in trained_on(parts.config).rows)
   assert f"old_logps are the base policy's ({own} groups have their own)" in told and 0 < own < 18
 
 
@@ -162,7 +167,7 @@ def test_a_response_that_was_cut_keeps_its_score(tmp_path, name):
   if name == "questions":
     overrides |= {"task__name": name, "task__reward": "numeric", "offline__dataset": path}
     path = write(tmp_path / "q.jsonl", questions())
-  parts = Parts.of(load(path, **overrides))
+  parts = parts_of(load(path, **overrides))
   base = base_policy.starting_params(parts.config, parts, str(tmp_path), print)
   batch = dataset.source_of(parts, base, str(tmp_path), print).collect(0, None).groups
   assert (np.sort(batch.rewards, axis=1) == [0, 1]).all() and batch.mask.all(axis=-1).any()
@@ -180,11 +185,12 @@ def test_accuracy_is_a_mean_over_prompts_of_their_pairs():
     max_tokens=3,
     max_prompt_tokens=3,
   )
+  prompts = [row.prompt for row in groups.rows]
   values = np.array([[2.0, 1.0], [1.0, 2.0], [3.0, 3.0]])
-  assert held_out_groups.by_prompt(groups, values, held_out_groups.right) == [0.5, 0.5]
-  assert held_out_groups.by_prompt(groups, values, lambda gaps: gaps) == [0, 0]
+  assert ranking.by_prompt(prompts, groups.rewards, values, ranking.right) == [0.5, 0.5]
+  assert ranking.by_prompt(prompts, groups.rewards, values, lambda gaps: gaps) == [0, 0]
   values[1] = [5, 2]
-  assert held_out_groups.by_prompt(groups, values, held_out_groups.right) == [1, 0.5]
+  assert ranking.by_prompt(prompts, groups.rewards, values, ranking.right) == [1, 0.5]
 
 
 # --- prompts with answers -----------------------------------------------------------------------
@@ -199,7 +205,7 @@ def test_a_file_of_questions_is_a_task(tmp_path):
   config = load(
     path, "configs/grpo.py", source="online", task__name="questions", task__reward="numeric"
   )
-  task = Parts.of(config).task
+  task = parts_of(config).task
   assert len(task.train) == 24 and len(task.evaluation) == 6
   assert not {item.prompt for item in task.train} & {item.prompt for item in task.evaluation}
   item = task.train[0]
@@ -219,7 +225,7 @@ def test_gsm8k_is_read_where_it_was_built_and_evaluated_on_its_test_split(tmp_pa
     load("", "configs/grpo.py", **settings)
   assert build.main(["gsm8k", f"--manual_dir={tmp_path}", f"--data_dir={data}"]) == 0
   config = load("", "configs/grpo.py", **settings)
-  task = Parts.of(config).task
+  task = parts_of(config).task
   assert len(task.train) == 20 and len(task.evaluation) == 6
   assert all("test" in str(item.prompt) for item in task.evaluation)
   # a rebuilt source is another experiment
@@ -259,7 +265,7 @@ def test_bad_rows_are_said_together_and_can_be_skipped(tmp_path):
   for row in ("row 3: the two", "row 6: the prompt has 600 tokens", "row 8: the character"):
     assert row in said
   config = load(path, data__skip_bad_rows=True)
-  assert len(text_tasks.data_of_task(config).train) == 15
+  assert len(trained_on(config)) == 15
   assert "3 bad rows left out" in "\n".join(text_tasks.describe(config))
   train(load(path, data__skip_bad_rows=True, steps=1, eval__every=1), tmp_path)
   listed = (tmp_path / "run" / "bad_rows.jsonl").read_text().splitlines()
@@ -277,7 +283,7 @@ def test_bad_rows_are_said_together_and_can_be_skipped(tmp_path):
     ("/tmp", {}, "no data set is there"),
     (None, {"task__eval_prompts": 24}, "24 distinct prompts; with 24 held out none is left"),
     (None, {"task__reward": "exact"}, "groups has no answers for 'exact'; try 'none'"),
-    (None, {"source": "online"}, "nothing judges responses to these prompts"),
+    (None, {"source": "online"}, "nothing scores responses to these prompts"),
     (None, {"source": "demonstrations"}, "groups has no answers to learn to write"),
     (None, {"base__steps": 3}, "groups has no answers to learn to write; set it to 0"),
     (None, {"task__options": "a=1"}, "groups has none"),

@@ -1,0 +1,152 @@
+"""The server of the page on which people choose: three addresses.
+
+  GET  /            the page
+  POST /api/ask     {"text", "after": the offer the conversation goes on from, or null}
+                    -> {"offer", "left", "right", "cut": [left, right], "comparable"}
+  POST /api/choose  {"offer", "choice": "left" | "right" | "tie"} -> {"count"}
+
+A request that cannot be served is answered with a status of 4xx and {"error": a sentence that the
+page shows}. Only JSON is accepted, and only under a name of this host: otherwise another site's
+page in the same browser could ask and choose too.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Protocol
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from rounds.feedback_store import Choice, FeedbackStore, Messages, Refused
+
+LARGEST = 64 * 1024  # bytes of a request
+_PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "feedback_page.html")
+
+
+class Ask(BaseModel):
+  text: str
+  after: str | None = Field(default=None, max_length=64)
+
+
+class Choose(BaseModel):
+  offer: str = Field(max_length=64)
+  choice: Choice
+
+
+class Answers(Protocol):
+  """The methods that the server needs of a policy (`served_policy.ServedPolicy`)."""
+
+  @property
+  def chats(self) -> bool: ...
+
+  def answer(self, messages: Messages) -> dict: ...
+
+
+def app(store: FeedbackStore, policy: Answers, hosts: Sequence[str]) -> FastAPI:
+  """Makes the server. `hosts` are the names under which it may be called."""
+  server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+  server.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+  server.middleware("http")(_only_small_json)
+  server.add_exception_handler(Refused, _refused)
+  server.add_exception_handler(RequestValidationError, _not_understood)
+  server.add_exception_handler(HTTPException, _not_understood)
+  page, headers = _page(policy.chats)
+
+  @server.get("/")
+  def show() -> HTMLResponse:
+    return HTMLResponse(page, headers=headers)
+
+  @server.post("/api/ask")
+  def ask(asked: Ask) -> dict:
+    text = _clean(asked.text)
+    messages = [*store.messages_after(asked.after), {"role": "user", "content": text}]
+    if not policy.chats:
+      messages = messages[-1:]
+    offer = policy.answer(messages) | {"id": secrets.token_hex(8), "messages": messages}
+    offer |= {"left": secrets.randbelow(2)}
+    store.add_offer(offer)
+    order = (offer["left"], 1 - offer["left"])
+    left, right = (offer["responses"][i] for i in order)
+    cut = [not offer["finished"][i] for i in order]
+    return {"offer": offer["id"], "left": left, "right": right, "cut": cut} | {
+      "comparable": offer["comparable"]
+    }
+
+  @server.post("/api/choose")
+  def choose(chosen: Choose) -> dict:
+    store.choose(chosen.offer, chosen.choice)
+    return {"count": store.count}
+
+  return server
+
+
+def _clean(text: str) -> str:
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    raise Refused(422, "The text is not valid Unicode.") from None
+  text = text.replace("\r\n", "\n").replace("\0", "").strip()
+  if not text:
+    raise Refused(422, "Write something first.")
+  return text
+
+
+async def _only_small_json(request: Request, call_next) -> Response:
+  """Refuses a body that is not JSON, and a large one already while it arrives."""
+  if request.method == "POST":
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+      return _error(415, "Only JSON is taken.")
+    body = b""
+    async for chunk in request.stream():
+      body += chunk
+      if len(body) > LARGEST:
+        return _error(413, f"Too long: more than {LARGEST // 1024} KiB.")
+    request._body = body  # where Starlette itself keeps it for later readers
+  return await call_next(request)
+
+
+def _refused(request: Request, refusal: Exception) -> JSONResponse:
+  del request
+  assert isinstance(refusal, Refused)
+  return _error(refusal.status, str(refusal))
+
+
+def _not_understood(request: Request, problem: Exception) -> JSONResponse:
+  del request
+  status = problem.status_code if isinstance(problem, HTTPException) else 422
+  messages = {400: "That is no JSON in UTF-8.", 404: "There is nothing here."}
+  return _error(status, messages.get(status, "That was not understood."))
+
+
+def _error(status: int, message: str) -> JSONResponse:
+  return JSONResponse({"error": message}, status)
+
+
+def _page(chats: bool) -> tuple[str, dict[str, str]]:
+  """Returns the page, and headers that allow it its own script and this server, nothing else."""
+  with open(_PAGE, encoding="utf-8") as file:
+    page = file.read().replace('data-chats=""', f'data-chats="{"yes" if chats else "no"}"')
+  sources = {
+    f"{kind}-src": " ".join(map(_hash, re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.S)))
+    for kind, tag in (("script", "script"), ("style", "style"))
+  }
+  sources |= {"default-src": "'none'", "connect-src": "'self'", "img-src": "data:"}
+  sources |= {"frame-ancestors": "'none'", "base-uri": "'none'", "form-action": "'none'"}
+  policy = "; ".join(f"{name} {value}" for name, value in sources.items())
+  return page, {
+    "Content-Security-Policy": policy,
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+  }
+
+
+def _hash(text: str) -> str:
+  return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,65 @@
+"""One run put together, from its config to its last checkpoint."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from training import base_policy, loop, memory, reward_model
+from training.build import parts_of
+from training.checking import text_tasks
+from training.devices import device_line
+from training.evaluation import PolicyEvaluation
+from training.ranking import ImpliedRewardEvaluation
+from training.records.run_folder import RunFolder
+from training.scoring import Scorer
+from training.sources import dataset
+from training.sources.demonstrations import Demonstrations
+from training.sources.online import Online
+from training.start import starting_state
+
+
+def train(
+  config: ConfigDict,
+  folder: RunFolder,
+  root: str,
+  report: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:
+  """Trains this config, or goes on where the folder's last checkpoint left it.
+
+  The base policy, the reward model and the data set of an offline run are found below `root` or
+  made there first. `report` is called with every row of metrics. Returns the last value of each.
+  """
+  parts = parts_of(config)
+  memory.check(parts)
+  folder.write_env(device_line(), str(parts.task.tokenizer))
+  folder.write_data(text_tasks.describe(config), text_tasks.bad_rows(config))
+  base = base_policy.starting_params(config, parts, root, report)
+  if "scores" in parts.loss.words:
+    return reward_model.fit(parts, folder, base, root, report)
+
+  reward_params, rollouts_before = None, 0
+  if config.scoring.reward == "model":
+    trained = reward_model.ensure(config, root, report)
+    reward_params = reward_model.params_of(trained, parts, base)
+    rollouts_before = trained.read_metrics()[-1]["rollouts"]
+  if config.source == "online":
+    source = Online(parts, Scorer(parts, reward_params))
+  elif config.source == "demonstrations":
+    source = Demonstrations(parts)
+  else:
+    source = dataset.source_of(parts, base, root, report, reward_params)
+  evaluation = PolicyEvaluation(parts, base, reward_params)
+  held_out = text_tasks.held_out_groups(config)
+  if held_out is not None:
+    evaluation = ImpliedRewardEvaluation(parts, held_out, base, evaluation)
+  return loop.train(
+    parts,
+    folder,
+    starting_state(parts, base, reward_params),  # nobody else holds it: its buffers are used anew
+    source,
+    reference=base,
+    report=report,
+    evaluation=evaluation,
+    rollouts_before=rollouts_before,
+  )

@@ -1,0 +1,109 @@
+"""From a config to its `Parts`: the task, the loss, the model's shape and the mesh.
+
+Only entrances import this: whatever puts a run together, and the commands.
+"""
+
+import dataclasses
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from models.partitioning import make_mesh
+from models.pretrained import loading
+from models.transformer import ModelConfig
+from tasks.task import Task
+from training.checking import (
+  loss_signatures,
+  optimizer_section,
+  pretrained_model,
+  validate_mesh,
+)
+from training.checking.config_task import task_of
+from training.checking.config_values import is_number
+from training.devices import mesh_of
+from training.errors import UserError
+from training.optimizer import Optimizer, Schedule
+from training.parts import Loss, Parts
+from training.population import membership
+
+
+def parts_of(config: ConfigDict) -> Parts:
+  """All that the config stands for, built. UserError when it does not fit the task or machine."""
+  mesh = mesh_of(config)  # first: it is quick
+  task = task_of(config)
+  needed = task.max_answer_tokens
+  if needed > config.sampling.max_tokens:
+    raise UserError(
+      f"sampling.max_tokens={config.sampling.max_tokens}: the longest answer of {task.name} has "
+      f"{needed} tokens, the end of sequence included"
+    )
+  if problem := _too_long(config, task):
+    raise UserError(problem)
+  parts = put_together(config, task, mesh)
+  problems = [*validate_mesh.problems(mesh.shape["fsdp"], mesh.shape["tensor"], parts.model)]
+  if problems:  # of a network whose numbers are not in the config
+    raise UserError("\n".join(problems))
+  try:
+    task.reward.open()  # can its functions be imported? Before training is the time to say so
+  except ValueError as error:
+    raise UserError(f"task: {error}") from None
+  return parts
+
+
+def put_together(config: ConfigDict, task: Task, mesh: Mesh | None = None) -> Parts:
+  """Parts with this task, nothing checked; on one device if no mesh is given."""
+  return Parts(
+    config=config,
+    task=task,
+    model=model_of(config, task),
+    mesh=mesh or make_mesh(),
+    loss=loss_of(config),
+    optimizer=optimizer_of(config),
+    schedule=schedule_of(config),
+  )
+
+
+def _too_long(config: ConfigDict, task: Task) -> str:
+  """The problem when prompt and response may not fit a pretrained model's context; or ""."""
+  name, limit = config.model.pretrained, config.sampling.max_tokens
+  context = pretrained_model.files(name).context_length if name else None
+  if context is None or task.max_prompt_tokens + limit <= context:
+    return ""
+  return (
+    f"sampling.max_tokens={limit}: after the longest prompt of {task.name}, of "
+    f"{task.max_prompt_tokens} tokens, {name} reads only {context - task.max_prompt_tokens} more"
+  )
+
+
+def model_of(config: ConfigDict, task: Task) -> ModelConfig:
+  """The decoder's shape: of a pretrained model's files, or else the config's."""
+  fields = config.model.to_dict()
+  if membership.member_here() and fields["attention"] == "auto":
+    fields["attention"] = "plain"  # jax cannot vmap cuDNN's with the masks that it is given here
+  if name := fields.pop("pretrained"):
+    shape = loading.config_of(pretrained_model.files(name))
+    return dataclasses.replace(shape, **{key: fields[key] for key in pretrained_model.COMPUTE})
+  return ModelConfig(vocab_size=task.tokenizer.vocab_size, **fields)
+
+
+def loss_of(config: ConfigDict) -> Loss:
+  """The loss of the table, or anyone's "module:function", with the config's hyperparameters."""
+  signature = loss_signatures.read(config.algorithm.loss)
+  options = config.algorithm.to_dict()
+  del options["loss"]
+  return Loss(
+    function=signature.load(),
+    words=loss_signatures.words_of(config),
+    numbers={k: float(v) for k, v in options.items() if is_number(v)},
+    options=tuple((k, v) for k, v in sorted(options.items()) if not is_number(v)),
+  )
+
+
+def optimizer_of(config: ConfigDict) -> Optimizer:
+  """The optimizer of the table, or anyone's "module:function"."""
+  return optimizer_section.read("name", optimizer_section.chosen(config)["name"]).load()
+
+
+def schedule_of(config: ConfigDict) -> Schedule:
+  """The schedule of the table, or anyone's "module:function"."""
+  return optimizer_section.read("schedule", config.optimizer.schedule).load()

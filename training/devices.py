@@ -1,0 +1,38 @@
+"""The devices that a run computes on."""
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from models.partitioning import make_mesh
+from training.errors import UserError
+from training.records.environment import nvidia_gpus
+
+
+def mesh_of(config: ConfigDict) -> Mesh:
+  """The mesh of config.mesh.
+
+  UserError when the machine has too few devices, or no accelerator where one is required.
+  """
+  if config.require_accelerator and jax.default_backend() == "cpu":
+    raise UserError("require_accelerator is set, and jax finds only the CPU. " + accelerator_hint())
+  # Else accelerators multiply float32 in fewer bits; a CPU never does.
+  if jax.default_backend() != "cpu":
+    jax.config.update("jax_default_matmul_precision", "float32")
+  try:
+    return make_mesh(**config.mesh.to_dict())
+  except ValueError as error:
+    raise UserError(str(error)) from None
+
+
+def device_line() -> str:
+  """ "cpu x2": jax's backend and devices, and in how many processes."""
+  devices = f"{jax.default_backend()} x{jax.device_count()}"
+  return devices if jax.process_count() == 1 else f"{devices} in {jax.process_count()} processes"
+
+
+def accelerator_hint() -> str:
+  """The command that makes jax see a GPU that is here; "" when all is well."""
+  if jax.default_backend() != "cpu" or not nvidia_gpus():
+    return ""
+  return f'An NVIDIA GPU is here: pip install "jax[cuda12]=={jax.__version__}"'

@@ -1,0 +1,120 @@
+"""A trained policy to use: it answers prompts, scores responses, and is evaluated."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from ml_collections import ConfigDict
+
+from models.groups import Groups
+from models.transformer import Params
+from tasks.rows.row import Prompt, prompt_of
+from tasks.task import Task
+from tasks.tokenizers.tokenizer import left_pad, right_pad
+from training import base_policy
+from training.build import parts_of
+from training.compiled import compiled_log_probs, compiled_sampler
+from training.evaluation import Evaluated, evaluated, measure
+from training.parts import Parts
+from training.records.checkpoints import loaded
+from training.records.run_folder import RunFolder
+from training.sources.order import key_for
+from training.start import starting_state
+
+Messages = Sequence[dict[str, str]]  # {"role", "content"}, of a conversation
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Policy:
+  """Parameters, those of the reference, and the parts of the run that they came from."""
+
+  parts: Parts
+  params: Params
+  reference: Params  # the base policy, against which the KL is measured
+  step: int
+
+  @classmethod
+  def of_run(cls, files: RunFolder, root: str, step: int | None = None) -> "Policy":
+    """The checkpoint at `step` of the run in this folder (None: the latest), on one device."""
+    config = ConfigDict(files.read_config()["config"])
+    config.mesh.update(data=1, fsdp=1, tensor=1)  # whatever the run was trained on
+    parts = parts_of(config)
+    reference = base_policy.starting_params(config, parts, root, lambda row: None)
+    state = loaded(files, partial(starting_state, parts), reference, parts.mesh, step)
+    return cls(parts, state.params, reference, int(state.step))
+
+  def sample(
+    self,
+    prompts: Sequence[str | Messages],
+    n: int = 1,
+    *,
+    temperature: float = 1.0,
+    greedy: bool = False,
+    seed: int = 0,
+  ) -> list[list[str]]:
+    """n responses to each prompt, as texts; at most sampling.max_tokens of the run's config.
+
+    The same seed draws the same responses. A prompt is a text, or the messages of a conversation
+    where the model chats.
+    """
+    tokens, mask = self._prompts(prompts)
+    sampler = compiled_sampler(
+      self.parts.model, self.parts.sampler(n, greedy=greedy), self.parts.mesh
+    )
+    key = key_for("policy", seed, 0)
+    drawn = jax.device_get(sampler(self.params, tokens, mask, key, float(temperature)))
+    decode = self.parts.task.tokenizer.decode
+    return [[decode(response) for response in of_prompt] for of_prompt in drawn.responses]
+
+  def groups(
+    self,
+    prompts: Sequence[str | Messages],
+    responses: Sequence[Sequence[str]],
+    rewards: Float[np.ndarray, "B K"] | None = None,
+  ) -> Groups:
+    """Texts as groups of this policy's tokens: K responses to each prompt, each with its end.
+
+    `rewards` are 0 if they are not given. ValueError unless all prompts have as many responses.
+    """
+    sizes = {len(of_prompt) for of_prompt in responses}
+    if len(sizes) != 1 or len(responses) != len(prompts):
+      raise ValueError(
+        f"{len(prompts)} prompts with {sorted(sizes)} responses: K must be one number"
+      )
+    tokenizer, k = self.parts.task.tokenizer, sizes.pop()
+    encoded = [[*tokenizer.encode(text), tokenizer.eos_id] for texts in responses for text in texts]
+    longest = max(map(len, encoded))
+    tokens, mask = (
+      x.reshape(len(prompts), k, longest) for x in right_pad(encoded, longest, tokenizer.pad_id)
+    )
+    if rewards is None:
+      rewards = np.zeros((len(prompts), k))
+    return Groups(*self._prompts(prompts), tokens, mask, np.asarray(rewards, np.float32))
+
+  def log_probs(self, groups: Groups, temperature: float = 1.0) -> Float[np.ndarray, "B K T"]:
+    """log pi of each token of the responses, in nats; 0 at padding."""
+    compute = compiled_log_probs(self.parts.model, self.parts.mesh)
+    logps = jax.device_get(compute(self.params, groups, float(temperature))[0])
+    return np.where(groups.mask, logps, np.float32(0.0))
+
+  def evaluate(self, samples: int = 16) -> Evaluated:
+    """On the held-out prompts of its task; see `Run.evaluate`."""
+    measured = measure(self.parts, self.params, self.reference, self.step, samples)
+    return evaluated(self.parts, measured, self.step)
+
+  def with_task(self, task: Task) -> "Policy":
+    """The same policy, to be evaluated on another task."""
+    return dataclasses.replace(self, parts=dataclasses.replace(self.parts, task=task))
+
+  def with_config(self, config: ConfigDict) -> "Policy":
+    """The same policy, to be evaluated on the task of another config."""
+    return self.with_task(parts_of(config).task)
+
+  def _prompts(self, prompts: Sequence[str | Messages]) -> tuple[np.ndarray, np.ndarray]:
+    encode = self.parts.task.tokenizer.encode_prompt
+    asked: list[Prompt] = [p if isinstance(p, str) else prompt_of(p) for p in prompts]
+    encoded = [encode(prompt) for prompt in asked]
+    return left_pad(encoded, max(map(len, encoded)), self.parts.task.tokenizer.pad_id)

@@ -1,0 +1,51 @@
+"""One run at a time: for what several runs share and the first to come makes."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+
+from ml_collections import ConfigDict
+
+from training import hosts
+from training.checking import digests
+from training.population import membership
+from training.records.run_folder import RunFolder
+
+
+@contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+  """Waits until no other run holds `path`.lock. The system frees it if the holder dies.
+
+  Of several processes that train together the first holds it for all; of a population, whoever
+  comes first, and computes apart from the others meanwhile.
+  """
+  if not hosts.is_first():
+    yield
+    return
+  os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+  with open(f"{path}.lock", "w") as file, membership.apart():
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
+def trained_once(
+  folder: RunFolder, config: ConfigDict, config_file: str, train: Callable[[], object]
+) -> RunFolder:
+  """`folder`, with the run of `config` in it: `train()` is called if it is not finished there.
+
+  Other processes that want it wait meanwhile.
+  """
+  with locked(folder.path):
+    if hosts.first_decides(lambda: folder.read_status().get("state") == "finished"):
+      return folder
+    folder.create(
+      config.to_dict(),
+      config_file=config_file,
+      variant=folder.name,
+      **digests.of_run(config),
+    )
+    with folder.recording_outcome():
+      train()
+    hosts.wait(f"{folder.name} trained")
+  return folder

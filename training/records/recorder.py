@@ -1,0 +1,84 @@
+"""Where a run's numbers go: metrics.jsonl first, W&B as a mirror of it that may fail in peace."""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from training.records import wandb_runs
+from training.records.run_folder import RunFolder
+
+
+class Recorder(contextlib.AbstractContextManager):
+  """Writes rows as they come; `latest` holds the last value of every metric."""
+
+  def __init__(
+    self,
+    config: ConfigDict,
+    folder: RunFolder,
+    report: Callable[[dict[str, Any]], None],
+    words: Collection[str] = (),
+  ):
+    """`words` are the arrays that the loss asks for, from which W&B's kind of job follows."""
+    self._config, self._folder, self._report = config, folder, report
+    self._wandb = start_wandb(config, folder, words)
+    self.latest: dict[str, Any] = {}
+    self._warned: set[str] = set()
+
+  def __exit__(self, kind, error, trace) -> None:
+    self._mirror(lambda run: wandb_runs.finish(run, self.latest, 0 if kind is None else 1))
+
+  def resume(self, step: int) -> dict[str, Any]:
+    """Forgets the rows after `step`, and returns the last row kept ({} if there is none)."""
+    self._folder.truncate(step)
+    rows = self._folder.read_metrics()
+    for row in rows:
+      self.latest |= row
+    return rows[-1] if rows else {}
+
+  def log(self, row: dict[str, Any]) -> None:
+    """One row, with its "step"."""
+    self.latest |= row
+    self._folder.append_metrics(row)
+    steps = self._config.steps
+    self._folder.write_status("running", step=row["step"], steps=steps, metrics=self.latest)
+    self._report({"steps": steps} | row)
+    self._mirror(lambda run: wandb_runs.log(run, row))
+
+  def warn(self, warnings: Iterable[str]) -> None:
+    """Says each once, however often it comes."""
+    for warning in warnings:
+      if warning not in self._warned:
+        self._warned.add(warning)
+        self._report({"warning": warning})
+
+  def log_completions(self, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+      return
+    self._folder.append_completions(rows)
+
+    self._mirror(lambda run: wandb_runs.log_completions(run, rows))
+
+  def _mirror(self, write: Callable[[Any], None]) -> None:
+    """Does it in W&B, if that works; gives W&B up, and goes on, when it does not."""
+    if self._wandb:
+      try:
+        write(self._wandb)
+      except Exception as error:  # whatever it is
+        print(f"W&B: off from here ({type(error).__name__}: {error})")
+        self._wandb = None
+
+
+def start_wandb(config: ConfigDict, folder: RunFolder, words: Collection[str]) -> Any:
+  """The W&B run that mirrors this one, or None. A W&B that does not work only costs a message."""
+  if config.wandb.mode == "disabled" or folder.read_only:
+    return None
+  try:
+    return wandb_runs.start(folder, config.wandb.mode, words)
+  except Exception as error:  # whatever it is, training goes on
+    print(
+      f"W&B: off ({type(error).__name__}: {error}); metrics are in {folder.path}; "
+      f"python -m experiments.upload {folder.path} sends them later"
+    )
+    return None

@@ -1,0 +1,316 @@
+"""A run's folder: the source of truth about one training run (W&B is a mirror of it).
+
+  config.json      the resolved config, the run's names, its digest and those of what it names
+  command.txt      what to type to train it alone
+  env.json         commit, versions, device, tokenizer
+  data.txt         of a data set of texts: lengths, and how much was cut or left out
+  bad_rows.jsonl   the rows that were left out, and why
+  status.json      how far it is, or how it ended
+  metrics.jsonl    one flat row a line; rows of step 0 are the base policy's evaluation
+  completions.jsonl  greedy completions of the same prompts at every evaluation
+  log.txt          what it printed, in a sweep
+  checkpoints/<step>/
+
+Whole files are replaced atomically and the .jsonl files grow by whole lines, so a reader never sees
+half a file and a run killed at any moment loses at most the line it was writing.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import re
+import shutil
+import time
+from collections.abc import Generator, Iterable, Mapping
+from typing import Any
+
+from tasks.rows.row import Problem
+from training.errors import Diverged, UserError
+from training.records import environment
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+  """The files of one run under `path`, e.g. runs/quick/grpo-k8-s0."""
+
+  path: str
+  read_only: bool = False  # another process writes the files: nothing is written here
+
+  @property
+  def name(self) -> str:
+    return os.path.basename(os.path.normpath(self.path))
+
+  @property
+  def checkpoints(self) -> str:
+    """Absolute, because Orbax refuses relative paths."""
+    return os.path.abspath(self._file("checkpoints"))
+
+  @property
+  def log(self) -> str:
+    return self._file("log.txt")
+
+  def create(
+    self,
+    config: Mapping[str, Any],
+    *,
+    digest: str,
+    digests: Mapping[str, str] | None = None,
+    config_file: str,
+    variant: str = "",
+    sweep: str = "",
+    command: str = "",
+  ) -> None:
+    """Writes config.json and command.txt.
+
+    Args:
+      digest, digests: as `digests.of_run` has them.
+      variant: defaults to the name without its seed.
+    """
+    variant = variant or self.name.removesuffix(f"-s{config.get('seed')}")
+    about = {
+      "name": self.name,
+      "variant": variant,
+      "sweep": sweep,
+      "config_file": config_file,
+      "created": self.read_config().get("created", int(time.time())),
+      "digest": digest,
+      "digests": digests or {},
+    }
+    self._write("config.json", json_text(about | {"config": config}))
+    self._write("command.txt", command + "\n")
+
+  def write_env(self, device: str, tokenizer: str) -> None:
+    """`device` is what jax found, e.g. "cpu x1"; `tokenizer` names what ends and what pads."""
+    about = environment.describe(device) | {"tokenizer": tokenizer}
+    self._write("env.json", json_text(about))
+
+  def write_data(self, lines: list[str], problems: Iterable[Problem]) -> None:
+    """Keeps a description of the texts that are trained on, and the rows that were left out."""
+    if lines:
+      self._write("data.txt", "\n".join(lines) + "\n")
+    if listed := [json.dumps({"where": p.where, "problem": p.what}) for p in problems]:
+      self._write("bad_rows.jsonl", "\n".join(listed) + "\n")
+
+  def write_status(
+    self,
+    state: str,
+    *,
+    step: int = 0,
+    steps: int = 0,
+    reason: str = "",
+    metrics: Mapping[str, Any] | None = None,
+  ) -> None:
+    """`state` is running, finished, diverged, failed or stopped; `metrics` the latest values."""
+    status = {"state": state, "step": step, "steps": steps, "reason": reason}
+    status |= {
+      "pid": os.getpid(),
+      "started": environment.process_start(os.getpid()),
+    }
+    status |= {"time": time.time(), "metrics": _finite(metrics or {})}
+    self._write("status.json", json_text(status))
+
+  def mark(self, state: str, reason: str = "") -> None:
+    """Changes the state, keeping the step and the metrics that the run reached."""
+    old = self.read_status()
+    step, steps, metrics = (
+      old.get("step", 0),
+      old.get("steps", 0),
+      old.get("metrics", {}),
+    )
+    self.write_status(state, step=step, steps=steps, reason=reason, metrics=metrics)
+
+  @contextlib.contextmanager
+  def recording_outcome(self) -> Generator[None]:
+    """Marks the run as running, then as finished, stopped, diverged or failed; re-raises."""
+    self.mark("running")
+    try:
+      yield
+    except KeyboardInterrupt:
+      self.mark("stopped", "interrupted")
+      raise
+    except Diverged as error:
+      self.mark("diverged", str(error))
+      raise
+    except UserError as error:
+      self.mark("failed", str(error))
+      raise
+    except Exception as error:
+      self.mark("failed", f"{type(error).__name__}: {error}")
+      raise
+    self.mark("finished")
+
+  def append_metrics(self, row: Mapping[str, Any]) -> None:
+    """Adds one flat row, with at least "step"; NaN and infinity become null."""
+    self._append("metrics.jsonl", [row])
+
+  def replace_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    """These rows instead of those that are there."""
+    self._write("metrics.jsonl", "".join(json.dumps(_finite(row)) + "\n" for row in rows))
+
+  def append_completions(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    self._append("completions.jsonl", rows)
+
+  def truncate(self, step: int) -> None:
+    """Drops metrics and completions after `step`, where the run resumes and writes them again.
+
+    Also drops a half-written last line; -1 drops everything.
+    """
+    for name in ("metrics.jsonl", "completions.jsonl"):
+      kept = [row for row in self._read_lines(name) if row["step"] <= step]
+      self._write(name, "".join(json.dumps(row) + "\n" for row in kept))
+
+  def read_config(self) -> dict[str, Any]:
+    """All of config.json (the config itself is under "config"); {} if there is none."""
+    return read_json(self._file("config.json"))
+
+  def read_command(self) -> str:
+    """The command that trains it alone; "" if nobody knows."""
+    return read_text(self._file("command.txt")).strip()
+
+  def read_env(self) -> dict[str, Any]:
+    return read_json(self._file("env.json"))
+
+  def read_status(self) -> dict[str, Any]:
+    return read_json(self._file("status.json"))
+
+  def read_metrics(self) -> list[dict[str, Any]]:
+    """All rows in the order written; a value that was not finite is None."""
+    return self._read_lines("metrics.jsonl")
+
+  def read_completions(self) -> list[dict[str, Any]]:
+    return self._read_lines("completions.jsonl")
+
+  def state(self, digest: str) -> str:
+    """The state that a launch with the config of this digest would find here:
+
+    new, changed (another config's run), running (by a live process), finished, diverged, failed, or
+    resume (it was stopped, or its process died).
+    """
+    config, status = self.read_config(), self.read_status()
+    if not config:
+      return "new"
+    if config["digest"] != digest:
+      return "changed"
+    state = status.get("state", "stopped")
+    if state == "running" and environment.is_alive(status["pid"], status["started"]):
+      return "running"
+    return state if state in ("finished", "diverged", "failed") else "resume"
+
+  def clear(self) -> None:
+    """Deletes the run, to start it again from nothing."""
+    if not self.read_only:
+      shutil.rmtree(self.path, ignore_errors=True)
+
+  def _file(self, name: str) -> str:
+    return os.path.join(self.path, name)
+
+  def _write(self, name: str, text: str) -> None:
+    if not self.read_only:
+      write_atomically(self._file(name), text)
+
+  def _append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    if self.read_only:
+      return
+    os.makedirs(self.path, exist_ok=True)
+    with open(self._file(name), "a") as file:
+      file.write("".join(json.dumps(_finite(row)) + "\n" for row in rows))
+
+  def _read_lines(self, name: str) -> list[dict[str, Any]]:
+    try:
+      with open(self._file(name)) as file:
+        lines = file.read().split("\n")[:-1]  # the last has no newline: empty, or half-written
+    except FileNotFoundError:
+      return []
+    return [json.loads(line) for line in lines]
+
+
+def run_name(config_file: str, overrides: Mapping[str, Any]) -> str:
+  """("configs/grpo.py:k=8", {"algorithm.beta": 0.1, "seed": 2}) -> "grpo-k8-beta0.1-s2"."""
+  return f"{variant_name(config_file, overrides)}-s{overrides.get('seed', 0)}"
+
+
+def variant_name(config_file: str, overrides: Mapping[str, Any]) -> str:
+  """The name without the seed: runs that differ only in their seed share it."""
+  path, _, argument = config_file.partition(":")
+  parts = [os.path.splitext(os.path.basename(path))[0]]
+  parts += [part.replace("=", "") for part in argument.split(",") if part]
+  parts += [_short(key, value) for key, value in overrides.items() if key != "seed"]
+  return file_name("-".join(parts))
+
+
+def file_name(text: str) -> str:
+  """`text` with every run of characters that a path or a shell could mistake as one "_"."""
+  return re.sub(r"[^\w.+-]+", "_", text)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+  """{"algorithm": {"beta": 0.1}} -> {"algorithm.beta": 0.1}."""
+  flat = {}
+  for key, value in config.items():
+    is_section = isinstance(value, Mapping)
+    flat |= flatten(value, f"{prefix}{key}.") if is_section else {prefix + key: value}
+  return flat
+
+
+def write_atomically(path: str, text: str) -> None:
+  os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+  temporary = f"{path}.{os.getpid()}.tmp"
+  with open(temporary, "w") as file:
+    file.write(text)
+  os.replace(temporary, path)
+
+
+def _short(key: str, value: Any) -> str:
+  """("optimizer.learning_rate", 0.001) -> "lr0.001"; a word says enough alone: "cosine"."""
+  section, _, field = key.rpartition(".")
+  if section in (
+    "base",
+    "eval",
+    "mesh",
+    "checkpoint",
+  ):  # their fields repeat others' names
+    field = key
+  field = {"learning_rate": "lr", "group_size": "k"}.get(field, field)
+  is_word = isinstance(value, str) and not re.fullmatch(r"[-+.\d].*|true|false|", value.lower())
+  return re.split(r"[/:]", value)[-1] if is_word else f"{field}{value}"
+
+
+def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
+  return {key: _plain(value) for key, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+  """A plain Python number for an array's, and None for those that JSON cannot write."""
+  value = value.item() if hasattr(value, "item") else value
+  return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def headline(row: Mapping[str, Any]) -> float | None:
+  """The number that the best checkpoint has most of: the first of these that the row has."""
+  names = ("eval/reward", "eval/accuracy", "eval/implied_accuracy")
+  return next((row[name] for name in names if name in row), None)
+
+
+def write_json(path: str, value: Any) -> None:
+  write_atomically(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+  return json.dumps(value, indent=2) + "\n"
+
+
+def read_json(path: str) -> dict[str, Any]:
+  """The object in the file; {} if there is no file."""
+  text = read_text(path)
+  return json.loads(text) if text else {}
+
+
+def read_text(path: str) -> str:
+  """ "" if there is no file."""
+  try:
+    with open(path) as file:
+      return file.read()
+  except FileNotFoundError:
+    return ""

@@ -1,0 +1,72 @@
+"""The batch of a step: groups, and what is known of them beside.
+
+What a source collects is a function of the step alone (and of the policy): a run that resumes at
+step n sees the groups that it would have seen. Of several processes each collects its own rows of
+the batch (`hosts.py`).
+"""
+
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from models.groups import Groups
+from models.transformer import Params
+from training import hosts
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class ScoredGroups:
+  """This process's groups of a batch of B, and what is known of them beside. A pytree."""
+
+  groups: Groups  # with the rewards to train on
+  task_rewards: np.ndarray  # float32 [B, K], the task's own
+  finished: np.ndarray  # bool [B, K]: did the response end by itself?
+  lengths: np.ndarray  # int [B, K], tokens, also of responses that the scoring leaves out
+  prompt_lengths: np.ndarray  # int [B], tokens
+  rows: np.ndarray  # int [B], of the task's training prompts or of the data set
+
+  @property
+  def without_tokens(self) -> "ScoredGroups":
+    """The few numbers a response that metrics are made of."""
+    g = self.groups
+    small = Groups(None, None, None, None, g.rewards, reward_parts=g.reward_parts)
+    return dataclasses.replace(self, groups=small)
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+  """The groups that a step trains on, and their cost."""
+
+  scored: ScoredGroups
+  rollouts: int  # responses that were sampled for it, those that were dropped included
+  tied_left: int = 0  # groups of equal rewards that dynamic sampling could not replace
+
+  @property
+  def groups(self) -> Groups:
+    return self.scored.groups
+
+  def for_metrics(self, mesh: Mesh) -> "Batch":
+    """The batch without its tokens, and with the rows of all processes."""
+    return dataclasses.replace(self, scored=hosts.gather(mesh, self.scored.without_tokens))
+
+
+@runtime_checkable  # so that tests check the types of arguments
+class Source(Protocol):
+  """Where groups come from: the policy itself, a data set, or demonstrations."""
+
+  def collect(self, step: int, params: Params) -> Batch:
+    """The groups that step `step` trains on, this process's rows of them."""
+    ...
+
+  def seconds(self, steps: int) -> float:
+    """The time that the groups of the first `steps` steps took before training began."""
+    ...
+
+
+def is_tied(rewards: np.ndarray) -> np.ndarray:
+  """bool [B]: no two scored responses of the group differ. (A std of equal floats may not be 0.)"""
+  return ~(np.nan_to_num(rewards, nan=-np.inf).max(1) > np.nan_to_num(rewards, nan=np.inf).min(1))
