@@ -187,7 +187,8 @@ def train(
     files = hosts.run_folder(path)
     if not hosts.first_decides(lambda: ready(files)):
       return Run(path, root)
-  files.create(config.to_dict(), **of_run, **{"config_file": "", **about})
+  names: dict[str, Any] = {"config_file": "", **about, **of_run}
+  files.create(config.to_dict(), **names)
   with files.recording_outcome():
     report({"doing": "start", "step": 0, "steps": config.steps})
     assembly.train(config, files, root, report)
