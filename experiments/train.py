@@ -25,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from experiments.command_line import cli
 from training import load_config, run
-from training.checking import config_files, text_tasks
+from training.checking import digests, text_tasks
 from training.errors import UserError
 from training.records import environment, run_folder
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
   path = args.out or os.path.join(run.ROOT, run_name(args.config, args.overrides))
   if args.dry_run:
     print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
-    print(f"# {args.config} -> {path}  (config {config_files.digest(config)})")
+    print(f"# {args.config} -> {path}  (config {digests.of_run(config)['digest']})")
     print(f"# memory: {memory_needed(config)}")
     return 0
 

@@ -16,7 +16,7 @@ from training import base_policy, hosts, loop
 from training.base_policy import Report
 from training.build import optimizer_of, parts_of
 from training.checking import optimizer_section, task_signatures, text_tasks
-from training.checking.config_files import digest
+from training.checking.digests import of_recipe
 from training.checking.loss_signatures import words_of
 from training.errors import UserError
 from training.parts import Parts
@@ -50,7 +50,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   own = config_of(config)
   determines = {"base": base_policy.digest_of_base(config)}
   determines |= {name: own[name].to_dict() for name in ("task", "reward_model", "sampling")}
-  name = f"{task_signatures.label(config.task.name)}-{digest(ConfigDict(determines))}"
+  name = f"{task_signatures.label(config.task.name)}-{of_recipe(determines)}"
   folder = hosts.run_folder(os.path.join(root, "reward_models", name))
 
   def train() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from tasks.code import files
 from training.checking import config_modules, hyperparameter_limits, own_functions
 from training.errors import UserError, did_you_mean, nearest
 
@@ -91,28 +92,9 @@ def words_of(config: ConfigDict) -> frozenset[str]:
   return frozenset(words)
 
 
-def fingerprint(name: str) -> str:
-  """Changes when the code of the loss does, or of the parts of `algorithms` that it is made of.
-
-  Comments and layout aside. A file of one's own stands for itself, and what it takes from ours.
-  """
-  return _fingerprint(name) if ":" in name else _fingerprint_ours(name)
-
-
-def _fingerprint(name: str) -> str:
-  module = _locate(name)[0]
-  trees = {module: own_functions.module_tree(module)}
-  waiting = [module]
-  while waiting:
-    for node in getattr(trees[waiting.pop()], "body", []):
-      part = getattr(node, "module", None) if isinstance(node, ast.ImportFrom) else None
-      if part and part.startswith("algorithms.") and part not in trees:
-        trees[part] = own_functions.module_tree(part)
-        waiting.append(part)
-  return "".join(ast.dump(tree) for _, tree in sorted(trees.items()) if tree is not None)
-
-
-_fingerprint_ours = functools.cache(_fingerprint)
+def place_of(name: str) -> str:
+  """Its "module:function"; raises UserError if there is no such loss."""
+  return ":".join(_locate(name))
 
 
 def vocabulary() -> dict[str, tuple[str, str]]:
@@ -135,7 +117,7 @@ def _table() -> dict[str, str]:
 
 
 def _own(file: str) -> ast.Module:
-  return own_functions.parse(os.path.join(own_functions.ROOT, "algorithms", file))
+  return own_functions.parse(os.path.join(files.ROOT, "algorithms", file))
 
 
 def _locate(name: str) -> tuple[str, str]:

@@ -90,14 +90,6 @@ def fill(config: ConfigDict) -> None:
       pass  # said when the config is checked
 
 
-def fingerprint(name: str) -> str:
-  """Changes when the code of a task of one's own does: its file's, comments and layout aside."""
-  if ":" not in name:
-    return ""
-  tree = own_functions.module_tree(_split(name)[0])
-  return ast.dump(tree) if tree is not None else ""
-
-
 def label(name: str) -> str:
   """What folders are named after: the name, a function's without its module."""
   return name.rpartition(":")[2]

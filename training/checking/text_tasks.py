@@ -77,17 +77,19 @@ def groups_of(config: ConfigDict) -> "TextData | None":
   return found
 
 
-def fingerprint(config: ConfigDict) -> list[str]:
-  """Changes when the rows of the data sets do that a run reads."""
+def fingerprints(config: ConfigDict) -> dict[str, str]:
+  """Of the data sets that a run reads, "task.data='pairs.jsonl'" -> what changes with the rows."""
   reads_rows, dataset = task_signatures.of(config).reads_rows, config.offline.dataset
   if not reads_rows and not dataset:
-    return []
+    return {}
   from tasks.datasets import text_data
 
-  names = [("task.data", _name_of_data(config))] if reads_rows else []
+  field = "task.data" if config.task.data else "task.name"  # whose own it is
+  names = [(field, _name_of_data(config))] if reads_rows else []
   if config.source == "offline" and text_data.is_text(dataset):
     names.append(("offline.dataset", dataset))
-  return [text_data.fingerprint(_locate(config, field, name)) for field, name in names]
+  paths = {f"{field}={name!r}": _locate(config, field, name) for field, name in names}
+  return {where: text_data.fingerprint(path) for where, path in paths.items()}
 
 
 def describe(config: ConfigDict) -> list[str]:

@@ -18,7 +18,7 @@ from tasks.rows.text_groups import TextGroups
 from training import base_policy, hosts
 from training.base_policy import Report
 from training.checking import task_signatures, text_tasks
-from training.checking.config_files import digest
+from training.checking.digests import of_recipe
 from training.compiled import compiled_log_probs
 from training.errors import UserError
 from training.parts import Parts
@@ -46,7 +46,7 @@ def ensure(
   config = parts.config
   recipe = recipe_of(config)
   task = task_signatures.label(config.task.name)
-  name = f"{task}-k{config.group_size}-s{config.seed}-{digest(ConfigDict(recipe))}"
+  name = f"{task}-k{config.group_size}-s{config.seed}-{of_recipe(recipe)}"
   directory = os.path.join(root, "datasets", name)
   with locked(directory):
     if not hosts.first_decides(lambda: bool(group_dataset.path_in(directory))):

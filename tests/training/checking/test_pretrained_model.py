@@ -14,7 +14,7 @@ from tests.experiments.test_honesty import written
 from tests.tasks.tokenizers.tiny_tokenizer import BOS, CHATML, END, PAD, TOKENS, folder
 from training import base_policy
 from training.build import parts_of
-from training.checking import config_files, pretrained_model, validate
+from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
 from training.evaluation import PolicyEvaluation
 from training.scoring import Scorer
@@ -149,9 +149,9 @@ def test_the_digest_is_of_the_weights_and_not_of_where_they_lie(place, params, t
   assert pretrained_model.fingerprint(copy) == pretrained_model.fingerprint(place)
   assert pretrained_model.fingerprint(other) != pretrained_model.fingerprint(place)
   found = config(place)
-  digest = config_files.digest(found)
+  digest = digests.of_run(found)["digest"]
   found.model.pretrained = other
-  assert config_files.digest(found) != digest
+  assert digests.of_run(found)["digest"] != digest
 
 
 def test_a_data_set_of_another_tokenizer_is_refused(place, tmp_path):

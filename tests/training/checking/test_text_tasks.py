@@ -12,7 +12,7 @@ from tests.tasks.rows.test_text_groups import TOKENIZER
 from tests.training.small_configs import SMALL_MODEL
 from training import assembly, base_policy, ranking
 from training.build import parts_of
-from training.checking import config_files, text_tasks, validate
+from training.checking import config_files, digests, text_tasks, validate
 from training.compiled import compiled_log_probs
 from training.errors import UserError
 from training.records.run_folder import RunFolder
@@ -229,10 +229,10 @@ def test_gsm8k_is_read_where_it_was_built_and_evaluated_on_its_test_split(tmp_pa
   assert len(task.train) == 20 and len(task.evaluation) == 6
   assert all("test" in str(item.prompt) for item in task.evaluation)
   # a rebuilt source is another experiment
-  digest = config_files.digest(config)
+  digest = digests.of_run(config)["digest"]
   write(tmp_path / "train.jsonl", [{"question": "new?", "answer": "Yes.\n#### 1"}] * 1)
   assert build.main(["gsm8k", f"--manual_dir={tmp_path}", f"--data_dir={data}"]) == 0
-  assert config_files.digest(config) != digest
+  assert digests.of_run(config)["digest"] != digest
 
 
 def test_held_out_questions_are_not_trained_on_through_a_data_set(tmp_path):
@@ -307,10 +307,10 @@ def test_empty_and_cut_off_files_are_said_to_be(tmp_path):
 
 def test_another_content_is_another_run(tmp_path):
   path = write(tmp_path / "pairs.jsonl", pairs())
-  first = config_files.digest(load(path))
-  assert config_files.digest(load(path)) == first
+  first = digests.of_run(load(path))["digest"]
+  assert digests.of_run(load(path))["digest"] == first
   write(tmp_path / "pairs.jsonl", pairs()[:-1])
-  assert config_files.digest(load(path)) != first
+  assert digests.of_run(load(path))["digest"] != first
 
 
 @pytest.mark.parametrize("name", ["gsm8k", "groups", "preferences"])

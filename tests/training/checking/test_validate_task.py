@@ -7,7 +7,7 @@ import pytest
 
 from tasks import TASKS, task_functions
 from tasks.items import Traits
-from training.checking import config_files, config_task, task_signatures, validate
+from training.checking import config_files, config_task, digests, task_signatures, validate
 from training.errors import UserError
 
 OWN = "tests.tasks.own_tasks"
@@ -177,9 +177,9 @@ def test_a_config_is_checked_without_importing_what_is_slow():
 
 def test_the_digest_changes_with_the_code_of_a_task_of_ones_own(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  digests = []
+  found = []
   for body in ("[]", "[]  # a comment", "()"):
     (tmp_path / "task_to_change.py").write_text(f"def some():\n  return {body}\n")
     config = config_files.load("configs/grpo.py", {"task.name": "task_to_change:some"})
-    digests.append(config_files.digest(config))
-  assert digests[0] == digests[1] != digests[2]
+    found.append(digests.of_run(config)["digest"])
+  assert found[0] == found[1] != found[2]
