@@ -16,7 +16,7 @@ def defaults(loss: str) -> ConfigDict:
   config = ConfigDict()
   config.seed = 0  # of everything random in the run: the order of the prompts, the sampling
   config.steps = 60  # batches of groups that are collected and trained on
-  config.source = "online"  # or "offline" (a data set), "demonstrations", "rounds"
+  config.source = "online"  # "online", "offline" (a data set), "demonstrations" (SFT) or "rounds"
   config.batch_prompts = 32  # B: prompts (groups) a step
   config.group_size = 8  # K: responses to each prompt
   config.micro_batches = 1  # pieces that a batch is cut into to save memory; the result is the same
@@ -44,13 +44,13 @@ def defaults(loss: str) -> ConfigDict:
   config.model.tied = True  # the output head is the embedding
   config.model.qk_norm = True  # RMSNorm of queries and keys, as Qwen3 has
   config.model.rope_theta = 10000.0  # base wavelength of the rotary positions
-  config.model.norm_eps = 1e-6  # of RMSNorm
-  config.model.attention = "auto"  # or "cudnn", "xla", "plain"; auto: cuDNN where it works
+  config.model.norm_eps = 1e-6  # added to the mean square in RMSNorm
+  config.model.attention = "auto"  # "auto" (cuDNN where it works), "cudnn", "xla" or "plain"
   config.model.logits_at_once = 2**26  # more are computed in pieces, and again in the backward pass
-  config.model.remat = "dots"  # recompute all but linear outputs; "layers": all; "none": nothing
-  config.model.lora_rank = 0  # of low-rank adapters, which are all that is trained; 0: all weights
+  config.model.remat = "dots"  # "dots" recomputes all but linear outputs; "layers": all; "none"
+  config.model.lora_rank = 0  # of low-rank adapters, which alone are trained; 0: all weights are
   config.model.lora_alpha = 16.0  # adapters are scaled by lora_alpha / lora_rank
-  config.model.dtype = "float32"  # of activations, or "bfloat16"; parameters are always float32
+  config.model.dtype = "float32"  # of activations, "float32" or "bfloat16"; parameters are float32
 
   config.base = ConfigDict()  # the policy that all runs start from; it is also the reference
   config.base.steps = 135  # updates of SFT on demonstrations; 0: none, the weights stay as they are
@@ -68,10 +68,10 @@ def defaults(loss: str) -> ConfigDict:
   config.sampling.refills = 0  # dynamic sampling: times a step may replace groups of equal rewards
 
   config.scoring = ConfigDict()  # the rewards to train on; evaluation always shows the task's own
-  config.scoring.reward = "task"  # or "model": the score of a reward model
+  config.scoring.reward = "task"  # "task" (task.reward) or "model" (the score of a reward model)
   config.scoring.model = ""  # a finished run of configs/reward_model.py; empty: one is trained
   config.scoring.seconds = 10.0  # limit for one reward function on one response; longer: unscored
-  config.scoring.unfinished = 0.0  # reward of a response that was cut off; 0: 0, or a model's score
+  config.scoring.unfinished = 0.0  # reward of a response that was cut off; 0 keeps a model's score
   config.scoring.overlong_tokens = 0  # soft penalty, 0 to -1, over so many last tokens; 0: none
   config.scoring.mask_truncated = False  # leave responses that were cut off out of the loss
 
@@ -96,7 +96,7 @@ def defaults(loss: str) -> ConfigDict:
   config.optimizer.b2 = 0.95  # decay of the second moment
 
   config.offline = ConfigDict()
-  config.offline.dataset = ""  # one collected before, or groups of texts; empty: of the base policy
+  config.offline.dataset = ""  # a collected one, or groups of texts; empty: the base policy's
 
   config.data = ConfigDict()  # how data sets of texts are read
   config.data.dir = ""  # where tasks.build put them; empty: its default
@@ -105,10 +105,10 @@ def defaults(loss: str) -> ConfigDict:
 
   config.rounds = ConfigDict()  # of source="rounds": serve, collect, judge, train, test, deploy
   config.rounds.groups = 0  # collected (or waited for) a round; 0: steps x batch_prompts, one epoch
-  config.rounds.judge = "task"  # the task's reward; or "user" (simulated), "people" (feedback/)
+  config.rounds.judge = "task"  # "task" (its reward), "user" (simulated) or "people" (feedback/)
   config.rounds.temperature = 0.25  # of the user: P(a over b) = sigmoid((r_a - r_b) / temperature)
   config.rounds.noise = 0.0  # share of the user's choices that are flipped
-  config.rounds.level = 0.05  # refuses a policy that tests as worse at this level; 0.5: any worse
+  config.rounds.level = 0.05  # refuse a policy that tests worse at this level; 0.5: any lower mean
 
   config.eval = ConfigDict()
   config.eval.every = 20  # steps between evaluations
@@ -123,7 +123,7 @@ def defaults(loss: str) -> ConfigDict:
   config.mesh.tensor = 1  # devices that split the heads and the feed-forward layer
 
   config.wandb = ConfigDict()
-  config.wandb.mode = "auto"  # online if logged in, else offline; "online", "offline", "disabled"
+  config.wandb.mode = "auto"  # "auto" (online if logged in), "online", "offline" or "disabled"
   config.wandb.project = "counterpoint"  # W&B project
   config.wandb.entity = ""  # W&B user or team; empty: your default
 
