@@ -22,6 +22,7 @@ from claims.small_world import MODEL, adam, base_policy, fresh_state, write
 from models.groups import Groups
 from models.log_probs import token_log_probs
 from models.transformer import Params
+from training.optimizer import adamw, constant
 from training.state import optimizer_step
 from training.update import through_network
 
@@ -100,7 +101,7 @@ def compiled(setup: Setup) -> Callable[..., History]:
       def update(_, carry):
         state, total = carry
         gradient, metrics = loss_gradient(setup, numbers["loss"], state.trained, groups, arrays)
-        state, _ = optimizer_step(state, gradient, optimizer, "constant")
+        state, _ = optimizer_step(state, gradient, optimizer, adamw, constant)
         return state, jax.tree.map(jnp.add, total, metrics)
 
       state, total = jax.lax.fori_loop(0, numbers["inner_steps"], update, (state, total))

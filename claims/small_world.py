@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from algorithms import sft
@@ -23,6 +22,7 @@ from models.groups import Groups
 from models.log_probs import token_log_probs
 from models.sampling import Sampler, sample
 from models.transformer import ModelConfig, Params
+from training.optimizer import adamw, linear
 from training.state import TrainState, optimizer_step
 
 PAD, EOS, LETTERS = 0, 1, 8  # tokens 2 .. 9 are the letters
@@ -105,7 +105,7 @@ def _supervised(key: jax.Array, steps: Int[Array, ""]) -> Params:
       return sft(token_log_probs(MODEL, params, groups)[0], groups.rewards, groups.mask)[0]
 
     gradient = {"params": jax.grad(loss)(state.params)}
-    return optimizer_step(state, gradient, numbers, "linear")[0]
+    return optimizer_step(state, gradient, numbers, adamw, linear)[0]
 
   return jax.lax.fori_loop(0, steps, step, fresh_state(transformer.init(MODEL, key))).params
 
@@ -113,7 +113,7 @@ def _supervised(key: jax.Array, steps: Int[Array, ""]) -> Params:
 def fresh_state(params: Params, critic: Params | None = None) -> TrainState:
   """Returns the state at step 0 of Adam, with these parameters."""
   state = TrainState(params, None, jnp.zeros((), jnp.int32), critic)
-  return dataclasses.replace(state, moments=optax.scale_by_adam().init(state.trained))
+  return dataclasses.replace(state, moments=adamw().init(state.trained))
 
 
 def adam(learning_rate: Float[Array, ""] | float) -> dict[str, Any]:

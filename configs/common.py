@@ -12,7 +12,7 @@ RESPONSES_A_STEP = 256
 
 
 def defaults(loss: str) -> ConfigDict:
-  """All fields, locked; only `algorithm` takes new ones: the hyperparameters you change."""
+  """All fields, locked; only `algorithm` and `optimizer` take new ones: the numbers you change."""
   config = ConfigDict()
   config.seed = 0  # of everything random in the run: the order of the prompts, the sampling
   config.steps = 60  # batches of groups that are collected and trained on
@@ -25,12 +25,12 @@ def defaults(loss: str) -> ConfigDict:
   config.require_accelerator = False  # stop if there is none, rather than train on the CPU
 
   config.task = ConfigDict()
-  config.task.name = "spell_backward"  # reasoning-gym's; sentiment, gsm8k, questions, groups
+  config.task.name = "spell_backward"  # reasoning-gym's, of tasks/__init__.py, or module:function
   config.task.options = ""  # of that task, "min_word_len=3,max_word_len=7"; empty: our defaults
-  config.task.reward = "exact"  # a weighted sum, "numeric + 0.2*format"; README lists the rewards
+  config.task.reward = ""  # a weighted sum, "numeric + 0.2*format"; empty: the task's own reward
   config.task.train_prompts = 16384  # distinct prompts to train on
   config.task.eval_prompts = 512  # distinct prompts held out
-  config.task.data = ""  # of "groups" and "questions": a file, or what tasks.build built
+  config.task.data = ""  # of tasks made of texts: a file, or what tasks.build built
 
   config.model = ConfigDict()
   config.model.pretrained = ""  # a Hugging Face folder, a .gguf file, smollm2-135m, Qwen/Qwen3-0.6B
@@ -86,14 +86,13 @@ def defaults(loss: str) -> ConfigDict:
   config.reference.every = 0  # steps between its moves towards the policy; 0: it never moves
   config.reference.mix = 1.0  # share of the policy in a move; 1: the reference becomes the policy
 
-  config.optimizer = ConfigDict()
-  config.optimizer.learning_rate = 2e-4  # of AdamW, at its peak
+  config.optimizer = ConfigDict()  # to these come the numbers of that optimizer and schedule alone
+  config.optimizer.name = "adamw"  # of training/optimizer.py, such as "lion", "muon"; or your own
+  config.optimizer.learning_rate = 2e-4  # at its peak
   config.optimizer.warmup_steps = 0  # linear, from 0
-  config.optimizer.schedule = "linear"  # after the warm-up, down to 0; or "cosine", "constant"
-  config.optimizer.weight_decay = 0.0  # decoupled
+  config.optimizer.schedule = "linear"  # then down to 0; such as "cosine", "wsd"; or your own
+  config.optimizer.weight_decay = 0.0  # decoupled: a share of the weights, times the learning rate
   config.optimizer.max_grad_norm = 1.0  # the gradient is scaled down to this global norm
-  config.optimizer.b1 = 0.9  # decay of the first moment
-  config.optimizer.b2 = 0.95  # decay of the second moment
 
   config.offline = ConfigDict()
   config.offline.dataset = ""  # a collected one, or groups of texts; empty: the base policy's
@@ -132,6 +131,7 @@ def defaults(loss: str) -> ConfigDict:
 
   config.lock()
   config.algorithm.unlock()
+  config.optimizer.unlock()
   return config
 
 
@@ -153,14 +153,12 @@ def of_algorithm(name: str) -> ConfigDict:
 
 def use_task(config: ConfigDict, name: str) -> None:
   """The task of this name, for a pretrained model: asked as it is, with nothing taught before."""
-  config.task.name = name
-  rewards = {"sentiment": "vader", "gsm8k": "numeric", "questions": "numeric", "groups": "none"}
-  config.task.reward = rewards.get(name, "exact")
+  config.task.name, config.task.reward = name, ""
   config.base.steps = 0
 
 
-def use_judged_texts(config: ConfigDict, data: str, model: str) -> None:
-  """Offline, on groups of texts that were judged already, from a pretrained model; for a GPU."""
+def use_scored_texts(config: ConfigDict, data: str, model: str) -> None:
+  """Offline, on groups of texts that came with scores, from a pretrained model; for a GPU."""
   use_task(config, "groups")
   config.source, config.task.data = "offline", data
   config.model.pretrained, config.model.remat = model, "layers"

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 from configs import common
 from experiments.command_line import cli_help
-from training.checking import config_files, config_modules, config_values
+from training.checking import config_files, config_modules, config_values, field_names
 from training.errors import Diverged, UserError, did_you_mean, nearest
 
 Flags = Mapping[str, tuple[Any, str]]  # name -> (default, which gives the type, or OneOf; help)
@@ -150,8 +150,10 @@ def _stranger(word: str, flags: Flags, configs: str | None, spec: str) -> str:
   elif name.partition(":")[0].endswith(".py"):
     hints = [f"--config={word.lstrip('-')}"]
   else:
-    same_name = [f for f in _field_names(spec) if name in (f, f.rpartition(".")[2])]
+    known = _field_names(spec)
+    same_name = [f for f in known if name in (f, f.rpartition(".")[2])]
     fields = sorted(same_name, key=len)  # `steps` before `base.steps`
+    fields = fields or field_names.elsewhere(name, known)
     near = [f"--{flag}{value}" for flag in nearest(flag, ["config", *flags])]
     hints = [f"--config.{field}{value}" for field in fields] or near
   return f"{word!r} is not a flag.{did_you_mean(hints) or ' (see --help)'}"

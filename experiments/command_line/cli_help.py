@@ -9,7 +9,13 @@ import tokenize
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from training.checking import config_files, config_modules, config_values, loss_signatures
+from training.checking import (
+  config_files,
+  config_modules,
+  config_values,
+  loss_signatures,
+  optimizer_section,
+)
 
 
 def overview(doc: str, flags: Mapping[str, tuple[Any, str]], configs: str | None) -> str:
@@ -51,8 +57,11 @@ def fields(spec: str, overrides: Mapping[str, Any]) -> str:
   signature = loss_signatures.read(config.algorithm.loss)
   comments = field_comments(config_modules.read("configs/common.py")) | field_comments(text)
   comments |= {f"algorithm.{name}": comment for name, comment in signature.comments.items()}
+  comments |= optimizer_section.comments(config)
   found = config_values.fields(config)
   ordered = [key for key in comments if key in found]
+  sections = list(dict.fromkeys(map(_section, ordered)))
+  ordered.sort(key=lambda key: sections.index(_section(key)))  # an optimizer's own numbers as well
   rows = [("field", "type", "value", "")]
   for key in [*ordered, *(key for key in found if key not in comments)]:
     kind, value = found[key]
@@ -75,6 +84,10 @@ def field_comments(text: str) -> dict[str, str]:
     if token.type == tokenize.COMMENT and target:
       comments[target[1]] = token.string.lstrip("# ")
   return comments
+
+
+def _section(key: str) -> str:
+  return key.partition(".")[0]
 
 
 def _table(rows: Iterable[Sequence[str]]) -> str:

@@ -38,7 +38,7 @@ def folder_of(name: str, data_dir: str) -> str:
   return path
 
 
-class Rows:
+class BuiltRows:
   """The rows of one split. A random-access source, as grain takes it (`MapDataset.source`)."""
 
   def __init__(self, path: str, split: str = "train"):
@@ -79,7 +79,7 @@ class Rows:
 
 def read_all(path: str, split: str) -> list[Row]:
   """All rows of a split, in order."""
-  rows = Rows(path, split)
+  rows = BuiltRows(path, split)
   return rows.__getitems__(range(len(rows)))
 
 

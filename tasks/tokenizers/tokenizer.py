@@ -94,6 +94,9 @@ class CharTokenizer:
     return "".join(characters)
 
 
+CHARACTER_TOKENIZER = CharTokenizer()  # one for all, so that what is made with it is made once
+
+
 def left_pad(rows: Sequence[Sequence[int]], length: int, pad_id: int):
   """Token ids [N, length] and their mask. Rows must not be longer than `length`."""
   ids = np.full((len(rows), length), pad_id, np.int32)

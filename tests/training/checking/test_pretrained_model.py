@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from models.pretrained import loading
+from models.pretrained import exporting
 from models.transformer import ModelConfig, init
 from tasks.rows.row import text_of
 from tests.experiments.test_honesty import written
@@ -52,7 +52,7 @@ def params():
 def place(tmp_path_factory, params):
   """The folder of a model that chats."""
   path = tmp_path_factory.mktemp("pretrained") / "model"
-  loading.export(params, MODEL, str(path))
+  exporting.export(params, MODEL, str(path))
   generation = {"eos_token_id": [2, END], "pad_token_id": PAD}
   (path / "generation_config.json").write_text(json.dumps(generation))
   return folder(path, chat_template=CHATML)
@@ -98,8 +98,11 @@ def test_a_question_of_reasoning_gym_goes_through_the_chat_template(place):
     ({"mesh.fsdp": 3}, "mesh.fsdp=3: does not divide model.d_model=16; try 1 or 2 or 4 or 8 or 16"),
     ({"task.reward": "exact"}, "task.reward='exact': sentiment has no answers for 'exact'; try"),
     ({"task.options": "a=1"}, "task.options='a=1': sentiment has none"),
-    ({"task.name": "chain_sum"}, "task.reward='vader': judges task.name='sentiment' only"),
-    ({"base.steps": 5}, "base.steps=5: sentiment has no answers to learn from; set it to 0"),
+    (
+      {"task.name": "chain_sum", "task.reward": "vader"},
+      "task.reward='vader': looks at no answer, and chain_sum has answers; this task's is 'exact'",
+    ),
+    ({"base.steps": 5}, "base.steps=5: sentiment has no answers to learn to write; set it to 0"),
     ({"source": "demonstrations"}, "source='demonstrations': sentiment has no answers"),
   ],
 )
@@ -142,7 +145,7 @@ def test_a_response_beyond_the_models_context_is_an_error(place, tmp_path):
 def test_the_digest_is_of_the_weights_and_not_of_where_they_lie(place, params, tmp_path):
   copy, other = str(shutil.copytree(place, tmp_path / "copy")), str(tmp_path / "other")
   changed = params | {"final_norm": params["final_norm"] * 1.01}
-  loading.export(changed, MODEL, other)
+  exporting.export(changed, MODEL, other)
   assert pretrained_model.fingerprint(copy) == pretrained_model.fingerprint(place)
   assert pretrained_model.fingerprint(other) != pretrained_model.fingerprint(place)
   found = config(place)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.training.test_regimes import SMALL, parts_of, policy  # noqa: F401
+from training import build
 from training.batches import batch_metrics
-from training.build import task_of
-from training.checking import config_files, validate, validate_reward
+from training.checking import config_files, config_task, validate, validate_reward
 from training.errors import UserError
 from training.scoring import Scorer
 from training.sources.online import Online
@@ -39,7 +39,7 @@ def problem(reward, **overrides):
     (f"{OWN}:politeness(wrd='x')", "has no option 'wrd'. Did you mean word?"),
     (f"{OWN}:temperature_of", "its argument 'temprature' is none that a reward may ask for."),
     ("not_there:polite", "task.reward: cannot import not_there:polite from"),
-    ("vader", "task.reward='vader': judges task.name='sentiment' only"),
+    ("vader", "task.reward='vader': looks at no answer, and spell_backward has answers"),
   ],
 )
 def test_what_is_wrong_with_a_reward_is_said(reward, message):
@@ -100,6 +100,7 @@ def test_a_reward_that_cannot_be_imported_is_an_error_before_training(tmp_path, 
   (tmp_path / "broken_reward.py").write_text("import nothing\n\ndef f(completion):\n  return 0\n")
   config = config_files.load("configs/grpo.py", SMALL | {"task.reward": "broken_reward:f"})
   assert not list(validate_reward.problems(config))  # its source is fine
-  assert task_of(config).reward_names == ("f",)  # a dry run, which scores nothing, imports nothing
+  # A dry run, which scores nothing, imports nothing.
+  assert config_task.task_of(config).reward_names == ("f",)
   with pytest.raises(UserError, match="task: cannot import broken_reward:f .* named 'nothing'"):
-    parts_of(config)
+    build.parts_of(config)
