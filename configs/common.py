@@ -12,7 +12,7 @@ RESPONSES_A_STEP = 256
 
 
 def defaults(loss: str) -> ConfigDict:
-  """All fields, locked; only `algorithm` and `optimizer` take new ones: the numbers you change."""
+  """Returns all fields, locked; only `algorithm` and `optimizer` take new ones, their numbers."""
   config = ConfigDict()
   config.seed = 0  # of everything random in the run: the order of the prompts, the sampling
   config.steps = 60  # batches of groups that are collected and trained on
@@ -25,12 +25,12 @@ def defaults(loss: str) -> ConfigDict:
   config.require_accelerator = False  # stop if there is none, rather than train on the CPU
 
   config.task = ConfigDict()
-  config.task.name = "spell_backward"  # reasoning-gym's, of tasks/__init__.py, or module:function
-  config.task.options = ""  # of that task, "min_word_len=3,max_word_len=7"; empty: our defaults
+  config.task.name = "spell_backward"  # of tasks/__init__.py, of reasoning-gym, or module:function
+  config.task.options = ""  # the task's, such as "min_word_len=3,max_word_len=7"; empty: defaults
   config.task.reward = ""  # a weighted sum, "numeric + 0.2*format"; empty: the task's own reward
   config.task.train_prompts = 16384  # distinct prompts to train on
   config.task.eval_prompts = 512  # distinct prompts held out
-  config.task.data = ""  # of tasks made of texts: a file, or what tasks.build built
+  config.task.data = ""  # for tasks of texts: a file, or the name of a data set of tasks.build
 
   config.model = ConfigDict()
   config.model.pretrained = ""  # a Hugging Face folder, a .gguf file, smollm2-135m, Qwen/Qwen3-0.6B
@@ -86,11 +86,13 @@ def defaults(loss: str) -> ConfigDict:
   config.reference.every = 0  # steps between its moves towards the policy; 0: it never moves
   config.reference.mix = 1.0  # share of the policy in a move; 1: the reference becomes the policy
 
-  config.optimizer = ConfigDict()  # to these come the numbers of that optimizer and schedule alone
-  config.optimizer.name = "adamw"  # of training/optimizer.py, such as "lion", "muon"; or your own
+  config.optimizer = ConfigDict()  # an optimizer and a schedule add numbers of their own
+  config.optimizer.name = "adamw"  # of training/optimizer.py ("lion", "muon", ...), or your own
   config.optimizer.learning_rate = 2e-4  # at its peak
-  config.optimizer.warmup_steps = 0  # linear, from 0
-  config.optimizer.schedule = "linear"  # then down to 0; such as "cosine", "wsd"; or your own
+  config.optimizer.warmup_steps = 0  # in which the rate rises linearly from 0
+  config.optimizer.schedule = (
+    "linear"  # to 0; or "cosine", "wsd", ... of training/optimizer.py; or your own
+  )
   config.optimizer.weight_decay = 0.0  # decoupled: a share of the weights, times the learning rate
   config.optimizer.max_grad_norm = 1.0  # the gradient is scaled down to this global norm
 
@@ -152,13 +154,13 @@ def of_algorithm(name: str) -> ConfigDict:
 
 
 def use_task(config: ConfigDict, name: str) -> None:
-  """The task of this name, for a pretrained model: asked as it is, with nothing taught before."""
+  """Sets the task of this name, for a pretrained model that starts as it is, without an SFT."""
   config.task.name, config.task.reward = name, ""
   config.base.steps = 0
 
 
 def use_scored_texts(config: ConfigDict, data: str, model: str) -> None:
-  """Offline, on groups of texts that came with scores, from a pretrained model; for a GPU."""
+  """Sets offline training of a pretrained model on groups of texts with scores, on a GPU."""
   use_task(config, "groups")
   config.source, config.task.data = "offline", data
   config.model.pretrained, config.model.remat = model, "layers"
