@@ -90,9 +90,7 @@ def defaults(loss: str) -> ConfigDict:
   config.optimizer.name = "adamw"  # of training/optimizer.py ("lion", "muon", ...), or your own
   config.optimizer.learning_rate = 2e-4  # at its peak
   config.optimizer.warmup_steps = 0  # in which the rate rises linearly from 0
-  config.optimizer.schedule = (
-    "linear"  # to 0; or "cosine", "wsd", ... of training/optimizer.py; or your own
-  )
+  config.optimizer.schedule = "linear"  # of training/optimizer.py ("cosine", ...), or your own
   config.optimizer.weight_decay = 0.0  # decoupled: a share of the weights, times the learning rate
   config.optimizer.max_grad_norm = 1.0  # the gradient is scaled down to this global norm
 
