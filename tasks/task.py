@@ -2,16 +2,37 @@
 
 import dataclasses
 from collections.abc import Sequence
-from functools import cache, cached_property
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from tasks.items import Item, first_distinct
-from tasks.rewards.reward import SECONDS, Reward, response_of
-from tasks.rows.row import Prompt, Row, text_of
-from tasks.task_functions import ROWS, TaskFunction
-from tasks.tokenizers.tokenizer import CHARACTER_TOKENIZER, CharTokenizer, Tokenizer, left_pad
+from tasks.items import Item
+from tasks.rows.row import Prompt, text_of
+from tasks.tokenizers.tokenizer import CharTokenizer, Tokenizer, left_pad
+
+
+@runtime_checkable  # so that tests check the types of arguments
+class Rewards(Protocol):
+  """The rewards that a response gets, R of them, and their sum (`rewards/reward.py`)."""
+
+  names: tuple[str, ...]
+
+  def open(self) -> None:
+    """Makes ready. ValueError when a function cannot be had."""
+    ...
+
+  def each(self, responses: Sequence[dict[str, Any]]) -> np.ndarray:
+    """float32 [N, R] of responses as `response_of` has them; NaN: unscored."""
+    ...
+
+  def total(self, each: np.ndarray) -> np.ndarray:
+    """The weighted sums [...] of rewards [..., R]."""
+    ...
+
+  def new_faults(self) -> list[str]:
+    """Faults that came up for the first time since this was last asked, a line each."""
+    ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +42,7 @@ class Task:
   name: str
   train: tuple[Item, ...]
   evaluation: tuple[Item, ...]
-  reward: Reward = dataclasses.field(default_factory=Reward)
+  reward: Rewards
   tokenizer: Tokenizer = dataclasses.field(default_factory=CharTokenizer)
   scores_unfinished: bool = False  # a response that reached the length limit is scored as it stands
 
@@ -85,101 +106,6 @@ class Task:
     return parts
 
 
-@cache
-def generated_task(
-  function: TaskFunction,
-  *,
-  train_prompts: int,
-  evaluation_prompts: int,
-  reward: str = "",
-  seconds: float = SECONDS,
-  tokenizer: Tokenizer = CHARACTER_TOKENIZER,
-) -> Task:
-  """The task whose prompts this function makes: the first to evaluate on, the next to train on.
-
-  Args:
-    reward: as tasks/rewards/spelling.py has it; "": the task's own.
-    seconds: the time limit for scoring a response.
-
-  Raises:
-    ValueError: the function raises, gives what is no item, or too few distinct prompts; or there is
-      no such reward.
-  """
-  wanted = train_prompts + evaluation_prompts
-  items = first_distinct(function.name, function(_known(function, wanted, tokenizer)), wanted)
-  if len(items) < wanted:
-    options = f" with {dict(function.options)}" if function.options else ""
-    left = len(items) - evaluation_prompts
-    raise ValueError(
-      f"{function.name} has only {len(items):,} distinct prompts{options}; "
-      f"train_prompts + eval_prompts = {wanted:,}"
-      + (f" (train_prompts={left} is left)" if left > 0 else "")
-    )
-  halves = items[evaluation_prompts:], items[:evaluation_prompts]
-  return _task(function, *halves, reward, seconds, tokenizer)
-
-
-def task_of_rows(
-  function: TaskFunction,
-  train: Sequence[Row],
-  held_out: Sequence[Row],
-  *,
-  train_prompts: int,
-  evaluation_prompts: int,
-  reward: str = "",
-  seconds: float = SECONDS,
-  tokenizer: Tokenizer = CHARACTER_TOKENIZER,
-) -> Task:
-  """The task that this function makes of rows, called once with those of either half.
-
-  Each prompt held out makes one to evaluate on. There may be fewer than `train_prompts`. Raises
-  what `generated_task` does.
-  """
-
-  def items(rows: Sequence[Row], wanted: int) -> tuple[Item, ...]:
-    known = _known(function, wanted, tokenizer) | dict.fromkeys(ROWS, one_a_prompt(rows))
-    return first_distinct(function.name, function(known), wanted)
-
-  evaluation = items(held_out, evaluation_prompts)
-  if len(evaluation) < evaluation_prompts:
-    raise ValueError(
-      f"{function.name} gives only {len(evaluation):,} distinct prompts for the "
-      f"{evaluation_prompts:,} that are held out: leave rows out of the file, not in the task"
-    )
-  kept_back = {item.prompt for item in evaluation}
-  left = tuple(item for item in items(train, train_prompts) if item.prompt not in kept_back)
-  if not left:
-    raise ValueError(f"{function.name} has no prompt to train on")
-  return _task(function, left, evaluation, reward, seconds, tokenizer)
-
-
-def one_a_prompt(rows: Sequence[Row]) -> list[Row]:
-  """The first row of each prompt, in the order of the last ones."""
-  firsts = {row.prompt: row for row in reversed(rows)}
-  return list(reversed(firsts.values()))
-
-
-def _known(function: TaskFunction, prompts: int, tokenizer: Tokenizer) -> dict[str, Any]:
-  return {"name": function.name, "prompts": prompts, "tokenizer": tokenizer}
-
-
-def _task(
-  function: TaskFunction,
-  train: tuple[Item, ...],
-  evaluation: tuple[Item, ...],
-  reward: str,
-  seconds: float,
-  tokenizer: Tokenizer,
-) -> Task:
-  if function.traits.answers != "none" and not any(item.answer for item in train + evaluation):
-    raise ValueError(
-      f'{function.name} gives no answers: write @traits(answers="none", reward=...) beside it'
-    )
-  return Task(
-    name=function.name,
-    train=train,
-    evaluation=evaluation,
-    reward=Reward(reward or function.traits.reward, seconds, function.quick),
-    tokenizer=tokenizer,
-    scores_unfinished=function.traits.scores_unfinished,
-  )
+def response_of(completion: str, prompt: Any, answer: str, entry: dict[str, Any]) -> dict[str, Any]:
+  """A response as rewards look at it: `rewards/function.py` has the names."""
+  return {"completion": completion, "prompt": prompt, "answer": answer, "entry": entry}

@@ -15,8 +15,11 @@ from models.transformer import Params
 from training import base_policy, hosts, loop
 from training.base_policy import Report
 from training.build import optimizer_of, parts_of
+from training.checking import optimizer_section, task_signatures, text_tasks
 from training.checking.config_files import digest
+from training.checking.loss_signatures import words_of
 from training.errors import UserError
+from training.parts import Parts
 from training.ranking import RewardModelEvaluation
 from training.records.checkpoints import loaded
 from training.records.locks import trained_once

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tasks.rewards import QUICK
-from tasks.rewards.function import ARGUMENTS, Outcome, RewardFunction, place_of
+from tasks.rewards.function import Outcome, RewardFunction, place_of
 from tasks.rewards.spelling import labels, parse
 from tasks.rewards.workers import Workers
 
@@ -89,8 +89,3 @@ class Reward:
       elif set(str(times)[1:]) == {"0"}:  # 10, 20 ... 100, 200 ...
         self._new_faults.append(f"{kind}, {times:,} times by now")
     return reward
-
-
-def response_of(completion: str, prompt: Any, answer: str, entry: dict[str, Any]) -> Response:
-  """What rewards may look at."""
-  return dict(zip(ARGUMENTS, (completion, prompt, answer, entry), strict=True))

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tasks import task_functions
+from tasks.making import generated_task
 from tasks.rows.row import text_of
-from tasks.task import generated_task
 from tasks.tokenizers.tokenizer import CHARACTERS, CharTokenizer, left_pad, right_pad
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tasks import sentiment, task_functions
+from tasks.making import generated_task
 from tasks.rewards.texts import vader
 from tasks.rows.row import text_of
 from tasks.sentiment import INSTRUCTION
-from tasks.task import generated_task
 from tasks.tokenizers.tokenizer import CharTokenizer
 
 

@@ -2,8 +2,8 @@ import pytest
 
 from tasks import TASKS, task_functions
 from tasks.items import Item, Traits
+from tasks.making import generated_task, task_of_rows
 from tasks.rows.row import Row
-from tasks.task import generated_task, task_of_rows
 from tasks.task_functions import find
 
 OWN = "tests.tasks.own_tasks"

@@ -3,7 +3,8 @@
 from ml_collections import ConfigDict
 
 from tasks import task_functions
-from tasks.task import Task, generated_task, task_of_rows
+from tasks.making import generated_task, task_of_rows
+from tasks.task import Task
 from training.checking import config_values, text_tasks
 from training.errors import UserError
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tasks.rewards.reward import Reward
 from tasks.task import Task
 from training import base_policy, build, reward_model
 from training.checking import config_files, optimizer_section, validate
@@ -147,7 +148,7 @@ def test_an_optimizer_of_ones_own_is_named_as_a_loss_is_and_is_part_of_the_diges
   settings = {"optimizer.name": "mine:adan", "optimizer.schedule": "mine:half"}
   config = config_files.load("configs/grpo.py", settings | {"optimizer.b3": "0.02"})
   validate.check(config)
-  parts = build.put_together(config, Task("none", (), ()))
+  parts = build.put_together(config, Task("none", (), (), Reward()))
   assert (config.optimizer.b3, config.optimizer.share) == (0.02, 0.5)
   assert parts.optimizer.__name__ == "adan"
   assert parts.schedule(0.3) == 0.5
