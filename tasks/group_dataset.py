@@ -87,7 +87,7 @@ def _spelled(row: dict) -> dict:
 
 
 def _prompt(row: dict) -> Prompt:
-  """What `_spelled` was given. Data sets of earlier versions have texts alone."""
+  """The prompt that `_spelled` was given. Data sets of earlier versions have texts alone."""
   messages = json.loads(row.get("messages", b"") or "null")
   return tuple(map(tuple, messages)) if messages else row["prompt"].decode()
 

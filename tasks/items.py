@@ -1,4 +1,4 @@
-"""What a task function gives, an `Item` a prompt, and the `traits` that are written beside it."""
+"""The `Item`s that a task function gives, one a prompt, and the `traits` written beside it."""
 
 import dataclasses
 import itertools
@@ -22,7 +22,7 @@ class Item:
 
 @dataclasses.dataclass(frozen=True)
 class Traits:
-  """What a run must know of a task before any prompt is made. ValueError for other values.
+  """Facts of a task that a run needs before any prompt is made. ValueError for other values.
 
   reward             used where config.task.reward is empty, and spelled like it
   answers            "demonstrated": a response should be the answer, so a policy can learn to write

@@ -46,7 +46,7 @@ def sentiment(tokenizer: Tokenizer) -> Iterator[Item]:
 
 
 def openings() -> list[str]:
-  """All that the grammar makes, each once."""
+  """Every opening that the grammar makes, once."""
   return [
     f"Once upon a time, there was a {hero} named {name}. {subject} lived {place}. "
     f"{day}, {name} {event}."

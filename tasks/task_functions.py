@@ -12,7 +12,7 @@ from tasks.items import Item, Traits
 from tasks.reasoning_gym_package import data_sets, options_of
 from tasks.rewards import QUICK
 
-# What a task may look at, by the names of its arguments.
+# A task may look at these, by the names of its arguments.
 ARGUMENTS = (
   "prompts",  # int, how many distinct prompts are wanted, to train and to evaluate on together
   "tokenizer",  # the model's: whether it chats, how many tokens a text has

@@ -29,7 +29,7 @@ CURRENT, BAD_ROWS = "current", "bad_rows.jsonl"
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """What is to be built, and where."""
+  """A data set to build, and its place."""
 
   data_set: DataSet
   paths: Mapping[str, Sequence[str]]  # the files of each split
@@ -50,7 +50,7 @@ class Plan:
     return os.path.exists(os.path.join(self.path, "dataset_info.json"))
 
   def make_current(self) -> None:
-    """What is read under the data set's name from now on."""
+    """Makes it the version that is read under the data set's name."""
     partial = os.path.join(self.directory, f"{CURRENT}.{os.getpid()}.partial")
     with open(partial, "w", encoding="utf-8") as file:
       file.write(self.content + "\n")

@@ -100,7 +100,7 @@ def load(
   train, test, problems = _rows(path, scored)
   if not held_out:
     test = []
-  # What the run can't use need not be put into tokens.
+  # Prompts that the run can't use need not be put into tokens.
   most = most_prompts + (0 if test else held_out)
   train, test = _of_prompts(train, most), _of_prompts(test, held_out)
   tokens, too_long = text_groups.tokenize(

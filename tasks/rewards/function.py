@@ -11,7 +11,7 @@ from tasks.functions import imported
 from tasks.rewards import REWARDS
 from tasks.rewards.spelling import Term
 
-# What a reward may look at, by the names of its arguments.
+# A reward may look at these, by the names of its arguments.
 ARGUMENTS = (
   "completion",  # str, the response's text, without the end of sequence
   "prompt",  # what was asked, as the task has it
@@ -21,7 +21,7 @@ ARGUMENTS = (
 
 _LARGEST = 3.4e38  # more is infinite in float32
 
-# What a reward gave (NaN: unscored), and what went wrong, if anything did.
+# The reward (NaN: unscored), and a fault if there was one.
 Outcome = tuple[float, str]
 
 
@@ -35,7 +35,7 @@ class RewardFunction:
     self.takes = tuple(name for name in signature.parameters if name in ARGUMENTS)
 
   def __call__(self, response: Mapping[str, Any]) -> Outcome:
-    """Of a response with all ARGUMENTS. An exception, or no number, is an outcome."""
+    """Scores a response, which has all ARGUMENTS. An exception, or no number, is an outcome."""
     try:
       value = self._function(**{name: response[name] for name in self.takes}, **self._options)
       if value is None:
