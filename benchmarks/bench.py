@@ -1,16 +1,17 @@
-"""Times training steps and sampling as this machine does them, and what share of it they use.
+"""Times training steps and sampling on this machine, and the share of its speed that they use.
 
 python -m benchmarks.bench                            8 million parameters; minutes on 2 CPU cores
 python -m benchmarks.bench --size=0.6b                Qwen3-0.6B's shape, for a GPU
 python -m benchmarks.bench --only=dpo,generate --json=bench.json
 python -m benchmarks.bench --dry_run                  what would be run: sizes, tokens, FLOPs
 
-The trainer's own code on random weights and random tokens; every response has its full length.
-Each work runs in two processes of its own: one that compiles and does the steps, and one that
-finds the compiled programs ("warm"). FLOPs are those that the mathematics needs
-(benchmarks/flops.py), shares those of the rates measured first: of matrix products,
-and for sampling of reading memory. Peak memory is the process's on a CPU, the device's elsewhere.
-One device is used. Exit code: 0 done, 2 bad usage or a work failed, 130 interrupted.
+The trainer's own code runs on random weights and random tokens; every response has its full length.
+Each work runs in two processes of its own: one that compiles and does the steps, and one that finds
+the compiled programs ("warm"). FLOPs are those that the mathematics needs (benchmarks/flops.py).
+Shares are of the rates measured first: of matrix products, and for sampling of reading memory too.
+Peak memory is the process's on a CPU, the device's elsewhere. One device is used.
+
+Exit code: 0 done, 2 bad usage or a work failed, 130 interrupted.
 """
 
 import json
@@ -65,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
       record["works"][work.name] = processes.measure(job, machine)
   except KeyboardInterrupt:
     return 130
-  finally:  # what has been measured took its time
+  finally:  # also when interrupted: show the works that are done
     if record["works"]:
       console.print(_speed(record["works"]), "", _cost(record["works"]), sep="\n")
       if args.json:

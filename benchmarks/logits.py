@@ -1,9 +1,9 @@
-"""Memory and time of the gradient of log-probs, all logits at once against pieces.
+"""Measures memory and time of the gradient of log-probs: all logits at once, and in pieces.
 
 python -m benchmarks.logits
 
-Two layers of width 256, 8 prompts of 64 tokens with 8 responses of 64 each, float32. Memory is what
-XLA says it allocates beside arguments and results (`compiled.memory_analysis()`).
+Two layers of width 256, 8 prompts of 64 tokens with 8 responses of 64 each, float32. Memory is the
+amount that XLA allocates besides arguments and results (`compiled.memory_analysis()`).
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def measure(model: ModelConfig) -> tuple[int, float]:
-  """(bytes, the least seconds of a few calls)"""
+  """Returns (bytes, the least seconds of REPEATS calls)."""
   rng = np.random.default_rng(0)
   tokens, mask = rng.integers(0, model.vocab_size, (8, 9, 64)), np.ones((8, 9, 64), bool)
   groups = Groups(tokens[:, 0], mask[:, 0], tokens[:, 1:], mask[:, 1:], np.ones((8, 8)))

@@ -1,18 +1,20 @@
-"""Eight seeds of GRPO as one program, against one run after another and against eight processes.
+"""Times eight seeds of GRPO as one program, one after another, and in eight processes.
 
-python benchmarks/population.py --rounds=2
+python -m benchmarks.population --rounds=2
 
-Whole sweeps of the size of configs/sweeps/quick.py are timed, from the command to its table, with a
-warm compilation cache and the base policy there: A B C A B C.
+Times whole sweeps from the command to its table, with runs like those of configs/sweeps/quick.py, a
+warm compilation cache and the base policy trained before. The three ways take turns.
 """
 
-import argparse
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+
+from experiments.command_line import cli
 
 PROJECT = pathlib.Path(__file__).parent.parent
 SWEEP = """
@@ -29,12 +31,11 @@ SETTINGS = {
   **{"steps": 20, "eval.every": 1000, "checkpoint.every": 1000},
   **{"task.eval_prompts": 64, "wandb.mode": "disabled"},
 }
+FLAGS = {"rounds": (2, "how often each way is timed")}
 
 
-def main() -> None:
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("--rounds", type=int, default=2, help="times that each way is timed")
-  flags = parser.parse_args()
+def main(argv: Sequence[str]) -> None:
+  flags = cli.parse(argv, __doc__ or "", FLAGS, configs=None)
   with tempfile.TemporaryDirectory() as place:
     for way in WAYS:
       sweep(place, way, SETTINGS | {"steps": 1})  # compiles
@@ -47,7 +48,7 @@ def main() -> None:
 
 
 def sweep(place: str, way: str, settings: dict) -> float:
-  """Seconds of a sweep of eight runs."""
+  """Runs a sweep of eight runs; returns its seconds."""
   file = pathlib.Path(place) / "eight_seeds.py"
   file.write_text(SWEEP)
   words = [f"--config.{name}={value}" for name, value in settings.items()]
@@ -65,4 +66,4 @@ def sweep(place: str, way: str, settings: dict) -> float:
 
 
 if __name__ == "__main__":
-  main()
+  cli.run(main)

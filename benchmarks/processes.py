@@ -1,4 +1,4 @@
-"""Runs each timed work in a process of its own, and makes numbers to read of its seconds."""
+"""Runs each timed work in a process of its own, and turns its seconds into readable numbers."""
 
 import dataclasses
 import json
@@ -17,20 +17,20 @@ from benchmarks.works import WORKS
 from training.errors import UserError
 from training.records import environment
 
-LAST_LINES = 3  # of what a failed process said
+LAST_LINES = 3  # of a failed process's output, for the error message
 
 
 def rates() -> dict[str, Any]:
-  """What the machine can do: {"backend", "device", "matmul": {...}, "memory": {...}}."""
+  """Measures the machine's rates: {"backend", "device", "matmul": {...}, "memory": {...}}."""
   with tempfile.TemporaryDirectory() as folder:
     return _run(Job(), folder)
 
 
 def measure(job: Job, machine: dict[str, Any]) -> dict[str, Any]:
-  """The record of one work, all seconds and shares in it measured now.
+  """Times one work; returns its record.
 
-  A first process finds no compiled program, does the steps and counts memory; a second one finds
-  those of the first and does one step. UserError when a process fails.
+  A first process finds no compiled programs, does the steps and measures memory; a second one finds
+  those of the first and does one step. Raises UserError if a process fails.
   """
   with tempfile.TemporaryDirectory() as folder:  # it holds the compiled programs, too
     cold = _run(job, folder)
@@ -44,9 +44,9 @@ def measure(job: Job, machine: dict[str, Any]) -> dict[str, Any]:
 
 
 def phases(job: Job, steps: list[dict[str, float]], machine: dict[str, Any]) -> dict[str, Any]:
-  """Of each phase, and of the whole "step": its seconds, FLOPs, and share of the machine's rates.
+  """Returns each phase's seconds, FLOPs and shares of the machine's rates; the whole is "step".
 
-  Shares are those of the median. Only what samples has a share of the memory's rate.
+  Shares are of the median. Only sampling ("collect") has a share of the rate of reading memory.
   """
   work, size = WORKS[job.work], SIZES[job.size]
   batch, needed = work.batch(size), work.flops(size)
@@ -76,12 +76,12 @@ def phases(job: Job, steps: list[dict[str, float]], machine: dict[str, Any]) -> 
 
 
 def _tokens(phase: str, batch: flops.Batch) -> int:
-  """New tokens, when sampling; all that are read, each prompt once, when training."""
+  """Counts a phase's tokens: the new ones when sampling; when training all, each prompt once."""
   return batch.responses * batch.response_tokens if phase == "collect" else batch.tokens
 
 
 def _run(job: Job, folder: str) -> dict[str, Any]:
-  """What a worker found; `first_after` are the seconds from its start to its first step's end."""
+  """Runs a worker; returns its result and `first_after`, seconds from start to first step's end."""
   names = ("job.json", "result.json", "output.txt")
   job_path, result_path, output_path = (os.path.join(folder, name) for name in names)
   with open(job_path, "w") as file:

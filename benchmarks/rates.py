@@ -1,4 +1,4 @@
-"""What the machine can do, measured: its rate at matrix products and at reading memory."""
+"""The machine's rates, measured: at matrix products and at reading memory."""
 
 import time
 from collections.abc import Callable
@@ -6,11 +6,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-SECONDS = 2.0  # to try each for; the best counts
+SECONDS = 2.0  # for which each is repeated; the best time counts
 
 
 def matmul_rate() -> dict[str, float | str]:
-  """FLOP/s of a square product: 2048 wide in float32 on a CPU, 8192 in bfloat16 elsewhere."""
+  """Measures FLOP/s of a square product: 2048 wide in float32 on a CPU, else 8192 in bfloat16."""
   on_cpu = jax.default_backend() == "cpu"
   width, dtype = (2048, jnp.float32) if on_cpu else (8192, jnp.bfloat16)
   x = jax.random.normal(jax.random.key(0), (width, width)).astype(dtype)
@@ -20,7 +20,7 @@ def matmul_rate() -> dict[str, float | str]:
 
 
 def memory_rate() -> dict[str, float | str]:
-  """Bytes/s of a sum over more numbers than any cache holds: decoding, too, mostly reads."""
+  """Measures bytes/s of a sum over more numbers than any cache holds: decoding too mostly reads."""
   n = 2**27 if jax.default_backend() == "cpu" else 2**31  # bfloat16 numbers do not fit a CPU's sum
   dtype = jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
   x = jnp.ones(n, dtype)
@@ -29,7 +29,7 @@ def memory_rate() -> dict[str, float | str]:
 
 
 def _best(function: Callable, *arguments) -> float:
-  """The fastest call, in seconds; the first one compiles and does not count."""
+  """Returns the seconds of the fastest call; the first call compiles and does not count."""
   jax.block_until_ready(function(*arguments))
   end, seconds = time.perf_counter() + SECONDS, []
   while not seconds or time.perf_counter() < end:

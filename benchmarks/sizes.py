@@ -5,7 +5,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-  """A decoder, in the names of `models.transformer.ModelConfig`. Its embedding is its head."""
+  """A decoder's shape, in the names of `models.transformer.ModelConfig`; its embedding is tied."""
 
   vocab_size: int
   layers: int
@@ -20,7 +20,7 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-  """A decoder, and how much it reads and writes."""
+  """A decoder and its batches."""
 
   model: Shape
   prompt_tokens: int = 256  # P, of every prompt

@@ -1,6 +1,6 @@
 """The steps that are timed, made of the trainer's own parts: `Online`, `annotate`, the update.
 
-A step does what one of `training.loop` does, without evaluation, records and checkpoints.
+A step is one of `training.loop`, without evaluation, records and checkpoints.
 """
 
 import dataclasses
@@ -29,11 +29,11 @@ from training.update import compiled_update
 
 Seconds = dict[str, float]  # of each phase of a step
 
-NEVER = -1  # no vocabulary has this token
+NEVER = -1  # a token that no vocabulary has
 
 
 class RandomTokens(CharTokenizer):
-  """Any text is so many random tokens, and no response ends: all have their full length."""
+  """Encodes each character as a random token; no token ends a response, so all are full length."""
 
   eos_id: int = NEVER
   eos_ids: tuple[int, ...] = (NEVER,)
@@ -47,7 +47,7 @@ class RandomTokens(CharTokenizer):
 
 
 def prepare(work: Work, size: Size, dtype: str) -> Callable[[int], Seconds]:
-  """Weights, optimizer state and data; returns what does the step of a number and times it."""
+  """Makes weights, optimizer state and data; returns a function that does and times step i."""
   parts = parts_of(work, size, dtype)
   params = random_params(parts.model, parts.mesh, seed=0)
   if not work.loss:
@@ -63,7 +63,7 @@ def prepare(work: Work, size: Size, dtype: str) -> Callable[[int], Seconds]:
 
 
 def parts_of(work: Work, size: Size, dtype: str) -> Parts:
-  """The parts of a run of this work, whose task is random tokens."""
+  """Returns the parts of a run of this work, with random tokens as its task."""
   config = config_of(work, size, dtype)
   task = Task(
     name="random tokens",
@@ -98,7 +98,7 @@ class _Training:
     if "ref_logps" in parts.loss.words and not work.scores_reference:
       groups = hosts.to_global(parts.mesh, self._groups)
       self._groups = jax.device_get(annotate(parts, self._state, params, groups))
-    self._reference = params if work.scores_reference else None  # else its memory is free
+    self._reference = params if work.scores_reference else None  # kept only if needed
     self._source = Online(parts, Scorer(parts)) if work.samples else None
 
   def __call__(self, number: int) -> Seconds:
@@ -117,7 +117,7 @@ class _Training:
       passed("collect")
     groups = hosts.to_global(self._parts.mesh, groups)
     groups = annotate(self._parts, self._state, self._reference, groups)
-    if self._work.scores_reference and number:  # the first goes on at once, as training does
+    if self._work.scores_reference and number:  # the first step does not wait, as in training
       jax.block_until_ready(groups.ref_logps)
       passed("reference")
     self._state, metrics = self._update(self._state, groups, self._parts.numbers)
@@ -128,7 +128,7 @@ class _Training:
 
 
 def random_groups(parts: Parts, size: Size) -> Groups:
-  """Groups of full length whose responses all have different rewards."""
+  """Returns groups of full length, all of whose responses have different rewards."""
   config, rng = parts.config, np.random.default_rng(0)
   prompts, prompt_mask = parts.task.train_prompts
   shape = (config.batch_prompts, config.group_size, size.response_tokens)

@@ -1,6 +1,6 @@
-"""A process that times one work: `python -m benchmarks.worker JOB.json RESULT.json`.
+"""The process that times one work: `python -m benchmarks.worker JOB.json RESULT.json`.
 
-Its own process, so that its peak of memory and its start-up are those of this work alone.
+Each work has its own process, so that peak memory and start-up are those of this work alone.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from benchmarks.works import WORKS
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """`steps` of a work beyond the first; or, without a work, the rates of the machine."""
+  """Times `steps` steps of a work after the first; without a work, measures the machine's rates."""
 
   work: str = ""
   size: str = "tiny"
@@ -33,8 +33,8 @@ def main(job_path: str, result_path: str) -> None:
 
 
 def time_work(job: Job) -> dict[str, Any]:
-  """The seconds of each phase of each step after the first, and when the first was done."""
-  # What a run imports, so that it starts as one does.
+  """Returns the seconds of each phase of each step after the first, and when that was done."""
+  # Imports all that a run imports, so that it starts as one does.
   import training.assembly  # noqa: F401
   from benchmarks.steps import prepare
   from training.compilation import compile_seconds
@@ -43,7 +43,7 @@ def time_work(job: Job) -> dict[str, Any]:
   step(0)
   first_done, compiled = time.time(), compile_seconds()
   return {
-    "first_done": first_done,  # seconds since 1970: whoever started the process knows when
+    "first_done": first_done,  # seconds since 1970; `processes` knows when this process started
     "compile_seconds": compiled,
     "steps": [step(number) for number in range(1, 1 + job.steps)],
     "peak_bytes": peak_bytes(),
@@ -65,7 +65,7 @@ def rates() -> dict[str, Any]:
 
 
 def peak_bytes() -> int:
-  """The most that was held: the process's resident memory on a CPU, the device's elsewhere."""
+  """Returns the peak of the process's resident memory on a CPU, of the device's elsewhere."""
   import jax
 
   stats = jax.local_devices()[0].memory_stats() if jax.default_backend() != "cpu" else None

@@ -1,4 +1,4 @@
-"""What is timed: steps of training, and sampling alone; what each needs by `flops`."""
+"""The works that are timed: kinds of training steps, and sampling alone."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ class Work:
   about: str
   loss: str = ""  # "": nothing is trained
   group_size: int = 1
-  samples: bool = False  # draws the responses; otherwise they are given
+  samples: bool = False  # samples the responses; otherwise they are given
   beta: float | None = None  # of the loss, where it has one
   scores_reference: bool = False  # every step; otherwise precomputed, or not needed
 
@@ -24,7 +24,7 @@ class Work:
     return Batch(prompts, self.group_size, size.prompt_tokens, size.response_tokens)
 
   def flops(self, size: Size) -> dict[str, int]:
-    """Of each phase."""
+    """Returns the FLOPs of each phase."""
     model, batch = size.model, self.batch(size)
     needed = {
       "collect": flops.sample(model, batch) if self.samples else 0,
@@ -42,6 +42,6 @@ WORKS = {
     Work("grpo", "GRPO, K = 8, beta = 0", "grpo", 8, True, 0.0),
     Work("grpo_kl", "GRPO, K = 8, beta = 0.04 and its reference", "grpo", 8, True, 0.04, True),
     Work("rloo", "RLOO, K = 2, beta = 0.05 and its reference", "rloo", 2, True, 0.05, True),
-    Work("generate", "one sampled response to each of as many prompts", samples=True),
+    Work("generate", "sampling alone, one response to each prompt", samples=True),
   )
 }

@@ -1,4 +1,4 @@
-"""What subtracting a group's mean reward does to the expected policy gradient."""
+"""The effect on the expected policy gradient of subtracting a group's mean reward."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -10,22 +10,23 @@ import numpy as np
 from algorithms.grpo import dr_grpo
 from algorithms.reinforce import reinforce, rloo
 from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot
-from training.estimates import Estimate, estimate
+from claims.intervals import may_be, mean_of
+from training.estimates import Estimate
 
 RESPONSES = 6
 GROUP_SIZES = (2, 4, 8)
-BATCHES, GROUPS = 200, 1000  # of groups, and groups in each
+BATCHES, GROUPS = 200, 1000  # batches, and groups in each batch
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-  """A loss's mean gradient at a group size, beside the exact one g of the expected reward."""
+  """A loss's mean gradient at one group size, compared with g, the exact gradient of E[reward]."""
 
   loss: str
   k: int
-  scale: Estimate  # its component along g, in units of |g|
-  aside: float  # the length of the rest, in units of |g|
-  variance: float  # of one group's gradient, summed over its coordinates, in units of |g|^2
+  scale: Estimate  # the mean gradient's component along g, in units of |g|
+  aside: float  # the length of its component perpendicular to g, in units of |g|
+  variance: float  # of the gradient of one group, summed over coordinates, in units of |g|^2
 
 
 def baselines() -> Finding:
@@ -35,13 +36,13 @@ def baselines() -> Finding:
   A policy over 6 one-token responses, softmax of random logits, with fixed random rewards, has the
   exact gradient g = grad sum_y pi(y) r(y). For K = 2, 4, 8 groups of K responses are drawn from it,
   200,000 a group size, and the gradients in the logits of `dr_grpo` (group mean), `rloo` (leave one
-  out; beta = 0) and `reinforce` (no baseline) are averaged. Reported is the component along g in
-  units of g's length, with its 95 % t interval over 200 batches, and the length of what lies aside.
+  out; beta = 0) and `reinforce` (no baseline) are averaged. Reported are the component along g in
+  units of |g|, with its 95 % t interval over 200 batches, and the length of the perpendicular one.
 
   It holds if, at every K, 1 - 1/K lies within twice the half width of the group mean's interval and
   1 does not, and 1 lies within twice that of leave one out.
   """
-  return judge([found for k in GROUP_SIZES for found in measure(k)])
+  return finding_of([found for k in GROUP_SIZES for found in measure(k)])
 
 
 def _group_mean(logps, old_logps, rewards, mask):
@@ -64,7 +65,7 @@ LOSSES = {
 
 
 def measure(k: int, seed: int = 0) -> list[Measured]:
-  """Draws groups of k and averages the gradients of each loss over them."""
+  """Draws groups of k responses and averages each loss's gradient over them."""
   draw = np.random.default_rng(seed)
   logits, rewards = draw.normal(size=(2, RESPONSES)) + [[0.0], [1.0]]
   p = np.exp(logits) / np.exp(logits).sum()
@@ -75,17 +76,15 @@ def measure(k: int, seed: int = 0) -> list[Measured]:
   for name, upwards in _gradients(*map(jnp.asarray, (logits, rewards, drawn))).items():
     gradients = np.asarray(upwards, np.float64)
     along = gradients @ exact / length**2
-    scale = estimate(along.tolist())
-    assert scale is not None
     aside = np.linalg.norm(gradients.mean(axis=0) - along.mean() * exact) / length
     variance = GROUPS * gradients.var(axis=0, ddof=1).sum() / length**2
-    found.append(Measured(name, k, scale, float(aside), float(variance)))
+    found.append(Measured(name, k, mean_of(along), float(aside), float(variance)))
   return found
 
 
 @jax.jit
 def _gradients(logits: jax.Array, rewards: jax.Array, drawn: jax.Array) -> dict[str, jax.Array]:
-  """Each loss's gradient in the logits over each batch, upwards, [BATCHES, RESPONSES]."""
+  """Returns minus each loss's gradient in the logits, one a batch: [BATCHES, RESPONSES]."""
 
   def of_batch(batch: jax.Array) -> dict[str, jax.Array]:
     found = {}
@@ -101,12 +100,12 @@ def _gradients(logits: jax.Array, rewards: jax.Array, drawn: jax.Array) -> dict[
   return jax.lax.map(of_batch, drawn)
 
 
-def judge(measured: Sequence[Measured]) -> Finding:
-  """The verdict; `measured` has all losses at all group sizes."""
+def finding_of(measured: Sequence[Measured]) -> Finding:
+  """Returns the finding; `measured` has all losses at all group sizes."""
   of = {name: [m for m in measured if m.loss == name] for name in LOSSES}
   mean, others, _ = of.values()
-  holds = all(_may_be(m.scale, 1 - 1 / m.k) and not _may_be(m.scale, 1.0) for m in mean)
-  holds &= all(_may_be(m.scale, 1.0) for m in others)
+  holds = all(may_be(m.scale, 1 - 1 / m.k) and not may_be(m.scale, 1.0) for m in mean)
+  holds &= all(may_be(m.scale, 1.0) for m in others)
   figures = [
     Figure(f"scale, {m.loss}, K = {m.k}", m.scale.mean, m.scale.low, m.scale.high) for m in measured
   ]
@@ -138,11 +137,6 @@ def judge(measured: Sequence[Measured]) -> Finding:
     ),
   ]
   return Finding(HOLDS if holds else DOES_NOT_HOLD, summary, figures, plots)
-
-
-def _may_be(found: Estimate, value: float) -> bool:
-  """Twice the 95 % interval, because several are looked at together."""
-  return abs(found.mean - value) < 2 * (found.half_width or 0.0)
 
 
 def _curve(name: str, found: Sequence[Measured]) -> Curve:

@@ -1,4 +1,4 @@
-"""What a claim is, and what came out of it: numbers with intervals, plots, and a verdict."""
+"""A claim, and the finding of its experiment: numbers with intervals, plots, and a verdict."""
 
 import dataclasses
 import importlib
@@ -13,18 +13,18 @@ HOLDS, DOES_NOT_HOLD = "holds", "does not hold"
 
 @runtime_checkable
 class Array(Protocol):
-  """numpy's or jax's."""
+  """An array of numpy or jax."""
 
   def tolist(self) -> Any: ...
 
 
 Number = float | int
-Numbers = Sequence[Number | None] | Array  # None where there is none, or it is not finite
+Numbers = Sequence[Number | None] | Array  # None: a number that is missing or not finite
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-  """One number of a finding. `low` and `high` are its 95 % interval, None where it is exact."""
+  """One number of a finding. `low` and `high` bound its 95 % interval; None if it is exact."""
 
   name: str
   value: Number
@@ -34,7 +34,7 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-  """A line (or points) of a plot; `low` and `high` are a band around y."""
+  """A line (or points) of a plot; `low` and `high` are the edges of a band around y."""
 
   name: str
   x: Numbers
@@ -46,7 +46,7 @@ class Curve:
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-  """Axes and what is drawn on them. The labels give units."""
+  """Axes and the curves on them. The labels give the units."""
 
   title: str
   x_label: str
@@ -57,8 +57,8 @@ class Plot:
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
-  """One of several statements that a claim makes, tried by itself."""
+class Subclaim:
+  """One of several statements that a claim makes, with a verdict of its own."""
 
   statement: str
   holds: bool
@@ -66,7 +66,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-  """What an experiment showed.
+  """The outcome of an experiment.
 
   verdict: "holds", "does not hold", or "holds under <the condition>".
   summary: one or two sentences, with the numbers that decide.
@@ -76,7 +76,7 @@ class Finding:
   summary: str
   figures: Sequence[Figure]
   plots: Sequence[Plot]
-  parts: Sequence[Part] = ()
+  subclaims: Sequence[Subclaim] = ()
 
   def __post_init__(self):
     if self.verdict not in (HOLDS, DOES_NOT_HOLD) and not self.verdict.startswith("holds under "):
@@ -85,11 +85,11 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-  """A sentence of the literature and the experiment that tries it: a function of its name.
+  """A sentence of the literature and the experiment that tries it: the function `name` in `module`.
 
-  The function takes nothing and returns a Finding. Its docstring's first paragraph is the sentence
-  in quotes and its source, the rest is the method. All that is read from the source text, so that
-  the claims can be listed before jax is imported.
+  The function takes no argument and returns a Finding. Its docstring's first paragraph is the
+  sentence in quotes with its source in brackets, the rest describes the method. All of this is read
+  from the source text, so that the claims can be listed before jax is imported.
   """
 
   name: str
@@ -105,12 +105,12 @@ class Claim:
 
   @property
   def source(self) -> str:
-    """Who says so."""
+    """The publication that makes the claim."""
     return self._sentence()[1]
 
   @property
   def method(self) -> str:
-    """What is computed: the docstring after its first paragraph."""
+    """The experiment in words: the docstring after its first paragraph."""
     return sources.docstring(self.module, self.name).partition("\n\n")[2].strip()
 
   @property

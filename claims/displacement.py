@@ -1,4 +1,4 @@
-"""DPO widens a gap between two log-probs; both may fall while it does."""
+"""Displacement: DPO widens the gap between two log-probs, and both may fall meanwhile."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from claims.claim import DOES_NOT_HOLD, HOLDS, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Finding, Plot, Subclaim
 from claims.small_losses import LOSSES
 from claims.small_results import curve, figure, over_seeds
 from claims.small_training import Arrays, Setup, Trained, Variant, arrays_of, train
@@ -26,11 +26,11 @@ RATES = (3e-5, 3e-4)
 def write_pairs(
   setup: Setup, writer: Trained, reference: Params, key: jax.Array, data: Any
 ) -> tuple[Groups, Arrays]:
-  """A right answer, preferred to what `data` says: the number of one of KINDS.
+  """Writes pairs; `data` is the index in KINDS of what the pairs are.
 
-  Near misses are the right answer with one letter replaced; other words have as many letters, drawn
-  at random; and pairs by the base policy are two responses of its own (no pair where both are right
-  or both wrong).
+  near misses         a right answer, preferred to itself with one letter replaced
+  other words         a right answer, preferred to as many letters drawn at random
+  by the base policy  two responses of its own (no pair where both are right or both wrong)
   """
 
   def near_misses(key):
@@ -95,11 +95,11 @@ def displacement() -> Finding:
     }
     for side in ("chosen", "rejected")
   )
-  return judge(chosen, rejected)
+  return finding_of(chosen, rejected)
 
 
-def judge(chosen: Mapping[str, np.ndarray], rejected: Mapping[str, np.ndarray]) -> Finding:
-  """Of every setting, the mean log-ratios [seeds, snapshots] of its two sides."""
+def finding_of(chosen: Mapping[str, np.ndarray], rejected: Mapping[str, np.ndarray]) -> Finding:
+  """Returns the finding from each setting's mean log-ratios of both sides, [seeds, snapshots]."""
   fallen = [name for name in chosen if _falls(chosen[name]) and _falls(rejected[name])]
   at_rate = {rate: [name for name in chosen if name.endswith(f"rate {rate:g}")] for rate in RATES}
   rates = [rate for rate, names in at_rate.items() if set(names) <= set(fallen)]
@@ -128,10 +128,10 @@ def judge(chosen: Mapping[str, np.ndarray], rejected: Mapping[str, np.ndarray]) 
     f"{RATES[-1]:g}: {ends}. Near misses lower the chosen one by {nearness.signed()} more than "
     f"other words do, beta 0.1 by {looser.signed()} more than beta 1."
   )
-  parts = [Part(f"{name}: both fall", name in fallen) for name in chosen]
-  parts += [
-    Part("near misses lower the chosen response more than other words", nearness.high < 0),
-    Part("a smaller beta lowers the chosen response more", looser.high < 0),
+  subclaims = [Subclaim(f"{name}: both fall", name in fallen) for name in chosen]
+  subclaims += [
+    Subclaim("near misses lower the chosen response more than other words", nearness.high < 0),
+    Subclaim("a smaller beta lowers the chosen response more", looser.high < 0),
   ]
   figures = [
     figure(f"{side}, {name}, nats", h[name][:, -1])
@@ -139,7 +139,8 @@ def judge(chosen: Mapping[str, np.ndarray], rejected: Mapping[str, np.ndarray]) 
     for side, h in (("chosen", chosen), ("rejected", rejected))
   ]
   between = STEPS / next(iter(chosen.values())).shape[1]
-  middles = between * (np.arange(STEPS // between) + 0.5)  # of what the metrics are means over
+  # Metrics are means over the steps between two snapshots: drawn in the middle of these.
+  middles = between * (np.arange(STEPS // between) + 0.5)
   plots = [
     Plot(
       f"Pairs: {kind}",
@@ -154,7 +155,7 @@ def judge(chosen: Mapping[str, np.ndarray], rejected: Mapping[str, np.ndarray]) 
     )
     for kind in KINDS
   ]
-  return Finding(verdict, summary, figures, plots, parts)
+  return Finding(verdict, summary, figures, plots, subclaims)
 
 
 def _falls(h: np.ndarray) -> bool:

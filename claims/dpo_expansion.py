@@ -1,4 +1,4 @@
-"""DPO's loss where training begins: how good its expansion in the margin is."""
+"""The expansion of DPO's loss around a margin of 0, where training begins, and its error."""
 
 import jax
 import jax.numpy as jnp
@@ -30,11 +30,11 @@ def dpo_expansion() -> Finding:
     "log 2 - z/2": loss - (LOG_2 - z / 2),
     "log 2 - z/2 + z²/8": loss - (LOG_2 - z / 2 + z**2 / 8),
   }
-  return judge(z, loss, errors)
+  return finding_of(z, loss, errors)
 
 
 def dpo_at(z: np.ndarray) -> np.ndarray:
-  """dpo's loss of a pair whose margin is z, for each of the given ones."""
+  """Returns the loss of `dpo` on a pair of margin z, for each of these margins."""
   with jax.enable_x64(True):
     keys = jax.random.split(jax.random.key(0), len(z))
     return np.asarray(jax.jit(jax.vmap(_loss))(keys, jnp.asarray(z)))
@@ -46,12 +46,12 @@ def _loss(key: jax.Array, z: jax.Array) -> jax.Array:
   ref_logps = -jax.random.exponential(k_ref, (1, 2, 12))
   move = jnp.where(mask, jax.random.normal(k_move, (1, 2, 12)), 0.0)
   h = move.sum(axis=-1)
-  scale = z / (BETA * (h[0, 0] - h[0, 1]))  # then beta (h_w - h_l) is z
+  scale = z / (BETA * (h[0, 0] - h[0, 1]))  # makes beta (h_w - h_l) equal z
   return dpo(ref_logps + scale * move, ref_logps, jnp.array([[1.0, 0.0]]), mask, beta=BETA)[0]
 
 
-def judge(z: np.ndarray, loss: np.ndarray, errors: dict[str, np.ndarray]) -> Finding:
-  """The verdict on the last of `errors`, with its order and coefficient."""
+def finding_of(z: np.ndarray, loss: np.ndarray, errors: dict[str, np.ndarray]) -> Finding:
+  """Returns the finding: the order and the coefficient of the last of `errors` decide."""
   fits = {name: _fit(z, error) for name, error in errors.items()}
   (order, low, high), coefficient = list(fits.values())[-1]
   holds = abs(order - 4) < 0.05 and abs(coefficient * 192 + 1) < 0.02
@@ -72,7 +72,7 @@ def judge(z: np.ndarray, loss: np.ndarray, errors: dict[str, np.ndarray]) -> Fin
 
 
 def _fit(z: np.ndarray, error: np.ndarray) -> tuple[tuple[float, float, float], float]:
-  """The slope of log |error| over log |z| near 0 with its 95 % interval, and error / z^order."""
+  """Returns log |error|'s slope over log |z| near 0, its 95 % interval, and error / z^order."""
   near = np.abs(z) < 0.5
   x, y = np.log(np.abs(z[near])), np.log(np.abs(error[near]))
   (slope, _), covariance = np.polyfit(x, y, 1, cov=True)

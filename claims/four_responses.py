@@ -1,18 +1,18 @@
-"""DPO on four responses whose qualities are known: what beta does to where it ends."""
+"""DPO on four responses of known quality: how beta changes where training ends."""
 
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 
-from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Part, Plot
-from training.estimates import Estimate, estimate
+from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot, Subclaim
+from claims.intervals import mean_of
 
 QUALITIES = np.array([0.0, 1.0, 2.0, 2.8])  # of responses A, B, C, D
 SEEDS, PAIRS, LAST = 200, 500, 100
 BETAS = (0.1, 0.5, 2.0)
-LARGEST_KL = float(np.log(4))  # all probability on one response
-STEP_SIZES = {  # how eta depends on beta
+LARGEST_KL = float(np.log(4))  # with all probability on one response
+STEP_SIZES = {  # the step size eta as a function of beta
   "η = 0.5": lambda beta: 0.5,
   "η = 0.05": lambda beta: 0.05,
   "η = 0.25/β": lambda beta: 0.25 / beta,
@@ -21,21 +21,21 @@ STEP_SIZES = {  # how eta depends on beta
 
 @dataclasses.dataclass(frozen=True)
 class Course:
-  """200 runs of one beta and one step size: arrays [PAIRS, SEEDS], after each pair."""
+  """The runs of one beta and one step size: arrays [PAIRS, SEEDS], with a value after each pair."""
 
   beta: float
-  gap: np.ndarray  # beta (h_D - h_A): 2.8 is the truth
+  gap: np.ndarray  # beta (h_D - h_A); the true difference in quality is 2.8
   kl: np.ndarray  # KL(pi || pi_ref), nats
-  in_order: np.ndarray  # bool: the implied rewards are in the order of the qualities
+  in_order: np.ndarray  # bool: whether the implied rewards are in the order of the qualities
 
 
 def four_responses() -> Finding:
   """ "On four responses of qualities 0, 1, 2 and 2.8, a moderate beta snaps into order, beta = 0.1
   runs away and beta = 2 barely moves." (A demonstration used in courses on DPO; no paper.)
 
-  The reference is uniform. Each pair is two different responses, each couple as likely as any
-  other; the winner w is drawn from the Bradley-Terry model of the qualities, and one gradient step
-  of DPO's loss follows:
+  The reference is uniform. Each pair is two different responses, all couples equally likely; the
+  winner w is drawn from the Bradley-Terry model of the qualities, and one gradient step of DPO's
+  loss follows:
 
     logits += eta beta sigmoid(-z) (grad log pi_w - grad log pi_l),   z = beta (h_w - h_l)
 
@@ -47,9 +47,9 @@ def four_responses() -> Finding:
   qualities in 90 % of the seeds. "Runs away": for beta = 0.1 the KL to the reference ends above
   that of beta = 0.5 and still rises in the last 100 pairs, both beyond 95 % intervals. "Barely
   moves": for beta = 2 the KL ends below a fifth of its largest value, log 4. It holds if all three
-  parts do at eta = 0.5, else under those step sizes at which all three do.
+  subclaims do at eta = 0.5, else under the step sizes at which all three do.
   """
-  return judge({name: courses(eta) for name, eta in STEP_SIZES.items()})
+  return finding_of({name: courses(eta) for name, eta in STEP_SIZES.items()})
 
 
 def courses(eta: Callable[[float], float]) -> list[Course]:
@@ -86,45 +86,45 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
   return 1 / (1 + np.exp(-x))
 
 
-def judge(found: dict[str, list[Course]]) -> Finding:
-  """The verdict; `found` has the courses of BETAS for each rule of the step size, stated first."""
-  parts = {name: _parts(name, *three) for name, three in found.items()}
-  good = [name for name, three in parts.items() if all(part.holds for part in three)]
+def finding_of(found: dict[str, list[Course]]) -> Finding:
+  """Returns the finding; `found` has the courses of BETAS by step-size rule, the claim's first."""
+  subclaims = {name: _subclaims(name, *three) for name, three in found.items()}
+  good = [name for name, three in subclaims.items() if all(subclaim.holds for subclaim in three)]
   stated, three = next(iter(found.items()))
   verdict = HOLDS if stated in good else DOES_NOT_HOLD
   if good and stated not in good:
     verdict = f"holds under {' or '.join(good)}"
   summary = (
-    f"At {stated} and β = {_row(three, lambda c: f'{c.beta:g}')}: in order in "
-    f"{_row(three, lambda c: f'{c.in_order[-1].mean():.0%}')} of the seeds, implied gap "
-    f"{_row(three, lambda c: f'{c.gap[-1].mean():.2f}')} (truth: 2.8), KL "
-    f"{_row(three, lambda c: f'{c.kl[-1].mean():.2f}')} of at most {LARGEST_KL:.2f} nats. "
-    f"All three parts hold at {' and '.join(good) or 'no step size'}."
+    f"At {stated} and β = {_listed(three, lambda c: f'{c.beta:g}')}: in order in "
+    f"{_listed(three, lambda c: f'{c.in_order[-1].mean():.0%}')} of the seeds, implied gap "
+    f"{_listed(three, lambda c: f'{c.gap[-1].mean():.2f}')} (truth: 2.8), KL "
+    f"{_listed(three, lambda c: f'{c.kl[-1].mean():.2f}')} of at most {LARGEST_KL:.2f} nats. "
+    f"All three subclaims hold at {' and '.join(good) or 'no step size'}."
   )
   figures = [figure for name, three in found.items() for c in three for figure in _figures(name, c)]
-  every_part = [part for three in parts.values() for part in three]
-  return Finding(verdict, summary, figures, _plots(found), every_part)
+  every_subclaim = [subclaim for three in subclaims.values() for subclaim in three]
+  return Finding(verdict, summary, figures, _plots(found), every_subclaim)
 
 
-def _row(courses: list[Course], text: Callable[[Course], str]) -> str:
+def _listed(courses: list[Course], text: Callable[[Course], str]) -> str:
   return ", ".join(text(course) for course in courses)
 
 
-def _parts(name: str, small: Course, moderate: Course, large: Course) -> list[Part]:
-  above = _mean(small.kl[-1] - moderate.kl[-1])
-  rise = _mean(small.kl[-1] - small.kl[-LAST])
+def _subclaims(name: str, small: Course, moderate: Course, large: Course) -> list[Subclaim]:
+  above = mean_of(small.kl[-1] - moderate.kl[-1])
+  rise = mean_of(small.kl[-1] - small.kl[-LAST])
   return [
-    Part(
+    Subclaim(
       f"{name}: β = {moderate.beta:g} comes into order "
       f"({moderate.in_order[-1].mean():.0%} of the seeds)",
       bool(moderate.in_order[-1].mean() >= 0.9),
     ),
-    Part(
+    Subclaim(
       f"{name}: β = {small.beta:g} runs away (KL {small.kl[-1].mean():.2f}, "
       f"{rise.signed()} in the last {LAST} pairs)",
       above.low > 0 and rise.low > 0,
     ),
-    Part(
+    Subclaim(
       f"{name}: β = {large.beta:g} barely moves (KL {large.kl[-1].mean():.2f})",
       bool(large.kl[-1].mean() < LARGEST_KL / 5),
     ),
@@ -133,7 +133,7 @@ def _parts(name: str, small: Course, moderate: Course, large: Course) -> list[Pa
 
 def _figures(name: str, course: Course) -> list[Figure]:
   where = f"{name}, β = {course.beta:g}"
-  gap, kl = _mean(course.gap[-1]), _mean(course.kl[-1])
+  gap, kl = mean_of(course.gap[-1]), mean_of(course.kl[-1])
   return [
     Figure(f"{where}: implied reward gap D − A", gap.mean, gap.low, gap.high),
     Figure(f"{where}: KL to the reference, nats", kl.mean, kl.low, kl.high),
@@ -154,13 +154,7 @@ def _plots(found: dict[str, list[Course]]) -> list[Plot]:
 
 
 def _curve(course: Course, values: np.ndarray, band: bool = True) -> Curve:
-  """The mean over seeds, and where the middle 95 % of them are."""
+  """Returns the mean over seeds, with the middle 95 % of them as the band."""
   at = np.unique(np.geomspace(1, PAIRS, 60).round().astype(int)) - 1
   low, high = np.quantile(values[at], (0.025, 0.975), axis=1) if band else (None, None)
   return Curve(f"β = {course.beta:g}", at + 1, values[at].mean(axis=1), low, high)
-
-
-def _mean(values: np.ndarray) -> Estimate:
-  found = estimate(values.tolist())
-  assert found is not None
-  return found

@@ -1,4 +1,4 @@
-"""Gradients of losses next to DPO's, in all parameters of the small world's transformer."""
+"""Gradients of losses compared with DPO's, in all parameters of the small world's transformer."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -19,17 +19,17 @@ from models.groups import Groups
 from models.log_probs import token_log_probs
 from models.transformer import Params
 
-PAIRS = 64  # in the data that gradients are taken on
+PAIRS = 64  # on which gradients are taken
 LENGTHS = ("equal lengths", "unequal lengths")
 
 
 def sequence_grpo(logps, old_logps, rewards, mask):
-  """2-GRPO with the ratio of whole responses, no clipping: -mean_i rho_i A_i."""
+  """2-GRPO with the ratio of whole responses and no clipping: -mean_i rho_i A_i."""
   rho = sequence_ratio(logps, jax.lax.stop_gradient(old_logps), mask)
   return -sequence_mean(rho * group_relative(rewards)[..., None], mask), {}
 
 
-# What DPO's gradient is compared with.
+# The losses whose gradients are compared with DPO's.
 LOSSES = {
   "sequence ratio": sequence_grpo,
   "sequence ratio, clipped": partial(off_policy_grpo, ratio="sequence", beta=0.0),
@@ -44,14 +44,14 @@ COMPARED = Setup(group_size=2, losses=(("dpo", partial(dpo, beta=0.1)), *LOSSES.
 
 @dataclasses.dataclass(frozen=True)
 class Compared:
-  """Each loss's gradient next to DPO's, [seeds, snapshots] by loss."""
+  """Gradients compared with DPO's: arrays [seeds, snapshots], by loss."""
 
   cosine: Mapping[str, np.ndarray]
   difference: Mapping[str, np.ndarray]  # |g - dpo| / |dpo|
 
 
 def compare(histories: Sequence[History], lengths: str) -> Compared:
-  """At every snapshot of every run, on pairs of that run's seed."""
+  """Compares the gradients at every snapshot of every run, on pairs drawn with the run's seed."""
   jobs = [(h.params, pairs(seed, lengths), base_policy()) for seed, h in enumerate(histories)]
   found = in_threads(_compare, jobs, compiling=[0])
   cosine, difference = (np.stack(part) for part in zip(*found, strict=True))
@@ -83,7 +83,10 @@ def _compare(snapshots: Params, groups: Groups, base: Params):
 
 
 def pairs(seed: int, lengths: str) -> Groups:
-  """PAIRS groups of a right and a wrong response by the base policy, as written or of 6 tokens."""
+  """Returns PAIRS groups of a right and a wrong response by the base policy.
+
+  With "equal lengths" all responses have 6 tokens; with "unequal lengths", 1 to 6.
+  """
   drawn = jax.device_get(_draw(base_policy(), jax.random.key(10_000 + seed)))
   fits = drawn.rewards[:, 0] != drawn.rewards[:, 1]
   if lengths == "equal lengths":
@@ -99,12 +102,12 @@ def _draw(base: Params, key: jax.Array) -> Groups:
 
 
 def apart(one: History, other: History) -> np.ndarray:
-  """[snapshots + 1]: |theta - theta'| / |theta - theta_0| of two runs (0 at the start)."""
-  a, b = (_rows(history.params) for history in (one, other))
+  """Returns |theta - theta'| / |theta - theta_0| of two runs, [snapshots + 1]; 0 at the start."""
+  a, b = (_flat(history.params) for history in (one, other))
   moved = np.linalg.norm(a - a[0], axis=1)
   return np.linalg.norm(a - b, axis=1) / np.where(moved > 0, moved, 1.0)
 
 
-def _rows(snapshots: Params) -> np.ndarray:
+def _flat(snapshots: Params) -> np.ndarray:
   leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(snapshots)]
   return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)

@@ -1,22 +1,22 @@
-"""Where DPO and GRPO are one: parallel gradients, equal gradients, and weights that sum to zero."""
+"""Where DPO and GRPO agree: parallel gradients, equal gradients, and weights that sum to zero."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from claims.claim import DOES_NOT_HOLD, HOLDS, Figure, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Figure, Finding, Plot, Subclaim
 from claims.gradient_comparison import LENGTHS, LOSSES, Compared, apart, compare
-from claims.small_results import Runs, curve, figure, frontier, judged, measure, over_seeds
+from claims.small_results import Runs, curve, evaluated, figure, frontier, measure, over_seeds
 from claims.small_training import Setup, Variant, train
 
 SEEDS = range(4)
 STEPS = 128
-PARALLEL = 1e-5  # 1 - cosine that float32 arithmetic leaves
-SAME = 1e-3  # relative difference that float32 arithmetic leaves after a training run
+PARALLEL = 1e-5  # 1 - cosine that float32 rounding may cause
+SAME = 1e-3  # relative difference that float32 rounding may cause in a training run
 PAIRS_OF_BASE = Setup(group_size=2)
 
 
-# --- claim 2 --------------------------------------------------------------------------------------
+# --- parallel_gradients ---------------------------------------------------------------------------
 
 
 def parallel_gradients() -> Finding:
@@ -27,24 +27,25 @@ def parallel_gradients() -> Finding:
   that the base policy wrote, 1 to 6 tokens long, and on 64 of 6 tokens each. `dpo` (beta = 0.1) is
   compared with 2-GRPO on the ratio of whole responses, on the ratio of tokens (`unclipped_grpo`,
   whose tokens are averaged by response), with clipping at 0.2, and with a KL term of 0.04; at the
-  base policy and along DPO's own way from there, 128 steps of 16 pairs at rates 3e-5 and 3e-4.
-  "No ratio" is what 2-GRPO is when the responses are its own: weights +1 and -1.
+  base policy and while DPO trains from there, 128 steps of 16 pairs at rates 3e-5 and 3e-4. "No
+  ratio" is 2-GRPO on responses of its own, where the ratio is 1: weights +1 and -1.
 
-  Parallel means a cosine within 1e-5 of 1 at all four seeds. It holds if that is so at the base
-  policy whatever the lengths; it holds under conditions if whole responses or equal lengths do it.
+  Parallel means a cosine within 1e-5 of 1 at all four seeds. It holds if the gradients are parallel
+  at the base policy whatever the lengths; it holds under conditions if they are parallel there with
+  ratios of whole responses, and with ratios of tokens when lengths are equal.
   """
   variants = {
     "slow": Variant("dpo", 3e-5, STEPS, period=STEPS, setup=PAIRS_OF_BASE),
     "fast": Variant("dpo", 3e-4, STEPS, period=STEPS, setup=PAIRS_OF_BASE),
   }
   histories = train(variants, SEEDS)
-  runs = judged(variants, histories)
+  runs = evaluated(variants, histories)
   at_base = {lengths: compare(histories["slow"], lengths) for lengths in LENGTHS}
   on_the_way = {"slow": at_base[LENGTHS[1]], "fast": compare(histories["fast"], LENGTHS[1])}
-  return judge_parallel(at_base, on_the_way, runs)
+  return parallel_finding(at_base, on_the_way, runs)
 
 
-def judge_parallel(
+def parallel_finding(
   at_base: Mapping[str, Compared], on_the_way: Mapping[str, Compared], runs: Mapping[str, Runs]
 ) -> Finding:
   start = {
@@ -57,22 +58,22 @@ def judge_parallel(
     return all(start[loss, each].max() < PARALLEL for each in lengths)
 
   whole = [name for name in LOSSES if name.startswith("sequence")]
-  parts = [
-    Part(
+  subclaims = [
+    Subclaim(
       "at the reference, with the ratio of whole responses, whatever the lengths; neither clipping "
       "nor the KL term changes that",
       all(parallel(loss, *LENGTHS) for loss in whole),
     ),
-    Part(
+    Subclaim(
       "the same with the ratio of tokens, all lengths equal", parallel("token ratio", LENGTHS[0])
     ),
-    Part(
+    Subclaim(
       "the same with the ratio of tokens, lengths unequal", parallel("token ratio", *LENGTHS[1:])
     ),
   ]
-  if all(part.holds for part in parts):
+  if all(subclaim.holds for subclaim in subclaims):
     verdict = HOLDS
-  elif parts[0].holds and parts[1].holds:
+  elif subclaims[0].holds and subclaims[1].holds:
     verdict = "holds under a ratio of whole responses, or responses of equal length"
   else:
     verdict = DOES_NOT_HOLD
@@ -110,10 +111,10 @@ def judge_parallel(
     )
     for name, rate in (("fast", "3e-4"), ("slow", "3e-5"))
   ]
-  return Finding(verdict, summary, figures, plots, parts)
+  return Finding(verdict, summary, figures, plots, subclaims)
 
 
-# --- claim 3 --------------------------------------------------------------------------------------
+# --- offline_grpo_is_dpo --------------------------------------------------------------------------
 
 
 def offline_grpo_is_dpo() -> Finding:
@@ -121,12 +122,12 @@ def offline_grpo_is_dpo() -> Finding:
   (DPO's gradient is in Rafailov et al., 2023, section 4.)
 
   `dpo` and `offline_grpo(weights="dpo")`, both with beta = 0.1, train from the base policy on the
-  same 2048 pairs that it wrote, in 128 steps at a rate of 3e-4, four seeds. At nine places of
-  DPO's way both gradients in all parameters are taken on 64 fixed pairs; at the end the parameters
-  of the two runs are compared, in units of how far DPO has moved.
+  same 2048 pairs that it wrote, in 128 steps at a rate of 3e-4, four seeds. At nine moments of
+  DPO's training both gradients in all parameters are taken on 64 fixed pairs; at the end the
+  parameters of the two runs are compared, in units of the distance that DPO has moved.
 
   It holds if both relative differences stay below 1e-3 at every seed: Adam divides by the
-  gradient's size, so that rounding is felt where that is small.
+  gradient's size, which magnifies rounding errors where it is small.
   """
   variants = {
     name: Variant(name, 3e-4, STEPS, period=STEPS, setup=PAIRS_OF_BASE)
@@ -135,7 +136,7 @@ def offline_grpo_is_dpo() -> Finding:
   histories = train(variants, SEEDS)
   gradients = compare(histories["dpo"], LENGTHS[1]).difference["dpo as weights"]
   parameters = np.array([apart(*both) for both in zip(*histories.values(), strict=True)])
-  runs = judged(variants, histories)
+  runs = evaluated(variants, histories)
   steps = runs["dpo"].steps
   worst = float(gradients.max()), float(parameters[:, -1].max())
   kl = over_seeds(runs["dpo"].kl[:, -1]).mean
@@ -166,7 +167,7 @@ def offline_grpo_is_dpo() -> Finding:
   )
 
 
-# --- claim 4 --------------------------------------------------------------------------------------
+# --- zero_sum_weights -----------------------------------------------------------------------------
 
 ZERO_SUM = ("centered", "standardized", "dpo as weights", "dpo beta=1 as weights")
 NOT_ZERO_SUM = ("raw rewards", "shifted rewards")
@@ -177,20 +178,20 @@ def zero_sum_weights() -> Finding:
   update." (The reading of GRPO and DPO as contrastive losses: Wu et al., 2025, arXiv 2510.00977.)
 
   `offline_grpo` trains for one epoch on 2048 groups of 4 that the base policy wrote (128 steps of
-  16, rate 1e-4, four seeds), with four kinds of weights: r - mean r, that over the group's spread,
-  and DPO's +-beta (1 - sigmoid(z)) for beta = 0.1 and 1. Beside them are two kinds that do not sum
-  to zero: the reward itself (1 or 0), and the reward less 1.
+  16, rate 1e-4, four seeds), with four kinds of weights: r - mean r, the same divided by the
+  group's standard deviation, and DPO's +-beta (1 - sigmoid(z)) for beta = 0.1 and 1. Two further
+  kinds do not sum to zero: the reward itself (1 or 0), and the reward minus 1.
 
   Valid means that more is solved than by the base policy, beyond the 95 % interval: after the first
-  16 steps, and at the end. It holds if all four are valid at the end, and under few steps if all
-  four are after the first 16.
+  16 steps, and at the end. It holds if all four are valid at the end, and it holds under few steps
+  if all four are valid after the first 16.
   """
   names = (*ZERO_SUM, *NOT_ZERO_SUM)
   variants = {name: Variant(name, 1e-4, STEPS, period=STEPS) for name in names}
-  return judge_zero_sum(measure(variants, SEEDS))
+  return zero_sum_finding(measure(variants, SEEDS))
 
 
-def judge_zero_sum(runs: Mapping[str, Runs]) -> Finding:
+def zero_sum_finding(runs: Mapping[str, Runs]) -> Finding:
   gains = {name: found.gains for name, found in runs.items()}
 
   def better(name: str, place: int) -> bool:
@@ -199,10 +200,11 @@ def judge_zero_sum(runs: Mapping[str, Runs]) -> Finding:
   early = {name: better(name, 1) for name in runs}
   late = {name: better(name, -1) for name in runs}
   first = int(runs["centered"].steps[1])
-  parts = [
-    Part(f"{name}: better than the base policy after {first} steps", early[name]) for name in runs
+  subclaims = [
+    Subclaim(f"{name}: better than the base policy after {first} steps", early[name])
+    for name in runs
   ]
-  parts += [Part(f"{name}: still better after {STEPS} steps", late[name]) for name in runs]
+  subclaims += [Subclaim(f"{name}: still better after {STEPS} steps", late[name]) for name in runs]
   if all(late[name] for name in ZERO_SUM):
     verdict = HOLDS
   elif all(early[name] for name in ZERO_SUM):
@@ -240,5 +242,5 @@ def judge_zero_sum(runs: Mapping[str, Runs]) -> Finding:
         [frontier(name, found) for name, found in runs.items()],
       ),
     ],
-    parts,
+    subclaims,
   )

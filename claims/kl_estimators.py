@@ -1,4 +1,4 @@
-"""k1, k2 and k3: how well they estimate the KL to the reference, and where they push as losses."""
+"""k1, k2 and k3 as estimators of the KL to the reference, and as losses: their gradients."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,14 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from algorithms import divergences
-from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Part, Plot
-from training.estimates import Estimate, estimate
+from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot, Subclaim
+from claims.intervals import may_be, mean_of
+from training.estimates import Estimate
 
-ESTIMATORS = {"k1": divergences.k1, "k2": divergences.k2, "k3": divergences.k3}  # of [B, K, T]
+# Functions of log-probs [B, K, T].
+ESTIMATORS = {"k1": divergences.k1, "k2": divergences.k2, "k3": divergences.k3}
 RESPONSES, POLICIES = 10, 64
-SCALES = np.geomspace(0.05, 3, 24)  # of the step away: at 4, k3's cut at a log-ratio of 20 shows
-DRAWN_AT = 0.7  # the scale of the policy that is sampled
-BATCHES, DRAWS = 200, 5000
+# Lengths of the step away from the reference; at 4, cutting log-ratios at 20 would change k3.
+SCALES = np.geomspace(0.05, 3, 24)
+SAMPLED_AT = 0.7  # the scale of the policy that is sampled
+BATCHES, DRAWS = 200, 5000  # batches, and draws in each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,14 +28,14 @@ class Exact:
   kl: np.ndarray  # KL(pi || pi_ref), nats
   bias: dict[str, np.ndarray]  # E k - KL, nats
   std: dict[str, np.ndarray]  # of one draw, nats
-  size: dict[str, np.ndarray]  # |E grad k|, in units of the reverse KL's gradient
-  off_reverse: dict[str, np.ndarray]  # |E grad k - g| / |g|, g the gradient of KL(pi || pi_ref)
-  off_forward: dict[str, np.ndarray]  # the same for KL(pi_ref || pi)
+  size: dict[str, np.ndarray]  # |E grad k| / |g|, g the gradient of KL(pi || pi_ref)
+  off_reverse: dict[str, np.ndarray]  # |E grad k - g| / |g|
+  off_forward: dict[str, np.ndarray]  # the same with g the gradient of KL(pi_ref || pi)
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn:
-  """The same from a million draws of one policy: means with intervals, by estimator."""
+class Sampled:
+  """Means with intervals over a million draws of one policy, by estimator."""
 
   kl: float
   value: dict[str, Estimate]
@@ -52,12 +55,12 @@ def kl_estimators() -> Finding:
   reverse one, and of KL(pi_ref || pi), the forward one. One policy is also sampled a million times:
   means with 95 % t intervals over 200 batches.
 
-  "Low variance" is a standard deviation below that of k1. It holds if the parts about bias and
-  gradients do and k2 and k3 have low variance at every distance; "holds under a KL below x" if
-  they have it for all 64 policies up to x.
+  "Low variance" is a standard deviation below that of k1. It holds if the subclaims about bias and
+  gradients do and k2 and k3 have low variance at every distance; it holds under a KL below x if
+  they have low variance for all 64 policies up to x.
   """
   with jax.enable_x64(True):
-    return judge(exact(), drawn())
+    return finding_of(exact(), sampled())
 
 
 def exact(seed: int = 0) -> Exact:
@@ -68,7 +71,7 @@ def exact(seed: int = 0) -> Exact:
 
 
 def _policies(seed: int) -> np.ndarray:
-  """The references' logits and the directions in which policies leave them."""
+  """Returns the references' logits, and the directions in which policies move away from them."""
   return np.random.default_rng(seed).normal(size=(2, POLICIES, RESPONSES))
 
 
@@ -80,7 +83,7 @@ def _expectations(ref: jax.Array, direction: jax.Array, scale: jax.Array) -> dic
   found = {"kl": kl, "bias": {}, "std": {}, "size": {}, "off_reverse": {}, "off_forward": {}}
   for name, k in ESTIMATORS.items():
     values, pull_back = jax.vjp(lambda x, k=k: _estimates(k, x, ref_logps), logits)
-    (gradient,) = pull_back(p)  # the mean over y ~ p of grad k(y): the draws themselves are data
+    (gradient,) = pull_back(p)  # the mean of grad k(y) over y ~ p; the draws y are constants
     found["bias"][name] = p @ values - kl
     found["std"][name] = jnp.sqrt(p @ (values - p @ values) ** 2)
     found["size"][name] = _norm(gradient) / _norm(reverse)
@@ -90,7 +93,7 @@ def _expectations(ref: jax.Array, direction: jax.Array, scale: jax.Array) -> dic
 
 
 def _estimates(k: Callable, logits: jax.Array, ref_logps: jax.Array) -> jax.Array:
-  """k at each response that may be drawn."""
+  """Returns k at each of the responses, [RESPONSES]."""
   return k(jax.nn.log_softmax(logits)[None, None], ref_logps[None, None])[0, 0]
 
 
@@ -107,9 +110,9 @@ def _norm(x: jax.Array) -> jax.Array:
   return jnp.linalg.norm(x)
 
 
-def drawn(seed: int = 0) -> Drawn:
+def sampled(seed: int = 0) -> Sampled:
   refs, directions = _policies(seed)
-  logits = jnp.asarray(refs[0] + DRAWN_AT * directions[0])
+  logits = jnp.asarray(refs[0] + SAMPLED_AT * directions[0])
   ref_logps = jax.nn.log_softmax(refs[0])
   kl, reverse = jax.value_and_grad(_reverse_kl)(logits, ref_logps)
   forward = jax.grad(_forward_kl)(logits, ref_logps)
@@ -118,16 +121,19 @@ def drawn(seed: int = 0) -> Drawn:
   value, along_reverse, along_forward = {}, {}, {}
   for name, k in ESTIMATORS.items():
     values, gradients = _loss_of_batches(k, logits, ref_logps, jnp.asarray(shares))
-    value[name] = _mean(values)
-    along_reverse[name] = _mean(gradients @ reverse / _norm(reverse) ** 2)
-    along_forward[name] = _mean(gradients @ forward / _norm(forward) ** 2)
-  return Drawn(float(kl), value, along_reverse, along_forward)
+    value[name] = mean_of(values)
+    along_reverse[name] = mean_of(gradients @ reverse / _norm(reverse) ** 2)
+    along_forward[name] = mean_of(gradients @ forward / _norm(forward) ** 2)
+  return Sampled(float(kl), value, along_reverse, along_forward)
 
 
 def _loss_of_batches(
   k: Callable, logits: jax.Array, ref_logps: jax.Array, shares: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """The mean of k over each batch and its gradient; `shares` of the draws went to each response."""
+  """Returns each batch's mean of k, and its gradient.
+
+  `shares` [BATCHES, RESPONSES] are the shares of a batch's draws that went to each response.
+  """
 
   def mean(x: jax.Array, share: jax.Array) -> jax.Array:
     return share @ _estimates(k, x, ref_logps)
@@ -135,72 +141,65 @@ def _loss_of_batches(
   return jax.jit(jax.vmap(jax.value_and_grad(mean), in_axes=(None, 0)))(logits, shares)
 
 
-def _mean(values: jax.Array) -> Estimate:
-  found = estimate(values.tolist())
-  assert found is not None
-  return found
-
-
-def judge(exact: Exact, drawn: Drawn) -> Finding:
-  """The verdict: exact expectations decide; draws must agree with them."""
+def finding_of(exact: Exact, sampled: Sampled) -> Finding:
+  """Returns the finding: exact expectations decide, and the draws must agree with them."""
   limits = {name: _low_variance_up_to(exact, name) for name in ("k2", "k3")}
   limit = min(limits.values())
-  parts = _parts(exact, drawn)
-  parts += [
-    Part(f"{name} has a lower variance than k1 at every distance (up to {x:.2g} nats)", x == np.inf)
+  subclaims = _subclaims(exact, sampled)
+  subclaims += [
+    Subclaim(
+      f"{name} has a lower variance than k1 at every distance (up to {x:.2g} nats)", x == np.inf
+    )
     for name, x in limits.items()
   ]
   verdict = HOLDS if limit == np.inf else f"holds under a KL below {limit:.2g} nats"
-  if not all(part.holds for part in parts[:-2]) or limit == 0:
+  if not all(subclaim.holds for subclaim in subclaims[:-2]) or limit == 0:
     verdict = DOES_NOT_HOLD
   far = np.median(exact.std["k3"][:, -1] / exact.std["k1"][:, -1])
   summary = (
     f"Biases and gradients are as claimed. k3's variance is below k1's for all policies up to a KL "
     f"of {limits['k3']:.2g} nats and k2's up to {limits['k2']:.2g}; at "
     f"{np.median(exact.kl[:, -1]):.1f} nats k3's standard deviation is {far:.0f} times k1's."
-    if all(part.holds for part in parts[:-2])
-    else "Not as claimed: " + "; ".join(part.statement for part in parts[:-2] if not part.holds)
+    if all(subclaim.holds for subclaim in subclaims[:-2])
+    else "Not as claimed: "
+    + "; ".join(subclaim.statement for subclaim in subclaims[:-2] if not subclaim.holds)
   )
   figures = [
     *(Figure(f"KL up to which {n} has the lower variance, nats", x) for n, x in limits.items()),
-    Figure("KL of the sampled policy, nats", drawn.kl),
-    *_figures("mean of a million draws, nats", drawn.value),
-    *_figures("gradient along the reverse KL's (1: it)", drawn.along_reverse),
-    *_figures("gradient along the forward KL's (1: it)", drawn.along_forward),
+    Figure("KL of the sampled policy, nats", sampled.kl),
+    *_figures("mean of a million draws, nats", sampled.value),
+    *_figures("gradient along the reverse KL's (1: it)", sampled.along_reverse),
+    *_figures("gradient along the forward KL's (1: it)", sampled.along_forward),
   ]
-  return Finding(verdict, summary, figures, _plots(exact), parts)
+  return Finding(verdict, summary, figures, _plots(exact), subclaims)
 
 
-def _parts(exact: Exact, drawn: Drawn) -> list[Part]:
-  """All but the variance."""
+def _subclaims(exact: Exact, sampled: Sampled) -> list[Subclaim]:
+  """Returns the subclaims about bias and gradients."""
   bias = {name: float(np.abs(b / exact.kl).max()) for name, b in exact.bias.items()}
   nowhere = float(exact.size["k1"].max())
   reverse, forward = float(exact.off_reverse["k2"].max()), float(exact.off_forward["k3"].max())
   apart = float(np.median(exact.off_reverse["k3"][:, -1]))
-  agree = all(_may_be(found, drawn.kl) for name, found in drawn.value.items() if name != "k2")
-  agree &= _may_be(drawn.along_reverse["k2"], 1.0)
-  agree &= _may_be(drawn.along_forward["k3"], 1.0)
-  agree &= _may_be(drawn.along_reverse["k1"], 0.0)
+  agree = all(may_be(found, sampled.kl) for name, found in sampled.value.items() if name != "k2")
+  agree &= may_be(sampled.along_reverse["k2"], 1.0)
+  agree &= may_be(sampled.along_forward["k3"], 1.0)
+  agree &= may_be(sampled.along_reverse["k1"], 0.0)
   return [
-    Part(f"k1 is unbiased (at most {bias['k1']:.0e} of the KL)", bias["k1"] < 1e-6),
-    Part(f"k2 is biased (by up to {bias['k2']:.0%} of the KL)", bias["k2"] > 0.01),
-    Part(f"k3 is unbiased (at most {bias['k3']:.0e} of the KL)", bias["k3"] < 1e-6),
-    Part(f"k1's expected gradient is zero ({nowhere:.0e} of the reverse KL's)", nowhere < 1e-6),
-    Part(f"k2's is the reverse KL's (off by {reverse:.0e})", reverse < 1e-6),
-    Part(
+    Subclaim(f"k1 is unbiased (at most {bias['k1']:.0e} of the KL)", bias["k1"] < 1e-6),
+    Subclaim(f"k2 is biased (by up to {bias['k2']:.0%} of the KL)", bias["k2"] > 0.01),
+    Subclaim(f"k3 is unbiased (at most {bias['k3']:.0e} of the KL)", bias["k3"] < 1e-6),
+    Subclaim(f"k1's expected gradient is zero ({nowhere:.0e} of the reverse KL's)", nowhere < 1e-6),
+    Subclaim(f"k2's is the reverse KL's (off by {reverse:.0e})", reverse < 1e-6),
+    Subclaim(
       f"k3's is the forward KL's (off by {forward:.0e}; off the reverse's by {apart:.0%} far away)",
       forward < 1e-6 and apart > 0.01,
     ),
-    Part("a million draws agree, within twice their intervals", agree),
+    Subclaim("a million draws agree, within twice their intervals", agree),
   ]
 
 
-def _may_be(found: Estimate, value: float) -> bool:
-  return abs(found.mean - value) < 2 * (found.half_width or 0.0)
-
-
 def _low_variance_up_to(exact: Exact, name: str) -> float:
-  """The KL below which no policy has a std of this estimator above that of k1; inf: at any KL."""
+  """Returns the KL up to which this estimator's std is at most k1's for all policies, or inf."""
   above = exact.std[name] > exact.std["k1"]
   return float(exact.kl[above].min()) if above.any() else np.inf
 
@@ -226,7 +225,7 @@ def _plots(exact: Exact) -> list[Plot]:
 def _plot(
   exact: Exact, title: str, x_label: str, y_label: str, found: dict[str, np.ndarray], **look: bool
 ) -> Plot:
-  """Medians over the policies, with the middle half as a band."""
+  """Draws medians over the policies, with the middle half of them as the band."""
   at = np.median(exact.kl, axis=0)
   curves = [
     Curve(name, at, np.median(y, axis=0), *np.quantile(y, (0.25, 0.75), axis=0))

@@ -1,8 +1,8 @@
-"""What GRPO needs: responses below the baseline, and a clipped ratio?"""
+"""GRPO without responses below the baseline, and without clipping its ratio."""
 
 from collections.abc import Mapping
 
-from claims.claim import DOES_NOT_HOLD, HOLDS, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Finding, Plot, Subclaim
 from claims.small_results import Runs, curve, figure, measure, over_seeds
 from claims.small_training import Variant
 from claims.small_world import base_policy
@@ -23,8 +23,8 @@ def negatives_and_clipping() -> Finding:
   of each (with one update no ratio can leave the clip), rates 1e-4 and 3e-4. Every step has 16
   words with 4 responses; four seeds.
 
-  Negatives are essential where leaving them out solves less, clipping is not required where leaving
-  it out does not, both beyond the 95 % interval of the paired difference.
+  Negatives are essential where training without them solves less, beyond the 95 % interval of the
+  paired difference. Clipping is not required where training without it does not solve less.
   """
   starts = {name: {"params": base_policy(steps)} for name, steps in POLICIES.items()}
   variants = {
@@ -37,10 +37,10 @@ def negatives_and_clipping() -> Finding:
     for rate in RATES
     for loss in ("grpo", "unclipped_grpo")
   }
-  return judge(measure(variants, SEEDS))
+  return finding_of(measure(variants, SEEDS))
 
 
-def judge(runs: Mapping[str, Runs]) -> Finding:
+def finding_of(runs: Mapping[str, Runs]) -> Finding:
   end = {name: found.solved[:, -1] for name, found in runs.items()}
   without_negatives = {
     policy: end[f"positives only, {policy}"] - end[f"grpo, {policy}"] for policy in POLICIES
@@ -54,16 +54,17 @@ def judge(runs: Mapping[str, Runs]) -> Finding:
   }
   essential = {policy: over_seeds(d).high < 0 for policy, d in without_negatives.items()}
   dispensable = {rate: over_seeds(d).high >= 0 for rate, d in without_clipping.items()}
-  parts = [
-    Part(f"negative examples are essential, {policy}", holds) for policy, holds in essential.items()
+  subclaims = [
+    Subclaim(f"negative examples are essential, {policy}", holds)
+    for policy, holds in essential.items()
   ]
-  parts += [
-    Part(f"clipping is not required, {UPDATES} updates at rate {rate:g}", holds)
+  subclaims += [
+    Subclaim(f"clipping is not required, {UPDATES} updates at rate {rate:g}", holds)
     for rate, holds in dispensable.items()
   ]
   where = " or ".join(policy for policy, holds in essential.items() if holds)
   slow = " or ".join(f"rate {rate:g}" for rate, holds in dispensable.items() if holds)
-  if all(part.holds for part in parts):
+  if all(subclaim.holds for subclaim in subclaims):
     verdict = HOLDS
   elif where and slow:
     verdict = f"holds under a {where} (negatives) and a {slow} (no clipping)"
@@ -93,7 +94,7 @@ def judge(runs: Mapping[str, Runs]) -> Finding:
     f"those below the baseline alone the stronger policy solves {alone.signed()} against `grpo`.",
     figures,
     plots,
-    parts,
+    subclaims,
   )
 
 

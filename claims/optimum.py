@@ -1,4 +1,4 @@
-"""Where KL-regularised training ends: the closed form, and two roads to it."""
+"""The optimum of KL-regularised training: its closed form, and two roads to it."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -9,20 +9,21 @@ import numpy as np
 
 from algorithms.dpo import dpo
 from algorithms.reinforce import reinforce
-from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Part, Plot
-from training.estimates import Estimate, estimate
+from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot, Subclaim
+from claims.intervals import mean_of
+from training.estimates import Estimate
 
 RESPONSES = 8
 BETAS = (0.2, 0.5, 1.0)
 GRADIENT_STEPS, PAIR_STEPS = 10_000, 1_000
 DATA_BETA, DATA_SEEDS = 0.5, 20
 DATA_SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)  # pairs
-REACHED = 1e-3  # total variation
+REACHED = 1e-3  # total variation below which the optimum counts as reached
 
 
 @dataclasses.dataclass(frozen=True)
 class Road:
-  """A policy on its way to pi*: total variation to it before each step, and where it ends."""
+  """A training run towards pi*: total variation to pi* before each step, and the last policy."""
 
   beta: float
   distance: np.ndarray
@@ -50,7 +51,7 @@ def optimum() -> Finding:
     rewards, ref_logps = _world()
     gradient = [_policy_gradient(rewards, ref_logps, beta) for beta in BETAS]
     pairs = [_pairs(rewards, ref_logps, beta) for beta in BETAS]
-    return judge(gradient, pairs, _sampled(rewards, ref_logps))
+    return finding_of(gradient, pairs, _sampled(rewards, ref_logps))
 
 
 def _world() -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +92,7 @@ def _pairs(rewards: np.ndarray, ref_logps: np.ndarray, beta: float) -> Road:
 
 
 def _pair_chances(rewards: np.ndarray, ref_logps: np.ndarray) -> np.ndarray:
-  """How likely the pair (w, l) is, [w, l]: two different draws, w preferred to l."""
+  """Returns the probability of each pair, [w, l]: two different draws, w preferred to l."""
   drawn = np.exp(ref_logps[:, None] + ref_logps) * (1 - np.eye(RESPONSES))
   preferred = 1 / (1 + np.exp(rewards[None, :] - rewards[:, None]))
   return drawn * preferred / (drawn * preferred).sum()
@@ -100,7 +101,7 @@ def _pair_chances(rewards: np.ndarray, ref_logps: np.ndarray) -> np.ndarray:
 def _pair_loss(
   logits: jax.Array, weights: jax.Array, ref_logps: np.ndarray, beta: float
 ) -> jax.Array:
-  """sum over pairs of weight times `dpo`."""
+  """Returns the sum over pairs of weight times `dpo`."""
   logps = jax.nn.log_softmax(logits)
   better, worse = np.nonzero(1 - np.eye(RESPONSES))
   pairs = jnp.stack([better, worse], axis=1)
@@ -115,7 +116,7 @@ def _pair_loss(
 def _descend(
   loss: Callable, start: np.ndarray, best: np.ndarray, step_size: float, steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Gradient descent from the reference: the distance to `best` before each step, and the end."""
+  """Descends from `start`; returns the distance to `best` before each step, and the last policy."""
 
   def step(logits: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
     distance = jnp.abs(jax.nn.softmax(logits) - best).sum() / 2
@@ -127,7 +128,7 @@ def _descend(
 
 
 def _sampled(rewards: np.ndarray, ref_logps: np.ndarray) -> dict[int, Estimate]:
-  """Number of pairs -> the distance at which DPO on so many drawn pairs ends."""
+  """Returns number of pairs -> the final distance to pi* of DPO on so many drawn pairs."""
   chances = _pair_chances(rewards, ref_logps)
   best = _optimum(rewards, ref_logps, DATA_BETA)
   draw = np.random.default_rng(1)
@@ -145,20 +146,20 @@ def _sampled(rewards: np.ndarray, ref_logps: np.ndarray) -> dict[int, Estimate]:
   found = {}
   for size in DATA_SIZES:
     drawn = draw.multinomial(size, chances.ravel(), size=DATA_SEEDS) / size
-    distance = estimate(end(jnp.asarray(drawn.reshape(-1, *chances.shape))).tolist())
-    assert distance is not None
-    found[size] = distance
+    found[size] = mean_of(end(jnp.asarray(drawn.reshape(-1, *chances.shape))))
   return found
 
 
-def judge(gradient: Sequence[Road], pairs: Sequence[Road], sampled: dict[int, Estimate]) -> Finding:
+def finding_of(
+  gradient: Sequence[Road], pairs: Sequence[Road], sampled: dict[int, Estimate]
+) -> Finding:
   roads = [float(max(r.distance[-1] for r in found)) for found in (gradient, pairs)]
   many = [size for size in sampled if size >= 1_000]
   power = float(np.polyfit(np.log(many), np.log([sampled[n].mean for n in many]), 1)[0])
-  parts = [
-    Part(f"the policy gradient reaches π* (distance {roads[0]:.0e})", roads[0] < REACHED),
-    Part(f"DPO on all pairs reaches it (distance {roads[1]:.0e})", roads[1] < REACHED),
-    Part(f"DPO's error falls as the root of the data (N^{power:.2f})", abs(power + 0.5) < 0.1),
+  subclaims = [
+    Subclaim(f"the policy gradient reaches π* (distance {roads[0]:.0e})", roads[0] < REACHED),
+    Subclaim(f"DPO on all pairs reaches it (distance {roads[1]:.0e})", roads[1] < REACHED),
+    Subclaim(f"DPO's error falls as the root of the data (N^{power:.2f})", abs(power + 0.5) < 0.1),
   ]
   summary = (
     f"For β = {', '.join(f'{r.beta:g}' for r in gradient)} the policy gradient ends within "
@@ -175,8 +176,8 @@ def judge(gradient: Sequence[Road], pairs: Sequence[Road], sampled: dict[int, Es
     ),
     Figure("power with which that falls in the number of pairs", power),
   ]
-  verdict = HOLDS if all(part.holds for part in parts) else DOES_NOT_HOLD
-  return Finding(verdict, summary, figures, _plots(gradient, pairs, sampled), parts)
+  verdict = HOLDS if all(subclaim.holds for subclaim in subclaims) else DOES_NOT_HOLD
+  return Finding(verdict, summary, figures, _plots(gradient, pairs, sampled), subclaims)
 
 
 def _figures(name: str, roads: Sequence[Road]) -> list[Figure]:

@@ -1,4 +1,4 @@
-"""The ledger's page: what came of each claim, gathered for the template to lay out."""
+"""The ledger's page: gathers each claim's result for the template to lay out."""
 
 import datetime
 import math
@@ -20,7 +20,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def render(found: Sequence[Result]) -> str:
-  """The page as one HTML text that needs nothing else."""
+  """Returns the page as one HTML text that needs no other file."""
   return page.fill(
     "claims.html.j2",
     _HERE,
@@ -36,13 +36,13 @@ def render(found: Sequence[Result]) -> str:
 
 
 def kind(result: Result) -> str:
-  """The verdict in one word, that the style sheet gives a colour and a sign."""
+  """Returns the verdict as one word, to which the style sheet gives a colour and a sign."""
   words = {HOLDS: "holds", DOES_NOT_HOLD: "fails-to-hold"}
   return words.get(result.verdict, "under" if result.finding else result.state.replace(" ", "-"))
 
 
 def value(number_: float | None) -> str:
-  """Four figures: 0.5012, 12,500, 2.2e−04."""
+  """Formats a number to four digits: 0.5012, 12,500, 2.2e−04."""
   if number_ is None or not math.isfinite(number_):
     return "—"
   if float(number_).is_integer() and abs(number_) < 1e7:
@@ -58,7 +58,7 @@ def interval(figure: Figure) -> str:
 
 
 def blocks(text: str) -> list[Markup]:
-  """A docstring as paragraphs and, where it is indented, equations; `words` in code's letters."""
+  """Turns a docstring into HTML: paragraphs, indented blocks as <pre>, `words` as <code>."""
   found = []
   for block in text.split("\n\n") if text else []:
     if all(line.startswith("  ") for line in block.splitlines()):

@@ -8,17 +8,18 @@ from claims.results import plain
 from comparing import traces
 from comparing.traces import Json, Style
 
-_MARKED = 12  # points at most, for a line to have markers
-_HEIGHT, _WIDTH = 310, 430  # pixels: of the axes with their labels; what the legend may fill
+_MARKED = 12  # a line of at most so many points has markers
+_HEIGHT, _WIDTH = 310, 430  # pixels: height of the axes with their labels, width of the legend
 _LETTER, _SWATCH, _ROW, _BUTTONS = 6.5, 44, 30, 28  # pixels
 _TICKS = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]
 
 
 def figure(plot: Plot) -> Json:
-  """{"data": traces, "layout": ...}."""
+  """Returns {"data": traces, "layout": ...}."""
   data = []
   for index, curve in enumerate(plot.curves):
-    above = min(len(plot.curves) - 1 - index, 3)  # thicker below others, to show where they agree
+    # Lower curves are thicker, so that curves that agree can all be seen.
+    above = min(len(plot.curves) - 1 - index, 3)
     data += _traces(curve, traces.style(index), above, plot.log_y)
   everything = [x for trace in data for x in trace["x"]], [y for trace in data for y in trace["y"]]
   rows = _legend_rows([curve.name for curve in plot.curves])
@@ -53,7 +54,7 @@ def _band(
   look: Style,
   on_log: bool,
 ) -> Json:
-  """The area between low and high; a log axis has no room below the smallest positive value."""
+  """Returns the area between low and high; on a log axis its lower edge is kept positive."""
   floor = min((v for v in [*y, *low] if v is not None and v > 0), default=0.0)
   there = [(a, c) for a, c in zip(x, high, strict=True) if a is not None and c is not None]
   back = [(a, b) for a, b in zip(x, low, strict=True) if a is not None and b is not None]
@@ -84,12 +85,12 @@ def _axis(title: str, values: Iterable[float | None], is_log: bool) -> Json:
   look["type"] = "log"
   if decades < 2:
     return look | {"tickvals": _TICKS, "ticktext": [f"{tick:g}" for tick in _TICKS]}
-  font = {"size": 10}  # Plotly enlarges those with an exponent
+  font = {"size": 10}  # Plotly enlarges labels that have an exponent
   return look | {"exponentformat": "power", "dtick": math.ceil(decades / 7), "tickfont": font}
 
 
 def _legend_rows(names: Sequence[str]) -> int:
-  """How many rows the legend will fill; 0 for a single curve, which needs none."""
+  """Returns how many rows the legend will fill; 0 for a single curve, which needs no legend."""
   if len(names) < 2:
     return 0
   widest = _SWATCH + _LETTER * max(map(len, names))  # the columns are as wide as the widest
@@ -97,5 +98,5 @@ def _legend_rows(names: Sequence[str]) -> int:
 
 
 def _rounded(values: object) -> list[float | None]:
-  """Five figures: all that a screen shows."""
+  """Rounds to five digits: a screen shows no more."""
   return [None if value is None else float(f"{value:.5g}") for value in plain(values)]

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Finding, Plot, Subclaim
 from claims.small_preferences import DPO, PPO, REWARD_MODEL, normalized, score_all
-from claims.small_results import Runs, curve, figure, judged, over_seeds
+from claims.small_results import Runs, curve, evaluated, figure, over_seeds
 from claims.small_training import Variant, in_threads, run, train
 from claims.small_world import base_policy
 from models.scalar_head import with_scalar_head
@@ -23,7 +23,7 @@ DATA = {  # supervised steps of the policy that wrote the pairs, and the share o
   "stronger writer": (1000, 0.0),
 }
 CLEAN, NOISY, STRONGER = DATA
-LOOSE = "loose ppo"  # drawn where the reward model is worst: on noisy labels
+LOOSE = "loose ppo"  # with a small beta; run only on noisy labels, where the reward model is worst
 METHODS = {name: ("dpo", "ppo") for name in DATA} | {NOISY: ("dpo", "ppo", LOOSE)}
 
 
@@ -31,14 +31,14 @@ def ppo_vs_dpo() -> Finding:
   """ "PPO outperforms DPO, and the quality of the preferences matters more than the quality of the
   responses." (Ivison et al., 2024, "Unpacking DPO and PPO".)
 
-  Pairs are two responses to a word; the one with more right tokens is preferred. There are 4096: by
-  the base policy itself, the same with 30 % of the labels turned round, and by a stronger policy,
-  which solves three quarters. A reward model (the base policy's trunk, `bradley_terry`, rate 1e-3)
-  learns them in one epoch; its scores are scaled to mean 0 and spread 1 on the base policy's
-  responses. `dpo` (beta = 1) makes one epoch over the same pairs. `ppo` (beta = 0.5 on the KL in
-  the reward, critic started from the reward model) takes 64 steps of 64 responses of its own;
-  "loose ppo" (beta = 0.05) does so on the wrong labels alone. All start from the base policy at
-  rate 3e-4; four seeds, each with pairs and a reward model of its own.
+  Pairs are two responses to a word; the one with more right tokens is preferred. There are 4096 of
+  each kind: by the base policy itself, the same with 30 % of the labels flipped, and by a stronger
+  policy, which solves three quarters. A reward model (the base policy's trunk, `bradley_terry`,
+  rate 1e-3) learns them in one epoch; its scores are scaled to mean 0 and standard deviation 1 on
+  the base policy's responses. `dpo` (beta = 1) makes one epoch over the same pairs. `ppo` (beta =
+  0.5 on the KL in the reward, critic started from the reward model) takes 64 steps of 64 responses
+  of its own; "loose ppo" (beta = 0.05) does so on the wrong labels alone. All start from the base
+  policy at rate 3e-4; four seeds, each with pairs and a reward model of its own.
 
   PPO outperforms where it solves more, beyond the 95 % interval of the paired difference.
   Preferences matter more if the wrong labels change what is solved by more than the stronger writer
@@ -49,11 +49,11 @@ def ppo_vs_dpo() -> Finding:
   }
   models, accuracy = reward_models(data)
   runs, scores = policies(data, models)
-  return judge(runs, scores, accuracy)
+  return finding_of(runs, scores, accuracy)
 
 
 def reward_models(data: Mapping[str, Any]) -> tuple[dict[str, list[Params]], dict[str, np.ndarray]]:
-  """Of each kind of data: a reward model a seed, and how often each orders two responses right."""
+  """Trains a reward model for each kind of data and seed; returns them and their accuracies."""
   start = {"params": with_scalar_head(base_policy())}
   trained = train(
     {
@@ -74,7 +74,10 @@ def reward_models(data: Mapping[str, Any]) -> tuple[dict[str, list[Params]], dic
 def policies(
   data: Mapping[str, Any], models: Mapping[str, list[Params]]
 ) -> tuple[dict[str, Runs], dict[str, np.ndarray]]:
-  """By "method, data": the runs, and the reward models' scores [seeds, snapshots + 1] of them."""
+  """Trains DPO and PPO on each kind of data.
+
+  Returns, by "method, data", the runs and the reward models' scores of them [seeds, snapshots + 1].
+  """
   variants, jobs = {}, []
   for name in data:
     offline = Variant("dpo", RATE, PAIR_STEPS, period=PAIR_STEPS, data=data[name], setup=DPO)
@@ -86,7 +89,7 @@ def policies(
       for seed, model in zip(SEEDS, models[name], strict=True):
         start = {"params": base_policy(), "critic": model}
         jobs.append((dataclasses.replace(online, start=start, data=model), seed))
-  places = (0, len(SEEDS))  # of the first job of DPO's program and of PPO's
+  places = (0, len(SEEDS))  # the first job of DPO's program, and the first of PPO's
   histories = iter(in_threads(run, jobs, compiling=places))
   trained = {name: [next(histories) for _ in SEEDS] for name in variants}
   to_score = [
@@ -96,10 +99,10 @@ def policies(
   ]
   scores = np.stack(in_threads(score_all, to_score, compiling=[0]))
   by_variant = scores.reshape(len(variants), len(SEEDS), -1)
-  return judged(variants, trained), dict(zip(variants, by_variant, strict=True))
+  return evaluated(variants, trained), dict(zip(variants, by_variant, strict=True))
 
 
-def judge(
+def finding_of(
   runs: Mapping[str, Runs], scores: Mapping[str, np.ndarray], accuracy: Mapping[str, np.ndarray]
 ) -> Finding:
   end = {name: found.solved[:, -1] for name, found in runs.items()}
@@ -108,10 +111,12 @@ def judge(
   by_labels, by_writer = both[CLEAN] - both[NOISY], both[STRONGER] - both[CLEAN]
   more = over_seeds(by_labels - np.abs(by_writer))
   outperforms = {name: over_seeds(d).low > 0 for name, d in ahead.items()}
-  parts = [Part(f"PPO solves more than DPO, {name}", holds) for name, holds in outperforms.items()]
-  parts.append(Part("preferences matter more than responses", more.low > 0))
+  subclaims = [
+    Subclaim(f"PPO solves more than DPO, {name}", holds) for name, holds in outperforms.items()
+  ]
+  subclaims.append(Subclaim("preferences matter more than responses", more.low > 0))
   where = " or ".join(name for name, holds in outperforms.items() if holds)
-  if all(part.holds for part in parts):
+  if all(subclaim.holds for subclaim in subclaims):
     verdict = HOLDS
   elif where:
     verdict = f"holds under {where}" + ("" if more.low > 0 else ", of its first half alone")
@@ -161,7 +166,7 @@ def judge(
       ("the true reward (share of right tokens)", lambda name: runs[name].graded.mean(axis=0)),
     )
   ]
-  return Finding(verdict, summary, figures, plots, parts)
+  return Finding(verdict, summary, figures, plots, subclaims)
 
 
 def _curve(name: str, found: Runs) -> Curve:

@@ -1,4 +1,4 @@
-"""What came of each claim: kept in the ledger's folder, one file a claim, and read again.
+"""The claims' results: kept in the ledger's folder, one file a claim, and read again.
 
 <name>.json   the finding, the seconds it took, and the digest of the code that found it
 <name>.log    the traceback, if the experiment failed
@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from claims.claim import Claim, Curve, Figure, Finding, Part, Plot
+from claims.claim import Claim, Curve, Figure, Finding, Plot, Subclaim
 from training.errors import UserError
 from training.records import environment
 from training.records.run_folder import read_json, write_atomically, write_json
@@ -23,13 +23,13 @@ FOUND, OUTDATED, FAILED, UNTRIED = "found", "outdated", "failed", "not tried"
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """A claim and how far it is: "found" has a finding, "outdated" one by code that has changed."""
+  """A claim and its state. "found" has a finding, "outdated" one by code that has changed since."""
 
   claim: Claim
   state: str
   finding: Finding | None = None
   seconds: float = 0.0
-  reason: str = ""  # of a failure
+  reason: str = ""  # why it failed
 
   @property
   def verdict(self) -> str:
@@ -37,17 +37,17 @@ class Result:
 
 
 def kept(claim: Claim, folder: str) -> Result:
-  """What the folder has of a claim."""
+  """Reads a claim's result from the folder."""
   try:
     found = read_json(_path(folder, claim, "json"))
     state = FOUND if found["digest"] == claim.digest else OUTDATED
     return Result(claim, state, _finding(found["finding"]), found["seconds"])
-  except (OSError, KeyError, TypeError, ValueError):  # none, or another version of the ledger's
+  except (OSError, KeyError, TypeError, ValueError):  # no file, or one in another version's format
     return Result(claim, UNTRIED)
 
 
 def keep(claim: Claim, finding: Finding, seconds: float, folder: str) -> Result:
-  """Writes a finding down."""
+  """Writes a finding to the folder."""
   about = {"name": claim.name, "digest": claim.digest, "seconds": round(seconds, 2)}
   about |= {"commit": environment.git_commit(), "finding": plain(dataclasses.asdict(finding))}
   write_json(_path(folder, claim, "json"), about)
@@ -57,7 +57,7 @@ def keep(claim: Claim, finding: Finding, seconds: float, folder: str) -> Result:
 
 
 def failed(claim: Claim, error: Exception, seconds: float, folder: str) -> Result:
-  """A failure with its reason; the traceback goes into the log."""
+  """Returns the failure with its reason; writes the traceback to the log."""
   log = _path(folder, claim, "log")
   write_atomically(log, "".join(traceback.format_exception(error)))
   said = str(error).strip().partition("\n")[0]
@@ -86,7 +86,7 @@ def write_all(results: Sequence[Result], folder: str) -> str:
 
 
 def plain(value: Any) -> Any:
-  """Lists, dicts and plain numbers of whatever arrays were in it; None for what JSON can't say."""
+  """Turns arrays at any depth into lists of plain numbers; numbers that JSON lacks become None."""
   if isinstance(value, Mapping):
     return {key: plain(item) for key, item in value.items()}
   value = value.tolist() if hasattr(value, "tolist") else value
@@ -102,8 +102,8 @@ def _path(folder: str, claim: Claim, ending: str) -> str:
 def _finding(found: dict[str, Any]) -> Finding:
   figures = [Figure(**f | {"value": _number(f["value"])}) for f in found.pop("figures")]
   plots = [Plot(**p | {"curves": [Curve(**c) for c in p["curves"]]}) for p in found.pop("plots")]
-  parts = [Part(**part) for part in found.pop("parts")]
-  return Finding(figures=figures, plots=plots, parts=parts, **found)
+  subclaims = [Subclaim(**subclaim) for subclaim in found.pop("subclaims")]
+  return Finding(figures=figures, plots=plots, subclaims=subclaims, **found)
 
 
 def _number(value: float | None) -> float:

@@ -1,17 +1,17 @@
-"""How many responses, and how fresh: group sizes, rounds of collecting, one epoch of old data."""
+"""The number and the age of responses: group sizes, rounds of collecting, one epoch of old data."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from claims.claim import DOES_NOT_HOLD, HOLDS, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Finding, Plot, Subclaim
 from claims.small_losses import LOSSES
 from claims.small_results import Runs, curve, figure, frontier, measure, over_seeds
 from claims.small_training import Setup, Variant
 
 SEEDS = range(4)
 
-# --- claim 10 -------------------------------------------------------------------------------------
+# --- two_rollouts ---------------------------------------------------------------------------------
 
 PROMPTS, GROUPING_STEPS = 16, 72
 GRPO = (("grpo", LOSSES["grpo"]),)
@@ -21,7 +21,7 @@ GROUPINGS = {
   "2-GRPO, same rollouts": Setup(8 * PROMPTS, 2, losses=GRPO),
 }
 RATES = (1e-4, 3e-4)
-KEPT = 0.9  # of the performance; of the gain, "most" is more than half
+KEPT = 0.9  # the share of the performance that has to be kept; of the gain it is half
 
 
 def two_rollouts() -> Finding:
@@ -30,23 +30,23 @@ def two_rollouts() -> Finding:
 
   `grpo` trains the base policy online for 72 steps, four seeds, rates 1e-4 and 3e-4: 16 words a
   step with 16 responses each, the same 16 words with 2, and 128 words with 2, which are as many
-  rollouts as the first. The share of words solved is compared as it is (what the claim calls
-  performance) and as the gain over the base policy.
+  rollouts as the first. The share of words solved is compared as it is (the claim's performance)
+  and as the gain over the base policy.
 
-  It holds if at both rates 2-GRPO on the same words keeps 90 % of the performance and most of the
-  gain, more than half, beyond the 95 % interval; under performance alone if only the first is so.
-  Whether it loses at equal rollouts is a part of its own.
+  It holds if at both rates 2-GRPO on the same words keeps 90 % of the performance and more than
+  half of the gain, beyond the 95 % interval; it holds under performance alone if only the first is
+  true. Whether it loses at equal rollouts is a subclaim of its own.
   """
   variants = {
     f"{name}, rate {rate:g}": Variant("grpo", rate, GROUPING_STEPS, setup=setup)
     for rate in RATES
     for name, setup in GROUPINGS.items()
   }
-  return judge_groupings(measure(variants, SEEDS))
+  return groupings_finding(measure(variants, SEEDS))
 
 
-def judge_groupings(runs: Mapping[str, Runs]) -> Finding:
-  parts, figures, told = [], [], []
+def groupings_finding(runs: Mapping[str, Runs]) -> Finding:
+  subclaims, figures, told = [], [], []
   performances, gains = [], []
   for rate in RATES:
     large, small, equal = (runs[f"{name}, rate {rate:g}"] for name in GROUPINGS)
@@ -55,10 +55,14 @@ def judge_groupings(runs: Mapping[str, Runs]) -> Finding:
     advantage = equal.solved[:, -1] - large.solved[:, -1]
     performances.append(over_seeds(performance).low > KEPT)
     gains.append(over_seeds(gain).low > 0.5)
-    parts += [
-      Part(f"rate {rate:g}: 2-GRPO keeps {KEPT:.0%} of 16-GRPO's performance", performances[-1]),
-      Part(f"rate {rate:g}: it keeps most of 16-GRPO's gain over the base policy", gains[-1]),
-      Part(f"rate {rate:g}: at equal rollouts it is not worse", over_seeds(advantage).high >= 0),
+    subclaims += [
+      Subclaim(
+        f"rate {rate:g}: 2-GRPO keeps {KEPT:.0%} of 16-GRPO's performance", performances[-1]
+      ),
+      Subclaim(f"rate {rate:g}: it keeps most of 16-GRPO's gain over the base policy", gains[-1]),
+      Subclaim(
+        f"rate {rate:g}: at equal rollouts it is not worse", over_seeds(advantage).high >= 0
+      ),
     ]
     figures += [
       figure(f"2-GRPO / 16-GRPO, solved, rate {rate:g}", performance),
@@ -102,7 +106,7 @@ def judge_groupings(runs: Mapping[str, Runs]) -> Finding:
       )
       for rate in RATES
     ],
-    parts,
+    subclaims,
   )
 
 
@@ -114,7 +118,7 @@ def _rollouts_a_step(name: str) -> int:
   return GROUPINGS[name].prompts * GROUPINGS[name].group_size
 
 
-# --- claim 11 -------------------------------------------------------------------------------------
+# --- off_policy -----------------------------------------------------------------------------------
 
 STEPS, RATE = 128, 3e-4
 ROUNDS = (1, 2, 4, 8)
@@ -126,12 +130,12 @@ def off_policy() -> Finding:
 
   All train the base policy for 128 steps on 16 words with 4 responses each, 8192 rollouts, rate
   3e-4, four seeds. `off_policy_grpo` (its defaults) makes one epoch over what the base policy
-  wrote; `grpo` writes anew each step. `dpo` (beta = 1, best against worst) does it in 1, 2, 4 and 8
-  rounds, in each of which the policy at its start writes the data and is the reference; and every
-  step, with the base policy as reference. Beside it, rounds whose reference stays the base policy.
+  wrote; `grpo` writes anew each step. `dpo` (beta = 1, best against worst) trains in 1, 2, 4 and 8
+  rounds, where the policy at the start of a round writes its data and is its reference. For
+  comparison it trains in rounds whose reference stays the base policy, and online.
 
-  Keeping up is not being worse beyond the 95 % interval of the paired difference; approaching is
-  that 8 rounds of DPO keep up with `grpo` and that the slope over log2 of the rounds is above 0.
+  To keep up is not to be worse beyond the 95 % interval of the paired difference. DPO approaches
+  on-policy RL if its 8 rounds keep up with `grpo` and the slope over log2 of the rounds is above 0.
   """
   variants = {
     "grpo, online": Variant("grpo", RATE, STEPS),
@@ -143,10 +147,10 @@ def off_policy() -> Finding:
     variants[_rounds(n)] = in_rounds
   for n in ROUNDS[1:]:
     variants[_fixed(n)] = Variant("dpo beta=1", RATE, STEPS, period=STEPS // n)
-  return judge_freshness(measure(variants, SEEDS))
+  return freshness_finding(measure(variants, SEEDS))
 
 
-def judge_freshness(runs: Mapping[str, Runs]) -> Finding:
+def freshness_finding(runs: Mapping[str, Runs]) -> Finding:
   end = {name: found.solved[:, -1] for name, found in runs.items()}
   online = end["grpo, online"]
   epoch = over_seeds(end["off_policy_grpo, one epoch"] - online)
@@ -154,11 +158,11 @@ def judge_freshness(runs: Mapping[str, Runs]) -> Finding:
   slope = _slope([end[_rounds(n)] for n in ROUNDS])
   fixed = over_seeds(np.mean([end[_fixed(n)] - end[_rounds(n)] for n in ROUNDS[1:]], axis=0))
   keeps_up, approaches = epoch.high >= 0, most.high >= 0 and over_seeds(slope).low > 0
-  parts = [
-    Part("off-policy GRPO in one epoch is not worse than on-policy GRPO", keeps_up),
-    Part(f"{ROUNDS[-1]} rounds of DPO are not worse than on-policy GRPO", most.high >= 0),
-    Part("more rounds of DPO are better", over_seeds(slope).low > 0),
-    Part("rounds need a reference that is renewed", fixed.high < 0),
+  subclaims = [
+    Subclaim("off-policy GRPO in one epoch is not worse than on-policy GRPO", keeps_up),
+    Subclaim(f"{ROUNDS[-1]} rounds of DPO are not worse than on-policy GRPO", most.high >= 0),
+    Subclaim("more rounds of DPO are better", over_seeds(slope).low > 0),
+    Subclaim("rounds need a reference that is renewed", fixed.high < 0),
   ]
   if keeps_up and approaches:
     verdict = HOLDS
@@ -210,7 +214,7 @@ def judge_freshness(runs: Mapping[str, Runs]) -> Finding:
       [frontier(name, found) for name, found in runs.items()],
     ),
   ]
-  return Finding(verdict, summary, figures, plots, parts)
+  return Finding(verdict, summary, figures, plots, subclaims)
 
 
 def _rounds(n: int) -> str:
@@ -222,6 +226,6 @@ def _fixed(n: int) -> str:
 
 
 def _slope(values: list[np.ndarray]) -> np.ndarray:
-  """[seeds]: the least-squares slope of values[i] (one number a seed) over i."""
+  """Returns the least-squares slope of values[i] (one number a seed) over i, [seeds]."""
   i = np.arange(len(values)) - (len(values) - 1) / 2
   return i @ np.stack(values) / (i @ i)

@@ -1,8 +1,8 @@
-"""What the small world trains with: losses by name, their hyperparameters bound.
+"""The losses that the small world trains with, by name, their hyperparameters bound.
 
-One table for all claims, because its losses are branches of one compiled program: claims that train
-on groups of the same size then share it. The losses are those of `algorithms/`; what they lack for
-a claim (weights that do not sum to zero, above-baseline responses alone) is written out here.
+All claims share one table because its losses are branches of one compiled program, which claims
+that train on groups of the same size then share too. The losses are those of `algorithms/`, and a
+few that only a claim needs: weights that do not sum to zero, responses on one side of the baseline.
 """
 
 from functools import partial
@@ -32,12 +32,12 @@ def _grpo_on(advantages, logps, old_logps, mask):
 
 
 def raw_rewards(logps, rewards, mask):
-  """Offline policy gradient with the reward itself as the weight, 1 or 0: the sum is not zero."""
+  """Offline policy gradient, weighted by the reward itself (1 or 0): the sum is not zero."""
   return -(rewards * sequence_sum(logps, mask)).sum() / rewards.shape[0], {}
 
 
 def shifted_rewards(logps, rewards, mask):
-  """The same with the weight r - 1, 0 or -1: wrong responses are pushed down, none is pulled up."""
+  """The same weighted by r - 1 (0 or -1): wrong responses are pushed down, none is pulled up."""
   return -((rewards - 1) * sequence_sum(logps, mask)).sum() / rewards.shape[0], {}
 
 

@@ -1,8 +1,8 @@
 """Preference pairs, reward models and PPO in the small world.
 
 A *writer* answers each word twice. The response with the higher graded reward is preferred, and a
-share of these labels, the noise, is turned round. A reward model learns the labels, DPO trains on
-the same pairs, and PPO trains on responses of its own that the reward model scores.
+share of these labels, the noise, is flipped. A reward model learns the labels, DPO trains on the
+same pairs, and PPO trains on responses of its own that the reward model scores.
 """
 
 from functools import partial
@@ -27,7 +27,7 @@ PAIRS = 32  # a step
 def write_preferences(
   setup: Setup, writer: Trained, reference: Params, key: jax.Array, data: dict[str, Any]
 ) -> tuple[Groups, Arrays]:
-  """Pairs by the policy data["writer"], with a share data["noise"] of labels turned round."""
+  """Writes pairs with the policy data["writer"], and flips a share data["noise"] of the labels."""
   del writer
   for_groups, for_noise = jax.random.split(key)
   groups = write(data["writer"], for_groups, setup.prompts, 2)
@@ -40,7 +40,7 @@ def write_preferences(
 def write_for_reward_model(
   setup: Setup, writer: Trained, reference: Params, key: jax.Array, data: Params
 ) -> tuple[Groups, Arrays]:
-  """The policy's own responses, scored by the reward model `data` and valued by the critic."""
+  """Writes the policy's own responses, scored by the reward model `data`, valued by the critic."""
   groups = write(writer["params"], key, setup.prompts, setup.group_size)
   arrays = arrays_of(setup, groups, reference)
   arrays["rewards"] = response_scores(MODEL, data, groups)
@@ -69,9 +69,9 @@ PPO = Setup(
 
 @jax.jit
 def normalized(reward_model: Params, base: Params) -> tuple[Params, Float[Array, ""]]:
-  """The model with scores of mean 0 and spread 1 on the base policy's responses; its accuracy.
+  """Scales the scores to mean 0 and std 1 on the base policy's responses; returns the accuracy too.
 
-  The accuracy is that on pairs of these responses, by their graded rewards; ties are left out.
+  The accuracy is on pairs of these responses, by their graded rewards; ties are left out.
   """
   groups = write(base, jax.random.key(2**21), 2 * EVALUATION_WORDS, 2)
   found = response_scores(MODEL, reward_model, groups)
@@ -84,7 +84,7 @@ def normalized(reward_model: Params, base: Params) -> tuple[Params, Float[Array,
 
 @jax.jit
 def score_all(snapshots: Params, reward_model: Params) -> Float[Array, "n"]:
-  """The reward model's mean score of each policy, on the words that `judge_all` takes."""
+  """Returns the reward model's mean score of each policy, on the words of `evaluate_all`."""
 
   def of(params: Params) -> Float[Array, ""]:
     groups = write(params, jax.random.key(2**20), EVALUATION_WORDS, 1)

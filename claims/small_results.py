@@ -1,4 +1,4 @@
-"""From runs in the small world to what a verdict needs: scores over seeds, differences, curves."""
+"""The numbers that verdicts need of runs in the small world: scores over seeds, gains, curves."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -7,38 +7,41 @@ import jax
 import numpy as np
 
 from claims.claim import Curve, Figure
+from claims.intervals import mean_of
 from claims.small_training import History, Variant, in_threads, train
-from claims.small_world import base_policy, judge_all
-from training.estimates import Estimate, estimate
+from claims.small_world import base_policy, evaluate_all
 
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-  """One variant: what its policies are like [seeds, snapshots + 1] at `steps` (`Score` says)."""
+  """The evaluations of one variant's policies: arrays [seeds, snapshots + 1], taken at `steps`.
+
+  `solved`, `graded` and `kl` are those of `small_world.Evaluation`.
+  """
 
   steps: np.ndarray
   solved: np.ndarray
   graded: np.ndarray
   kl: np.ndarray
-  metrics: Mapping[str, np.ndarray]  # of the loss, [seeds, snapshots]: means since the last
+  metrics: Mapping[str, np.ndarray]  # the loss's, [seeds, snapshots]: means since the one before
 
   @property
   def gains(self) -> np.ndarray:
-    """[seeds, snapshots + 1]: how much more is solved than by the starting policy."""
+    """How much more is solved than by the starting policy, [seeds, snapshots + 1]."""
     return self.solved - self.solved[:, :1]
 
 
 def measure(variants: Mapping[str, Variant], seeds: Sequence[int]) -> dict[str, Runs]:
-  """Trains every variant with every seed and judges every snapshot."""
-  return judged(variants, train(variants, seeds))
+  """Trains every variant with every seed and evaluates every snapshot."""
+  return evaluated(variants, train(variants, seeds))
 
 
-def judged(
+def evaluated(
   variants: Mapping[str, Variant], trained: Mapping[str, Sequence[History]]
 ) -> dict[str, Runs]:
-  """The KL is to the base policy, wherever training started."""
+  """Evaluates every snapshot. The KL is to the base policy, wherever training started."""
   jobs = [(history.params, base_policy()) for runs in trained.values() for history in runs]
-  scores = iter(in_threads(judge_all, jobs, compiling=[0]))
+  scores = iter(in_threads(evaluate_all, jobs, compiling=[0]))
   found = {}
   for name, histories in trained.items():
     score = jax.tree.map(lambda *runs: np.stack(runs), *(next(scores) for _ in histories))
@@ -48,11 +51,7 @@ def judged(
   return found
 
 
-def over_seeds(values: np.ndarray | Sequence[float]) -> Estimate:
-  """The mean of one number a seed, with its 95 % t interval."""
-  found = estimate(np.asarray(values, np.float64).tolist())
-  assert found is not None
-  return found
+over_seeds = mean_of  # of one number a seed
 
 
 def figure(name: str, values: np.ndarray | Sequence[float]) -> Figure:
@@ -61,12 +60,12 @@ def figure(name: str, values: np.ndarray | Sequence[float]) -> Figure:
 
 
 def curve(name: str, x: np.ndarray, y: np.ndarray) -> Curve:
-  """The mean over seeds of y [seeds, points], with a band of 95 %; x is [points]."""
+  """Returns the mean over seeds of y [seeds, points], with a band of 95 %; x is [points]."""
   found = [over_seeds(column) for column in np.asarray(y).T]
   low, high = [e.low for e in found], [e.high for e in found]
   return Curve(name, np.asarray(x).tolist(), [e.mean for e in found], low, high)
 
 
 def frontier(name: str, runs: Runs) -> Curve:
-  """What is solved against the KL it cost, both means over seeds, from the start to the end."""
+  """Returns the share solved against the KL, both means over seeds, from the start to the end."""
   return Curve(name, runs.kl.mean(axis=0).tolist(), runs.solved.mean(axis=0).tolist())

@@ -22,12 +22,13 @@ from claims.small_world import MODEL, adam, base_policy, fresh_state, write
 from models.groups import Groups
 from models.log_probs import token_log_probs
 from models.transformer import Params
+from training.optimizer import adamw, constant
 from training.state import optimizer_step
 from training.update import through_network
 
 Arrays = dict[str, jax.Array]
 Trained = dict[str, Params]  # "params", and "critic" where there is one
-# What is kept of a loss's metrics: branches of one program must return the same.
+# The metrics that are kept of every loss: branches of one program must return the same.
 METRICS = (
   "logps/chosen",
   "logps/rejected",
@@ -38,20 +39,20 @@ METRICS = (
 )
 
 
-# --- what is compiled -----------------------------------------------------------------------------
+# --- the compiled program -------------------------------------------------------------------------
 
 
 def write_groups(
   setup: "Setup", writer: Trained, reference: Params, key: jax.Array, data: Any
 ) -> tuple[Groups, Arrays]:
-  """The writer's groups, rewarded exactly, and the arrays that a loss may ask for."""
+  """Writes groups, rewarded exactly; returns them and the arrays that a loss may ask for."""
   del data
   groups = write(writer["params"], key, setup.prompts, setup.group_size)
   return groups, arrays_of(setup, groups, reference)
 
 
 def arrays_of(setup: "Setup", groups: Groups, reference: Params) -> Arrays:
-  """A group's own arrays, and the reference's log-probs if one of the losses asks for them."""
+  """Returns the groups' own arrays, and the reference's log-probs if a loss asks for them."""
   arrays = {"rewards": groups.rewards, "mask": groups.mask, "old_logps": groups.old_logps}
   if any("ref_logps" in inspect.signature(loss).parameters for _, loss in setup.losses):
     arrays["ref_logps"] = token_log_probs(MODEL, reference, groups)[0]
@@ -64,18 +65,18 @@ def log_probs(trained: Trained, groups: Groups) -> Arrays:
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-  """What a program is compiled for. Its losses are branches of it, chosen when it runs."""
+  """The constants of a compiled program. Its losses are branches, one of which each run takes."""
 
   prompts: int = 16  # a step
   group_size: int = 4
-  snapshots: int = 8  # of the parameters, at equal distances, beside the start
+  snapshots: int = 8  # of the parameters, equally spaced; the start is kept too
   losses: tuple[tuple[str, Callable], ...] = tuple(LOSSES.items())
   collect: Callable[..., tuple[Groups, Arrays]] = write_groups
-  network: Callable[[Trained, Groups], Arrays] = log_probs  # what the losses differentiate
+  network: Callable[[Trained, Groups], Arrays] = log_probs  # losses are functions of its outputs
 
 
 class History(NamedTuple):
-  """One run: parameters [snapshots + 1, ...] and metrics [snapshots], means since the last."""
+  """One run: parameters [snapshots + 1, ...]; metrics [snapshots], means since the one before."""
 
   params: Params
   metrics: Arrays
@@ -83,7 +84,7 @@ class History(NamedTuple):
 
 @cache
 def compiled(setup: Setup) -> Callable[..., History]:
-  """(numbers of the variant, start, data, seed) -> History, jitted. All numbers are traced."""
+  """Returns (numbers of the variant, start, data, seed) -> History, jitted. Numbers are traced."""
 
   def run(numbers: Arrays, start: Trained, data: Any, seed) -> History:
     optimizer = adam(numbers["learning_rate"])
@@ -100,7 +101,7 @@ def compiled(setup: Setup) -> Callable[..., History]:
       def update(_, carry):
         state, total = carry
         gradient, metrics = loss_gradient(setup, numbers["loss"], state.trained, groups, arrays)
-        state, _ = optimizer_step(state, gradient, optimizer, "constant")
+        state, _ = optimizer_step(state, gradient, optimizer, adamw, constant)
         return state, jax.tree.map(jnp.add, total, metrics)
 
       state, total = jax.lax.fori_loop(0, numbers["inner_steps"], update, (state, total))
@@ -121,7 +122,7 @@ def compiled(setup: Setup) -> Callable[..., History]:
 
 
 def loss_gradient(setup: Setup, which, trained: Trained, groups: Groups, arrays: Arrays):
-  """The gradient of the loss at place `which`, through the project's own cut at the log-probs."""
+  """Returns the gradient of loss number `which`, by the trainer's own `through_network`."""
 
   def branch(loss: Callable) -> Callable:
     asked = inspect.signature(loss).parameters
@@ -148,7 +149,7 @@ def _choose(condition, new, old):
   return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-# --- what is run ----------------------------------------------------------------------------------
+# --- runs -----------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,14 +161,14 @@ class Variant:
   steps: int = 128
   inner_steps: int = 1  # updates on each step's groups
   period: int = 1  # steps between two renewals of the writer
-  renew_reference: bool = False  # whether the reference becomes the writer when that is renewed
+  renew_reference: bool = False  # whether the reference is renewed along with the writer
   start: Trained | None = None  # None: the base policy
   data: Any = ()  # numbers or arrays for `setup.collect`
   setup: Setup = Setup()
 
 
 def run(variant: Variant, seed: int) -> History:
-  """A seed fixes the words, and what the sampler draws with."""
+  """Trains one run. The seed fixes the words and the sampler's randomness."""
   names = ("learning_rate", "steps", "inner_steps", "period", "renew_reference")
   numbers = {name: getattr(variant, name) for name in names}
   numbers["loss"] = [name for name, _ in variant.setup.losses].index(variant.loss)
@@ -176,9 +177,9 @@ def run(variant: Variant, seed: int) -> History:
 
 
 def train(variants: Mapping[str, Variant], seeds: Sequence[int]) -> dict[str, list[History]]:
-  """Every variant with every seed, one run a core."""
+  """Trains every variant with every seed, one run a core."""
   if any(variant.start is None for variant in variants.values()):
-    base_policy()  # before threads would train it twice
+    base_policy()  # once, here: several threads would each train it
   jobs = [(variant, seed) for variant in variants.values() for seed in seeds]
   places = {variant.setup: place for place, (variant, _) in reversed(list(enumerate(jobs)))}
   histories = iter(in_threads(run, jobs, compiling=places.values()))
@@ -186,9 +187,10 @@ def train(variants: Mapping[str, Variant], seeds: Sequence[int]) -> dict[str, li
 
 
 def in_threads(function: Callable, jobs: Sequence[tuple], compiling: Iterable[int]) -> list:
-  """Results in the order of the jobs; a small compiled program keeps one core busy.
+  """Calls `function` with each of the jobs, a thread a core; returns results in their order.
 
-  The jobs at the places `compiling` go first: their programs compile side by side, and once each.
+  A small compiled program keeps only one core busy. The jobs at the indices `compiling` go first:
+  their programs compile side by side, and once each.
   """
   done: dict[int, Any] = {}
   with ThreadPoolExecutor(os.cpu_count()) as threads:

@@ -1,9 +1,9 @@
 """A world small enough to try claims in: a real transformer that learns to spell words backward.
 
 The prompt is a word of 3 to 5 letters of an alphabet of 8, the right answer its letters in reverse.
-Words are drawn inside jax and judged inside jax, so that collecting, training and evaluating are
-compiled programs with no host in between (`small_training`). There are 37,376 words; no run here
-sees half of them, and policies are judged on 256 words drawn by themselves.
+Words are drawn and answers are scored inside jax, so that collecting, training and evaluating are
+compiled programs that never return to the host in between (`small_training`). There are 37,376
+words; no run here sees half of them, and policies are evaluated on 256 words drawn separately.
 """
 
 import dataclasses
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from algorithms import sft
@@ -23,6 +22,7 @@ from models.groups import Groups
 from models.log_probs import token_log_probs
 from models.sampling import Sampler, sample
 from models.transformer import ModelConfig, Params
+from training.optimizer import adamw, linear
 from training.state import TrainState, optimizer_step
 
 PAD, EOS, LETTERS = 0, 1, 8  # tokens 2 .. 9 are the letters
@@ -39,7 +39,7 @@ EVALUATION_WORDS = 256
 
 
 def draw_words(key: jax.Array, n: int) -> tuple[Int[Array, "B P"], Bool[Array, "B P"]]:
-  """n words, left-padded, and their mask. Lengths are equally likely, and so are letters."""
+  """Draws n words, left-padded, and their mask. Lengths are equally likely, and so are letters."""
   for_length, for_letters = jax.random.split(key)
   length = jax.random.randint(for_length, (n, 1), SHORTEST, LONGEST + 1)
   letters = jax.random.randint(for_letters, (n, LONGEST), 2, 2 + LETTERS)
@@ -48,7 +48,7 @@ def draw_words(key: jax.Array, n: int) -> tuple[Int[Array, "B P"], Bool[Array, "
 
 
 def right_answers(words: Int[Array, "B P"]) -> tuple[Int[Array, "B T"], Bool[Array, "B T"]]:
-  """Each word backward and EOS, right-padded: reversed, left-padding is on the right already."""
+  """Returns each word backward, then EOS, right-padded: reversing moves the padding there."""
   backward = jnp.pad(words[:, ::-1], ((0, 0), (0, 1)), constant_values=PAD)
   length = (words != PAD).sum(axis=1, keepdims=True)
   t = jnp.arange(MAX_TOKENS)
@@ -68,14 +68,14 @@ def graded_reward(words: Int[Array, "B P"], responses: Int[Array, "B K T"]) -> F
 
 
 def groups_of(words, word_mask, responses, mask=None, rewards=None, old_logps=None) -> Groups:
-  """Responses [B, K, T] to the words, rewarded exactly unless `rewards` says otherwise."""
+  """Makes groups of responses [B, K, T] to words, rewarded exactly unless `rewards` is given."""
   rewards = exact_reward(words, responses) if rewards is None else rewards
   mask = responses != PAD if mask is None else mask
   return Groups(words, word_mask, responses, mask, rewards, old_logps)
 
 
 def write(params: Params, key: jax.Array, prompts: int, group_size: int) -> Groups:
-  """Groups on fresh words, written by the policy with these parameters, rewarded exactly."""
+  """Writes groups on fresh words with the policy of these parameters, rewarded exactly."""
   for_words, for_letters = jax.random.split(key)
   words, word_mask = draw_words(for_words, prompts)
   sampler = Sampler(MAX_TOKENS, (EOS,), PAD, group_size)
@@ -88,13 +88,13 @@ def write(params: Params, key: jax.Array, prompts: int, group_size: int) -> Grou
 
 @cache
 def base_policy(steps: int = BASE_STEPS) -> Params:
-  """A policy after so many steps of supervised training on right answers, 64 a step."""
+  """Returns the policy after so many steps of supervised training on right answers, 64 a step."""
   return jax.block_until_ready(_supervised(jax.random.key(0), steps))
 
 
 @jax.jit
 def _supervised(key: jax.Array, steps: Int[Array, ""]) -> Params:
-  """`steps` is traced, so that better and worse policies share a compilation."""
+  """Trains on right answers. `steps` is traced, so that all base policies share a compilation."""
   numbers = adam(1e-2) | {"warmup_steps": 20.0, "steps": steps}
 
   def step(i, state: TrainState) -> TrainState:
@@ -105,19 +105,19 @@ def _supervised(key: jax.Array, steps: Int[Array, ""]) -> Params:
       return sft(token_log_probs(MODEL, params, groups)[0], groups.rewards, groups.mask)[0]
 
     gradient = {"params": jax.grad(loss)(state.params)}
-    return optimizer_step(state, gradient, numbers, "linear")[0]
+    return optimizer_step(state, gradient, numbers, adamw, linear)[0]
 
   return jax.lax.fori_loop(0, steps, step, fresh_state(transformer.init(MODEL, key))).params
 
 
 def fresh_state(params: Params, critic: Params | None = None) -> TrainState:
-  """Step 0 of Adam from these parameters."""
+  """Returns the state at step 0 of Adam, with these parameters."""
   state = TrainState(params, None, jnp.zeros((), jnp.int32), critic)
-  return dataclasses.replace(state, moments=optax.scale_by_adam().init(state.trained))
+  return dataclasses.replace(state, moments=adamw().init(state.trained))
 
 
 def adam(learning_rate: Float[Array, ""] | float) -> dict[str, Any]:
-  """The project's optimizer at its defaults, with this rate after a short warm-up."""
+  """Returns the project's optimizer settings: defaults, this rate and a short warm-up."""
   return {
     "learning_rate": learning_rate,
     "warmup_steps": 10.0,
@@ -129,11 +129,11 @@ def adam(learning_rate: Float[Array, ""] | float) -> dict[str, Any]:
   }
 
 
-# --- judging a policy ---------------------------------------------------------------------------
+# --- evaluating a policy ------------------------------------------------------------------------
 
 
-class Score(NamedTuple):
-  """A policy on the evaluation words, its responses sampled at temperature 1."""
+class Evaluation(NamedTuple):
+  """A policy's scores on the evaluation words, its responses sampled at temperature 1."""
 
   solved: Float[Array, "*n"]  # expected exact reward: the probability of the right answer
   graded: Float[Array, "*n"]  # mean graded reward
@@ -141,18 +141,21 @@ class Score(NamedTuple):
 
 
 @jax.jit
-def judge(params: Params, base: Params) -> Score:
-  """`solved` is exact given the words, as there is one right answer; the others are estimates."""
+def evaluate(params: Params, base: Params) -> Evaluation:
+  """Evaluates a policy. `solved` is exact, as a word has one right answer; the rest is sampled."""
   groups = write(params, jax.random.key(2**20), EVALUATION_WORDS, 1)
   reference = token_log_probs(MODEL, base, groups)[0]
-  # k3 at tokens that the policy drew is an unbiased estimate of KL at that place; they add up.
+  # At a token that the policy drew, k3 is an unbiased estimate of the KL there; the sum over tokens
+  # is one of the response's KL.
   kl = sequence_sum(k3(groups.old_logps, reference), groups.mask).mean()
   answers = groups_of(groups.prompts, groups.prompt_mask, right_answers(groups.prompts)[0][:, None])
   right = sequence_sum(token_log_probs(MODEL, params, answers)[0], answers.mask)
-  return Score(jnp.exp(right).mean(), graded_reward(groups.prompts, groups.responses).mean(), kl)
+  return Evaluation(
+    jnp.exp(right).mean(), graded_reward(groups.prompts, groups.responses).mean(), kl
+  )
 
 
 @jax.jit
-def judge_all(snapshots: Params, base: Params) -> Score:
-  """The same for many parameters, stacked along a first axis."""
-  return jax.lax.map(partial(judge, base=base), snapshots)
+def evaluate_all(snapshots: Params, base: Params) -> Evaluation:
+  """Evaluates many policies, their parameters stacked along a first axis."""
+  return jax.lax.map(partial(evaluate, base=base), snapshots)

@@ -1,15 +1,15 @@
-"""What a claim says and depends on, read from source text: nothing is imported for it."""
+"""The claims' text and the code they depend on, read from source files: nothing is imported."""
 
 import ast
 import functools
 import hashlib
 import pathlib
 
-_ROOT = pathlib.Path(__file__).parent.parent.parent
+_ROOT = pathlib.Path(__file__).parent.parent
 
 
 def docstring(module: str, function: str) -> str:
-  """The docstring of a function at the top of a project's module; "" if there is none."""
+  """Returns the docstring of a function at the top of a project's module; "" if there is none."""
   path = _path(module)
   body = _tree(path).body if path else []
   found = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == function]

@@ -1,4 +1,4 @@
-"""What a division by the group's spread, or by a length, does to the weight of a prompt."""
+"""How dividing by the group's standard deviation, or by a length, changes a prompt's weight."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ import numpy as np
 
 from algorithms.grpo import dapo, dr_grpo, grpo
 from algorithms.implied_rewards import implied_rewards
-from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Part, Plot
+from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot, Subclaim
 
 GROUP_SIZES = (2, 4, 8, 16, 64)
 SOLVE_RATES = np.linspace(0.01, 0.99, 99)
@@ -18,14 +18,16 @@ RARE = 0.02  # "nearly never solved"
 AMPLIFIED = 1.1  # times the weight of a prompt solved half of the time
 SHORT, LONGEST = 8, 64  # tokens
 LENGTHS = np.arange(SHORT, LONGEST + 1, SHORT)
-HALF = 49  # where the solve rate is 0.5
+HALF = 49  # the index of the solve rate 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Lengths:
-  """What one loss gives, for each length of the long response: relative to the short one's.
+  """One loss's weights for each length of the long response.
 
-  neighbour: the weight of a token of another group, over what it is while this one is short.
+  token      the weight of a token of it, over that of a token of the short response
+  response   the weight of it as a whole, over that of the short response
+  neighbour  the weight of a token of another group, over what that is when all are short
   """
 
   token: np.ndarray
@@ -47,19 +49,19 @@ def std_and_length() -> Finding:
   computed exactly for `grpo` and `dr_grpo`, K = 2 to 64. Without a division it does not depend on
   p. "Amplifies" means w(0.02) and w(0.98) at least 1.1 times w(0.5).
 
-  Length. A group of two, one response of 8 tokens and one of 8 to 64: the weight that a token, and
-  a whole response, of the long one gets over that of the short one, from implied rewards under
-  `grpo` (sequence_mean), `dapo` (token_mean) and `dr_grpo` (constant). And the weight of a token of
-  another group in the batch, whose responses all have 8 tokens, meanwhile.
+  Length. A group of two has one response of 8 tokens and one of 8 to 64. Implied rewards under
+  `grpo` (sequence_mean), `dapo` (token_mean) and `dr_grpo` (constant) give the weight of the long
+  response, and of a token of it, relative to the short one; and the weight of a token of another
+  group in the batch, whose responses all have 8 tokens.
 
-  It holds if all parts do; if only large groups amplify, it holds under those K.
+  It holds if all subclaims do; if only large groups amplify, it holds under those K.
   """
   weights = {
     name: {k: prompt_weights(loss, k) for k in GROUP_SIZES}
     for name, loss in {"grpo": grpo, "dr_grpo": _dr_grpo}.items()
   }
   reductions = {"grpo": grpo, "dapo": dapo, "dr_grpo": _dr_grpo}
-  return judge(weights, {name: lengths_of(loss) for name, loss in reductions.items()})
+  return finding_of(weights, {name: lengths_of(loss) for name, loss in reductions.items()})
 
 
 def _dr_grpo(logps, old_logps, rewards, mask):
@@ -67,7 +69,7 @@ def _dr_grpo(logps, old_logps, rewards, mask):
 
 
 def prompt_weights(loss: Callable, k: int) -> np.ndarray:
-  """w(p) at each of SOLVE_RATES."""
+  """Returns w(p) at each of SOLVE_RATES."""
   solved = np.arange(k + 1)  # of a group's k responses
   rewards = (np.arange(k) < solved[:, None]).astype(np.float32)
   one_token = jnp.zeros((1, k, 1))
@@ -86,7 +88,7 @@ def prompt_weights(loss: Callable, k: int) -> np.ndarray:
 
 def lengths_of(loss: Callable) -> Lengths:
   def implied(n: jax.Array) -> jax.Array:
-    """Of two groups of responses of 8, 8 and 8, n tokens."""
+    """Implied rewards of two groups, with responses of 8 and 8, and of 8 and n tokens."""
     tokens = jnp.full((2, 2, 1), SHORT).at[1, 1].set(n)
     mask = jnp.arange(LONGEST) < tokens
     logps = jnp.zeros(mask.shape)
@@ -99,19 +101,19 @@ def lengths_of(loss: Callable) -> Lengths:
   return Lengths(token=token, response=token * LENGTHS / SHORT, neighbour=beside)
 
 
-def judge(weights: dict[str, dict[int, np.ndarray]], lengths: dict[str, Lengths]) -> Finding:
+def finding_of(weights: dict[str, dict[int, np.ndarray]], lengths: dict[str, Lengths]) -> Finding:
   amplified = {k: _amplification(w) for k, w in weights["grpo"].items()}
   removed = max(float(np.abs(w / w[HALF] - 1).max()) for w in weights["dr_grpo"].values())
   sizes = [k for k, times in amplified.items() if times >= AMPLIFIED]
   amplifying = [
-    Part(f"grpo, K = {k}: a prompt solved in {RARE:.0%} weighs {times:.2f} times", k in sizes)
+    Subclaim(f"grpo, K = {k}: a prompt solved in {RARE:.0%} weighs {times:.2f} times", k in sizes)
     for k, times in amplified.items()
   ]
   others = [
-    Part(f"dr_grpo: no prompt weighs more (within {removed:.0e})", removed < 1e-4),
-    *_length_parts(lengths),
+    Subclaim(f"dr_grpo: no prompt weighs more (within {removed:.0e})", removed < 1e-4),
+    *_length_subclaims(lengths),
   ]
-  if not sizes or not all(part.holds for part in others):
+  if not sizes or not all(subclaim.holds for subclaim in others):
     verdict = DOES_NOT_HOLD
   elif len(sizes) < len(amplified):
     verdict = f"holds under groups of K = {', '.join(map(str, sizes))}"
@@ -136,27 +138,27 @@ def judge(weights: dict[str, dict[int, np.ndarray]], lengths: dict[str, Lengths]
 
 
 def _amplification(w: np.ndarray) -> float:
-  """The lesser of w(0.02) and w(0.98), over w(0.5)."""
+  """Returns the smaller of w(0.02) and w(0.98), divided by w(0.5)."""
   ends = [int(np.abs(SOLVE_RATES - p).argmin()) for p in (RARE, 1 - RARE)]
   return float(min(w[ends]) / w[HALF])
 
 
-def _length_parts(lengths: dict[str, Lengths]) -> list[Part]:
+def _length_subclaims(lengths: dict[str, Lengths]) -> list[Subclaim]:
   inverse = SHORT / LENGTHS
   token = {name: found.token for name, found in lengths.items()}
   beside = {name: float(found.neighbour[-1]) for name, found in lengths.items()}
   return [
-    Part(
+    Subclaim(
       f"sequence_mean: a token of a response {1 / inverse[-1]:.0f} times as long weighs "
       f"{token['grpo'][-1]:.3f}",
       np.allclose(token["grpo"], inverse, rtol=1e-3),
     ),
-    Part(
+    Subclaim(
       f"token_mean: it weighs {token['dapo'][-1]:.3f}; those of another group now weigh "
       f"{beside['dapo']:.3f} of what they did",
       np.allclose(token["dapo"], 1, rtol=1e-3) and beside["dapo"] < 0.99,
     ),
-    Part(
+    Subclaim(
       f"constant: it weighs {token['dr_grpo'][-1]:.3f}; those of another group now weigh "
       f"{beside['dr_grpo']:.3f} of what they did",
       np.allclose(token["dr_grpo"], 1, rtol=1e-3) and abs(beside["dr_grpo"] - 1) < 1e-3,

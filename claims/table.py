@@ -1,4 +1,4 @@
-"""All claims, in the order of the report. A new one is a function in a file here, and a line."""
+"""All claims, in the order of the report. To add one: a function in a file here, and a line."""
 
 from claims.claim import Claim
 

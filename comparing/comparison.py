@@ -16,18 +16,18 @@ from rich.console import Console
 from rich.table import Table
 
 from comparing import runs
-from comparing.runs import Group, Run
+from comparing.runs import Run, RunSet
 from training.errors import UserError
 from training.estimates import Estimate, estimate, number
 
 REWARD, SAMPLED, KL = "eval/reward", "eval/reward_sampled", "eval/kl"
 
-Measure = Callable[[Run], float | None]  # one number of a run, where it has it
+Measure = Callable[[Run], float | None]  # reads one number of a run; None: the run lacks it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Variant:
-  """Runs that differ only in their seeds; `problem` says so where they do not."""
+  """Runs that differ only in their seeds; if they differ in more, `problem` says in what."""
 
   name: str
   runs: tuple[Run, ...]
@@ -52,7 +52,7 @@ class Variant:
 
   @property
   def problem(self) -> str:
-    """Why these runs are no variant, in one sentence; "" if they are one."""
+    """A sentence, if these runs differ in more than their seeds or have a seed in common; or ""."""
     known = [run for run in self.runs if run.config]
     settings = [run.settings for run in known]
     fields = dict.fromkeys(field for found in settings for field in found)
@@ -67,7 +67,7 @@ class Variant:
     return ""
 
   def values(self, measure: Measure) -> list[float]:
-    """One of each finished run that has it."""
+    """The measure of each finished run that has it."""
     return [found for run in self.finished if (found := measure(run)) is not None]
 
   def mean(self, measure: Measure) -> Estimate | None:
@@ -90,15 +90,15 @@ class Variant:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
-  """What the terminal table and the report show. `variants` come in the order of the sweep."""
+  """All that the terminal table and the report show. `variants` are in the order of the sweep."""
 
   name: str
   folders: tuple[str, ...]
   date: str  # when the last run ended
   commit: str  # of the code that the runs ran
-  file: str
+  file: str  # the sweep file
   variants: tuple[Variant, ...]
-  baseline: Variant  # the one of them that the others are compared with
+  baseline: Variant  # the variant that the others are compared with
 
   @property
   def runs(self) -> list[Run]:
@@ -137,7 +137,7 @@ class Comparison:
 
   @functools.cached_property
   def shared(self) -> set[str]:
-    """The eval/ metrics that at least two variants have; of one variant, all that it has."""
+    """The eval/ metrics that at least two variants have; all of them, if there is one variant."""
     counts = collections.Counter(
       metric for variant in self.variants for metric in _evaluated(variant)
     )
@@ -145,7 +145,7 @@ class Comparison:
 
   @property
   def nothing_shared(self) -> str:
-    """Why nothing can be compared, in one sentence; "" if something can."""
+    """A sentence, if no two variants have an eval/ metric in common; or ""."""
     having = [(variant.name, sorted(_evaluated(variant))) for variant in self.variants]
     if self.shared or not any(metrics for _, metrics in having):
       return ""
@@ -166,18 +166,18 @@ def read(*folders: str, baseline: str = "") -> Comparison:
 
   Raises UserError if a folder holds no runs, or no variant has the name `baseline`.
   """
-  groups = [runs.read_group(folder) for folder in dict.fromkeys(map(os.path.normpath, folders))]
-  variants = tuple(Variant(name, tuple(found)) for name, found in _merge(groups).items())
+  run_sets = [runs.read_run_set(folder) for folder in dict.fromkeys(map(os.path.normpath, folders))]
+  variants = tuple(Variant(name, tuple(found)) for name, found in _merge(run_sets).items())
   names = [variant.name for variant in variants]
   if baseline and baseline not in names:
     raise UserError(f"no variant {baseline!r} to be the baseline; there are: {', '.join(names)}")
   everyone = [run for variant in variants for run in variant.runs]
   return Comparison(
-    name=" + ".join(group.head.get("name") or group.name for group in groups),
+    name=" + ".join(run_set.head.get("name") or run_set.name for run_set in run_sets),
     folders=tuple(folders),
     date=_date(max((run.status.get("time", 0.0) for run in everyone), default=0.0)),
     commit=_one_or_several([run.folder.read_env().get("git") or "" for run in everyone]),
-    file=_one_or_several([group.head.get("file", "") for group in groups]),
+    file=_one_or_several([run_set.head.get("file", "") for run_set in run_sets]),
     variants=variants,
     baseline=variants[names.index(baseline) if baseline else 0],
   )
@@ -213,29 +213,29 @@ def _table(result: Comparison) -> Table:
   return table
 
 
-def _merge(groups: Sequence[Group]) -> dict[str, list[Run]]:
-  """The runs by variant, each run once.
+def _merge(run_sets: Sequence[RunSet]) -> dict[str, list[Run]]:
+  """Returns the runs by variant, each run once.
 
-  Runs of one name in several folders are one variant if they differ in nothing but their seeds;
-  else the folder tells them apart.
+  Runs of one name in several folders are one variant if they differ only in their seeds; otherwise
+  the folder's name is put before the variant's.
   """
-  found: dict[str, tuple[Group, Run]] = {}  # by path
-  for group in groups:
-    for run in group.runs:
-      found.setdefault(os.path.realpath(run.folder.path), (group, run))
-  named: dict[str, list[tuple[Group, Run]]] = {}
-  for group, run in found.values():
-    named.setdefault(run.variant, []).append((group, run))
+  found: dict[str, tuple[RunSet, Run]] = {}  # by path
+  for run_set in run_sets:
+    for run in run_set.runs:
+      found.setdefault(os.path.realpath(run.folder.path), (run_set, run))
+  named: dict[str, list[tuple[RunSet, Run]]] = {}
+  for run_set, run in found.values():
+    named.setdefault(run.variant, []).append((run_set, run))
   apart = {
     name
     for name, members in named.items()
-    if len({id(group) for group, _ in members}) > 1
+    if len({id(run_set) for run_set, _ in members}) > 1
     and not _differ_in_seed_alone([run for _, run in members])
   }
-  names = [group.name for group in groups]
+  names = [run_set.name for run_set in run_sets]
   variants: dict[str, list[Run]] = {}
-  for group, run in found.values():
-    place = group.name if names.count(group.name) == 1 else group.folder
+  for run_set, run in found.values():
+    place = run_set.name if names.count(run_set.name) == 1 else run_set.folder
     label = f"{place}/{run.variant}" if run.variant in apart else run.variant
     variants.setdefault(label, []).append(run)
   return variants
@@ -255,7 +255,7 @@ def _difference(a: float | None, b: float | None) -> float | None:
 
 
 def _date(when: float) -> str:
-  """A unix time as 2026-11-21 06:44; nothing for 0."""
+  """Formats a unix time as 2026-11-21 06:44; "" for 0."""
   return datetime.datetime.fromtimestamp(when).strftime("%Y-%m-%d %H:%M") if when else ""
 
 

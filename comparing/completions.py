@@ -1,4 +1,4 @@
-"""What the policies answered to the same prompts, side by side."""
+"""The policies' completions of the same prompts, side by side."""
 
 import dataclasses
 from typing import Any
@@ -11,18 +11,18 @@ from comparing.runs import Run, value
 class Prompt:
   text: str
   answer: str
-  responses: list[dict[str, Any]]  # completions.jsonl's rows, with "variant" ("" the base policy)
+  responses: list[dict[str, Any]]  # rows of completions.jsonl and "variant" ("": the base policy)
 
 
 def by_prompt(result: Comparison) -> list[Prompt]:
-  """What the base policy and then each variant's first run answered at the end."""
+  """Returns the completions of the base policy, and then of each variant's first run at its end."""
   prompts: dict[str, Prompt] = {}
   base = next((rows for run in result.runs if (rows := _rows(run, last=False))), [])
-  groups = [("", base if result.has_one_base else [])]
+  answers = [("", base if result.has_one_base else [])]
   for variant in result.variants:
     first = next((rows for run in _by_use(variant) if (rows := _rows(run))), [])
-    groups.append((variant.name, first))
-  for name, rows in groups:
+    answers.append((variant.name, first))
+  for name, rows in answers:
     for row in rows:
       prompt = prompts.setdefault(
         row["prompt"], Prompt(row["prompt"], str(row.get("answer", "")), [])
@@ -32,12 +32,12 @@ def by_prompt(result: Comparison) -> list[Prompt]:
 
 
 def _by_use(variant: Variant) -> list[Run]:
-  """Finished runs first, then by seed."""
+  """Sorts the variant's runs: finished ones first, then by seed."""
   return sorted(variant.runs, key=lambda run: (run.state != "finished", run.seed))
 
 
 def _rows(run: Run, last: bool = True) -> list[dict[str, Any]]:
-  """The run's completions at its last evaluation; or at step 0, those of the base policy."""
+  """Returns the completions of the run's last evaluation, or else of step 0: the base policy's."""
   rows = run.folder.read_completions()
   if not last:
     return [row for row in rows if row["step"] == 0]

@@ -1,7 +1,7 @@
-"""What a comparison found, in sentences computed from its numbers, with no claim beyond them.
+"""The finding of a comparison in sentences, computed from its numbers, with no claim beyond them.
 
-A difference is claimed where its p-value, corrected for the number of differences in the same
-sentences (Holm), is below 0.05. The ± beside each is its own interval, not corrected.
+A difference is claimed if its p-value is below 0.05 after correction (Holm) for the number of
+differences that are told together. The ± beside a difference is its own interval, not corrected.
 """
 
 from collections.abc import Sequence
@@ -11,19 +11,23 @@ from comparing import scores
 from comparing.comparison import SAMPLED, Comparison, Variant, at_end
 from training.estimates import LEVEL, Estimate, holm, number
 
-_GROUPING = ("group_size", "batch_prompts", "micro_batches")
-_SAME = 0.01  # share by which equal budgets may differ
+_GROUPING = ("group_size", "batch_prompts", "micro_batches")  # fields of how rollouts are grouped
+_SAME = 0.01  # budgets that differ by at most this share count as equal
 
 Item = tuple[Variant, Estimate]
 
 
 def sentences(result: Comparison) -> list[str]:
-  """Against the base policy and the baseline, large against small groups, then what is unfair."""
+  """Returns the sentences, in this order.
+
+  Each variant against the base policy, and against the baseline; large groups against small ones;
+  unequal budgets; runs that are missing.
+  """
   if not result.finished:
     return ["No run has finished yet, so there is nothing to conclude."]
   if result.nothing_shared:
     return [result.nothing_shared]
-  metrics = scores.judges(result)
+  metrics = scores.primary(result)
   if not metrics:
     return ["No finished run was evaluated on held-out prompts, so there is nothing to conclude."]
   found = []
@@ -43,7 +47,7 @@ def _against_base(result: Comparison, metric: str) -> str:
   origin = "the base policy" + (f" ({number(base)})" if base is not None else "")
   lacking = _names([v for v in result.variants if v.final(metric) and not v.gain(metric)])
   missing = f"no gain can be told of {lacking}: no evaluation at step 0" if lacking else ""
-  return _judged(gains, origin, scores.phrase(metric), "change", missing)
+  return _sentence(gains, origin, scores.phrase(metric), "change", missing)
 
 
 def _against_baseline(result: Comparison, metric: str) -> list[str]:
@@ -54,11 +58,11 @@ def _against_baseline(result: Comparison, metric: str) -> list[str]:
   missing = f"no seed of {lacking} can be paired with one of {name}" if lacking else ""
   if not gaps:
     return [f"{missing}."] if missing else []
-  return [_judged(gaps, name, scores.phrase(metric), "difference", missing)]
+  return [_sentence(gaps, name, scores.phrase(metric), "difference", missing)]
 
 
-def _judged(items: list[Item], origin: str, what: str, kind: str, missing: str) -> str:
-  """ "a and b improve on the base policy in ...; c shows no clear change." Last `missing`."""
+def _sentence(items: list[Item], origin: str, what: str, kind: str, missing: str) -> str:
+  """Returns "a and b improve on the base policy in ...; c shows no clear change; <missing>."."""
   corrected = holm([found.p for _, found in items])
   clear, alone, unclear = [], [], []
   untested: dict[str, list[Item]] = {}  # by the reason
@@ -90,7 +94,7 @@ def _judged(items: list[Item], origin: str, what: str, kind: str, missing: str) 
 
 
 def _group_sizes(result: Comparison, metric: str) -> list[str]:
-  """The smallest K against larger ones, of variants equal but for how rollouts are grouped."""
+  """Compares the smallest K with larger ones, among variants that differ in their grouping only."""
   pairs = []
   for family in _families(result, metric):
     least = min(v.config["group_size"] for v in family)
@@ -105,7 +109,7 @@ def _group_sizes(result: Comparison, metric: str) -> list[str]:
 
 
 def _families(result: Comparison, metric: str) -> list[list[Variant]]:
-  """Variants of equal settings but for the grouping, and of equal rollouts."""
+  """Returns lists of variants with the same settings, except the grouping, and equal rollouts."""
   families: dict[str, list[Variant]] = {}
   for variant in result.variants:
     if variant.final(metric) and "group_size" in variant.config:
@@ -142,7 +146,7 @@ def _group_size_sentence(
 
 
 def _budgets(result: Comparison) -> list[str]:
-  """Whether some variants learned from more rollouts than others."""
+  """Says so if some variants learned from more rollouts than others."""
   used = [(found.mean, v.name) for v in result.variants if (found := v.final("rollouts"))]
   if not used or max(used)[0] <= (1 + _SAME) * min(used)[0]:
     return []
@@ -154,7 +158,7 @@ def _budgets(result: Comparison) -> list[str]:
 
 
 def _missing(result: Comparison) -> list[str]:
-  """The runs that the means leave out: with them they could be lower."""
+  """Counts the runs that the means leave out: with them the means might be lower."""
   missing = len(result.unfinished)
   if not missing:
     return []

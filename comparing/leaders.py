@@ -1,4 +1,4 @@
-"""Which variant has the highest mean, and which of the others the seeds put below it."""
+"""The variant with the highest mean, and the variants that the seeds show to be below it."""
 
 import functools
 import itertools
@@ -10,14 +10,14 @@ BEST, TIED, BELOW = "best", "tied with the best", "clearly below the best"
 
 
 def leaders(result: Comparison, measure: Measure) -> dict[str, str]:
-  """Variant -> BEST, TIED or BELOW; without those that no test compares with the best.
+  """Returns variant -> BEST, TIED or BELOW, without variants that no test compares with the best.
 
-  The best is the highest mean that was seen, so which pairs are tested against it is itself chosen
-  by the data: corrected are the p-values of all pairs (Holm), paired by seed. If no variant
-  differed, one table in 20 at most would call one below. A variant is tied that is not below, or
-  equals the best on every common seed. Empty if nothing can be compared with the best.
+  The best has the highest mean, so the data themselves choose the pairs that are tested against it.
+  Therefore the p-values (t tests paired by seed) are corrected for all pairs of variants (Holm): if
+  no variant differed, at most one table in 20 would call one below. A variant is tied if it is not
+  below, or equals the best on every common seed. Empty if nothing can be compared with the best.
   """
-  measure = functools.cache(measure)  # of a run: each is in many pairs
+  measure = functools.cache(measure)  # by run, as each run is in many pairs
   means = [(v, found) for v in result.variants if (found := v.mean(measure))]
   scored = [(v, found.mean) for v, found in means if found.half_width is not None]
   if len(scored) < 2:
@@ -34,5 +34,8 @@ def leaders(result: Comparison, measure: Measure) -> dict[str, str]:
 
 
 def _verdict(gap: Estimate, p: float | None) -> str:
-  """`gap`: the best minus the other; on the common seeds alone it may be the other's favour."""
+  """Returns BELOW or TIED for the gap of the best minus the other.
+
+  On their common seeds alone the gap may be negative.
+  """
   return BELOW if p is not None and p < LEVEL and gap.mean > 0 else TIED

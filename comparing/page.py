@@ -1,4 +1,4 @@
-"""The report's page: what it says, gathered from a comparison for the template to lay out."""
+"""The report's page: gathers its contents from a comparison for the template to lay out."""
 
 import dataclasses
 import json
@@ -32,25 +32,25 @@ _FIRST = (
 ).split()
 _NBSP = "\N{NO-BREAK SPACE}"
 _NO_FIELD = "—"
-_WIDEST = 6  # variants that a table has columns for
+_WIDEST = 6  # tables have a column a variant for at most so many variants
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-  """A column of the final table. `base` is the base policy's value; `leaders` as leaders()."""
+  """A column of the final table. `base` is the base policy's value, `leaders` is of leaders()."""
 
   title: str
   cell: Callable[[Variant], Estimate | None]
   base: float | None = None
   leaders: Mapping[str, str] = dataclasses.field(default_factory=dict)
-  is_count: bool = False  # the same for all seeds but for chance: no interval
+  is_count: bool = False  # a cost, about the same for all seeds: shown without an interval
 
 
 def fill(template: str, folder: str = _HERE, **values: Any) -> str:
-  """A template with these values, escaped, and with Plotly's own source.
+  """Renders a template with these values, escaped, and with Plotly's own source.
 
-  It is looked up in `folder`; what it includes may also be of this one.
+  The template is looked up in `folder`; the files that it includes, there or in this folder.
   """
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader([folder, _HERE]),
@@ -65,9 +65,9 @@ def fill(template: str, folder: str = _HERE, **values: Any) -> str:
 
 
 def render(result: Comparison) -> str:
-  """The page as one HTML text that needs nothing else."""
+  """Returns the page as one HTML text that needs no other file."""
   differences = _differences(result.variants)
-  judges = scores.judges(result) or [REWARD]
+  primary = scores.primary(result) or [REWARD]
   is_wide = len(result.variants) > _WIDEST
   shown = {
     "curves": plots.learning_curves(result),
@@ -83,13 +83,13 @@ def render(result: Comparison) -> str:
     result=result,
     finding=[text.replace(" ± ", f"{_NBSP}±{_NBSP}") for text in finding.sentences(result)],
     statistics=summary.tables(result),
-    weights=weights.rows(result),
+    weights=weights.by_variant(result),
     facts=_facts(result),
     plots=shown,
     rounds=rounds.tables(result),
     styles={variant.name: traces.style(i) for i, variant in enumerate(result.variants)},
-    base=result.base(judges[0]),
-    noun="reward" if judges[0] in (REWARD, SAMPLED) else "accuracy",
+    base=result.base(primary[0]),
+    noun="reward" if primary[0] in (REWARD, SAMPLED) else "accuracy",
     width=curves.bin_width(result.runs),
     panel_width=curves.bin_width(result.runs, curves.MAX_PANEL_POINTS),
     columns=_columns(result),
@@ -102,7 +102,7 @@ def render(result: Comparison) -> str:
 
 
 def _facts(result: Comparison) -> dict[str, str]:
-  """What the header says about the sweep; only what is known."""
+  """Returns the facts about the sweep in the page's header; only those that are known."""
   environments = [run.folder.read_env() for run in result.runs]
   devices = dict.fromkeys(env["device"] for env in environments if env.get("device"))
   versions = dict.fromkeys(env.get("versions", {}).get("jax", "") for env in environments)
@@ -127,18 +127,18 @@ def _learning_rate(result: Comparison) -> str:
 
 
 def _short(commit: str) -> str:
-  """The first ten digits of a commit, and whether files differed from it."""
+  """Shortens a commit to ten digits, keeping "-dirty" (files differed from it)."""
   return commit[:10] + ("-dirty" if commit.endswith("-dirty") else "")
 
 
 def _shared_value(result: Comparison, section: str, field: str) -> Any:
-  """The config's value if it is the same in all runs, else None."""
+  """Returns the config's value if it is the same in all runs, else None."""
   found = [run.config.get(section, {}).get(field) for run in result.runs if run.config]
   return found[0] if found and all(item == found[0] for item in found) else None
 
 
 def _columns(result: Comparison) -> list[Column]:
-  """The final table's columns, those left out that no variant has."""
+  """Returns the final table's columns, without those that no variant has."""
 
   def of(title: str, metric: str, has_best: bool = False) -> Column:
     found = leaders(result, at_end(metric)) if has_best else {}
@@ -157,16 +157,16 @@ def _columns(result: Comparison) -> list[Column]:
 
 
 def _other_metrics(result: Comparison) -> dict[str, str]:
-  """What no other part of the page shows, by its own name."""
+  """Returns the metrics that no other figure of the page shows, titled by their own names."""
   found = {key for run in result.runs for row in run.rows for key in row if "/" in key}
-  found -= {key for key in found if key.startswith("round/")}  # against rounds, not steps
+  found -= {key for key in found if key.startswith("round/")}  # drawn against rounds, not steps
   found -= {plots.BEST, plots.WORST} | _DIAGNOSTICS.keys() | scores.present(result).keys()
   ordered = [metric for metric in _FIRST if metric in found]
   return {metric: metric for metric in ordered + sorted(found.difference(_FIRST))}
 
 
 def _differences(variants: Sequence[Variant]) -> dict[str, list[str]]:
-  """Config field -> its value in each variant, where they differ; learning rates first."""
+  """Returns config field -> its value in each variant, if they differ; learning rates first."""
   flat = [flatten(variant.config) for variant in variants]
   fields = dict.fromkeys(field for config in flat for field in config if field != "seed")
   ordered = sorted(fields, key=lambda field: not field.endswith("learning_rate"))
@@ -175,7 +175,7 @@ def _differences(variants: Sequence[Variant]) -> dict[str, list[str]]:
 
 
 def _settings(differences: dict[str, list[str]], index: int) -> str:
-  """ "optimizer.learning_rate=0.0001 group_size=8": what differs, of the variant number `index`."""
+  """Returns variant number `index`'s differences, "optimizer.learning_rate=0.0001 group_size=8"."""
   texts = {field: values[index] for field, values in differences.items()}
   return " ".join(f"{field}={text}" for field, text in texts.items() if text != _NO_FIELD)
 
@@ -189,7 +189,7 @@ def _text(found: Any) -> str:
 
 
 def _commands(variants: Sequence[Variant]) -> list[str]:
-  """What to type to train each variant's first run alone."""
+  """Returns the commands that train each variant's first run alone."""
   paths = [os.path.join(variant.runs[0].folder.path, "command.txt") for variant in variants]
   commands = []
   for path in paths:

@@ -20,7 +20,10 @@ _WIDTH, _MARGIN = 960, 32  # pixels
 
 
 def write(result: Comparison, folder: str) -> list[str]:
-  """Each main plot, as NAME.png and NAME-dark.png; NAME-sampled has the sampled reward."""
+  """Writes each main plot as NAME.png and NAME-dark.png, of the sampled reward as NAME-sampled.
+
+  Returns the paths. Raises UserError if there is no browser, or it cannot draw.
+  """
   browser = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
   if browser is None:
     raise UserError(

@@ -30,7 +30,7 @@ class Plot:
 
 
 def learning_curves(result: Comparison) -> Plot | None:
-  """Held-out reward while training, against each measure of cost."""
+  """Draws the held-out reward while training, against each measure of cost."""
   rewards = scores.present(result)
   axes = {key: name for key, name in AXES.items() if any(run.final(key) for run in result.runs)}
   if not rewards or not axes:
@@ -53,7 +53,7 @@ def learning_curves(result: Comparison) -> Plot | None:
 
 
 def frontier(result: Comparison) -> Plot | None:
-  """How much reward each variant bought with how much KL: mean trajectories and where they end."""
+  """Draws each variant's reward against its KL: the mean trajectories and their ends."""
   present = scores.present(result)
   rewards = {metric: name for metric, name in present.items() if "pass@" not in metric}
   if not rewards or not any(variant.final(KL) for variant in result.variants):
@@ -73,7 +73,7 @@ def frontier(result: Comparison) -> Plot | None:
 
 
 def final_rewards(result: Comparison) -> Plot | None:
-  """A dot and an interval a variant, in the order of the sweep, with every seed as a tick."""
+  """Draws a dot and an interval a variant, in the order of the sweep, with every seed as a tick."""
   present = scores.present(result)
   rewards = {m: text for m, text in present.items() if any(v.final(m) for v in result.variants)}
   if not rewards:
@@ -93,7 +93,7 @@ def final_rewards(result: Comparison) -> Plot | None:
 
 
 def implied_rewards(result: Comparison) -> Plot | None:
-  """A panel a variant: the weight its loss puts on the best and the worst response of a group."""
+  """Draws a panel a variant: its loss's weight on the best and the worst response of a group."""
   drawn = [(v, look) for v, look in styled(result) if any(_has(run, BEST) for run in v.runs)]
   if not drawn:
     return None
@@ -120,7 +120,7 @@ def implied_rewards(result: Comparison) -> Plot | None:
 
 
 def small_curves(name: str, result: Comparison, metrics: dict[str, str]) -> Plot | None:
-  """A small panel against steps for each of `metrics` that some run has, under its title."""
+  """Draws a small panel against steps for each of `metrics` that some run has, under its title."""
   titles = _present(result, metrics)
   if not titles:
     return None
@@ -147,7 +147,7 @@ def styled(result: Comparison) -> list[tuple[Variant, Style]]:
 
 
 def _present(result: Comparison, metrics: dict[str, str]) -> dict[str, str]:
-  """Those of `metrics` that some run has a number of."""
+  """Returns those of `metrics` that some run has a number of."""
   return {m: text for m, text in metrics.items() if any(_has(run, m) for run in result.runs)}
 
 
@@ -156,7 +156,7 @@ def _has(run: Run, metric: str) -> bool:
 
 
 def panels(titles: Sequence[str], one_scale: bool = False, zeroline: bool = False) -> Json:
-  """The layout of a grid of small panels against steps, each with its title above it."""
+  """Returns the layout of a grid of small panels against steps, each with its title above it."""
   rows = -(-len(titles) // _COLUMNS)
   grid = {"rows": rows, "columns": _COLUMNS, "pattern": "independent", "xgap": 0.22, "ygap": 0.32}
   look = layout(100 + 220 * rows, grid=grid, annotations=[])

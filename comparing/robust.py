@@ -1,7 +1,7 @@
 """Statistics of few seeds that assume no normal distribution (Agarwal et al., 2021).
 
-They agree with their package `rliable`, whose numbers the tests keep. It is not used itself because
-it brings pandas, statsmodels, matplotlib and twenty packages more for these few lines.
+They agree with the authors' package `rliable`, whose results are in the tests. The package itself
+is not used: it needs pandas, statsmodels, matplotlib and twenty more for these few lines.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from training.estimates import FEWEST
 
 RESAMPLES = 10_000
 
-Statistic = Callable[..., Float[np.ndarray, " r"]]  # of samples [r, n], r times
+Statistic = Callable[..., Float[np.ndarray, " r"]]  # of samples [r, n]: r values
 Interval = tuple[float, float]
 
 
@@ -22,7 +22,7 @@ def mean(x: Float[np.ndarray, "r n"]) -> Float[np.ndarray, " r"]:
 
 
 def interquartile_mean(x: Float[np.ndarray, "r n"]) -> Float[np.ndarray, " r"]:
-  """The mean without the lowest and the highest quarter, rounded down: of 3 values, all of them."""
+  """The mean without the lowest and the highest quarter of the values, rounded down."""
   cut = x.shape[1] // 4
   return np.sort(x, axis=1)[:, cut : x.shape[1] - cut].mean(axis=1)
 
@@ -40,14 +40,14 @@ def of(statistic: Statistic, *samples: Sequence[float]) -> float:
 
 
 def bootstrap(statistic: Statistic, *samples: Sequence[float]) -> Interval | None:
-  """The 95 % percentile interval of a statistic of samples, resampled each by itself (stratified).
+  """The 95 % percentile interval of a statistic, each sample resampled by itself (stratified).
 
-  None if a sample has fewer than FEWEST values. Of so few values it is too narrow: of a normal
-  mean, it holds the truth 75 % of the time with 3 seeds, 84 % with 5 and 90 % with 10.
+  None if a sample has fewer than FEWEST values. With few values it is too narrow: for the mean of
+  normal values it holds the truth 75 % of the time with 3 seeds, 84 % with 5 and 90 % with 10.
   """
   if any(len(sample) < FEWEST for sample in samples):
     return None
-  draw = np.random.default_rng(0)  # the same page from the same runs
+  draw = np.random.default_rng(0)  # one seed, so that the same runs give the same page
   resampled = [
     np.asarray(sample)[draw.integers(0, len(sample), size=(RESAMPLES, len(sample)))]
     for sample in samples

@@ -1,4 +1,4 @@
-"""Recurring runs in the report: what came of each round, and how stale its data had become."""
+"""Deployments in the report: the result of each round, and how stale its data had become."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _PANELS = {
 class Table:
   """The rounds of one deployment."""
 
-  variant: str  # by the comparison's name
+  variant: str  # the deployment's name in the comparison
   run: Run
   rounds: tuple[Round, ...]
 
@@ -31,7 +31,7 @@ class Table:
 
 
 def tables(result: Comparison) -> list[Table]:
-  """One for each run that went in rounds, and has one behind it."""
+  """Returns a table for each run that is a deployment with a finished round."""
   found = [
     Table(variant.name, run, tuple(Deployment(run.folder.path).finished))
     for variant in result.variants
@@ -42,7 +42,7 @@ def tables(result: Comparison) -> list[Table]:
 
 
 def by_round(result: Comparison) -> Plot | None:
-  """What each round's own policy came to: a filled mark if it was deployed, a hollow one if not."""
+  """Draws the results of each round's own policy, with a filled mark if it was deployed."""
   named = [(v, look) for v, look in plots.styled(result) if any(map(_own_rows, v.runs))]
   if not named:
     return None
@@ -61,7 +61,7 @@ def by_round(result: Comparison) -> Plot | None:
 
 
 def _own_rows(run: Run) -> Sequence[dict]:
-  """The rows of rounds that were evaluated: not of those that diverged."""
+  """Returns the rows of rounds that were evaluated; rounds that diverged were not."""
   return [row for row in run.rows if value(row, "round/reward_sampled") is not None]
 
 

@@ -1,4 +1,4 @@
-"""Runs as their folders tell them, and the runs that a folder holds."""
+"""Runs read from their folders, and the set of runs that a folder holds."""
 
 import dataclasses
 import json
@@ -9,12 +9,12 @@ from typing import Any
 from training.errors import UserError
 from training.records.run_folder import RunFolder, flatten
 
-SEEDS = ("seed", "base.seed", "reward_model.seed")  # in what the runs of a variant may differ
+SEEDS = ("seed", "base.seed", "reward_model.seed")  # fields in which runs of a variant may differ
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-  """One run as its folder tells it.
+  """One run, read from its folder.
 
   `state`: finished, running, diverged, failed, stopped or not started.
   """
@@ -36,7 +36,7 @@ class Run:
 
   @property
   def settings(self) -> dict[str, Any]:
-    """The config but for the seeds, flat."""
+    """The config without its seeds, flat."""
     return {key: value for key, value in flatten(self.config).items() if key not in SEEDS}
 
   def final(self, metric: str) -> float | None:
@@ -44,14 +44,14 @@ class Run:
     return next((value(row, metric) for row in reversed(self.rows) if metric in row), None)
 
   def start(self, metric: str) -> float | None:
-    """The base policy's value: the evaluation at step 0."""
+    """The base policy's value: that of the evaluation at step 0."""
     first = [row for row in self.rows if row.get("step") == 0 and metric in row]
     return value(first[0], metric) if first else None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Group:
-  """What one folder holds: a sweep with sweep.json's `head`, or runs without."""
+class RunSet:
+  """The runs in one folder: a sweep, whose sweep.json is `head`; or a run or runs without one."""
 
   folder: str
   head: dict[str, Any]
@@ -62,21 +62,21 @@ class Group:
     return os.path.basename(os.path.abspath(self.folder))
 
 
-def read_group(folder: str) -> Group:
+def read_run_set(folder: str) -> RunSet:
   """Reads the sweep, the run or the runs in `folder`; raises UserError if it holds none."""
   head, plan = _plan(folder)
-  return Group(folder, head, tuple(_read(path, variant) for path, variant in plan))
+  return RunSet(folder, head, tuple(_read(path, variant) for path, variant in plan))
 
 
 def value(row: dict[str, Any], metric: str) -> float | None:
-  """A finite number, or None."""
+  """Returns the row's number for this metric; None if it is missing or not finite."""
   found = row.get(metric)
   is_number = isinstance(found, int | float) and math.isfinite(found)
   return float(found) if is_number else None
 
 
 def _plan(folder: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-  """The head of sweep.json and, in its order, each run's path and variant ("": ask the run)."""
+  """Returns sweep.json and, in its order, each run's path and variant ("": its config has it)."""
   if not os.path.isdir(folder):
     raise UserError(f"no folder {folder!r}; give a sweep's or a run's folder, e.g. runs/quick")
   try:
@@ -104,7 +104,7 @@ def _is_run(path: str) -> bool:
     return "config" in RunFolder(path).read_config()
   except NotADirectoryError:
     return False
-  except ValueError:  # whoever reads it will say so
+  except ValueError:  # a run, if one that cannot be read: `_read` says so
     return True
 
 

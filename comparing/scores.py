@@ -1,4 +1,4 @@
-"""What runs are judged by: held-out rewards and accuracies, and what a curve of one comes to."""
+"""The scores that runs are compared by (held-out rewards, accuracies), and summaries of curves."""
 
 import numpy as np
 
@@ -8,20 +8,21 @@ from comparing.runs import Run, value
 
 MODEL = "eval/reward_model"
 _RANKED_RIGHT = "share of held-out pairs ranked right"
-_NAMES = {  # on a button, and on an axis
+_NAMES = {  # the name on a button, and the title of an axis
   REWARD: ("greedy", "held-out reward, greedy"),
   SAMPLED: ("sampled", "held-out reward, sampled"),
   MODEL: ("sampled, by the reward model", "held-out score by the reward model"),
   "eval/implied_accuracy": ("implied accuracy", _RANKED_RIGHT),
   "eval/accuracy": ("accuracy", _RANKED_RIGHT),
 }
-_JUDGES = ((REWARD, SAMPLED), ("eval/implied_accuracy",), ("eval/accuracy",))
+_PRIMARY = ((REWARD, SAMPLED), ("eval/implied_accuracy",), ("eval/accuracy",))
 
 
 def present(result: Comparison) -> dict[str, str]:
-  """The scores that some run has a number of, and their names; pass@n for every n there is.
+  """Returns the scores that some run has, with their names; pass@n for every n there is.
 
-  A reward model's score that goes on rising while the task's own reward does not is over-optimised.
+  The reward model's score is among them: if it still rises when the task's own reward does not, it
+  is over-optimised.
   """
   keys = {key for run in result.runs for row in run.rows for key in row if row[key] is not None}
   passes = sorted(key for key in keys if key.startswith("eval/pass@"))
@@ -29,9 +30,9 @@ def present(result: Comparison) -> dict[str, str]:
   return named | {metric: metric.removeprefix("eval/") for metric in passes}
 
 
-def judges(result: Comparison) -> list[str]:
-  """The scores that variants are judged by: rewards if a finished run has one, else accuracies."""
-  for metrics in _JUDGES:
+def primary(result: Comparison) -> list[str]:
+  """Returns the scores that variants are compared by: rewards if there are any, else accuracies."""
+  for metrics in _PRIMARY:
     if found := [m for m in metrics if any(v.final(m) for v in result.variants)]:
       return found
   return []
@@ -42,12 +43,12 @@ def title(metric: str) -> str:
 
 
 def phrase(metric: str) -> str:
-  """What a sentence says that a policy improves in, however the responses were drawn."""
+  """Returns the score's name in a sentence, the same for greedy and for sampled responses."""
   return "held-out reward" if metric in (REWARD, SAMPLED) else f"the {title(metric)}"
 
 
 def budget(result: Comparison, metric: str) -> float | None:
-  """The rollouts that all finished runs with such a curve have reached; None if there is none."""
+  """Returns the rollouts that all finished runs with such a curve reached; None if none has one."""
   ends = [curve[-1][0] for run in result.finished if (curve := _by_rollouts(run, metric))]
   return min(ends, default=None)
 
@@ -56,8 +57,8 @@ def area(metric: str, rollouts: float) -> Measure:
   """The mean height of the curve of `metric` from 0 to `rollouts`: early gains count for longer.
 
   It is the area under the straight lines between evaluations, divided by `rollouts`. None for a run
-  that ended before, or was not evaluated after step 0 up to there: its height would be that of the
-  base policy and of what came later.
+  that ended earlier, or that has no evaluation between step 0 and there: its height would come from
+  the base policy and from later evaluations only.
   """
 
   def of(run: Run) -> float | None:
@@ -72,7 +73,7 @@ def area(metric: str, rollouts: float) -> Measure:
 
 
 def kl_limit(result: Comparison) -> float | None:
-  """The largest mean final KL of a variant, in nats: the frontiers are compared up to there."""
+  """Returns the largest mean final KL of a variant, in nats: frontiers are compared up to there."""
   finals = [found.mean for variant in result.variants if (found := variant.final(KL))]
   largest = max(finals, default=0.0)
   return largest if largest > 0 else None
@@ -104,12 +105,12 @@ def hypervolume(metric: str, limit: float) -> Measure:
 
 
 def _was_evaluated(run: Run, metric: str, rollouts: float) -> bool:
-  """After step 0, with at most so many rollouts."""
+  """Whether there is an evaluation after step 0, with at most so many rollouts."""
   rows = [row for row in run.rows if row["step"] > 0 and value(row, metric) is not None]
   return any((x := value(row, "rollouts")) is not None and x <= rollouts for row in rows)
 
 
 def _by_rollouts(run: Run, metric: str) -> curves.Curve:
-  """Empty if there is no curve: one evaluation, or no rollouts."""
+  """Returns the curve against rollouts; empty if there is none: one evaluation, or no rollouts."""
   points = curves.curve(run, metric, "rollouts")
   return points if len(points) > 1 and points[-1][0] > 0 else []

@@ -1,4 +1,4 @@
-"""How sure one can be: each variant's score in several statistics, and against the baseline."""
+"""The tables of how sure one can be: statistics of each variant alone, and against the baseline."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from training.estimates import LEVEL, Estimate, holm
 
 @dataclasses.dataclass(frozen=True)
 class Statistic:
-  """A number of n seeds with its bootstrap interval; None for fewer than three."""
+  """A statistic of n seeds with its bootstrap interval, which fewer than three do not have."""
 
   value: float
   interval: Interval | None
@@ -19,8 +19,8 @@ class Statistic:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-  """A variant's. What compares it with the baseline is None in the baseline's own row."""
+class VariantSummary:
+  """The statistics of one variant. Those that compare it with the baseline are None for that."""
 
   variant: Variant
   mean: Estimate
@@ -28,8 +28,8 @@ class Row:
   interquartile: Statistic
   gain: Estimate | None  # over the base policy
   difference: Estimate | None
-  p: float | None  # of the difference, corrected
-  improvement: Statistic | None  # the probability of it
+  p: float | None  # of the difference, corrected for all comparisons of the table
+  improvement: Statistic | None  # the probability of scoring above the baseline
   area: Estimate | None
   hypervolume: Estimate | None
 
@@ -40,21 +40,21 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """The statistics of one score; `budget` in rollouts and `kl_limit` in nats, where known."""
+  """The statistics of one score. `budget` is in rollouts, `kl_limit` in nats; None: unknown."""
 
   metric: str
   name: str
   budget: float | None
   kl_limit: float | None
-  rows: tuple[Row, ...]
-  comparisons: int  # that the p-values are corrected for
+  rows: tuple[VariantSummary, ...]
+  comparisons: int  # for which the p-values are corrected
   area_leaders: dict[str, str]
   hypervolume_leaders: dict[str, str]
 
 
 def tables(result: Comparison) -> list[Table]:
-  """One for each score that the variants are judged by."""
-  return [_table(result, metric) for metric in scores.judges(result)]
+  """Returns a table for each score that the variants are compared by."""
+  return [_table(result, metric) for metric in scores.primary(result)]
 
 
 def _table(result: Comparison, metric: str) -> Table:
@@ -68,7 +68,7 @@ def _table(result: Comparison, metric: str) -> Table:
   ]
   p_values = holm([found.p if found else None for found in differences])
   rows = [
-    _row(result, variant, metric, area, hypervolume, difference, p)
+    _summary(result, variant, metric, area, hypervolume, difference, p)
     for variant, difference, p in zip(result.variants, differences, p_values, strict=True)
   ]
   return Table(
@@ -83,7 +83,7 @@ def _table(result: Comparison, metric: str) -> Table:
   )
 
 
-def _row(
+def _summary(
   result: Comparison,
   variant: Variant,
   metric: str,
@@ -91,13 +91,13 @@ def _row(
   hypervolume: Measure,
   difference: Estimate | None,
   p: float | None,
-) -> Row | None:
+) -> VariantSummary | None:
   values, baseline = variant.values(at_end(metric)), result.baseline.values(at_end(metric))
   mean = variant.final(metric)
   if not mean:
     return None
   is_compared = variant is not result.baseline and baseline
-  return Row(
+  return VariantSummary(
     variant=variant,
     mean=mean,
     bootstrap=robust.bootstrap(robust.mean, values),
@@ -117,4 +117,4 @@ def _statistic(statistic: robust.Statistic, *samples: list[float]) -> Statistic:
 
 
 def _nothing(run: object) -> None:
-  """The measure of what no run has."""
+  """Measures nothing: no run has a value."""

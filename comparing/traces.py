@@ -1,10 +1,10 @@
-"""What the report's figures are made of, as Plotly's JSON: lines with bands, paths, dots, a layout.
+"""The elements of the report's figures as Plotly's JSON: lines with bands, paths, dots, a layout.
 
 A variant has the same colour, dash and marker in every figure. Colours come from Okabe and Ito's
 palette, which colour-blind readers can tell apart; dash and marker serve print. Backgrounds are
 transparent and the text has no colour of its own, so that the page shows a figure light or dark.
 
-Plain dicts, because Plotly's Python objects cost seconds for a page; the tests validate them.
+They are plain dicts, because Plotly's Python objects cost seconds a page; the tests validate them.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from comparing.runs import Run
 from training.estimates import Estimate, number
 
 AXES = {"rollouts": "rollouts", "step": "steps", "tokens": "tokens", "seconds": "seconds"}
-GREY = "#888888"  # reads on white and on black
+GREY = "#888888"  # visible on white and on black
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("solid", "dash", "dashdot", "dot", "longdash")  # 5 and 6 share no factor: 30 pairs
 _MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "pentagon")
@@ -53,7 +53,7 @@ class Lines:
   panel: int = 0
 
   def of(self, variant: Variant, look: Style, metric: str) -> list[Json]:
-    """The finished runs' mean with its band or seeds; the other runs as thin lines."""
+    """Draws the finished runs' mean with its band or seeds; the other runs as thin lines."""
     mean = curves.mean_curve(variant.finished, metric, self.axis, self.width)
     thin = [run for run in variant.runs if self.every_seed or run.state != "finished"]
     traces = [line for run in thin if (line := self._thin(run, look, metric))["x"]]
@@ -103,7 +103,7 @@ class Lines:
 
 
 def trajectory(variant: Variant, look: Style, metric: str, on_log: bool) -> list[Json]:
-  """The mean path of (KL, metric), with a large marker and both intervals at its end."""
+  """Draws the mean path of (KL, metric), with a large marker and both intervals at its end."""
   path = curves.mean_curve(variant.finished, metric, KL)
   path = [(x, y) for x, y in path if x > 0 or not on_log]
   kl, reward = variant.final(KL), variant.final(metric)
@@ -130,7 +130,7 @@ def trajectory(variant: Variant, look: Style, metric: str, on_log: bool) -> list
 
 
 def dots(variant: Variant, look: Style, metric: str) -> list[Json]:
-  """A row of a dot plot: every seed as a tick, the mean with its interval."""
+  """Draws a row of a dot plot: every seed as a tick, the mean with its interval."""
   final, row = variant.final(metric), label(variant.name)
   if not final:  # an empty row, so that the variant is not overlooked
     return [{"x": [None], "y": [row], "mode": "markers"}]
@@ -155,7 +155,7 @@ def dots(variant: Variant, look: Style, metric: str) -> list[Json]:
 
 
 def base_line(base: float | None, *, across: str) -> Json:
-  """The layout of a dashed line at the base policy's value of `across`, the axis "x" or "y"."""
+  """Returns the layout of a dashed line at the base policy's value on the axis "x" or "y"."""
   if base is None:
     return {}
   along = "y" if across == "x" else "x"
@@ -171,14 +171,14 @@ def base_line(base: float | None, *, across: str) -> Json:
 
 
 def legend_key(name: str, look: Style) -> Json:
-  """A variant's line in the legend alone, for panels of which it may be in any or none."""
+  """Draws a variant in the legend only, once for all panels: it may be in any of them, or none."""
   line = {"color": look.colour, "dash": look.dash, "width": 1.8}
   key = {"x": [None], "y": [None], "mode": "lines", "line": line, "showlegend": True}
   return key | {"legendgroup": name, "name": label(name)}
 
 
 def panel_of(index: int) -> Json:
-  """Which axes a trace of the panel uses: {"xaxis": "x2", "yaxis": "y2"} for index 1."""
+  """Returns the axes that a panel's traces use: {"xaxis": "x2", "yaxis": "y2"} for index 1."""
   suffix = str(index + 1) if index else ""
   return {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
 
@@ -206,7 +206,7 @@ def axis(title: str = "", **more: Any) -> Json:
 
 
 def label(name: str) -> str:
-  """Plotly reads some HTML in names."""
+  """Escapes a name: Plotly reads some HTML in names."""
   return html.escape(name)
 
 
@@ -224,5 +224,5 @@ def _bars(found: Estimate, look: Style) -> Json:
 
 
 def _round(x: float) -> float:
-  """Five figures: all that a screen shows, in half the bytes."""
+  """Rounds to five digits: a screen shows no more, and the page takes half the bytes."""
   return x if x == 0 else round(x, 4 - math.floor(math.log10(abs(x))))

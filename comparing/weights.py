@@ -9,18 +9,20 @@ from training.estimates import Estimate
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-  """Means over the first and over the last tenth of the steps."""
+class VariantWeights:
+  """A variant's weights as (mean over the first tenth of the steps, mean over the last tenth)."""
 
   variant: Variant
   best: tuple[Estimate | None, Estimate | None]
   worst: tuple[Estimate | None, Estimate | None]
 
 
-def rows(result: Comparison) -> list[Row]:
-  """One for each variant whose finished runs logged the weights."""
-  found = [Row(v, _start_and_end(v, BEST), _start_and_end(v, WORST)) for v in result.variants]
-  return [row for row in found if row.best[0] or row.worst[0]]
+def by_variant(result: Comparison) -> list[VariantWeights]:
+  """Returns the weights of each variant whose finished runs logged them."""
+  found = [
+    VariantWeights(v, _start_and_end(v, BEST), _start_and_end(v, WORST)) for v in result.variants
+  ]
+  return [weights for weights in found if weights.best[0] or weights.worst[0]]
 
 
 def _start_and_end(variant: Variant, metric: str) -> tuple[Estimate | None, Estimate | None]:

@@ -1,1 +1,1 @@
-"""ml_collections config files, one an algorithm; `common.py` has every field and its comment."""
+"""Config files (ml_collections), one an algorithm; `common.py` has every field with a comment."""

@@ -12,17 +12,17 @@ RESPONSES_A_STEP = 256
 
 
 def defaults(loss: str) -> ConfigDict:
-  """All fields, locked; only `algorithm` takes new ones: the hyperparameters you change."""
+  """All fields, locked; only `algorithm` and `optimizer` take new ones: the numbers you change."""
   config = ConfigDict()
-  config.seed = 0  # of all that is random in the run: the order of the prompts, the sampling
+  config.seed = 0  # of everything random in the run: the order of the prompts, the sampling
   config.steps = 60  # batches of groups that are collected and trained on
-  config.source = "online"  # "offline": a data set; "rounds" (experiments.rounds); "demonstrations"
+  config.source = "online"  # or "offline" (a data set), "demonstrations", "rounds"
   config.batch_prompts = 32  # B: prompts (groups) a step
   config.group_size = 8  # K: responses to each prompt
-  config.micro_batches = 1  # parts a batch is cut into to save memory; the result is the same
+  config.micro_batches = 1  # pieces that a batch is cut into to save memory; the result is the same
   config.inner_epochs = 1  # mu: passes over each step's batch; old_logps stay those of collection
-  config.minibatches = 1  # updates a pass: the batch's groups, shuffled, cut into so many
-  config.require_accelerator = False  # stop, rather than train on the CPU
+  config.minibatches = 1  # updates a pass, each on its share of the batch's groups, shuffled
+  config.require_accelerator = False  # stop if there is none, rather than train on the CPU
 
   config.task = ConfigDict()
   config.task.name = "spell_backward"  # reasoning-gym's; sentiment, gsm8k, questions, groups
@@ -34,7 +34,7 @@ def defaults(loss: str) -> ConfigDict:
 
   config.model = ConfigDict()
   config.model.pretrained = ""  # a Hugging Face folder, a .gguf file, smollm2-135m, Qwen/Qwen3-0.6B
-  # The shape of a model without one; a pretrained model's files say its own.
+  # The shape of a model that is not pretrained; a pretrained model's files have its own.
   config.model.layers = 3  # decoder blocks
   config.model.d_model = 128  # width of the residual stream
   config.model.heads = 4  # query heads
@@ -45,58 +45,57 @@ def defaults(loss: str) -> ConfigDict:
   config.model.qk_norm = True  # RMSNorm of queries and keys, as Qwen3 has
   config.model.rope_theta = 10000.0  # base wavelength of the rotary positions
   config.model.norm_eps = 1e-6  # of RMSNorm
-  config.model.attention = "auto"  # "cudnn", "xla", "plain"; auto: cuDNN's if it can
+  config.model.attention = "auto"  # or "cudnn", "xla", "plain"; auto: cuDNN where it works
   config.model.logits_at_once = 2**26  # more are computed in pieces, and again in the backward pass
-  config.model.remat = "dots"  # kept for the backward pass: linear outputs; or "none", "layers"
-  config.model.lora_rank = 0  # train low-rank adapters of every linear layer only; 0: all weights
-  config.model.lora_alpha = 16.0  # the adapters count lora_alpha / lora_rank times
+  config.model.remat = "dots"  # recompute all but linear outputs; "layers": all; "none": nothing
+  config.model.lora_rank = 0  # of low-rank adapters, which are all that is trained; 0: all weights
+  config.model.lora_alpha = 16.0  # adapters are scaled by lora_alpha / lora_rank
   config.model.dtype = "float32"  # of activations, or "bfloat16"; parameters are always float32
 
   config.base = ConfigDict()  # the policy that all runs start from; it is also the reference
-  config.base.steps = 135  # updates of SFT on demonstrations; 0: the pretrained, or random, weights
+  config.base.steps = 135  # updates of SFT on demonstrations; 0: none, the weights stay as they are
   config.base.batch_prompts = 128  # demonstrations an update
-  config.base.learning_rate = 3e-3  # peak
+  config.base.learning_rate = 3e-3  # of that SFT, at its peak
   config.base.seed = 0  # of its weights and data; runs that share it share the base policy
-  config.base.run = ""  # a finished run's folder: its policy is the base policy, nothing is taught
+  config.base.run = ""  # a finished run's folder: its policy is the base policy, without an SFT
 
   config.sampling = ConfigDict()
   config.sampling.max_tokens = 8  # of a response, the end-of-sequence token included
   config.sampling.temperature = 1.0  # of the policy; the trainer scores the same distribution
   config.sampling.top_k = 0  # draw among the k likeliest tokens; 0: all
   config.sampling.top_p = 1.0  # draw among the likeliest tokens of this total probability
-  config.sampling.prompts_at_once = 0  # decoded together; 0: all. Fewer save memory, draw the same
+  config.sampling.prompts_at_once = 0  # decoded together; 0: all. Fewer save memory; same responses
   config.sampling.refills = 0  # dynamic sampling: times a step may replace groups of equal rewards
 
   config.scoring = ConfigDict()  # the rewards to train on; evaluation always shows the task's own
   config.scoring.reward = "task"  # or "model": the score of a reward model
   config.scoring.model = ""  # a finished run of configs/reward_model.py; empty: one is trained
-  config.scoring.seconds = 10.0  # limit for one response by one function; longer: unscored
-  config.scoring.unfinished = 0.0  # reward of a response without an end; a reward model's own if 0
-  config.scoring.overlong_tokens = 0  # soft penalty, 0 to -1, over so many tokens before the limit
-  config.scoring.mask_truncated = False  # leave responses without an end out of the loss
+  config.scoring.seconds = 10.0  # limit for one reward function on one response; longer: unscored
+  config.scoring.unfinished = 0.0  # reward of a response that was cut off; 0: 0, or a model's score
+  config.scoring.overlong_tokens = 0  # soft penalty, 0 to -1, over so many last tokens; 0: none
+  config.scoring.mask_truncated = False  # leave responses that were cut off out of the loss
 
   config.reward_model = ConfigDict()  # of scoring.reward="model", when scoring.model is empty
   config.reward_model.steps = 60  # updates, on pairs that the base policy wrote
   config.reward_model.batch_prompts = 128  # groups an update
   config.reward_model.group_size = 4  # responses to each prompt; all unequal pairs are compared
-  config.reward_model.learning_rate = 5e-4  # peak
+  config.reward_model.learning_rate = 5e-4  # at its peak
   config.reward_model.seed = 0  # of its data; runs that share it share the reward model
 
-  config.reference = ConfigDict()  # the policy that beta holds to: the base policy, at rest or not
-  config.reference.every = 0  # TR-DPO: steps between its moves towards the policy; 0: at rest
-  config.reference.mix = 1.0  # share of the policy in such a move; 1: it becomes the policy
+  config.reference = ConfigDict()  # begins as the base policy; TR-DPO moves it
+  config.reference.every = 0  # steps between its moves towards the policy; 0: it never moves
+  config.reference.mix = 1.0  # share of the policy in a move; 1: the reference becomes the policy
 
-  config.optimizer = ConfigDict()
-  config.optimizer.learning_rate = 2e-4  # of AdamW, at its peak
+  config.optimizer = ConfigDict()  # to these come the numbers of that optimizer and schedule alone
+  config.optimizer.name = "adamw"  # of training/optimizer.py, such as "lion", "muon"; or your own
+  config.optimizer.learning_rate = 2e-4  # at its peak
   config.optimizer.warmup_steps = 0  # linear, from 0
-  config.optimizer.schedule = "linear"  # after the warm-up, down to 0; or "cosine", "constant"
-  config.optimizer.weight_decay = 0.0  # decoupled
+  config.optimizer.schedule = "linear"  # then down to 0; such as "cosine", "wsd"; or your own
+  config.optimizer.weight_decay = 0.0  # decoupled: a share of the weights, times the learning rate
   config.optimizer.max_grad_norm = 1.0  # the gradient is scaled down to this global norm
-  config.optimizer.b1 = 0.9  # decay of the first moment
-  config.optimizer.b2 = 0.95  # decay of the second moment
 
   config.offline = ConfigDict()
-  config.offline.dataset = ""  # collected, or groups of texts; empty: the base policy writes one
+  config.offline.dataset = ""  # one collected before, or groups of texts; empty: of the base policy
 
   config.data = ConfigDict()  # how data sets of texts are read
   config.data.dir = ""  # where tasks.build put them; empty: its default
@@ -105,10 +104,10 @@ def defaults(loss: str) -> ConfigDict:
 
   config.rounds = ConfigDict()  # of source="rounds": serve, collect, judge, train, test, deploy
   config.rounds.groups = 0  # collected (or waited for) a round; 0: steps x batch_prompts, one epoch
-  config.rounds.judge = "task"  # its reward; "user": prefers by it, noisily; "people": feedback/
+  config.rounds.judge = "task"  # the task's reward; or "user" (simulated), "people" (feedback/)
   config.rounds.temperature = 0.25  # of the user: P(a over b) = sigmoid((r_a - r_b) / temperature)
-  config.rounds.noise = 0.0  # share of the user's choices that are turned around
-  config.rounds.level = 0.05  # a round that tests as worse at this level is refused; 0.5: if at all
+  config.rounds.noise = 0.0  # share of the user's choices that are flipped
+  config.rounds.level = 0.05  # refuses a policy that tests as worse at this level; 0.5: any worse
 
   config.eval = ConfigDict()
   config.eval.every = 20  # steps between evaluations
@@ -123,7 +122,7 @@ def defaults(loss: str) -> ConfigDict:
   config.mesh.tensor = 1  # devices that split the heads and the feed-forward layer
 
   config.wandb = ConfigDict()
-  config.wandb.mode = "auto"  # "online" if logged in, else "offline"; or one of these, "disabled"
+  config.wandb.mode = "auto"  # online if logged in, else offline; "online", "offline", "disabled"
   config.wandb.project = "counterpoint"  # W&B project
   config.wandb.entity = ""  # W&B user or team; empty: your default
 
@@ -132,17 +131,18 @@ def defaults(loss: str) -> ConfigDict:
 
   config.lock()
   config.algorithm.unlock()
+  config.optimizer.unlock()
   return config
 
 
 def use_groups_of(config: ConfigDict, k: int) -> None:
-  """K responses a prompt, and as many prompts as make an update of 256 responses, whatever K."""
+  """Sets K responses a prompt, and as many prompts as make 256 responses a step, whatever K."""
   config.group_size = k
   config.batch_prompts = RESPONSES_A_STEP // max(k, 1)
 
 
 def of_algorithm(name: str) -> ConfigDict:
-  """The config of configs/<name>.py. ArgumentError if there is none."""
+  """Returns the config of configs/<name>.py. ArgumentError if there is none."""
   try:
     return importlib.import_module(f"configs.{name}").get_config()
   except (ModuleNotFoundError, AttributeError):
@@ -171,7 +171,7 @@ def use_judged_texts(config: ConfigDict, data: str, model: str) -> None:
 
 
 class ArgumentError(ValueError):
-  """What follows the colon of `configs/grpo.py:k=8` is not what the file takes."""
+  """An argument, such as k=8 in `configs/grpo.py:k=8`, that the config file does not take."""
 
 
 def parse_arg(arg: str, **defaults: int | float | str) -> types.SimpleNamespace:

@@ -1,8 +1,8 @@
 """Sweeps as lists of dicts: get_sweep() may return product([sweep("seed", range(3)), ...]).
 
 The names are those of Google's `hyper` module, so that a get_hyper(hyper) written for it runs here.
-What is drawn at random depends on the field's name and the seed alone: planned again, a sweep has
-the same runs.
+Random values depend only on the field's name and the seed: planned again, a sweep has the same
+runs.
 """
 
 import dataclasses
@@ -61,7 +61,7 @@ categorical = discrete = list  # of values, for `sweep`, `sample` and `uniform`
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-  """From low to high: uniform, or uniform in the logarithm."""
+  """The range from low to high, uniform or uniform in the logarithm."""
 
   low: float | int
   high: float | int
@@ -95,7 +95,7 @@ def sample(name: str, domain: Interval | Sequence[Any], n: int, seed: int | str 
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-  """Google's uniform(...) and loguniform(...): as many values as zipit(..., length=n) asks for."""
+  """Random values, as many as zipit(..., length=n) asks for: Google's uniform and loguniform."""
 
   name: str
   domain: Interval | Sequence[Any]
@@ -108,17 +108,17 @@ class Draws:
 
 
 def uniform(name: str, domain: Interval | Sequence[Any]) -> Draws:
-  """Google's: of an interval or of discrete values, for zipit(..., length=n)."""
+  """Google's uniform: draws from an interval or discrete values, for zipit(..., length=n)."""
   return Draws(name, domain)
 
 
 def loguniform(name: str, domain: Interval) -> Draws:
-  """Google's: log-uniform over the interval, for zipit(..., length=n)."""
+  """Google's loguniform: draws log-uniformly from the interval, for zipit(..., length=n)."""
   return Draws(name, log_uniform(domain.low, domain.high))
 
 
 def _draws(name: str, domain: Interval | Sequence[Any], seed: int | str) -> Iterator[Item]:
-  draw = random.Random(f"{seed}/{name}")  # of the name: axes of one seed are independent
+  draw = random.Random(f"{seed}/{name}")  # by name too: axes of one seed are independent
   while True:
     if not isinstance(domain, Interval):
       yield {name: draw.choice(domain)}
@@ -130,7 +130,7 @@ def _draws(name: str, domain: Interval | Sequence[Any], seed: int | str) -> Iter
 
 
 def _rounded(value: float) -> float:
-  """To four digits: it is part of a run's name, and of a command that people read."""
+  """Rounds to four digits: the number is part of a run's name, and of a command that one reads."""
   return float(f"{value:.4g}")
 
 

@@ -1,4 +1,4 @@
-"""A reward model: Bradley-Terry on responses that the base policy wrote and the task judged.
+"""A reward model: Bradley-Terry on responses that the base policy wrote and the task scored.
 
 It starts from the base policy's network. Policies train on it with --config.scoring.reward=model
 (and --config.scoring.model=runs/reward_model to name it). eval/accuracy is the share of held-out

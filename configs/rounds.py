@@ -22,8 +22,8 @@ def get_config(arg: str = "") -> ConfigDict:
   config.steps = 16  # updates a round
   config.rounds.judge = "user" if config.group_size == 2 else "task"
   if config.algorithm.loss == "dpo":
-    # The reference moves on with every round, so that nothing holds the policy to the first one:
-    # eight longer rounds at beta = 0.5 and a rate of 1e-4 went 1.2 nats away, and below it.
+    # The reference is renewed every round, so that nothing holds the policy to the first one: eight
+    # longer rounds at beta = 0.5 and a rate of 1e-4 went 1.2 nats away, and ended below it.
     config.algorithm.beta = 2.0
   config.optimizer.learning_rate = 5e-5  # Adam begins anew in every round: larger steps wander off
   config.eval.every = config.checkpoint.every = 16

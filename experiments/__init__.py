@@ -1,1 +1,4 @@
-"""What a person runs: train, evaluate, sweep and report; and the rooms that hold their parts."""
+"""The commands, one a file: `python -m experiments.train`, `.sweep`, `.report`, ... `--help`.
+
+`command_line` reads their flags and prints their help; `sweeping` plans and runs many runs.
+"""

@@ -4,10 +4,10 @@ python -m experiments.claims
 python -m experiments.claims --only=baselines,optimum
 python -m experiments.claims --dry_run                 the claims, and what is already found
 
-Writes runs/claims/report.html, one page with a plot of each, and claims.json. What has been found
-is kept: typed again, only claims whose code has changed are tried again. A claim whose experiment
-fails is named and the others go on. Exit code: 0 all found, 1 some failed, 2 bad usage, 130
-interrupted.
+Writes runs/claims/report.html, one page with plots for each, and claims.json. Findings are kept:
+the same command again tries only claims without one, and those whose code has changed. A claim
+whose experiment fails is named and the others go on. Exit code: 0 all found, 1 some failed, 2 bad
+usage, 130 interrupted.
 """
 
 import os

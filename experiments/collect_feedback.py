@@ -6,8 +6,8 @@ python -m experiments.collect_feedback --model=smollm2-135m     a pretrained mod
 
 The page is on http://127.0.0.1:8600 and nowhere else, unless --host says so. A choice is a row of
 choices.jsonl, on the disk before the page says that it is kept. A deployment with
-rounds.judge="people" (python -m experiments.rounds) trains on those in its own feedback/ folder; a
-round that is deployed meanwhile is served from the next question on.
+rounds.judge="people" (python -m experiments.rounds) trains on the choices in its own feedback/
+folder; a round that is deployed meanwhile is served from the next question on.
 """
 
 import os
@@ -33,7 +33,7 @@ FLAGS = {
   ),
   "host": ("127.0.0.1", "the address to listen on; others than loopback let others choose"),
   "port": (8600, "the port to listen on; 0: any that is free"),
-  "max_tokens": (128, "of a response of a --model; a run's config says its own"),
+  "max_tokens": (128, "longest response of a --model, in tokens; a run's config has its own"),
 }
 ROOT = "runs"
 
@@ -52,22 +52,22 @@ def main(argv: Sequence[str]) -> int:
   for name, value in environment.compilation_cache(ROOT).items():
     os.environ.setdefault(name, value)
 
-  from rounds.policy import Policy
-  from rounds.server import app
-  from rounds.store import Store
+  from rounds.feedback_server import app
+  from rounds.feedback_store import FeedbackStore
+  from rounds.served_policy import ServedPolicy
 
-  store = Store(home)
+  store = FeedbackStore(home)
   if args.deployment:
-    policy = Policy(config, ROOT, lambda: Deployment(args.deployment).in_service)
+    policy = ServedPolicy(config, ROOT, lambda: Deployment(args.deployment).in_service)
   else:
-    policy = Policy(config, ROOT, lambda: run)
+    policy = ServedPolicy(config, ROOT, lambda: run)
   policy.warm_up()
   hosts = ["*"] if args.host == "0.0.0.0" else [args.host, "localhost", "127.0.0.1"]
   settings = uvicorn.Config(
     app(store, policy, hosts), host=args.host, port=args.port, log_level="warning"
   )
   listening = settings.bind_socket()
-  listening.listen()  # whoever reads the address below finds somebody there
+  listening.listen()  # before the address is printed: it works at once
   port = listening.getsockname()[1]
   print(f"http://{args.host}:{port}  choices → {home} ({store.count} there)", flush=True)
   uvicorn.Server(settings).run(sockets=[listening])
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def served(args) -> tuple[ConfigDict, str, str]:
-  """(config, run to serve or "", folder of the choices). UserError if there is nothing to serve."""
+  """Returns (config, run to serve or "", folder of the choices). UserError: nothing to serve."""
   if args.deployment:
     home = Deployment(args.deployment)
     return ConfigDict(home.config), "", args.out or home.feedback

@@ -95,7 +95,7 @@ def tokenizer_note(source: str) -> str:
 
 def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: str) -> None:
   """Loads the checkpoint and writes the folder; imports jax."""
-  from models.pretrained import loading
+  from models.pretrained import exporting
   from models.pretrained.stored_tensors import CheckpointError
   from tasks.task import Task
   from tasks.tokenizers.tokenizer import CharTokenizer
@@ -118,7 +118,7 @@ def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: s
   state = loaded(folder, partial(starting_state, parts), start, parts.mesh, step)
   tokens = {"eos_ids": tokenizer.eos_ids, "bos_id": None, "pad_id": tokenizer.pad_id}
   try:
-    loading.export(state.params, parts.model, out, source or None, tokens)
+    exporting.export(state.params, parts.model, out, source or None, tokens)
   except CheckpointError as error:
     raise UserError(str(error)) from None
 

@@ -77,7 +77,7 @@ def _home(folders: Sequence[str]) -> str:
 
 
 def _csv(result: Comparison) -> str:
-  """A row a run with its last value of each eval/ metric, after a row of the base policy's."""
+  """Returns a CSV: the base policy's row, then a row a run, with final values of eval/ metrics."""
   metrics = sorted(
     {key for run in result.runs for row in run.rows for key in row if key[:5] == "eval/"}
   )

@@ -5,10 +5,10 @@ python -m experiments.rounds --config=configs/rounds.py --rounds=8     until the
 
 Keeps a deployment in runs/<name>/: its policy in service, and rounds/001/, rounds/002/, ... with
 the data set, the training, the evaluation and the verdict of each. A round is deployed unless it
-tests as worse than what is in service on the held-out prompts. Stopped, or killed, it goes on where
-it was; by cron, one call a round. With rounds.judge="people" a round waits for rows in feedback/
-(python -m experiments.collect_feedback writes them). Exit code: 0 done, 2 bad usage or config, 130
-interrupted.
+tests as worse than the policy in service on the held-out prompts. After a stop or a kill the same
+command goes on where it was; cron may call it, once a round. With rounds.judge="people" a round
+waits for rows in feedback/ (python -m experiments.collect_feedback writes them). Exit code: 0 done,
+2 bad usage or config, 130 interrupted.
 """
 
 import os
@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def refuse_another(deployment: Deployment, digest: str, config) -> None:
-  """UserError where the folder holds something else."""
+  """Raises UserError if the folder holds another config's run, or other files."""
   about = deployment.run.read_config()
   if about and about["digest"] != digest:
     differences = "; ".join(deployment.run.changes(config.to_dict())[:4])
@@ -94,13 +94,13 @@ def refuse_another(deployment: Deployment, digest: str, config) -> None:
 
 
 def do_round(deployment: Deployment, number: int) -> None:
-  """One round with a progress bar; jax is imported only now."""
+  """Does one round with a progress bar; jax is imported only now."""
   signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
   for name, value in environment.compilation_cache(ROOT).items():
     os.environ.setdefault(name, value)
   import tensorflow_datasets  # noqa: F401  # as in train.py, before there is a second thread
 
-  from rounds import steps
+  from rounds import one_round
 
   columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
   with Progress(*columns, transient=True, disable=not sys.stdout.isatty()) as progress:
@@ -113,7 +113,7 @@ def do_round(deployment: Deployment, number: int) -> None:
       doing = f"round {number}: {row.get('doing', 'training')}"
       progress.update(bar, description=doing, completed=row["step"], total=row["steps"])
 
-    verdict = steps.go_through(deployment, deployment.round(number), ROOT, show)
+    verdict = one_round.go_through(deployment, deployment.round(number), ROOT, show)
   deployment.write_metrics()
   word = "deployed" if verdict["deployed"] else "refused "
   print(f"round {number}  {word}  {verdict['reason']}", flush=True)

@@ -3,8 +3,8 @@
 python -m experiments.sweep --config=configs/sweeps/quick.py
 
 The runs are planned and checked before anything runs. Finished runs are skipped and interrupted
-ones go on from their last checkpoint, so the same command can be typed until all is done. A run
-that diverges or crashes fails alone. --config.steps=200 and the like override a field of every run.
+ones go on from their last checkpoint: repeat the command until all are done. A run that diverges or
+crashes fails alone. --config.steps=200 and the like override a field of every run.
 
 Writes runs/<sweep>/report.html and results.csv. Exit code: 0 all finished, 1 some failed, 2 bad
 usage or config, 130 interrupted.
@@ -36,7 +36,7 @@ from experiments.sweeping import (
   wandb_sweep,
 )
 from experiments.sweeping.launchers import Launcher
-from experiments.sweeping.live_table import LiveTable, Row
+from experiments.sweeping.live_table import JobStatus, LiveTable
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
 from training.errors import UserError
@@ -56,7 +56,7 @@ FLAGS = {
     cli.OneOf(("local", *launchers.NAMES)),
     "where the runs train: worker processes here; or through submitit (pip install -e .[cluster])",
   ),
-  "resources": ("", "of submitit's jobs: timeout_min=240,gpus_per_node=1,slurm_partition=NAME"),
+  "resources": ("", "for submitit's jobs: timeout_min=240,gpus_per_node=1,slurm_partition=NAME"),
   "out": ("", "the sweep's folder (default: runs/<name of the sweep file>)"),
 }
 
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
   if flags.jobs < 1:
     raise UserError(f"--jobs={flags.jobs}: at least one run at a time")
   launchers.check_resources(flags.launcher, flags.resources)
-  launchers.runs_a_program(flags.launcher, flags.vectorize)  # is --vectorize one of its words?
+  launchers.runs_a_program(flags.launcher, flags.vectorize)  # checks --vectorize
   make_plan = partial(plan.make, flags.config, flags.overrides, flags.out)
   sweep = make_plan()
   chosen = _choose(sweep, flags.only)
@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     _SHOW[flags.dry_run](sweep, chosen)
   if flags.dry_run:
     return 0
-  plan.refuse_changed(sweep.runs)  # all: they are compared with each other
+  plan.refuse_changed(sweep.runs)  # all runs, as they are compared with each other
   with folder_lock.only_launch(sweep.folder):
     return _run(launchers.plan_when_free(flags.launcher, make_plan), flags)
 
@@ -127,9 +127,9 @@ def _train(
     if run.state == "diverged" and run.name not in live:
       run.folder.clear()
   bases = jobs.base_policies(sweep, to_do)
-  rows = [Row(job.name, is_run=False) for job in bases.values()]
-  rows += [_row(run, is_done=run not in to_do) for run in chosen]
-  table = LiveTable(sweep.folder, rows, flags.jobs, Console())
+  statuses = [JobStatus(job.name, is_run=False) for job in bases.values()]
+  statuses += [_status_of(run, is_done=run not in to_do) for run in chosen]
+  table = LiveTable(sweep.folder, statuses, flags.jobs, Console())
   with (
     launchers.make(flags.launcher, sweep.folder, flags.jobs, flags.resources) as launcher,
     _stopping_on_interrupt(launcher, table) as interrupts,
@@ -156,7 +156,7 @@ def _carry_out(
       failed[event.job.name] = event.reason
       if "folder" in event.job.arguments:  # a worker that died could not write it down itself
         run_folder.RunFolder(event.job.arguments["folder"]).mark(event.kind, event.reason)
-      if fail_fast and len(failed) == 1:  # stopped twice, it would kill
+      if fail_fast and len(failed) == 1:  # once: a second stop would kill the workers
         launcher.stop()
   return failed
 
@@ -170,16 +170,16 @@ def _print_commands(sweep: Plan, runs: Sequence[PlannedRun]) -> None:
 _SHOW = {"commands": _print_commands, "wandb": wandb_sweep.show}
 
 
-def _row(run: PlannedRun, is_done: bool) -> Row:
-  status = run.folder.read_status()
-  row = Row(run.name, run.state if is_done else "queued", steps=run.config["steps"])
-  row.step, row.metrics = status.get("step", 0), status.get("metrics", {})
-  return row
+def _status_of(run: PlannedRun, is_done: bool) -> JobStatus:
+  written = run.folder.read_status()
+  status = JobStatus(run.name, run.state if is_done else "queued", steps=run.config["steps"])
+  status.step, status.metrics = written.get("step", 0), written.get("metrics", {})
+  return status
 
 
 @contextlib.contextmanager
 def _stopping_on_interrupt(launcher: Launcher, table: LiveTable) -> Generator[list[int]]:
-  """Within it ^C (or SIGTERM) stops the jobs, twice kills them; yields the signals."""
+  """Makes ^C (or SIGTERM) stop the jobs, and a second one kill them; yields the signals so far."""
   interrupts: list[int] = []
 
   def on_signal(number: int, frame: Any) -> None:
@@ -196,9 +196,9 @@ def _stopping_on_interrupt(launcher: Launcher, table: LiveTable) -> Generator[li
 
 
 def _write_sweep(sweep: Plan) -> None:
-  """Writes sweep.json: all runs of the plan, those that --only leaves out, too.
+  """Writes sweep.json with all runs of the plan, also those that --only leaves out.
 
-  It keeps the date and commit of the first launch; each run's env.json has the run's own.
+  The date and the commit stay those of the first launch; each run's env.json has its own.
   """
   runs = [
     {

@@ -1,7 +1,7 @@
-"""Sends runs to W&B again, from their folders: after a crash, or where W&B was not to be reached.
+"""Sends runs to W&B again, from their folders: after a crash, or where W&B could not be reached.
 
 python -m experiments.upload runs/quick                    all runs of a sweep
-python -m experiments.upload runs/mine --mode=offline      writes what `wandb sync` takes
+python -m experiments.upload runs/mine --mode=offline      writes files for `wandb sync`
 
 A W&B run that was killed offline has lost its last rows, and one that was resumed offline has some
 twice. metrics.jsonl has every row once. Each run becomes a new run in W&B, its id ending in
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from ml_collections import ConfigDict
 
-from comparing.runs import read_group
+from comparing.runs import read_run_set
 from experiments.command_line import cli
 from training.checking import loss_signatures
 from training.errors import UserError
@@ -47,8 +47,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def runs_in(folder: str) -> list[RunFolder]:
-  """The run, or the sweep's runs, in a folder that have rows. UserError if there are none."""
-  found = [run.folder for run in read_group(folder).runs if run.config and run.rows]
+  """Returns the runs in a folder that have rows. UserError if there are none."""
+  found = [run.folder for run in read_run_set(folder).runs if run.config and run.rows]
   if not found:
     raise UserError(f"{folder}: none of its runs has a row in metrics.jsonl yet")
   return found

@@ -1,10 +1,10 @@
 """Writes a report about a sweep in W&B, and a saved view of its workspace, as code.
 
-python -m experiments.wandb_report --sweep=quick --dry_run     what it would write; needs no login
+python -m experiments.wandb_report --sweep=quick --dry_run     shows what it would write; no login
 python -m experiments.wandb_report --sweep=runs/quick          writes both; prints their addresses
 
-The sweep's runs have to be in W&B (trained online, `wandb sync`, or experiments.upload). Panels are
-only of metrics that their metrics.jsonl have, means over seeds with the standard error. Needs
+The sweep's runs have to be in W&B (trained online, `wandb sync`, or experiments.upload). There are
+panels for the metrics in their metrics.jsonl, of means over seeds with the standard error. Needs
 pip install -e ".[report]". Exit code: 0 written, 2 bad usage, or W&B refused.
 """
 
@@ -96,7 +96,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def folder_of(sweep: str) -> str:
-  """The sweep's folder, given it or a name in runs/. UserError if there is none."""
+  """Returns the sweep's folder, given that or a name in runs/. UserError if there is none."""
   for folder in (sweep, os.path.join("runs", sweep)):
     if os.path.exists(os.path.join(folder, "sweep.json")):
       return folder
@@ -104,7 +104,7 @@ def folder_of(sweep: str) -> str:
 
 
 def default_entity() -> str:
-  """Who is logged in. UserError if nobody is."""
+  """Returns the W&B user who is logged in. UserError if nobody is."""
   import wandb
 
   try:
@@ -115,7 +115,7 @@ def default_entity() -> str:
 
 
 def panels_of(metrics: Iterable[str]) -> Sections:
-  """The panels of what there is, by section. UserError if there is nothing to draw."""
+  """Returns the panels of these metrics, by section. UserError if there is nothing to draw."""
   import wandb_workspaces.reports.v2 as wr
 
   there = set(metrics)
@@ -151,7 +151,7 @@ def panels_of(metrics: Iterable[str]) -> Sections:
 def report_of(
   name: str, sections: Sections, where: Mapping[str, str], asks_wandb: bool = True
 ) -> Any:
-  """The report. A set of runs that says where they are asks W&B about them, when it is built."""
+  """Makes the report. Without asks_wandb its sets of runs name no project: that would ask W&B."""
   import wandb_workspaces.reports.v2 as wr
 
   blocks: list[Any] = [
@@ -167,7 +167,7 @@ def report_of(
 
 
 def view_of(name: str, sections: Sections, where: Mapping[str, str]) -> Any:
-  """The same panels as a saved view of the project's workspace, of this sweep's runs."""
+  """Makes a saved view of the project's workspace: the same panels, of this sweep's runs."""
   import wandb_workspaces.workspaces as ws
 
   runs = ws.RunsetSettings(filters=f"Config('sweep') == '{name}'", groupby=[ws.Config("variant")])
@@ -179,7 +179,7 @@ def view_of(name: str, sections: Sections, where: Mapping[str, str]) -> Any:
 
 
 def outline(name: str, sections: Sections, where: Mapping[str, str]) -> list[str]:
-  """What would be written, a line a panel."""
+  """Describes the report and the view, a line a panel."""
   place = "/".join(filter(None, (where["entity"], where["project"])))
   lines = [f"report '{name}: a comparison' and workspace view 'sweep {name}', in {place}"]
   for title, panels in sections.items():
@@ -191,7 +191,7 @@ def outline(name: str, sections: Sections, where: Mapping[str, str]) -> list[str
 
 
 def _found(wanted: Mapping[str, str], there: set[str]) -> dict[str, str]:
-  """Those that there are; what ends in "@" stands for all that begin so."""
+  """Returns the wanted metrics that exist; a name with "@" at its end is for all that begin so."""
   return {
     metric: label
     for name, label in wanted.items()

@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from models import transformer
+from models.layer import LINEAR
+from models.model_config import ModelConfig
 from models.partitioning import path_name
-from models.transformer import LINEAR, ModelConfig, Params
+from models.transformer import Params
 
 _A, _B = ({f"{name}_{kind}" for name in LINEAR} for kind in "ab")
 
@@ -30,7 +32,7 @@ def add(config: ModelConfig, params: Params, key: jax.Array) -> Params:
 
 
 def trainable(params: Params) -> Any:
-  """The tree with None in place of the leaves that stay as they are; all of it without adapters."""
+  """The leaves that are trained, None in place of the others; without adapters, all leaves."""
   if not are_in(params):
     return params
   moving = {*_A, *_B, "scalar_head"}
@@ -47,19 +49,19 @@ def join(moved: Any, params: Params) -> Params:
 
 
 def off(params: Params) -> Params:
-  """The network as it was before its adapters learned; shares all other leaves with `params`."""
+  """`params` with adapters whose product is 0 again; all other leaves are shared."""
   layers = params["layers"]
   zeros = {name: jnp.zeros_like(layers[name]) for name in _B & layers.keys()}
   return {**params, "layers": layers | zeros}
 
 
 def merged(config: ModelConfig, params: Params) -> Params:
-  """The network without adapters that computes the same. Pure."""
+  """`params` with every adapter added into its weight; the network computes the same. Pure."""
   return {**params, "layers": merged_leaves(config, params["layers"])}
 
 
 def merged_leaves(config: ModelConfig, leaves: Mapping[str, Any]) -> dict[str, Any]:
-  """Some leaves of layers, or of one layer, each weight with the adapter that is beside it."""
+  """Adds adapters into the weights beside them, in some leaves of one layer or of all."""
   merged = {name: leaf for name, leaf in leaves.items() if name not in _A | _B}
   for name in merged:
     if f"{name}_a" in leaves:
@@ -69,5 +71,5 @@ def merged_leaves(config: ModelConfig, leaves: Mapping[str, Any]) -> dict[str, A
 
 
 def reference_of(params: Params, reference: Params | None) -> Params | None:
-  """With adapters, the policy's own network without them: no second model is held."""
+  """The reference, or of a policy with adapters its own network without them: one is held."""
   return off(params) if reference is not None and are_in(params) else reference

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 LOWEST = float(jnp.finfo(jnp.float32).min)
@@ -18,7 +19,7 @@ LOWEST = float(jnp.finfo(jnp.float32).min)
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class KeysValues:
-  """What tokens are attended by, for J sets of T tokens: a prompt's one, its responses' K."""
+  """Keys and values of J sets of T tokens: a prompt is one set, its responses are K."""
 
   keys: Float[Array, "*layers B H J D T"]
   values: Float[Array, "*layers B H J T D"]
@@ -30,6 +31,25 @@ class Attended:
 
   seen: KeysValues
   mask: Bool[Array, "*broadcast T"]  # which of them, broadcast to [B, H, K, S, G, T]
+
+
+def in_window(
+  mask: Bool[Array, "*m"],
+  query_at: Array | np.ndarray,
+  key_at: Array | np.ndarray,
+  window: Int[Array, ""] | None,
+) -> Bool[Array, "*n"]:
+  """`mask` without the keys that lie `window` tokens or more before the query.
+
+  Args:
+    query_at, key_at: columns, broadcast against each other and the mask. The first response token
+      is at 0 and its prompt's last at -1, so that padding on the left changes no distance.
+    window: 0 hides nothing, a layer that sees all among layers with windows. None, in a model
+      without windows: the mask as it is.
+  """
+  if window is None:
+    return mask
+  return mask & ((query_at - key_at < window) | (window == 0))
 
 
 def attend(
@@ -109,45 +129,3 @@ def _fused(queries, parts, implementation: str):
     implementation=implementation,
   )
   return attended[:, :s].reshape(b, k, s, h, g, d).transpose(0, 3, 1, 2, 4, 5)
-
-
-# --- rotary positions -----------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Llama3Rope:
-  """How Llama 3.1 stretches rotary wavelengths: the long ones by `factor`, the short ones not."""
-
-  factor: float
-  low_freq_factor: float
-  high_freq_factor: float
-  original_max_position_embeddings: int
-
-  def __call__(self, frequencies: Float[Array, " n"]) -> Float[Array, " n"]:
-    """All of it below low_freq_factor turns in the original context, none above high_..."""
-    turns = self.original_max_position_embeddings * frequencies / (2 * jnp.pi)
-    span = self.high_freq_factor - self.low_freq_factor
-    kept = jnp.clip((turns - self.low_freq_factor) / span, 0.0, 1.0)
-    return frequencies * (kept + (1 - kept) / self.factor)
-
-
-def rotary_turns(
-  positions: Int[Array, "*n"], head_dim: int, theta: float, scaling: Llama3Rope | None
-) -> Float[Array, "*n 2 half"]:
-  """Cosines and sines of the angles by which each pair of a head's dimensions is turned.
-
-  To be computed once, for all layers (Su et al., 2021).
-  """
-  half = head_dim // 2
-  frequencies = theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
-  if scaling is not None:
-    frequencies = scaling(frequencies)
-  angles = positions[..., None] * frequencies
-  return jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=-2)
-
-
-def rotate(x: Float[Array, "*n D"], turns: Float[Array, "*m 2 half"]) -> Float[Array, "*n D"]:
-  """Rotary position embedding in Llama's half layout: pairs are (i, i + D/2)."""
-  cos, sin = turns[..., 0, :].astype(x.dtype), turns[..., 1, :].astype(x.dtype)
-  x1, x2 = jnp.split(x, 2, axis=-1)
-  return jnp.concatenate([x1 * cos - x2 * sin, x2 * cos + x1 * sin], axis=-1)

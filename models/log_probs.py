@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from models.groups import Groups
-from models.transformer import Decoder, ModelConfig, Params, bind
+from models.model_config import ModelConfig
+from models.transformer import Decoder, Params, bind
 
 OUTPUTS = ("logps", "entropy", "log_sum_sq_probs")
 

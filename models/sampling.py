@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from models.attention import KeysValues
+from models.model_config import ModelConfig
 from models.partitioning import gathered
-from models.transformer import ModelConfig, Params, bind, bind_layer, prompt_positions
+from models.transformer import Params, bind, bind_layer, prompt_positions, windows_of
 
 BLOCK = 64  # tokens whose probabilities are added up first, see `draw`
 
@@ -29,7 +30,7 @@ class Sampler:
 
 
 class Samples(NamedTuple):
-  """What was drawn. A response that never ended has no end and `finished` False."""
+  """Responses as drawn. One that never ended has no end and `finished` False."""
 
   responses: Int[Array, "B K T"]  # right-padded
   mask: Bool[Array, "B K T"]  # up to and including the end
@@ -53,7 +54,7 @@ def sample(
   in its choice. What row b draws depends on the key, b and its prompt, not on the other rows.
   """
   rows = jnp.arange(len(prompts))
-  n = parts(len(prompts), sampler.prompts_at_once)
+  n = number_of_cuts(len(prompts), sampler.prompts_at_once)
   if n == 1:
     return _sample(config, params, key, sampler, temperature, prompts, prompt_mask, rows)
 
@@ -67,8 +68,8 @@ def sample(
   return Samples(*(x.swapaxes(0, 1).reshape(-1, *x.shape[2:]) for x in samples))
 
 
-def parts(prompts: int, at_once: int) -> int:
-  """The least number of equal parts of no more than `at_once` prompts (0: one part)."""
+def number_of_cuts(prompts: int, at_once: int) -> int:
+  """The least number of equal cuts of no more than `at_once` prompts (0: one cut, of all)."""
   if not at_once:
     return 1
   return next(n for n in range(1, prompts + 1) if prompts % n == 0 and prompts // n <= at_once)
@@ -82,7 +83,8 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
   # What every token reads: in the dtype that computes, and no part of it on other devices. Layers
   # one by one from here: a scan over them would copy weights and caches at every token.
   params = gathered(jax.tree.map(lambda x: x.astype(config.dtype), params))
-  layers = [(_layer(params, i), prompt) for i, prompt in enumerate(seen)]
+  windows = windows_of(config)
+  layers = [(_layer(params, i), prompt, _slice(windows, i)) for i, prompt in enumerate(seen)]
   turns = decoder.turns(prompt_mask.sum(axis=1, keepdims=True) + jnp.arange(steps))
   row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
 
@@ -116,14 +118,14 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
     token = jax.lax.dynamic_index_in_dim(responses, t, axis=2, keepdims=False)
     decoder = bind(config, params)  # anew: NNX modules do not cross into a loop body
     x, grown = decoder.embed(token), []
-    here = jax.lax.dynamic_slice_in_dim(turns, t, 1, axis=1)
+    here = [jax.lax.dynamic_slice_in_dim(x, t, 1, axis=1) for x in turns]
 
     @jax.jit  # traced once for all layers
-    def one_layer(x, weights, prompt, own):
-      return bind_layer(config, weights).step(x, here, prompt, prompt_mask, own, t)
+    def one_layer(x, weights, prompt, window, own):
+      return bind_layer(config, weights).step(x, here, prompt, prompt_mask, own, t, window)
 
-    for (weights, prompt), own in zip(layers, past, strict=True):
-      x, own = one_layer(x, weights, prompt, own)
+    for layer, own in zip(layers, past, strict=True):
+      x, own = one_layer(x, *layer, own)
       grown.append(own)
     logits = decoder.logits(decoder.normed(x))
     return t + 1, grown, append(t + 1, logits, ended, responses, mask, logps)
@@ -149,9 +151,10 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
 
 @jax.custom_batching.custom_vmap
 def all_ended(ended: Bool[Array, "B K"]) -> Bool[Array, ""]:
-  """Vmapped, as a population samples: of all members at once, so that one loop serves them.
+  """Whether every response has ended. Under vmap, of all members of a population at once.
 
-  A condition for each would make XLA choose old or new, at every token, for all the caches hold.
+  One loop serves them then. A condition for each would make XLA choose between old and new, at
+  every token, for all that the caches hold.
   """
   return ended.all()
 
@@ -171,13 +174,15 @@ def prefill(
   """The prompts' last hidden state, and their keys and values in each layer."""
   decoder = bind(config, params)
   x, turns = decoder.embed(prompts), decoder.turns(prompt_positions(prompt_mask))
+  windows, others = windows_of(config), config.layers - 1
 
   def one_layer(x, i):
-    return bind_layer(config, _layer(params, i)).read(x, turns, prompt_mask, k=0)
+    layer = bind_layer(config, _layer(params, i))
+    return layer.read(x, turns, prompt_mask, k=0, window=_slice(windows, i))
 
-  others = config.layers - 1
   x, seen = jax.lax.scan(one_layer, x, jnp.arange(others))
-  x, last = bind_layer(config, _layer(params, others)).read_last(x, turns, prompt_mask)
+  layer = bind_layer(config, _layer(params, others))
+  x, last = layer.read_last(x, turns, prompt_mask, _slice(windows, others))
   return decoder.normed(x), [*(_slice(seen, i) for i in range(others)), last]
 
 

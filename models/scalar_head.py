@@ -5,7 +5,8 @@ from jaxtyping import Array, Float
 
 from models.groups import Groups
 from models.log_probs import response_states
-from models.transformer import ModelConfig, Params, bind
+from models.model_config import ModelConfig
+from models.transformer import Params, bind
 
 HEAD = "scalar_head"
 

@@ -1,4 +1,4 @@
-"""The groups of a round: written by the policy in service and judged, or chosen by people."""
+"""The groups of a round: written by the policy in service and judged, or from people's rows."""
 
 import contextlib
 import io
@@ -11,9 +11,9 @@ from ml_collections import ConfigDict
 
 from models.groups import Groups
 from models.transformer import Params
-from rounds import people
+from rounds import feedback_rows
 from rounds.deployment import Deployment, Round
-from rounds.judges import agreement, simulated_user
+from rounds.simulated_user import agreement, simulated_user
 from tasks.rows.row import Prompt
 from tasks.tokenizers.tokenizer import left_pad
 from training import base_policy
@@ -33,7 +33,10 @@ Rows = list[dict[str, Any]]
 def collect(
   config: ConfigDict, deployment: Deployment, round_: Round, root: str, report: Report
 ) -> None:
-  """Writes the round's data set. `config` is the round's. Waiting: people gave too few rows."""
+  """Writes the round's data set; `config` is the round's.
+
+  Raises Waiting if people gave too few rows.
+  """
   started, parts = time.perf_counter(), parts_of(config)
   policy = base_policy.starting_params(config, parts, root, report)
   if config.rounds.judge == "people":
@@ -47,17 +50,17 @@ def collect(
 
 
 def count_of(config: ConfigDict) -> int:
-  """Groups a round."""
+  """Returns the number of groups in a round."""
   return config.rounds.groups or config.steps * config.batch_prompts
 
 
 def of_policy(
   parts: Parts, policy: Params, number: int, report: Report
 ) -> tuple[Rows, dict[str, Any]]:
-  """What the policy writes now, judged by the task or the simulated user; and what to know of it.
+  """Samples groups from the policy, judged by the task or the simulated user.
 
-  The prompts of round `number` are the next of the stream that an online run of this seed goes
-  through.
+  The prompts of round `number` continue the stream that an online run of this seed goes through.
+  Returns the rows, and facts about them for the recipe.
   """
   config = parts.config
   batches = count_of(config) // config.batch_prompts
@@ -76,18 +79,18 @@ def of_policy(
 def of_people(
   parts: Parts, policy: Params, deployment: Deployment, number: int
 ) -> tuple[Rows, dict[str, Any]]:
-  """The oldest rows that no round took; and which were taken. Waiting: there are too few.
+  """Takes the oldest rows that no earlier round took. Raises Waiting if there are too few.
 
-  Where a row does not bring the log-probs of the policy that wrote it, the policy in service stands
-  in for that (`assumed` counts them).
+  A row without the log-probs of the policy that wrote it gets those of the policy in service; the
+  recipe counts such rows as `assumed`. Returns the rows, and facts about them for the recipe.
   """
   config, before = parts.config, deployment.round(number - 1).recipe.get("taken", {})
   held_out: set[Prompt] = {item.prompt for item in parts.task.evaluation}
-  feedback = people.take(deployment.feedback, before, count_of(config), held_out)
+  feedback = feedback_rows.take(deployment.feedback, before, count_of(config), held_out)
   name = config.model.pretrained
   context = pretrained_model.files(name).context_length if name else None
   limit, most = (context or LONGEST_PROMPT), config.sampling.max_tokens
-  rows, known = people.groups_of(
+  rows, known = feedback_rows.groups_of(
     feedback, parts.task, max_tokens=most, max_prompt_tokens=limit - most
   )
   unknown = np.flatnonzero(~known)
@@ -102,10 +105,10 @@ def of_people(
 
 
 def log_probs_under(policy: Params, parts: Parts, rows: Rows) -> np.ndarray:
-  """Log-probs [n, K, T] of the rows' responses under this policy, 0 at padding."""
+  """Returns log-probs [n, K, T] of the rows' responses under this policy, 0 at padding."""
   tokenizer, n = parts.task.tokenizer, len(rows)
   shards = parts.mesh.shape["data"] * parts.mesh.shape["fsdp"]
-  rows = [*rows, *rows[:1] * (-n % shards)]  # as many as the devices split evenly
+  rows = [*rows, *rows[:1] * (-n % shards)]  # a number that the devices can split evenly
   encoded = [tokenizer.encode_prompt(row["prompt"]) for row in rows]
   prompts = left_pad(encoded, max(map(len, encoded)), tokenizer.pad_id)
   arrays = [np.stack([row[key] for row in rows]) for key in ("responses", "mask", "rewards")]

@@ -1,24 +1,24 @@
-"""A deployment's folder: a policy in service and the rounds that were to renew it. No jax here.
+"""A deployment's folder: a policy in service and the rounds that renew it. No jax here.
 
   config.json, command.txt, status.json   as of a run (`training/records/run_folder.py`)
-  metrics.jsonl     a row a round: the policy in service after it, on the axes of any other run
+  metrics.jsonl     a row a round: the policy in service after it, by the metrics of any run
   feedback/         rows that people wrote, *.jsonl (rounds.judge="people")
-  rounds/001/       one round, which nothing changes once it has its verdict:
+  rounds/001/       one round, which never changes once it has its verdict:
     data/             the groups, with log-probs under the policy that wrote them, and recipe.json
     config.json, metrics.jsonl, checkpoints/, ...   an ordinary run: offline, on these groups
     evaluation.json   its policy against the one in service, on held-out prompts; staleness
     verdict.json      deployed or refused, and why
 
-What is in service follows from the verdicts: the last policy deployed. A step is done when its last
-file is there, and files appear whole, so a process killed anywhere goes on where it was.
+The policy in service follows from the verdicts: it is the last one deployed. A step is done when
+its last file exists, and files appear whole, so a killed process can continue where it was.
 """
 
 import dataclasses
-import fcntl
 import os
 from collections.abc import Mapping
 from typing import Any
 
+from rounds import folder_lock
 from tasks import group_dataset
 from training.errors import UserError
 from training.records.run_folder import RunFolder, flatten, read_json, write_json
@@ -27,7 +27,7 @@ RECIPE = "recipe.json"  # beside a data set: `training/sources/dataset.py`
 
 
 class Waiting(Exception):
-  """People gave too few rows for a round yet; the message says how many, and where they lie."""
+  """There are too few rows from people for a round yet; the message has their number and folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Round:
 
   @property
   def run(self) -> RunFolder:
-    """Its training."""
+    """The folder of its training run."""
     return RunFolder(self.path)
 
   @property
@@ -48,13 +48,13 @@ class Round:
 
   @property
   def dataset(self) -> str:
-    """The path of its groups; "" until they are all there, judged."""
+    """The path of its groups; "" until all of them are written and judged."""
     path = group_dataset.path_in(self.data_folder)
     return path if path and os.path.exists(os.path.join(path, RECIPE)) else ""
 
   @property
   def recipe(self) -> dict[str, Any]:
-    """How its groups came about."""
+    """The record of how its groups were made."""
     return read_json(os.path.join(self.dataset, RECIPE)) if self.dataset else {}
 
   @property
@@ -67,13 +67,13 @@ class Round:
     return read_json(os.path.join(self.path, "verdict.json"))
 
   def write(self, name: str, value: Mapping[str, Any]) -> None:
-    """evaluation.json or verdict.json, whole or not at all."""
+    """Writes evaluation.json or verdict.json, whole or not at all."""
     write_json(os.path.join(self.path, name), value)
 
 
 @dataclasses.dataclass(frozen=True)
 class Deployment:
-  """The files below `path`."""
+  """The deployment in the folder `path`."""
 
   path: str
 
@@ -91,7 +91,7 @@ class Deployment:
 
   @property
   def finished(self) -> list[Round]:
-    """Those with a verdict, in order."""
+    """The rounds with a verdict, in order."""
     found = []
     while (round_ := self.round(len(found) + 1)).verdict:
       found.append(round_)
@@ -115,18 +115,11 @@ class Deployment:
     return config
 
   def hold(self) -> int:
-    """Makes this process the only one at work here, until it ends. UserError if another is."""
-    os.makedirs(self.path, exist_ok=True)
-    lock = os.open(os.path.join(self.path, ".lock"), os.O_CREAT | os.O_RDWR)
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-      os.close(lock)
-      raise UserError(f"{self.path}: another process is at work on its rounds") from None
-    return lock
+    """Locks the folder for this process until it ends. UserError if another process has it."""
+    return folder_lock.hold(self.path, "another process is at work on its rounds")
 
   def write_metrics(self) -> None:
-    """metrics.jsonl anew from the rounds, so that it can never disagree with them."""
+    """Writes metrics.jsonl anew from the rounds, so that it always agrees with them."""
     rows = rows_of(self.finished)
     self.run.replace_metrics(rows)
     if rows:
@@ -135,10 +128,10 @@ class Deployment:
 
 
 def rows_of(rounds: list[Round]) -> list[dict[str, Any]]:
-  """A row of metrics a round, of the policy in service after it; step 0 is before the first.
+  """Returns a row of metrics a round, of the policy in service after it; step 0 precedes the first.
 
-  step, rollouts, tokens, seconds   so far, those of refused rounds included
-  eval/*                            of the policy in service; eval/kl is to the first of all
+  step, rollouts, tokens, seconds   so far, with those of refused rounds
+  eval/*                            of the policy in service; eval/kl is to the very first policy
   round/number, round/deployed      which, and whether it was deployed (1) or refused (0)
   round/reward_sampled, /kl         of the round's own policy, deployed or not
   round/kl_to_deployed              its KL to the policy in service when the round began
@@ -155,7 +148,7 @@ def rows_of(rounds: list[Round]) -> list[dict[str, Any]]:
     cost |= {name: trained.get("metrics", {}).get(name, 0) for name in ("tokens", "seconds")}
     totals = {name: totals[name] + cost[name] for name in totals}
     row = totals | {"round/number": round_.number, "round/deployed": int(verdict["deployed"])}
-    if evaluation:  # not of a round that diverged
+    if evaluation:  # a round that diverged has none
       own = evaluation["candidate"]
       row |= evaluation["candidate" if verdict["deployed"] else "deployed"]
       row |= {f"round/{name}": own.get(f"eval/{name}") for name in ("reward_sampled", "kl")}

@@ -1,4 +1,4 @@
-"""How far training has gone from the policy that wrote its data."""
+"""Staleness: how far training has moved away from the policy that wrote its data."""
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ from training.sources.offline import Offline
 
 
 def log_ratios(parts: Parts, params: Params, source: Offline) -> Float[np.ndarray, " N"]:
-  """log pi(y) - log pi_behaviour(y) of all responses that a run trained on, in nats a sequence."""
+  """Returns log pi(y) - log pi_behaviour(y) of all responses trained on, in nats a response."""
   log_probs, temperature = compiled_log_probs(parts.model, parts.mesh), parts.config.sampling
   found = {}
   for step in range(parts.config.steps):
@@ -20,14 +20,14 @@ def log_ratios(parts: Parts, params: Params, source: Offline) -> Float[np.ndarra
     groups = hosts.to_global(parts.mesh, batch.groups)
     logps = jax.device_get(log_probs(params, groups, float(temperature.temperature))[0])
     difference = np.where(batch.groups.mask, logps - batch.groups.old_logps, 0.0).sum(axis=-1)
-    found |= dict(zip(batch.rows.tolist(), difference, strict=True))  # epochs see a row again
+    found |= dict(zip(batch.rows.tolist(), difference, strict=True))  # by row: epochs repeat rows
   return np.concatenate([found[row] for row in sorted(found)])
 
 
 def staleness(log_ratios: Float[np.ndarray, " N"]) -> dict[str, float]:
-  """Of importance ratios w_i = pi(y_i) / pi_behaviour(y_i) of whole responses, one a response.
+  """Summarizes importance ratios w_i = pi(y_i) / pi_behaviour(y_i), one a whole response.
 
-  ratio_mean       mean w: 1 but for chance; far below, the policy moved where the data is not
+  ratio_mean       mean w, 1 in expectation; far below 1, the data misses what the policy now writes
   ratio_max        the largest w
   effective_share  (sum w)^2 / (N sum w^2) (Kish, 1965): how many responses the data is worth as a
                    sample of the new policy, as a share of those there are; 1 on-policy

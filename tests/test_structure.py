@@ -54,6 +54,44 @@ def test_no_circle_of_imports():
   list(graphlib.TopologicalSorter(arrows).static_order())  # raises CycleError
 
 
+def stands_on(module: str) -> set[str]:
+  """The files that a module reaches through its imports, wherever in a file they are; tables of
+  contents aside."""
+  modules = {module_of(path): path for path in FILES if path.name != "__init__.py"}
+  found, waiting = set(), [module]
+  while waiting:
+    name = waiting.pop()
+    if name not in found:
+      found.add(name)
+      waiting += imports(modules[name]) & modules.keys()
+  return found
+
+
+def test_the_update_and_the_loop_stand_on_few_files():
+  assert len(stands_on("training.update")) <= 20
+  assert len(stands_on("training.loop")) <= 40
+
+
+def test_the_step_knows_no_task_config_or_file():
+  rooms = {name.rpartition(".")[0] for name in stands_on("training.update")}
+  assert rooms <= {"algorithms", "models", "training", "training.population"}
+
+
+ENTRANCES = {"assembly", "base_policy", "policy", "reward_model"}  # of training/
+
+
+def test_only_entrances_build_the_parts_of_a_run():
+  inside = {module_of(path): imports(path) for path in FILES if path.parts[-2] != "tests"}
+  builders = {name for name, found in inside.items() if "training.build" in found}
+  assert {n.removeprefix("training.") for n in builders if n.startswith("training.")} <= ENTRANCES
+
+
+def test_the_run_is_a_library():
+  """It knows no command line, no sweep and no screen, nor any library for one."""
+  for path in (PROJECT / "training").rglob("*.py"):
+    assert not {"rich", "argparse", "curses"} & {n.partition(".")[0] for n in imports(path)}, path
+
+
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_a_file_is_a_room_one_can_see_across(path):
   assert len(path.read_text().splitlines()) <= 320
@@ -67,6 +105,8 @@ def test_a_file_is_a_room_one_can_see_across(path):
     "experiments.report",
     "experiments.rounds",
     "experiments.collect_feedback",
+    "training.run",
+    "training.population.programs",
     "models.pretrained.checkpoint_files",
   ],
 )

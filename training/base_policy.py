@@ -20,8 +20,8 @@ from models.partitioning import build_sharded
 from models.pretrained import loading
 from models.transformer import Params
 from training import hosts, loop
-from training.build import loss_of, parts_of
-from training.checking import pretrained_model
+from training.build import loss_of, optimizer_of, parts_of
+from training.checking import optimizer_section, pretrained_model
 from training.checking.config_files import digest
 from training.errors import UserError
 from training.evaluation import PolicyEvaluation
@@ -59,14 +59,10 @@ def base_config(config: ConfigDict) -> ConfigDict:
     base.batch_prompts = config.base.batch_prompts
     base.group_size = 1
     base.algorithm = ConfigDict({"loss": "sft"})
-    base.optimizer.update(
+    base.optimizer = optimizer_section.adamw(
       learning_rate=config.base.learning_rate,
       warmup_steps=min(20, config.base.steps // 10),
       schedule="cosine",
-      weight_decay=0.0,
-      max_grad_norm=1.0,
-      b1=0.9,
-      b2=0.95,
     )
     base.eval.every = base.checkpoint.every = config.base.steps
     base.wandb.mode = "disabled"
@@ -166,7 +162,9 @@ def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
   loss = loss_of(saved)
   if "scores" in loss.words:
     raise UserError(f"base.run={path!r} trained a reward model ({saved.algorithm.loss})")
-  its_parts = dataclasses.replace(parts, config=saved, model=model, loss=loss)
+  its_parts = dataclasses.replace(
+    parts, config=saved, model=model, loss=loss, optimizer=optimizer_of(saved)
+  )
   build, has_adapters = partial(starting_state, its_parts), model.lora_rank > 0
   start = starting_params(saved, its_parts, root, report) if has_adapters else shapes_of(its_parts)
   params = loaded(folder, build, start, parts.mesh).params

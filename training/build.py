@@ -18,6 +18,7 @@ from tasks.tokenizers.tokenizer import CharTokenizer
 from training.checking import (
   config_values,
   loss_signatures,
+  optimizer_section,
   pretrained_model,
   text_tasks,
   validate_mesh,
@@ -25,6 +26,7 @@ from training.checking import (
 from training.checking.config_values import is_number
 from training.devices import mesh_of
 from training.errors import UserError
+from training.optimizer import Optimizer, Schedule
 from training.parts import Loss, Parts
 from training.population import membership
 
@@ -54,7 +56,15 @@ def parts_of(config: ConfigDict) -> Parts:
 
 def put_together(config: ConfigDict, task: Task, mesh: Mesh | None = None) -> Parts:
   """Parts with this task, nothing checked; on one device if no mesh is given."""
-  return Parts(config, task, model_of(config, task), mesh or make_mesh(), loss_of(config))
+  return Parts(
+    config=config,
+    task=task,
+    model=model_of(config, task),
+    mesh=mesh or make_mesh(),
+    loss=loss_of(config),
+    optimizer=optimizer_of(config),
+    schedule=schedule_of(config),
+  )
 
 
 def task_of(config: ConfigDict) -> Task:
@@ -111,3 +121,13 @@ def loss_of(config: ConfigDict) -> Loss:
     numbers={k: float(v) for k, v in options.items() if is_number(v)},
     options=tuple((k, v) for k, v in sorted(options.items()) if not is_number(v)),
   )
+
+
+def optimizer_of(config: ConfigDict) -> Optimizer:
+  """The optimizer of the table, or anyone's "module:function"."""
+  return optimizer_section.read("name", optimizer_section.chosen(config)["name"]).load()
+
+
+def schedule_of(config: ConfigDict) -> Schedule:
+  """The schedule of the table, or anyone's "module:function"."""
+  return optimizer_section.read("schedule", config.optimizer.schedule).load()

@@ -108,9 +108,10 @@ def _held(parts: Parts) -> dict[str, int]:
   policies = 2 if config.reference.every else 1  # evaluation looks back at the base policy always
   scalar = jax.eval_shape(scalar_head.with_scalar_head, policy)
   has_reward_model = config.scoring.reward == "model"
+  moments = jax.eval_shape(parts.optimizer().init, _moved(trained))
   return {
     "parameters": _bytes_here(trained["params"], mesh),
-    "optimizer": 2 * _bytes_here(_moved(trained), mesh),
+    "optimizer": _bytes_here(moments, mesh),
     "reference": 0 if adapters.are_in(policy) else policies * _bytes_here(policy, mesh),
     "critic": _bytes_here(trained.get("critic", {}), mesh),
     "reward model": _bytes_here(scalar, mesh) if has_reward_model else 0,

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from models.sampling import Sampler
 from models.transformer import ModelConfig
 from tasks.task import Task
+from training.optimizer import Optimizer, Schedule
 from training.update import UpdateSpec
 
 
@@ -39,6 +40,8 @@ class Parts:
   model: ModelConfig
   mesh: Mesh
   loss: Loss
+  optimizer: Optimizer
+  schedule: Schedule
 
   @property
   def updates_a_step(self) -> int:
@@ -53,7 +56,8 @@ class Parts:
       mesh=self.mesh,
       loss=self.loss.function,
       options=self.loss.options,
-      schedule=self.config.optimizer.schedule,
+      optimizer=self.optimizer,
+      schedule=self.schedule,
       micro_batches=self.config.micro_batches,
     )
 
@@ -61,7 +65,8 @@ class Parts:
   def numbers(self) -> dict[str, Any]:
     """Every number of the config that the compiled update takes as an argument."""
     config, updates = self.config, self.updates_a_step
-    optimizer = {k: float(v) for k, v in config.optimizer.to_dict().items() if k != "schedule"}
+    optimizer = config.optimizer.to_dict().items()
+    optimizer = {k: float(v) for k, v in optimizer if k not in ("name", "schedule")}
     optimizer["warmup_steps"] *= updates  # the schedule counts updates, the config steps
     return {
       "algorithm": self.loss.numbers,

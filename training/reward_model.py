@@ -6,6 +6,7 @@ language head left aside, trained by the loop that trains everything else.
 """
 
 import os
+from functools import partial
 
 from ml_collections import ConfigDict
 
@@ -13,8 +14,8 @@ from models import scalar_head
 from models.transformer import Params
 from training import base_policy, hosts, loop
 from training.base_policy import Report
-from training.build import parts_of
-from training.checking import text_tasks
+from training.build import optimizer_of, parts_of
+from training.checking import optimizer_section, text_tasks
 from training.checking.config_files import digest
 from training.checking.loss_signatures import words_of
 from training.errors import UserError
@@ -35,15 +36,7 @@ def config_of(config: ConfigDict) -> ConfigDict:
     own.source, own.seed, own.steps = "offline", model.seed, model.steps
     own.batch_prompts, own.group_size = model.batch_prompts, model.group_size
     own.algorithm = ConfigDict({"loss": "bradley_terry", "pairs": "all"})
-    own.optimizer.update(
-      learning_rate=model.learning_rate,
-      warmup_steps=0,
-      schedule="linear",
-      weight_decay=0.0,
-      max_grad_norm=1.0,
-      b1=0.9,
-      b2=0.95,
-    )
+    own.optimizer = optimizer_section.adamw(model.learning_rate, 0, "linear")
     own.offline.dataset = ""
     own.eval.every = own.checkpoint.every = max(1, model.steps // 4)
     own.wandb.mode = "disabled"
@@ -79,7 +72,7 @@ def fit(parts: Parts, folder: RunFolder, base: Params, root: str, report: Report
   return loop.train(
     parts,
     folder,
-    new_state(scalar_head.with_scalar_head(base), parts.mesh),
+    new_state(scalar_head.with_scalar_head(base), parts.mesh, optimizer=parts.optimizer),
     source,
     reference=None,
     report=report,
@@ -105,5 +98,6 @@ def params_of(folder: RunFolder, parts: Parts, base: Params) -> Params:
       )
   if "eval/accuracy" not in status.get("metrics", {}):
     raise UserError(f"{named} never saw two responses of unequal reward: it has learned nothing")
-  start = scalar_head.with_scalar_head(base)
-  return loaded(folder, lambda params: new_state(params, parts.mesh), start, parts.mesh).params
+  start, optimizer = scalar_head.with_scalar_head(base), optimizer_of(ConfigDict(saved))
+  build = partial(new_state, mesh=parts.mesh, optimizer=optimizer)
+  return loaded(folder, build, start, parts.mesh).params

@@ -52,8 +52,8 @@ class Run:
     return self._files.read_status().get("step", 0)
 
   @property
-  def latest(self) -> dict[str, float]:
-    """The last value of every metric."""
+  def latest(self) -> dict[str, Any]:
+    """The last value of every metric; None for one that was not finite."""
     return self._files.read_status().get("metrics", {})
 
   @property

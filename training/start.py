@@ -15,4 +15,5 @@ def starting_state(parts: Parts, base: Params, reward_model: Params | None = Non
   config = parts.config
   has_critic = "values" in parts.loss.words
   critic = (reward_model or with_scalar_head(base)) if has_critic else None
-  return new_state(base, parts.mesh, critic, moving_reference=config.reference.every > 0)
+  moves = config.reference.every > 0
+  return new_state(base, parts.mesh, critic, moves, parts.optimizer)

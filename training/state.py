@@ -1,4 +1,4 @@
-"""The state of training: parameters, optimizer moments and the step; and the optimizer itself."""
+"""The state of training: parameters, the optimizer's moments and the step."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from models import adapters, transformer
 from models.partitioning import build_sharded, parameter_shardings
 from models.transformer import ModelConfig, Params
+from training.optimizer import Optimizer, Schedule, adamw, descend
 from training.population.shared import shared
 
 
@@ -23,7 +23,7 @@ class TrainState:
   """All that training changes. Data order and sampling keys follow from the seed and the step."""
 
   params: Params  # of the policy; in the training of a reward model, of that
-  moments: Any  # of Adam, with the paths of their parameters, so that they are placed like them
+  moments: Any  # the optimizer's, with the paths of their parameters, so that they are placed alike
   step: Any  # int32 [], updates so far
   critic: Any = None  # PPO's value network: Params, or None
   reference: Any = None  # a reference that moves: Params; None: it stays the base policy
@@ -69,6 +69,7 @@ def new_state(
   mesh: Mesh,
   critic: Params | None = None,
   moving_reference: bool = False,
+  optimizer: Optimizer = adamw,
 ) -> TrainState:
   """Step 0 with these parameters, sharded over the mesh.
 
@@ -85,7 +86,7 @@ def new_state(
       critic=critic,
       reward_mean=jnp.zeros((), jnp.float32),
     )
-    return dataclasses.replace(state, moments=_adam({}).init(state.trained))
+    return dataclasses.replace(state, moments=optimizer().init(state.trained))
 
   moving = adapters.trainable(params)
   state = build_sharded(mesh, build, moving, critic)
@@ -116,42 +117,20 @@ def random_params(model: ModelConfig, mesh: Mesh, seed: int) -> Params:
 
 
 def optimizer_step(
-  state: TrainState, gradient: dict[str, Params], numbers: dict[str, Any], schedule: str
+  state: TrainState,
+  gradient: dict[str, Params],
+  numbers: dict[str, Any],
+  optimizer: Optimizer,
+  schedule: Schedule,
 ) -> tuple[TrainState, dict[str, Array]]:
-  """One AdamW step with a clipped gradient. `numbers` (config.optimizer) may be traced.
+  """The state one step further, and metrics; see `optimizer.descend`.
 
-  `gradient` has the parts of `state.trained`; they are clipped by their norm together.
+  `gradient` has the parts of `state.trained`.
   """
-  learning_rate = scheduled(state.step, numbers, schedule)
-  gradient_norm = optax.tree.norm(gradient)
-  clip = jnp.minimum(1.0, numbers["max_grad_norm"] / jnp.maximum(gradient_norm, 1e-12))
-  gradient = jax.tree.map(lambda g: g * clip, gradient)
-  direction, moments = _adam(numbers).update(gradient, state.moments, state.trained)
-  trained = jax.tree.map(
-    lambda p, d: p - learning_rate * (d + numbers["weight_decay"] * p),
-    state.trained,
-    direction,
+  trained, moments, metrics = descend(
+    optimizer, schedule, numbers, state.step, state.trained, state.moments, gradient
   )
-  metrics = {"grad_norm": gradient_norm, "learning_rate": learning_rate}
   return state.with_trained(trained, moments=moments, step=state.step + 1), metrics
-
-
-def _adam(numbers: dict[str, Any]) -> optax.GradientTransformation:
-  return optax.scale_by_adam(b1=numbers.get("b1", 0.9), b2=numbers.get("b2", 0.95))
-
-
-def scheduled(step: Int[Array, ""], numbers: dict[str, Any], schedule: str) -> Float[Array, ""]:
-  """The learning rate: linear warm-up, then "constant", "linear" to 0, or "cosine" to 0."""
-  warmup_steps = numbers["warmup_steps"]
-  warmup = jnp.minimum(1.0, (step + 1) / jnp.maximum(warmup_steps, 1.0))
-  left = jnp.maximum(numbers["steps"] - warmup_steps, 1.0)
-  progress = jnp.clip((step - warmup_steps) / left, 0.0, 1.0)
-  decay = {
-    "constant": 1.0,
-    "linear": 1.0 - progress,
-    "cosine": 0.5 * (1.0 + jnp.cos(jnp.pi * progress)),
-  }[schedule]
-  return numbers["learning_rate"] * warmup * decay
 
 
 @shared

@@ -23,6 +23,7 @@ from models.groups import Groups
 from models.log_probs import OUTPUTS, token_outputs
 from models.partitioning import batch_sharding, on_mesh, parameter_shardings, replicated
 from models.transformer import ModelConfig
+from training.optimizer import Optimizer, Schedule, adamw, constant
 from training.population.shared import Shared
 from training.state import TrainState, optimizer_step
 
@@ -38,7 +39,8 @@ class UpdateSpec:
   mesh: Mesh
   loss: Callable
   options: tuple[tuple[str, Any], ...] = ()  # the loss's hyperparameters that are not numbers
-  schedule: str = "constant"
+  optimizer: Optimizer = adamw
+  schedule: Schedule = constant
   micro_batches: int = 1
 
 
@@ -64,7 +66,9 @@ def update(
 ) -> tuple[TrainState, dict[str, jax.Array]]:
   """One training step on one batch of groups. Pure."""
   gradient, metrics = loss_gradient(spec, state, groups, numbers)
-  state, optimizer_metrics = optimizer_step(state, gradient, numbers["optimizer"], spec.schedule)
+  state, optimizer_metrics = optimizer_step(
+    state, gradient, numbers["optimizer"], spec.optimizer, spec.schedule
+  )
   return state, metrics | optimizer_metrics
 
 

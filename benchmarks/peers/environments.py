@@ -1,4 +1,4 @@
-"""An environment of its own for each peer, with the versions that are compared."""
+"""Python environments, one a peer, with the versions that are compared."""
 
 import pathlib
 import subprocess
@@ -12,7 +12,7 @@ PACKAGES = {
 
 
 def ensure(peer: str, folder: pathlib.Path, torch: str) -> pathlib.Path:
-  """The interpreter of the peer's environment below `folder`, which is made if it is not there."""
+  """Returns the interpreter of the peer's environment below `folder`; makes that the first time."""
   home, done = folder / peer, folder / f"{peer}.installed"
   python = home / "bin" / "python"
   if done.exists():

@@ -4,10 +4,10 @@ python benchmarks/peers/run.py
 python benchmarks/peers/run.py --works=dpo,generate --rounds=2
 python benchmarks/peers/run.py --torch=torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl
 
-Needs a quiet machine: torch's threads wait for each other, and suffer most from neighbours. The
+Needs a quiet machine: torch's threads wait for each other, and other processes slow them most. The
 peers are installed below --folder the first time. Each round of a work starts a process of each
-library, one after the other, so that slow changes of the machine meet all; a ratio is of the two
-medians of one round. Writes results.json and results.md in --folder.
+library, one after the other, so that slow changes of the machine affect all alike; a ratio is of
+the two medians of one round. Writes results.json and results.md in --folder.
 """
 
 import argparse
@@ -28,7 +28,7 @@ import table
 HERE = pathlib.Path(__file__).parent
 PROJECT = HERE.parent.parent
 OURS = "counterpoint"
-# The peers that can do it: Tunix has no RLOO, and no DPO with given log-probs of the reference.
+# Work -> peers that have it: Tunix has no RLOO, and no DPO with the reference's log-probs given.
 WORKS = {
   "dpo": ("trl", "tunix"),
   "dpo_precomputed": ("trl",),
@@ -41,7 +41,7 @@ WORKS = {
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-  """Where things are, and how long to go on."""
+  """The settings of a comparison."""
 
   folder: pathlib.Path
   pythons: dict[str, pathlib.Path]  # of the peers' environments
@@ -49,7 +49,7 @@ class Bench:
   rounds: int
 
   def time(self, work: str) -> dict[str, list[dict[str, Any]]]:
-    """{library: one record a round}."""
+    """Times a work with each library; returns {library: one record a round}."""
     found: dict[str, list[dict[str, Any]]] = {OURS: []}
     with tempfile.TemporaryDirectory() as caches:  # compiled programs: none in the first round
       for number in range(1, self.rounds + 1):
@@ -62,7 +62,7 @@ class Bench:
     return found
 
   def _one(self, library: str, work: str, caches: str) -> dict[str, Any]:
-    """What one process found; SystemExit, with what it said, when it failed."""
+    """Runs one process; returns its record. SystemExit, naming its log, if it failed."""
     result = self.folder / "result.json"
     result.unlink(missing_ok=True)
     environment = os.environ | {
@@ -147,7 +147,7 @@ def choose(flag: str, text: str, names: list[str]) -> list[str]:
 
 
 def machine() -> dict[str, Any]:
-  """What is written above the results."""
+  """Describes the machine, for the line above the results."""
   commit = subprocess.run(
     ["git", "-C", str(PROJECT), "describe", "--always", "--dirty"], capture_output=True, text=True
   )

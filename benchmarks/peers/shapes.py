@@ -1,6 +1,6 @@
-"""The work that all do: size "tiny" of experiments/benchmarking/, which the peers cannot import.
+"""The shapes of the work that all libraries do, and the file that each peer's script writes.
 
-Also what each peer's script writes: its seconds, its memory and its versions.
+They are those of size "tiny" in benchmarks/sizes.py, which the peers' environments cannot import.
 """
 
 import importlib.metadata
@@ -20,18 +20,21 @@ BETAS = {"dpo": 0.1, "dpo_precomputed": 0.1, "grpo": 0.0, "grpo_kl": 0.04, "rloo
 
 
 def random_ids(rows: int, tokens: int, seed: int) -> list[list[int]]:
-  """Token ids that are neither padding nor the end of a sequence."""
+  """Returns token ids that are neither padding nor the end of a sequence."""
   rng = random.Random(seed)
   return [[rng.randrange(2, VOCABULARY) for _ in range(tokens)] for _ in range(rows)]
 
 
 def text(ids: Sequence[int]) -> str:
-  """One word a token: "w17 w4"."""
+  """Spells token ids, a word each: "w17 w4"."""
   return " ".join(f"w{i}" for i in ids)
 
 
 def write(path: str, first_done: float, steps: list[float], packages: Sequence[str]) -> None:
-  """`first_done` in seconds since 1970; `steps` the seconds of every later step."""
+  """Writes a process's record: its times, peak memory and versions of packages.
+
+  `first_done` is in seconds since 1970, `steps` are the seconds of every later step.
+  """
   in_kibibytes = sys.platform != "darwin"
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if in_kibibytes else 1)
   versions = {package: importlib.metadata.version(package) for package in packages}

@@ -1,11 +1,11 @@
-"""The results in words: ratios of medians round by round, medians, bests, memory, start-up."""
+"""The results as tables: medians, bests, ratios of medians round by round, memory, start-up."""
 
 import statistics
 from typing import Any
 
 OURS = "counterpoint"
 NAMES = {OURS: "Counterpoint", "trl": "TRL", "tunix": "Tunix"}
-# The least that a peer's time, or memory, must be of ours.
+# Targets: a peer's time, or memory, as a multiple of ours at least.
 SPEED_TARGETS = {
   "dpo": {"trl": 2.0, "tunix": 1.4},
   "grpo": {"trl": 3.0, "tunix": 2.0},
@@ -18,7 +18,7 @@ Rounds = list[dict[str, Any]]
 
 
 def line(library: str, record: dict[str, Any]) -> str:
-  """One process, for the terminal."""
+  """Describes one process in a line for the terminal."""
   steps = record["steps"]
   return (
     f"{NAMES[library]} {statistics.median(steps):.2f} s (best {min(steps):.2f}), first step after "
@@ -27,7 +27,7 @@ def line(library: str, record: dict[str, Any]) -> str:
 
 
 def markdown(record: dict[str, Any]) -> str:
-  """The tables of benchmarks/README.md."""
+  """Returns the tables of benchmarks/README.md."""
   works, m = record["works"], record["machine"]
   libraries = [name for name in NAMES if any(name in found for found in works.values())]
   peers = [name for name in libraries if name != OURS]
@@ -77,7 +77,7 @@ def _speed(work: str, found: dict[str, Rounds], libraries: list[str]) -> list[st
 
 
 def speed_ratios(found: dict[str, Rounds], peer: str) -> list[float]:
-  """A peer's median step over ours, of each round."""
+  """Returns a peer's median step divided by ours, for each round."""
   return [
     statistics.median(theirs["steps"]) / statistics.median(ours["steps"])
     for ours, theirs in zip(found[OURS], found.get(peer, []), strict=False)
@@ -107,7 +107,7 @@ def _cost(work: str, found: dict[str, Rounds], libraries: list[str]) -> list[str
 
 
 def warm_start(rounds: Rounds) -> float:
-  """Seconds from the process's start to its first step's end, compiled in an earlier round."""
+  """Returns the seconds from start to the first step's end, for programs compiled before."""
   seconds = [r["first_step_seconds"] for r in rounds]
   return statistics.median(seconds[1:] or seconds)
 

@@ -1,4 +1,4 @@
-"""TRL's own trainers, and `generate`, on the shared work: run in TRL's environment by run.py.
+"""Times TRL's trainers, and `generate`, at the shared work; run.py runs it in TRL's environment.
 
 python trl_bench.py prepare MODEL                       writes a random model and its tokenizer
 python trl_bench.py WORK MODEL STEPS RESULT.json
@@ -15,7 +15,7 @@ from shapes import BETAS, EOS, GROUP_SIZES, PAD
 
 
 def prepare(folder: str) -> None:
-  """A Qwen3 with random weights and a tokenizer of words, as a user's folder would hold them."""
+  """Writes a Qwen3 with random weights and a tokenizer of words, as a user's folder has them."""
   from tokenizers import Tokenizer, models, pre_tokenizers
   from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
@@ -44,7 +44,7 @@ def prepare(folder: str) -> None:
 
 
 def generate(model_folder: str, steps: int) -> list[float]:
-  """When each call of `generate` was done, seconds since 1970; all responses of full length."""
+  """Returns when each call of `generate` was done, in seconds since 1970; none stops early."""
   import torch
   from transformers import AutoModelForCausalLM
 
@@ -68,7 +68,7 @@ def generate(model_folder: str, steps: int) -> list[float]:
 
 
 def train(work: str, model_folder: str, steps: int) -> list[float]:
-  """When each step of TRL's trainer was done, seconds since 1970."""
+  """Returns when each step of TRL's trainer was done, in seconds since 1970."""
   from transformers import TrainerCallback
 
   class Clock(TrainerCallback):

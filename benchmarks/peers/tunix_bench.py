@@ -1,4 +1,4 @@
-"""Tunix's own trainers and sampler on the shared work: run in Tunix's environment by run.py.
+"""Times Tunix's trainers and sampler at the shared work; run.py runs it in Tunix's environment.
 
 python tunix_bench.py WORK STEPS RESULT.json
 
@@ -18,12 +18,12 @@ from flax import nnx
 from shapes import BETAS, GROUP_SIZES, PAD
 from tunix.models.qwen3 import model as qwen3
 
-NEVER = shapes.VOCABULARY  # an end of sequence that no model of this vocabulary draws
+NEVER = shapes.VOCABULARY  # an end-of-sequence token that no model of this vocabulary draws
 LEARNING_RATE = 1e-6
 
 
 class Words:
-  """The tokenizer's interface that Tunix asks of one that is neither SentencePiece's nor HF's."""
+  """A tokenizer of words, with the interface that Tunix asks of one that is not HF's or SPM's."""
 
   def encode(self, text: str) -> list[int]:
     return [int(word[1:]) for word in text.split()]
@@ -63,7 +63,7 @@ def mesh() -> jax.sharding.Mesh:
 
 
 def generate(steps: int) -> list[float]:
-  """When each call of the sampler was done, seconds since 1970."""
+  """Returns when each call of the sampler was done, in seconds since 1970."""
   from tunix.generate.sampler import CacheConfig, Sampler
 
   cache = CacheConfig(
@@ -90,12 +90,12 @@ def generate(steps: int) -> list[float]:
 
 
 def dpo(steps: int) -> list[float]:
-  """When each step of the DPO trainer was done, seconds since 1970."""
+  """Returns when each step of the DPO trainer was done, in seconds since 1970."""
   from tunix.sft.dpo.dpo_trainer import DPOTrainer, DPOTrainingConfig, TrainingInput
   from tunix.sft.hooks import TrainingHooks
 
   class Clock(TrainingHooks):
-    """Steps are begun before the last one is done; waiting for its weights costs nothing."""
+    """Notes when each step begins, once the weights of the one before are there."""
 
     def __init__(self):
       self.begun = []
@@ -145,7 +145,7 @@ def dpo(steps: int) -> list[float]:
 
 
 def grpo(work: str, steps: int) -> list[float]:
-  """When each step of the GRPO learner was done, seconds since 1970."""
+  """Returns when each step of the GRPO learner was done, in seconds since 1970."""
   from tunix.rl.grpo.grpo_learner import GRPOConfig, GRPOLearner
   from tunix.rl.rl_cluster import ClusterConfig, RLCluster, RLTrainingConfig, Role
   from tunix.rl.rollout.base_rollout import RolloutConfig
@@ -193,7 +193,7 @@ def main(work: str, steps: str, result: str) -> None:
     done = dpo(1 + int(steps))
   else:
     done = grpo(work, 1 + int(steps))
-  # The second step of its trainers compiles once more: it is left out.
+  # The second step of Tunix's trainers compiles once more, and is left out.
   seconds = [later - earlier for earlier, later in zip(done[1:-1], done[2:], strict=True)]
   shapes.write(result, done[0], seconds, ("google-tunix", "jax", "flax", "optax"))
 

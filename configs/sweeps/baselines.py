@@ -1,4 +1,4 @@
-"""What to subtract from a reward, and whether to divide by the group's spread.
+"""Baselines: which mean to subtract from a reward, and whether to divide by the group's spread.
 
 The policy gradient needs no baseline, only less noise. K = 8, 32 prompts, 60 updates on 256 fresh
 responses each, no KL; 5 seeds of 7 variants:

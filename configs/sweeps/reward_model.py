@@ -1,9 +1,9 @@
 """PPO and GRPO on a reward model's score and on the true reward: over-optimisation made visible.
 
-One reward model, trained on 60 x 128 groups that the base policy wrote, judges the first two; the
-task judges the last two. Look at "sampled, by the reward model" next to "sampled" in the report:
-the first goes on rising when the second no longer does. An answer without an end gets -1 from both
-judges. 3 seeds.
+One reward model, trained on 60 x 128 groups that the base policy wrote, scores the first two; the
+task's reward scores the last two. Look at "sampled, by the reward model" next to "sampled" in the
+report: the first goes on rising when the second no longer does. An answer without an end gets -1
+from both. 3 seeds.
 """
 
 from collections.abc import Iterator

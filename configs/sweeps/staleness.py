@@ -39,7 +39,7 @@ def get_sweep() -> list[Item]:
 
 
 def _rounds_of(updates: int, k: int) -> dict[str, Any]:
-  """Collections of so many updates; an evaluation after every 20 updates, as in the others."""
+  """Returns the fields for rounds of so many updates, evaluated every 20 updates as the others."""
   steps = UPDATES // updates
   groups = RESPONSES // k * updates
   return {

@@ -1,1 +1,1 @@
-"""Flags and help of every command. No jax."""
+"""The flags (`cli`) and the help (`cli_help`) of every command. No jax."""

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 from configs import common
 from experiments.command_line import cli_help
-from training.checking import config_files, config_modules, config_values
+from training.checking import config_files, config_modules, config_values, field_names
 from training.errors import Diverged, UserError, did_you_mean, nearest
 
 Flags = Mapping[str, tuple[Any, str]]  # name -> (default, which gives the type, or OneOf; help)
@@ -30,7 +30,7 @@ Given = dict[str, Any]  # {"config": spec, "config.steps": "7", "help": True, fl
 
 
 class OneOf(tuple[str, ...]):
-  """The words that a flag takes: the first if it is not given, the second if it stands alone."""
+  """The words that a flag takes. Without the flag it is the first; --flag alone is the second."""
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
@@ -40,7 +40,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
   except (UserError, Diverged) as error:
     print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
     sys.exit(3 if isinstance(error, Diverged) else 2)
-  except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
+  except BrokenPipeError:  # the reader of the output, such as `head`, has ended
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(0)
   except KeyboardInterrupt:
@@ -50,7 +50,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
 def parse(
   argv: Sequence[str], doc: str, flags: Flags, *, configs: str | None = "configs"
 ) -> types.SimpleNamespace:
-  """The arguments: `.config` (the spec), `.overrides` (dotted field -> text) and every flag.
+  """Returns `.config` (the spec), `.overrides` (dotted field -> text) and every flag.
 
   A lone --config.field overrides with True and --noconfig.field with False, and so do --flag and
   --noflag. --help prints `doc`, the flags and the config files, or all fields of a given --config,
@@ -83,7 +83,7 @@ def parse(
 
 
 def positional(command: str, doc: str | None) -> argparse.ArgumentParser:
-  """The parser of a command whose arguments are folders: `python -m experiments.export FOLDER`."""
+  """Makes the parser of a command on folders, such as `python -m experiments.export FOLDER`."""
   return argparse.ArgumentParser(
     f"python -m experiments.{command}",
     description=doc,
@@ -93,7 +93,7 @@ def positional(command: str, doc: str | None) -> argparse.ArgumentParser:
 
 
 def _read(argv: Sequence[str], flags: Flags, takes_config: bool) -> tuple[Given, list[str]]:
-  """What each flag was given, and the words that are no flag."""
+  """Returns the text given to each flag, and the words that are no flag."""
   given: Given = {}
   strangers: list[str] = []
   words = collections.deque(argv)
@@ -120,7 +120,7 @@ def _read(argv: Sequence[str], flags: Flags, takes_config: bool) -> tuple[Given,
 
 
 def _value(given: Any, default: Any) -> Any:
-  """What a flag is set to, None if it is not given. ValueError if it cannot be that."""
+  """Returns a flag's value; `given` is None without the flag. ValueError if it does not fit."""
   if given is None:
     return default[0] if isinstance(default, OneOf) else default
   if not isinstance(default, OneOf):
@@ -132,7 +132,7 @@ def _value(given: Any, default: Any) -> Any:
 
 
 def _next(words: collections.deque[str], missing: Any) -> Any:
-  """The value of `--name value`: the next word, unless it is a flag itself."""
+  """Returns the value of `--name value`: the next word, unless that is a flag itself."""
   return words.popleft() if words and not words[0].startswith("--") else missing
 
 
@@ -150,8 +150,10 @@ def _stranger(word: str, flags: Flags, configs: str | None, spec: str) -> str:
   elif name.partition(":")[0].endswith(".py"):
     hints = [f"--config={word.lstrip('-')}"]
   else:
-    same_name = [f for f in _field_names(spec) if name in (f, f.rpartition(".")[2])]
+    known = _field_names(spec)
+    same_name = [f for f in known if name in (f, f.rpartition(".")[2])]
     fields = sorted(same_name, key=len)  # `steps` before `base.steps`
+    fields = fields or field_names.elsewhere(name, known)
     near = [f"--{flag}{value}" for flag in nearest(flag, ["config", *flags])]
     hints = [f"--config.{field}{value}" for field in fields] or near
   return f"{word!r} is not a flag.{did_you_mean(hints) or ' (see --help)'}"

@@ -1,4 +1,4 @@
-"""What --help prints: a command's flags and configs, or all fields of one config."""
+"""The text of --help: a command's flags and configs, or all fields of one config."""
 
 import ast
 import io
@@ -9,11 +9,17 @@ import tokenize
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from training.checking import config_files, config_modules, config_values, loss_signatures
+from training.checking import (
+  config_files,
+  config_modules,
+  config_values,
+  loss_signatures,
+  optimizer_section,
+)
 
 
 def overview(doc: str, flags: Mapping[str, tuple[Any, str]], configs: str | None) -> str:
-  """The command's docstring, its flags, and the config files it may be given."""
+  """Returns the command's docstring, its flags, and the config files that it may be given."""
   rows, files = [], []
   if configs:
     rows = [
@@ -38,7 +44,7 @@ def overview(doc: str, flags: Mapping[str, tuple[Any, str]], configs: str | None
 
 
 def fields(spec: str, overrides: Mapping[str, Any]) -> str:
-  """The docstring of a config file and the table of its fields: type, value, comment.
+  """Returns the docstring of a config file and the table of its fields: type, value, comment.
 
   Raises:
     UserError: when the file or the overrides do not load.
@@ -51,8 +57,11 @@ def fields(spec: str, overrides: Mapping[str, Any]) -> str:
   signature = loss_signatures.read(config.algorithm.loss)
   comments = field_comments(config_modules.read("configs/common.py")) | field_comments(text)
   comments |= {f"algorithm.{name}": comment for name, comment in signature.comments.items()}
+  comments |= optimizer_section.comments(config)
   found = config_values.fields(config)
   ordered = [key for key in comments if key in found]
+  sections = list(dict.fromkeys(map(_section, ordered)))
+  ordered.sort(key=lambda key: sections.index(_section(key)))  # an optimizer's own numbers as well
   rows = [("field", "type", "value", "")]
   for key in [*ordered, *(key for key in found if key not in comments)]:
     kind, value = found[key]
@@ -68,7 +77,7 @@ def fields(spec: str, overrides: Mapping[str, Any]) -> str:
 
 
 def field_comments(text: str) -> dict[str, str]:
-  """{"optimizer.b1": "decay of ..."} from lines `config.optimizer.b1 = 0.9  # decay of ...`."""
+  """Reads {"mesh.data": "devices ..."} from lines such as `config.mesh.data = 1  # devices ...`."""
   comments = {}
   for token in tokenize.generate_tokens(io.StringIO(text).readline):
     target = re.match(r" *\w+\.([\w.]+) = ", token.line)
@@ -77,8 +86,12 @@ def field_comments(text: str) -> dict[str, str]:
   return comments
 
 
+def _section(key: str) -> str:
+  return key.partition(".")[0]
+
+
 def _table(rows: Iterable[Sequence[str]]) -> str:
-  """Aligned columns, the last one wrapped to the terminal."""
+  """Aligns columns, and wraps the last one to the terminal."""
   rows = list(rows)
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
   indent = sum(widths) + 2 * len(widths) + 2

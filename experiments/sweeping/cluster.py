@@ -1,14 +1,14 @@
 """A sweep's jobs on a cluster, through submitit: SLURM, or its stand-ins on this machine.
 
-`Cluster` does for them what workers.Pool does for worker processes. On SLURM jobs that are started
+`Cluster` does for them what workers.Pool does for worker processes. On SLURM, jobs that are started
 together are one array. A job that is preempted, or runs out of time, goes back into the queue and
-resumes from its run's last checkpoint. submitit's files are in <sweep>/cluster/, what a job prints
-is in its run's log.txt. If the sweep's own process is gone, SLURM's jobs go on, and the sweep typed
-again joins them; ^C cancels them.
+resumes from its run's last checkpoint. submitit's files are in <sweep>/cluster/, a job's output is
+in its run's log.txt. If the sweep's own process dies, SLURM's jobs go on, and the same command
+joins them; ^C cancels them.
 
-Each array has a name of its own, written to <sweep>/cluster/jobs.json with the runs of its jobs
-before sbatch is called: squeue, asked for those names, tells which runs are being trained, whenever
-a sweep was killed.
+Each array has a unique name, which is written to <sweep>/cluster/jobs.json, with the runs of its
+jobs, before sbatch is called. So squeue, asked for these names, always tells which runs are being
+trained, even if the sweep was killed.
 """
 
 import contextlib
@@ -35,13 +35,13 @@ REQUEUES = 100  # each makes progress
 
 
 class Submitted:
-  """What the cluster runs: one job, called again with the same argument when it is requeued."""
+  """One job as the cluster runs it; it is called again with the same argument when requeued."""
 
   def __init__(self, progress: str):
     self._progress = progress  # a file: the sweep reads it now and then
 
   def __call__(self, job: dict[str, Any]) -> dict[str, str]:
-    """Does the job; returns how it ended, as a worker process would say it."""
+    """Does the job; returns how it ended, as `worker.run_job` does."""
     latest: dict[str, Any] = {}
 
     def report(row: dict[str, Any]) -> None:
@@ -52,7 +52,7 @@ class Submitted:
     return worker.run_job(job, report)
 
   def checkpoint(self, job: dict[str, Any]) -> Any:
-    """submitit asks for what to queue again; the run's checkpoints are in its own folder."""
+    """Tells submitit what to queue again; the run's checkpoints are in its own folder."""
     from submitit.helpers import DelayedSubmission
 
     return DelayedSubmission(self, job)
@@ -60,7 +60,7 @@ class Submitted:
 
 @dataclasses.dataclass(frozen=True)
 class Live:
-  """A job that SLURM has, waiting or running: of the `index`-th job of the array named `array`."""
+  """A job that SLURM has, waiting or running: number `index` of the array named `array`."""
 
   number: str
   array: str
@@ -69,11 +69,11 @@ class Live:
 
 
 def live_runs(folder: str) -> dict[str, Live]:
-  """The runs, by name, that SLURM's jobs of this sweep train. UserError if squeue cannot tell."""
+  """Returns the runs, by name, that SLURM's jobs of this sweep train. UserError: squeue fails."""
   arrays = read_json(os.path.join(folder, "cluster", "jobs.json"))
   if not arrays:
     return {}
-  # Accounting may be off; a name that squeue does not know is no error, unlike a job's number.
+  # By name: squeue fails at numbers that it does not know. sacct would need accounting to be on.
   command = ["squeue", "-h", "-r", "-o", "%j %i", f"--name={','.join(arrays)}"]
   try:
     answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -132,14 +132,14 @@ class Cluster:
   def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
     """Submits the jobs, or joins those that are in the cluster already; ends when all did."""
     waiting = self._join(jobs) if self._kind == "slurm" else list(jobs)
-    if self._is_stopped:  # before it knew of these jobs
+    if self._is_stopped:  # stopped before it knew of these jobs
       self.stop()
     while (waiting and not self._is_stopped) or self._running:
       room = len(waiting) if self._kind == "slurm" else self._size - len(self._running)
       if room > 0 and waiting and not self._is_stopped:
         self._submit(waiting[:room])
         waiting = waiting[room:]
-        if self._is_stopped:  # meanwhile
+        if self._is_stopped:  # stopped meanwhile
           self.stop()
       for running in list(self._running):
         yield from self._news(running)
@@ -153,7 +153,7 @@ class Cluster:
       running.handle.cancel(check=False)
 
   def _join(self, jobs: Sequence[Job]) -> list[Job]:
-    """Takes over the jobs that SLURM has from before; returns what is left to submit."""
+    """Takes over the jobs that SLURM still has; returns those that are left to submit."""
     live = live_runs(self._sweep)
     left: list[Job] = []
     joined: dict[Live, list[Job]] = {}
@@ -169,7 +169,7 @@ class Cluster:
           joined.setdefault(live[member.name], []).append(member)
     for old, members in joined.items():
       job = members[0]
-      if len(old.runs) > 1:  # it tells of members, though they may have ended but for one
+      if len(old.runs) > 1:  # its reports are by member, even if all but one have ended
         job = Job(job.name, job.function, {}, job.log, tuple(members))
       handle = _handle(self._folder, old.number)
       self._running.append(_Running(job, handle, self._progress(old.array, old.index)))
@@ -202,12 +202,12 @@ class Cluster:
     return os.path.abspath(os.path.join(self._folder, "progress", f"{array}-{index}.json"))
 
   def _news(self, running: _Running) -> Iterator[Event]:
-    """What happened to the job since it was asked last."""
+    """Yields what has happened to the job since the last time."""
     text = read_text(running.progress)
     if not running.is_started and (text or self._kind != "slurm" or _runs(running.handle)):
       running.is_started = True
       yield Event(running.job, "started")
-    is_done = running.handle.done()  # before the last look at its progress
+    is_done = running.handle.done()  # asked before its progress is read for the last time
     text = read_text(running.progress)
     if text != running.last:
       running.last = text
@@ -221,8 +221,8 @@ class Cluster:
     has_result = self._kind == "debug" or handle.paths.result_pickle.exists()
     if self._is_stopped and not has_result:
       return {"state": "stopped", "reason": "cancelled"}
-    if has_result or self._kind == "slurm":  # its file may be late, on a file system of the network
-      with contextlib.suppress(Exception):  # submitit's page of text
+    if has_result or self._kind == "slurm":  # on a network's file system the file may be late
+      with contextlib.suppress(Exception):  # submitit's message is a page long
         return handle.result()
     state, log = handle.state.lower(), os.path.relpath(handle.paths.stderr)
     reason = f"its job {handle.job_id} ended without a result ({state}); see {log}"
@@ -251,7 +251,7 @@ def _executor(launcher: str, kind: str, folder: str, size: int, resources: str) 
 
 
 def _handle(folder: str, number: str) -> Any:
-  """submitit's, of a job that another process submitted."""
+  """Returns submitit's handle of a job that another process submitted."""
   from submitit import SlurmJob
 
   return SlurmJob(_submitit_folder(folder), number)

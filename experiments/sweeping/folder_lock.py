@@ -9,9 +9,9 @@ from collections.abc import Generator
 
 @contextlib.contextmanager
 def only_launch(folder: str) -> Generator[None]:
-  """Within it no other `experiments.sweep` launches this sweep. Whoever does already is waited for.
+  """Waits until no other `experiments.sweep` runs this sweep, then keeps others waiting.
 
-  The system frees the folder when the process that holds it dies, however it does.
+  The system frees the folder when the process that holds it dies, in whatever way.
   """
   os.makedirs(folder, exist_ok=True)
   with open(os.path.join(folder, "sweep.lock"), "a+") as file:

@@ -1,4 +1,4 @@
-"""The jobs of a sweep: how the sweep orders them, and what a worker process then does.
+"""The jobs of a sweep: the sweep makes them, and a worker process does them.
 
 The functions that a worker calls import jax when called: the sweep's own process never loads it.
 """
@@ -30,7 +30,7 @@ def training(sweep: Plan, runs: Sequence[PlannedRun]) -> Job:
 
 
 def together(members: Sequence[Job], log: str) -> Job:
-  """One job of the runs' own; `log` takes what belongs to none of them."""
+  """Joins the runs' own jobs into one; `log` takes the output that belongs to none of them."""
   if len(members) == 1:
     return members[0]
   fields = [{"name": job.name, "log": job.log, "arguments": job.arguments} for job in members]
@@ -50,7 +50,7 @@ def _training_one(sweep: Plan, run: PlannedRun) -> Job:
 
 
 def base_policies(sweep: Plan, runs: Sequence[PlannedRun]) -> dict[str, Job]:
-  """One job for each base policy that the runs start from, by its `origin`."""
+  """Returns a job for each base policy that the runs start from, by its `origin`."""
   configs = {origin(run): run.config for run in runs if _teaches(run.config["base"])}
   log = os.path.join(sweep.folder, "base_policy.txt")
   jobs = {}
@@ -66,12 +66,12 @@ def _teaches(base: Mapping[str, Any]) -> bool:
 
 
 def origin(run: PlannedRun) -> str:
-  """What a base policy depends on: runs of the same origin start from the same weights."""
+  """Returns the settings of a base policy: runs of one origin start from the same weights."""
   return json.dumps([run.config[section] for section in ("task", "model", "base")])
 
 
 def environment(workers: int) -> dict[str, str]:
-  """What the workers share: compiled programs, on disk, and an accelerator's memory."""
+  """Returns the workers' environment: they share compiled programs and an accelerator's memory."""
   ours = HUGE_PAGES | compilation_cache(ROOT)
   on_a_gpu = math.ceil(workers / max(len(nvidia_gpus()), 1))
   by_user = "XLA_PYTHON_CLIENT_MEM_FRACTION" in os.environ  # jaxlib refuses both

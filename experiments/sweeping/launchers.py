@@ -17,7 +17,7 @@ WORKERS_END = 20  # seconds that a worker may take to stop when its sweep is gon
 
 @runtime_checkable  # the tests check what is passed for one
 class Launcher(Protocol):
-  """What runs jobs, a number of them at a time; use it in a `with`."""
+  """Runs jobs, a number of them at a time; use it in a `with`."""
 
   def __enter__(self) -> "Launcher": ...
 
@@ -33,7 +33,7 @@ class Launcher(Protocol):
 
 
 def make(name: str, folder: str, size: int, resources: str) -> Launcher:
-  """The launcher for the sweep in `folder`. UserError when it cannot work here."""
+  """Makes the launcher for the sweep in `folder`. UserError when it cannot work here."""
   if name == "local":
     return Pool(size, jobs.environment(size))
   os.environ.update(jobs.environment(1))  # the jobs inherit it; each has a device of its own
@@ -41,27 +41,27 @@ def make(name: str, folder: str, size: int, resources: str) -> Launcher:
 
 
 def check_resources(name: str, resources: str) -> None:
-  """UserError if there are some where nobody reads them."""
+  """Raises UserError if --resources is given for worker processes, which have none."""
   if resources and name == "local":
     raise UserError(f"--resources={resources}: for --launcher=slurm and the like only")
 
 
 def runs_a_program(name: str, vectorize: str) -> int:
-  """How many runs a program may have there. UserError when --vectorize cannot be that."""
-  if name == "submitit-debug":  # in this process, whose output members would send to their logs
+  """Returns how many runs a program may have. UserError when --vectorize is none of its words."""
+  if name == "submitit-debug":  # runs in this process, whose output members would redirect
     return 1
   return programs.at_most(vectorize, name == "slurm" or environment.has_accelerator())
 
 
 def live_runs(name: str, folder: str) -> Collection[str]:
-  """The runs that jobs of an earlier launch of this sweep train: a launch joins those jobs."""
+  """Returns the runs that jobs of an earlier launch of this sweep train: a launch joins them."""
   return cluster.live_runs(folder) if name == "slurm" else ()
 
 
 def plan_when_free(name: str, make_plan: Callable[[], Plan]) -> Plan:
-  """The plan when no process trains its runs: workers of a killed sweep end by themselves, soon.
+  """Makes the plan once no process trains its runs: a killed sweep's workers end soon after it.
 
-  Jobs of SLURM do not; they are joined. UserError, naming the runs, if others are still trained.
+  SLURM's jobs do not end, and are joined. UserError, naming the runs, if others are still trained.
   """
   deadline = time.monotonic() + WORKERS_END
   while True:

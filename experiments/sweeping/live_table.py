@@ -1,4 +1,4 @@
-"""A sweep as it goes: a table that redraws itself on a terminal, else a plain line an event."""
+"""A sweep's progress: a table that redraws itself on a terminal, otherwise a line an event."""
 
 import contextlib
 import dataclasses
@@ -27,22 +27,22 @@ _IMPORTANCE = ("running", "failed", "diverged", "stopped", "finished", "queued")
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-  """When a step was done, in unix seconds."""
+  """The time at which a step was done, in unix seconds."""
 
   step: int
   time: float
 
 
 @dataclasses.dataclass
-class Row:
-  """One job: a run, or what the runs share. `metrics` are the latest values it reported."""
+class JobStatus:
+  """The status of a job, which is a run or a base policy. `metrics` are its latest values."""
 
   name: str
   state: str = "queued"
   step: int = 0
   steps: int = 0
   metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
-  doing: str = ""  # what it does before it trains
+  doing: str = ""  # a word for its work before it trains
   warning: str = ""  # the last one
   began: float = 0.0  # unix seconds; 0: not yet
   ended: float = 0.0
@@ -55,7 +55,7 @@ class Row:
 
   @property
   def left(self) -> float:
-    """Seconds still to go at the pace so far; 0 when that can't be told, or it has ended."""
+    """Seconds still to go at the pace so far; 0 if that is unknown, or the job has ended."""
     if self.state != "running" or not self.first or self.step == self.first.step:
       return 0.0
     pace = (time.time() - self.first.time) / (self.step - self.first.step)
@@ -86,7 +86,7 @@ class Row:
 class LiveTable:
   """The rows of a sweep, drawn on `console` while `shown`."""
 
-  def __init__(self, title: str, rows: Sequence[Row], jobs: int, console: Console):
+  def __init__(self, title: str, rows: Sequence[JobStatus], jobs: int, console: Console):
     self._title = title
     self._rows = {row.name: row for row in rows}
     self._jobs = jobs
@@ -109,7 +109,7 @@ class LiveTable:
       print(_line(row, event.reason), flush=True)
 
   def draw(self) -> RenderableType:
-    """The title, and as many rows as the terminal is high; the others are counted."""
+    """Draws the title and as many rows as fit on the terminal; the others are counted."""
     is_wide = self._console.width >= 100
     table = Table(box=None, padding=(0, 2 if is_wide else 1, 0, 0))
     table.add_column("run", no_wrap=True)
@@ -140,8 +140,8 @@ class LiveTable:
     note = (f"   {self.note}", "yellow")
     return Text.assemble((self._title, "bold"), f"   {words}   {times}", note)
 
-  def _left(self, runs: Sequence[Row]) -> float:
-    """Seconds to the end of the sweep, once a run has told how long one takes; else 0."""
+  def _left(self, runs: Sequence[JobStatus]) -> float:
+    """Returns seconds to the end of the sweep; 0 until a run has shown how long one takes."""
     known = [row.elapsed + row.left for row in runs if row.began and (row.ended or row.left)]
     if not known:
       return 0.0
@@ -150,8 +150,8 @@ class LiveTable:
     running = sum(row.left or mean for row in runs if row.state == "running")
     return (states.count("queued") * mean + running) / max(self._jobs, states.count("running"))
 
-  def _fitting(self, height: int) -> tuple[list[Row], str]:
-    """The rows that fit, in the sweep's order, and a line about the rest."""
+  def _fitting(self, height: int) -> tuple[list[JobStatus], str]:
+    """Returns the rows that fit, in the sweep's order, and a line about the rest."""
     rows = list(self._rows.values())
     if len(rows) <= height:
       return rows, ""
@@ -162,7 +162,7 @@ class LiveTable:
     return [row for row in rows if row.name in kept], f"… and {rest}"
 
 
-def _cells(row: Row) -> list[RenderableType]:
+def _cells(row: JobStatus) -> list[RenderableType]:
   sign, colour = _LOOK[row.state]
   metrics, is_running = row.metrics, row.state == "running"
   return [
@@ -177,7 +177,7 @@ def _cells(row: Row) -> list[RenderableType]:
   ]
 
 
-def _line(row: Row, reason: str) -> str:
+def _line(row: JobStatus, reason: str) -> str:
   """ "dpo-s0: finished  80/80  reward 0.512  kl 0.210  20,480 rollouts  0:21"."""
   words = [f"{row.name}: {row.state}"]
   if row.state != "running":

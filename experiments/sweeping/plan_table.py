@@ -11,7 +11,7 @@ from experiments.sweeping import plan
 from experiments.sweeping.plan import Plan, PlannedRun
 from training.records.run_folder import flatten
 
-_FIELDS = {  # shown always, under a short name
+_FIELDS = {  # always shown, under a short name
   "algorithm.loss": "loss",
   "source": "source",
   "group_size": "K",
@@ -83,7 +83,7 @@ def _table(runs: Sequence[PlannedRun], programs: Programs) -> Table:
 
 
 def unequal(runs: Sequence[PlannedRun]) -> str:
-  """A warning in words where the runs have unequally many rollouts; "" where they have not.
+  """Returns a warning if the runs have unequal numbers of rollouts, else "".
 
   Runs on demonstrations generate none, and are left out.
   """
@@ -104,18 +104,18 @@ def unequal(runs: Sequence[PlannedRun]) -> str:
 
 
 def _labels(keys: Sequence[str]) -> dict[str, str]:
-  """A column's title: the field's name, with its section where two fields share the name."""
+  """Returns the columns' titles: a field's name, with its section if two fields share the name."""
   names = {key: key.rpartition(".")[2] for key in keys}
   shared = collections.Counter(names.values())
   return {key: key if shared[name] > 1 else name for key, name in names.items()}
 
 
 def _tokens(run: PlannedRun) -> str:
-  """At most so many are generated: as if no response ended before sampling.max_tokens."""
+  """Formats the most tokens that it may generate: no response ends before max_tokens."""
   return f"≤ {run.most_rollouts * run.config['sampling']['max_tokens']:,}"
 
 
 def _rollouts(run: PlannedRun) -> str:
-  """ "15,360", or "15,360 to 46,080" where dynamic sampling decides."""
+  """Formats "15,360", or "15,360 to 46,080" if dynamic sampling decides."""
   least, most = run.rollouts, run.most_rollouts
   return f"{least:,}" if least == most else f"{least:,} to {most:,}"

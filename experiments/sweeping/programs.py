@@ -1,36 +1,22 @@
-"""Programs: the runs of a sweep that differ in nothing but numbers train as one.
+"""Programs: the runs of a sweep that differ in nothing but numbers train as one population.
 
-A number (a seed, beta, a learning rate, a temperature) is an argument of the compiled functions, so
-runs that differ in numbers alone can be members of one population (training/population.py): each
-function is compiled, and called, once for all of them.
+Each function is compiled, and called, once for all of them (training/population/).
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.sweeping.plan import PlannedRun
 from experiments.sweeping.workers import Event, Job
-from training.checking.config_values import is_number
 from training.errors import UserError
-from training.records.run_folder import flatten
+from training.population.programs import program_of
 
 AUTO = 8  # where there is an accelerator; on a CPU a program of several runs gains nothing
 
-# Members may differ in these, and in the numbers of `algorithm` and `optimizer`.
-NUMBERS = (
-  "seed",
-  "sampling.temperature",
-  "reference.mix",
-  "scoring.unfinished",
-  "base.seed",
-  "base.learning_rate",
-)
-
 
 def at_most(vectorize: str, on_accelerator: bool) -> int:
-  """How many runs a program may have, of --vectorize=auto, off or a number."""
+  """Returns how many runs a program may have, from --vectorize=auto, off or a number."""
   if vectorize in ("auto", "off"):
     return AUTO if vectorize == "auto" and on_accelerator else 1
   if not vectorize.isdecimal() or vectorize == "0":
@@ -39,12 +25,12 @@ def at_most(vectorize: str, on_accelerator: bool) -> int:
 
 
 def of(runs: Sequence[PlannedRun], at_most: int, jobs: int) -> list[list[PlannedRun]]:
-  """The runs, in order, in programs of `at_most` each; of fewer, if some of the jobs had none."""
+  """Groups the runs, in order, into programs of `at_most`, or of fewer so that all jobs work."""
   if at_most == 1:
     return [[run] for run in runs]
   alike: dict[str, list[PlannedRun]] = {}
   for run in runs:
-    alike.setdefault(_shapes(run.config), []).append(run)
+    alike.setdefault(program_of(run.config), []).append(run)
   size = at_most
   while size > 1 and sum(math.ceil(len(group) / size) for group in alike.values()) < jobs:
     size -= 1
@@ -52,37 +38,21 @@ def of(runs: Sequence[PlannedRun], at_most: int, jobs: int) -> list[list[Planned
 
 
 def _cut(group: list[PlannedRun], size: int) -> Iterator[list[PlannedRun]]:
-  """As few parts as there have to be, of about equal length."""
+  """Cuts the group into as few parts as possible, of about equal length."""
   parts = math.ceil(len(group) / size)
   for i in range(parts):
     yield group[i * len(group) // parts : (i + 1) * len(group) // parts]
 
 
-def _shapes(config: Mapping[str, Any]) -> str:
-  """All of a config that its compiled functions depend on, and then some."""
-  sections = ("algorithm.", "optimizer.")
-  rest = {
-    name: value
-    for name, value in flatten(config).items()
-    if name not in NUMBERS
-    and not name.startswith("wandb.")
-    and not (name.startswith(sections) and is_number(value))
-  }
-  rest["needs_reference"] = config["algorithm"].get("beta") != 0
-  if math.prod(config["mesh"].values()) > 1:
-    rest["mesh_of"] = config  # a run on a mesh of its own shares nothing
-  return json.dumps(rest, sort_keys=True)
-
-
 class News:
-  """What happens to programs, told of each of their runs."""
+  """Turns the events of programs into events of their runs."""
 
   def __init__(self):
     self._ended: set[str] = set()
     self._latest: dict[str, Mapping[str, Any]] = {}
 
   def of_runs(self, event: Event) -> Iterator[Event]:
-    """The event, or those of the members of its job."""
+    """Yields the event itself, or those of the members of its job."""
     members = {member.name: member for member in event.job.members}
     if not members:
       yield event

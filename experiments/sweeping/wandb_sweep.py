@@ -24,7 +24,7 @@ def show(sweep: Plan, runs: Sequence[PlannedRun]) -> None:
 
 
 def sweep_config(sweep: Plan, runs: Sequence[PlannedRun]) -> dict[str, Any]:
-  """What `wandb sweep` reads: the runs that are not finished yet, in their order."""
+  """Returns the file's content for `wandb sweep`: the runs that are not finished yet, in order."""
   wandb = runs[0].config["wandb"]
   config = {
     "name": sweep.name,

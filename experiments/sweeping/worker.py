@@ -26,12 +26,12 @@ from training.errors import Diverged, UserError
 
 def main() -> int:
   sys.unraisablehook = _interrupt_again
-  # A shell has what it starts in the background ignore SIGINT, and all that this starts in turn.
+  # A process that a shell starts in the background ignores SIGINT, and so do its children.
   signal.signal(signal.SIGINT, signal.default_int_handler)
   sweep = os.dup(1)  # stdout itself is lent to each job's log
 
   def send(message: dict[str, Any]) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the sweep is gone, as stdin is about to tell
+    with contextlib.suppress(BrokenPipeError):  # the sweep is gone: stdin is about to close
       os.write(sweep, json.dumps(message, default=float).encode() + b"\n")
 
   try:
@@ -46,14 +46,14 @@ def main() -> int:
 
 
 def _interrupt_again(lost: Any) -> None:
-  """An interrupt that met a callback, such as jax's at a garbage collection, ends only that."""
+  """Repeats an interrupt that ended only a callback, such as jax's at a garbage collection."""
   sys.__unraisablehook__(lost)
   if lost.exc_type is KeyboardInterrupt:
-    threading.Timer(0.1, _thread.interrupt_main).start()  # at once it would be lost here, too
+    threading.Timer(0.1, _thread.interrupt_main).start()  # later: at once, this hook would lose it
 
 
 def _jobs() -> Iterator[dict[str, Any]]:
-  """Jobs from stdin, read by a thread so that its end is noticed during a job, too."""
+  """Yields jobs from stdin, read by a thread so that its end is noticed during a job, too."""
   lines: queue.SimpleQueue[str] = queue.SimpleQueue()
   is_busy = False
 
@@ -84,7 +84,7 @@ def run_job(job: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> di
 
 
 def outcome_of(call: Callable[[], None]) -> dict[str, str]:
-  """Calls it; returns how that ended, as `run_job`. What went wrong is printed."""
+  """Calls it; returns how that ended, as `run_job` does. Prints errors."""
   try:
     call()
   except KeyboardInterrupt:

@@ -27,7 +27,7 @@ class Job:
   name: str
   function: str
   arguments: Mapping[str, Any]
-  log: str  # the file that everything it prints is added to
+  log: str  # the file to which all of its output is added
   members: "Sequence[Job]" = ()  # the runs of a program that trains several
 
 
@@ -94,7 +94,7 @@ class Pool:
     return set(sorted(os.sched_getaffinity(0))[slot :: self._size])
 
   def _gpu(self, slot: int) -> dict[str, str]:
-    """Of several GPUs each slot has its share, or one in turn; a single job has them all."""
+    """Gives the slot its share of several GPUs, or one in turn; a single job has them all."""
     gpus = nvidia_gpus()
     if self._size == 1 or len(gpus) < 2:
       return {}
@@ -157,7 +157,7 @@ class _Worker:
       "arguments": dict(job.arguments),
       "log": job.log,
     }
-    with contextlib.suppress(BrokenPipeError):  # it just died: its end is on the way to us
+    with contextlib.suppress(BrokenPipeError):  # it just died: the message of its end is coming
       self._stdin.write(json.dumps(fields) + "\n")
       self._stdin.flush()
 

@@ -11,29 +11,10 @@ import mmap
 import struct
 from typing import Any
 
+from models.pretrained.families import FAMILIES, named
+from models.pretrained.families.family import PLAIN, Family
 from models.pretrained.stored_tensors import TYPES, CheckpointError, StoredTensor
 
-ARCHITECTURES = ("llama", "qwen2", "qwen3")  # Mistral's files say llama
-# GGUF's names of our leaves, {} the layer.
-NAMES = {
-  "embedding": "token_embd.weight",
-  "final_norm": "output_norm.weight",
-  "head": "output.weight",
-  "layers/attention_norm": "blk.{}.attn_norm.weight",
-  "layers/ff_norm": "blk.{}.ffn_norm.weight",
-  "layers/query": "blk.{}.attn_q.weight",
-  "layers/key": "blk.{}.attn_k.weight",
-  "layers/value": "blk.{}.attn_v.weight",
-  "layers/output": "blk.{}.attn_output.weight",
-  "layers/query_bias": "blk.{}.attn_q.bias",
-  "layers/key_bias": "blk.{}.attn_k.bias",
-  "layers/value_bias": "blk.{}.attn_v.bias",
-  "layers/query_norm": "blk.{}.attn_q_norm.weight",
-  "layers/key_norm": "blk.{}.attn_k_norm.weight",
-  "layers/gate": "blk.{}.ffn_gate.weight",
-  "layers/up": "blk.{}.ffn_up.weight",
-  "layers/down": "blk.{}.ffn_down.weight",
-}
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q"}
 SCALARS[12] = "d"
 STRING, ARRAY = 8, 9
@@ -79,7 +60,7 @@ class _Cursor:
 
 
 def read_header(path: str) -> GgufHeader:
-  """What a file says before its values. CheckpointError if it is truncated or not GGUF."""
+  """All that a file says before its values. CheckpointError if it is truncated or not GGUF."""
   with open(path, "rb") as file:
     if file.read(4) != b"GGUF":
       raise CheckpointError(f"{path}: not a GGUF file")
@@ -125,14 +106,17 @@ def _tensor(path, name, shape, type_id, offset, start) -> StoredTensor:
   return StoredTensor(path, name, TYPE_IDS[type_id], shape, start + offset)
 
 
-def decoder_of(header: GgufHeader) -> tuple[dict[str, Any], dict[str, StoredTensor]]:
-  """The keyword arguments of `ModelConfig` but dtype, and the tensors in our layout."""
+def decoder_of(header: GgufHeader) -> tuple[Family, dict[str, Any], dict[str, StoredTensor]]:
+  """The family, the keyword arguments of `ModelConfig` but dtype, the tensors in our layout."""
   path, metadata, tensors = header.path, header.metadata, dict(header.tensors)
   kind = metadata.get("general.architecture")
-  if kind not in ARCHITECTURES:
+  known = [name for name in FAMILIES if named(name).gguf]
+  if kind not in known:
     raise CheckpointError(
-      f"{path}: architecture {kind} is not supported; these are: {', '.join(ARCHITECTURES)}"
+      f"{path}: architecture {kind} is not supported; these are: {', '.join(known)}"
     )
+  found = named(kind)
+  names = found.gguf
   if metadata.get("split.count", 1) > 1:
     raise CheckpointError(f"{path}: one of several parts; merge them with llama-gguf-split")
 
@@ -156,35 +140,34 @@ def decoder_of(header: GgufHeader) -> tuple[dict[str, Any], dict[str, StoredTens
     raise CheckpointError(f"{path}: rope type {scaling!r} is not supported; none and llama3 are")
   theta = float(size("rope.freq_base", 10_000.0))
   frequencies = tensors.pop(ROPE_FREQUENCIES, None)
-  model = {
-    "vocab_size": tensors[NAMES["embedding"]].shape[0] if NAMES["embedding"] in tensors else 0,
+  model = PLAIN | {
+    "vocab_size": tensors[names["embedding"]].shape[0] if names["embedding"] in tensors else 0,
     "layers": size("block_count"),
     "d_model": width,
     "heads": heads,
     "kv_heads": size("attention.head_count_kv", heads),
     "head_dim": head_dim,
     "ff_dim": size("feed_forward_length"),
-    "tied": NAMES["head"] not in tensors,
-    "qk_norm": kind == "qwen3",
-    "attention_bias": NAMES["layers/query_bias"].format(0) in tensors,
+    "tied": names["head"] not in tensors,
+    "attention_bias": names["layers/query_bias"].format(0) in tensors,
     "rope_theta": theta,
     "rope_scaling": frequencies and llama3_scaling(frequencies, head_dim, theta),
     "norm_eps": float(size("attention.layer_norm_rms_epsilon")),
   }
-  if kind == "llama":
+  if found.gguf_interleaved:
     tensors = {name: _interleaved(tensor, head_dim) for name, tensor in tensors.items()}
-  return model, tensors
+  return found, model | found.fixed, tensors
 
 
 def _interleaved(tensor: StoredTensor, head_dim: int) -> StoredTensor:
-  """Llama's queries and keys have a rotated pair side by side in GGUF, half a head apart to us."""
+  """Marks queries and keys as Llama's files have them: rotated pairs side by side."""
   if ".attn_q." in tensor.name or ".attn_k." in tensor.name:
     return dataclasses.replace(tensor, interleaved=head_dim)
   return tensor
 
 
 def llama3_scaling(stored: StoredTensor, head_dim: int, theta: float) -> dict[str, Any]:
-  """Llama 3's four numbers, of which GGUF keeps what each frequency is divided by.
+  """Finds Llama 3's four numbers; GGUF keeps instead what each frequency is divided by.
 
   All of Llama 3.1 to 3.3 have the same last three. CheckpointError if they do not give the file's.
   """
@@ -200,6 +183,7 @@ def llama3_scaling(stored: StoredTensor, head_dim: int, theta: float) -> dict[st
     "low_freq_factor": low,
     "high_freq_factor": high,
     "original_max_position_embeddings": context,
+    "rope_type": "llama3",
   }
 
 

@@ -9,7 +9,7 @@ import math
 
 
 class CheckpointError(ValueError):
-  """What is wrong with a checkpoint's files: where, and what would be right. One line."""
+  """Says in one line what is wrong with a checkpoint's files, where, and what would be right."""
 
 
 PLAIN = ("F32", "F16", "BF16")
@@ -37,7 +37,7 @@ ALL = slice(None)
 
 @dataclasses.dataclass(frozen=True)
 class StoredTensor:
-  """What a file's header says of one tensor. `read` gives its values."""
+  """One tensor in a file: where it lies, of which type. `read` gives its values."""
 
   path: str
   name: str

@@ -41,7 +41,7 @@ RIGGED = '''
 import pathlib
 import numpy as np
 from training.errors import UserError
-from claims.claim import HOLDS, Curve, Figure, Finding, Part, Plot
+from claims.claim import HOLDS, Curve, Figure, Finding, Subclaim, Plot
 
 def counted():
   """ "Counting <b>works</b>, and `code` does." (Nobody, 1999, eq. 1.)
@@ -65,8 +65,8 @@ def awkward():
     Plot("On logs", "x", "y", [Curve("a", x, x, x - 1, x + 1), Curve("b", x, -x)], True, True),
     Plot("In points", "x", "y", [Curve("</script>", [1.0, 2.0], [np.nan, 1.0], points=True)]),
   ]
-  parts = [Part("small", True), Part("large", False)]
-  return Finding("holds under x < 1", "Up to 1.", [Figure("n", np.inf)], plots, parts)
+  subclaims = [Subclaim("small", True), Subclaim("large", False)]
+  return Finding("holds under x < 1", "Up to 1.", [Figure("n", np.inf)], plots, subclaims)
 '''
 NAMES = ("counted", "failing", "awkward")
 
@@ -253,7 +253,7 @@ def test_claims_json_has_everything(ledger):
   assert set(awkward["finding"]) == {field.name for field in dataclasses.fields(Finding)}
   assert awkward["finding"]["figures"] == [{"name": "n", "value": None, "low": None, "high": None}]
   assert awkward["finding"]["plots"][0]["curves"][0]["x"] == [0.1, 1.0, 10.0]
-  assert awkward["finding"]["parts"][1] == {"statement": "large", "holds": False}
+  assert awkward["finding"]["subclaims"][1] == {"statement": "large", "holds": False}
 
 
 # --- the page -------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def test_the_expansion_holds_only_with_an_error_of_the_fourth_order():
     (z**3 / 192, DOES_NOT_HOLD),
     (z**4, DOES_NOT_HOLD),
   ):
-    assert dpo_expansion.judge(z, loss, {"first": z**2, "second": error}).verdict == verdict
+    assert dpo_expansion.finding_of(z, loss, {"first": z**2, "second": error}).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_the_baselines_hold_only_at_their_scales(mean, others, verdict):
     for name, scale in scales
     for k in baselines.GROUP_SIZES
   ]
-  assert baselines.judge(measured).verdict == verdict
+  assert baselines.finding_of(measured).verdict == verdict
 
 
 def test_the_spread_amplifies_only_if_rare_prompts_weigh_more():
@@ -373,7 +373,7 @@ def test_the_spread_amplifies_only_if_rare_prompts_weigh_more():
 
   def verdict(spread: dict, constant: np.ndarray, lengths=lengths) -> str:
     weights = {"grpo": spread, "dr_grpo": dict.fromkeys(spread, constant)}
-    return std_and_length.judge(weights, lengths).verdict
+    return std_and_length.finding_of(weights, lengths).verdict
 
   sizes = std_and_length.GROUP_SIZES
   assert verdict(dict.fromkeys(sizes, steep), flat) == HOLDS
@@ -392,10 +392,10 @@ def test_the_optimum_holds_only_if_both_roads_reach_it():
 
   data = {n: Estimate(3 / n**0.5, 0.001, 20) for n in optimum.DATA_SIZES}
   stuck = {n: Estimate(0.1, 0.001, 20) for n in optimum.DATA_SIZES}
-  assert optimum.judge([road(1e-6)], [road(1e-6)], data).verdict == HOLDS
-  assert optimum.judge([road(1e-2)], [road(1e-6)], data).verdict == DOES_NOT_HOLD
-  assert optimum.judge([road(1e-6)], [road(1e-2)], data).verdict == DOES_NOT_HOLD
-  assert optimum.judge([road(1e-6)], [road(1e-6)], stuck).verdict == DOES_NOT_HOLD
+  assert optimum.finding_of([road(1e-6)], [road(1e-6)], data).verdict == HOLDS
+  assert optimum.finding_of([road(1e-2)], [road(1e-6)], data).verdict == DOES_NOT_HOLD
+  assert optimum.finding_of([road(1e-6)], [road(1e-2)], data).verdict == DOES_NOT_HOLD
+  assert optimum.finding_of([road(1e-6)], [road(1e-6)], stuck).verdict == DOES_NOT_HOLD
 
 
 def test_the_four_responses_hold_only_where_all_three_parts_do():
@@ -411,12 +411,12 @@ def test_the_four_responses_hold_only_where_all_three_parts_do():
   far = [*good[:2], course(2.0, 0.5, 0.5)]
   near = [course(0.1, 0.2, 1.0), *good[1:]]
   muddled = [good[0], course(0.5, 0.8, 0.5), good[2]]
-  assert four_responses.judge({"a": good, "b": far}).verdict == HOLDS
-  assert four_responses.judge({"a": far, "b": good}).verdict == "holds under b"
+  assert four_responses.finding_of({"a": good, "b": far}).verdict == HOLDS
+  assert four_responses.finding_of({"a": far, "b": good}).verdict == "holds under b"
   for bad in (far, near, muddled):
-    found = four_responses.judge({"a": bad})
+    found = four_responses.finding_of({"a": bad})
     assert found.verdict == DOES_NOT_HOLD
-    assert [part.holds for part in found.parts].count(False) == 1
+    assert [subclaim.holds for subclaim in found.subclaims].count(False) == 1
 
 
 def test_a_step_of_the_bandit_is_a_step_down_dpo():
@@ -446,7 +446,7 @@ def test_the_kl_estimators_hold_only_with_the_claimed_biases_gradients_and_varia
   def sure(values: dict[str, float]) -> dict[str, Estimate]:
     return {name: Estimate(value, 0.01, 200) for name, value in values.items()}
 
-  drawn = kl_estimators.Drawn(
+  drawn = kl_estimators.Sampled(
     kl=0.5,
     value=sure({"k1": 0.5, "k2": 0.4, "k3": 0.5}),
     along_reverse=sure({"k1": 0.0, "k2": 1.0, "k3": 1.2}),
@@ -456,11 +456,11 @@ def test_the_kl_estimators_hold_only_with_the_claimed_biases_gradients_and_varia
   biased = dataclasses.replace(claimed, bias=claimed.bias | {"k3": 0.1 * kl})
   astray = dataclasses.replace(claimed, off_forward=claimed.off_forward | {"k3": 0.1 * ones})
   disagreeing = dataclasses.replace(drawn, value=drawn.value | sure({"k1": 0.6}))
-  assert kl_estimators.judge(claimed, drawn).verdict == HOLDS
-  assert kl_estimators.judge(wide, drawn).verdict == "holds under a KL below 1 nats"
-  assert kl_estimators.judge(biased, drawn).verdict == DOES_NOT_HOLD
-  assert kl_estimators.judge(astray, drawn).verdict == DOES_NOT_HOLD
-  assert kl_estimators.judge(claimed, disagreeing).verdict == DOES_NOT_HOLD
+  assert kl_estimators.finding_of(claimed, drawn).verdict == HOLDS
+  assert kl_estimators.finding_of(wide, drawn).verdict == "holds under a KL below 1 nats"
+  assert kl_estimators.finding_of(biased, drawn).verdict == DOES_NOT_HOLD
+  assert kl_estimators.finding_of(astray, drawn).verdict == DOES_NOT_HOLD
+  assert kl_estimators.finding_of(claimed, disagreeing).verdict == DOES_NOT_HOLD
 
 
 def test_a_real_claim_from_the_command_to_the_page(tmp_path):
@@ -468,7 +468,7 @@ def test_a_real_claim_from_the_command_to_the_page(tmp_path):
   with open(tmp_path / "four_responses.json") as file:
     finding = json.load(file)["finding"]
   assert finding["verdict"] == "holds under η = 0.25/β"
-  assert len(finding["parts"]) == 9 and len(finding["plots"]) == 6
+  assert len(finding["subclaims"]) == 9 and len(finding["plots"]) == 6
   with open(tmp_path / "report.html") as file:
     assert "holds under η = 0.25/β" in file.read()
 

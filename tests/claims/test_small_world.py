@@ -64,13 +64,13 @@ def test_the_samplers_log_probs_are_those_that_training_sees(policy, groups):
 
 
 def test_solved_is_the_share_that_sampling_solves(policy, groups):
-  solved, rewards = small_world.judge(policy, policy).solved, groups.rewards
+  solved, rewards = small_world.evaluate(policy, policy).solved, groups.rewards
   assert rewards.std() > 0.05
   assert abs(rewards.mean() - solved) < 4 * rewards.std() / 256**0.5  # other words, fewer
 
 
 def test_kl_to_itself_is_zero(policy):
-  np.testing.assert_allclose(small_world.judge(policy, policy).kl, 0, atol=1e-5)
+  np.testing.assert_allclose(small_world.evaluate(policy, policy).kl, 0, atol=1e-5)
 
 
 def test_training_repeats_itself_and_its_numbers_matter(policy):

@@ -46,7 +46,7 @@ def write(folder, variants=tuple(VARIANTS), seeds=(0, 1, 2), steps=8) -> str:
 
 
 def compare(*variants: Variant) -> Comparison:
-  """What would be read of a sweep of these; the first is the baseline."""
+  """Returns the comparison of a sweep of these; the first is the baseline."""
   return Comparison("quick", (), "", "", "", variants, variants[0])
 
 

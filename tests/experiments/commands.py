@@ -19,7 +19,7 @@ class Done(NamedTuple):
 
 
 def run(main: Callable, *words: str, place) -> Done:
-  """What `python -m` the module of `main`, with these words and in this folder, would come to."""
+  """Does as `python -m` the module of `main`, with these words and in this folder, would."""
   out, err, at_sigterm = io.StringIO(), io.StringIO(), signal.getsignal(signal.SIGTERM)
   with pytest.MonkeyPatch.context() as patch:
     patch.chdir(place)

@@ -11,7 +11,8 @@ from training.errors import UserError
 FLAGS = {"dry_run": (False, "run nothing"), "jobs": (1, "at a time"), "out": ("", "the folder")}
 COMMAND = """
 import sys
-from experiments.command_line import cli, config_files, validate
+from experiments.command_line import cli
+from training.checking import config_files, validate
 from training.errors import Diverged
 
 def main(argv):
@@ -70,6 +71,7 @@ def test_a_command_without_configs_refuses_one():
   [
     ("config.steps=7", "'config.steps=7' is not a flag. Did you mean --config.steps=7?"),
     ("steps=7", "Did you mean --config.steps=7 or --config.base.steps=7 or"),
+    ("--lr=1e-3", "not a flag. Did you mean --config.optimizer.learning_rate=1e-3?"),
     ("--beta=0.2", "'--beta=0.2' is not a flag. Did you mean --config.algorithm.beta=0.2?"),
     ("-config.steps=7", "Did you mean --config.steps=7?"),
     ("configs/grpo.py:k=2", "Did you mean --config=configs/grpo.py:k=2?"),

@@ -47,7 +47,7 @@ def trained(folder, place, steps=2, **overrides):  # noqa: F811
 
 
 def policy(folder, config, step=None):
-  """What the run's checkpoint holds, the way evaluation loads it."""
+  """Returns the run's checkpoint as evaluation loads it."""
   parts = parts_of(config)
   start = base_policy.starting_params(config, parts, "nowhere", print)
   with Checkpoints(folder) as checkpoints:

@@ -1,4 +1,4 @@
-"""What would make a comparison unfair, refused."""
+"""Comparisons that would be unfair are refused."""
 
 import dataclasses
 import json
@@ -12,11 +12,11 @@ from tasks import group_dataset
 from training.build import parts_of
 from training.checking import config_files
 from training.errors import UserError
+from training.optimizer import linear, scheduled
 from training.scoring import Scorer
 from training.sources import dataset
 from training.sources.demonstrations import Demonstrations
 from training.sources.order import prompt_order
-from training.state import scheduled
 
 SMALL = {"task.train_prompts": 64, "task.eval_prompts": 16, "group_size": 2, "batch_prompts": 8}
 
@@ -96,5 +96,5 @@ def test_the_code_of_a_loss_is_part_of_the_digest_and_its_comments_are_not(tmp_p
 
 def test_the_learning_rate_reaches_its_peak_after_the_warm_up_and_then_decays():
   numbers = {"learning_rate": 1.0, "warmup_steps": 4.0, "steps": 8.0}
-  rates = [float(scheduled(jnp.int32(step), numbers, "linear")) for step in range(8)]
+  rates = [float(scheduled(jnp.int32(step), numbers, linear)) for step in range(8)]
   assert rates == [0.25, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.25]

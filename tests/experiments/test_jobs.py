@@ -1,4 +1,4 @@
-"""What a worker does with the jobs of a sweep."""
+"""The jobs of a sweep, done by a worker."""
 
 from experiments.sweeping import jobs, worker
 from training.records.run_folder import RunFolder, read_text

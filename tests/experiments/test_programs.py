@@ -38,6 +38,8 @@ def test_runs_that_differ_in_numbers_only_share_a_program(make):
     grpo(algorithm__beta=0.1, name="needs-a-reference"),
     grpo(optimizer__schedule="cosine", name="another-schedule"),
     grpo(eval__every=10, name="another-rhythm"),
+    grpo(optimizer__name="muon", name="another-optimizer"),
+    grpo(optimizer__name="muon", optimizer__momentum=0.9, name="of-other-numbers"),
   )
   assert names(programs.of(sweep.runs, 8, jobs=1)) == [
     ["a-s0", "b-s1", "c-s0"],
@@ -45,6 +47,7 @@ def test_runs_that_differ_in_numbers_only_share_a_program(make):
     ["needs-a-reference-s0"],
     ["another-schedule-s0"],
     ["another-rhythm-s0"],
+    ["another-optimizer-s0", "of-other-numbers-s0"],
   ]
 
 

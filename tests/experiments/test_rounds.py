@@ -36,7 +36,7 @@ def rounds(place, *arguments):
 
 
 def left_behind(folder):
-  """What two rounds leave, but for the times: metrics, verdicts and the policies' bytes."""
+  """Returns all that two rounds leave but times: metrics, verdicts and the policies' bytes."""
   home = Deployment(str(folder))
   kept = [(r.verdict, r.evaluation, results(r.path)) for r in home.finished]
   return kept, results(folder), [checkpoint_bytes(pathlib.Path(r.path)) for r in home.finished]
@@ -48,7 +48,7 @@ def test_rounds_killed_anywhere_end_with_the_bits_of_ones_never_stopped(place):
   words = [sys.executable, "-m", "experiments.rounds", *WORDS, f"--out={cut}", "--rounds=2"]
 
   def signs():
-    """What is there of each step, in the order in which they come."""
+    """Returns which files of a round's steps are there, in the order in which they come."""
     first, second = (Deployment(str(cut)).round(n) for n in (1, 2))
     run = RunFolder(first.path)
     return (

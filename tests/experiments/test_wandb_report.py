@@ -47,8 +47,8 @@ def test_every_metric_of_a_panel_is_one_that_training_logs():
 
   code = "".join(
     path.read_text()
-    for folder in ("algorithms", "experiments/training")
-    for path in pathlib.Path(folder).glob("*.py")
+    for folder in ("algorithms", "training")
+    for path in pathlib.Path(folder).rglob("*.py")
   )
   for wanted in wandb_report.SECTIONS.values():
     for metric in wanted:

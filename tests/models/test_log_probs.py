@@ -9,7 +9,7 @@ import pytest
 from models.groups import Groups
 from models.log_probs import OUTPUTS, of_logits, token_log_probs, token_outputs
 from models.transformer import bind
-from tests.models.tiny import PAD, TINY, ragged_groups, tiny_params
+from tests.models.tiny import GEMMA3, OLMO3, PAD, TINY, ragged_groups, tiny_params
 
 score = jax.jit(token_log_probs, static_argnums=0)
 MODELS = {
@@ -17,6 +17,9 @@ MODELS = {
   "untied head, no q/k-norm": dataclasses.replace(TINY, tied=False, qk_norm=False),
   "one key head a query head": dataclasses.replace(TINY, kv_heads=4),
   "jax's own attention": dataclasses.replace(TINY, attention="xla"),
+  "norms after, a window, YaRN": OLMO3,
+  "norms before and after, a window": GEMMA3,
+  "a window in jax's own attention": dataclasses.replace(OLMO3, attention="xla"),
 }
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 
@@ -69,16 +72,17 @@ def test_fused_attention_is_given_even_lengths(monkeypatch, p, t):
   assert lengths and not any(length % 2 for length in lengths)
 
 
+@pytest.mark.parametrize("model", [TINY, OLMO3, GEMMA3], ids=["Qwen3", "Olmo 3", "Gemma 3"])
 @pytest.mark.parametrize("pads", [1, 7])
-def test_more_left_padding_changes_nothing(pads):
+def test_more_left_padding_changes_nothing(pads, model):
   groups = ragged_groups()
   padded = dataclasses.replace(
     groups,
     prompts=jnp.pad(groups.prompts, ((0, 0), (pads, 0)), constant_values=PAD),
     prompt_mask=jnp.pad(groups.prompt_mask, ((0, 0), (pads, 0))),
   )
-  logps, _ = score(TINY, tiny_params(), groups)
-  padded_logps, _ = score(TINY, tiny_params(), padded)
+  logps, _ = score(model, tiny_params(model), groups)
+  padded_logps, _ = score(model, tiny_params(model), padded)
   mask = groups.mask
   np.testing.assert_allclose(padded_logps[mask], logps[mask], atol=1e-5)
 

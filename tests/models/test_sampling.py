@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from models.log_probs import token_log_probs
 from models.sampling import Sampler, restrict, sample
 from models.sampling import draw as draw_token
 from models.transformer import bind
-from tests.models.tiny import EOS, PAD, TINY, ragged_groups, tiny_params
+from tests.models.tiny import EOS, GEMMA3, OLMO3, PAD, TINY, ragged_groups, tiny_params
 
 draw = jax.jit(sample, static_argnums=(0, 5))
 score = jax.jit(token_log_probs, static_argnums=0)
@@ -18,17 +19,24 @@ SAMPLER = Sampler(max_tokens=12, eos_ids=(EOS,), pad_id=PAD, group_size=4)
 GREEDY = dataclasses.replace(SAMPLER, group_size=1, greedy=True)
 
 
-def drawn(sampler=SAMPLER, temperature=1.0, seed=0, groups=None):
+def drawn(sampler=SAMPLER, temperature=1.0, seed=0, groups=None, model=TINY):
   groups = groups or ragged_groups()
-  key = jax.random.key(seed)
-  return draw(TINY, tiny_params(), groups.prompts, groups.prompt_mask, key, sampler, temperature)
+  prompts, key = (groups.prompts, groups.prompt_mask), jax.random.key(seed)
+  return draw(model, tiny_params(model), *prompts, key, sampler, temperature)
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.6, 1.7])
-@pytest.mark.parametrize("sampler", [SAMPLER, dataclasses.replace(SAMPLER, top_k=3), GREEDY])
-def test_the_samplers_log_probs_are_the_trainers(sampler, temperature):
+@pytest.mark.parametrize(
+  ("model", "sampler", "temperature"),
+  [
+    *itertools.product(
+      [TINY], [SAMPLER, dataclasses.replace(SAMPLER, top_k=3), GREEDY], [1.0, 0.6, 1.7]
+    ),
+    *itertools.product([OLMO3, GEMMA3], [SAMPLER], [0.6]),
+  ],
+)
+def test_the_samplers_log_probs_are_the_trainers(model, sampler, temperature):
   prompts = ragged_groups()
-  samples = drawn(sampler, temperature)
+  samples = drawn(sampler, temperature, model=model)
   groups = Groups(
     prompts.prompts,
     prompts.prompt_mask,
@@ -36,7 +44,7 @@ def test_the_samplers_log_probs_are_the_trainers(sampler, temperature):
     samples.mask,
     jnp.zeros(samples.finished.shape),
   )
-  logps, _ = score(TINY, tiny_params(), groups, temperature)
+  logps, _ = score(model, tiny_params(model), groups, temperature)
   np.testing.assert_allclose(samples.logps[samples.mask], logps[samples.mask], atol=1e-5)
 
 

@@ -1,5 +1,6 @@
 """A tiny decoder and ragged groups to score with it."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,9 +9,29 @@ import numpy as np
 
 from models.groups import Groups
 from models.log_probs import token_log_probs
-from models.transformer import ModelConfig, init
+from models.model_config import ModelConfig
+from models.rotary import LinearRope, YarnRope
+from models.transformer import init
 
 TINY = ModelConfig(vocab_size=24, layers=2, d_model=32, heads=4, kv_heads=2, head_dim=8, ff_dim=48)
+# Windows shorter than prompts and responses, in the first layer and in the last.
+OLMO3 = dataclasses.replace(
+  TINY,
+  block="models.blocks.olmo2:Olmo2Layer",
+  tied=False,
+  rope_scaling=YarnRope(8.0, 4.0, 0.5, 64, 1.2),
+  windows=(3, 0),
+  local_rope_theta=10_000.0,
+)
+GEMMA3 = dataclasses.replace(
+  TINY,
+  block="models.blocks.gemma3:Gemma3Layer",
+  rope_theta=1e6,
+  rope_scaling=LinearRope(8.0),
+  windows=(0, 3),
+  local_rope_theta=1e4,
+  query_pre_attn_scalar=6,
+)
 PAD, EOS = 0, 1
 
 

@@ -1,4 +1,4 @@
-"""What people were shown and chose: on the disk, whatever happens. No model here."""
+"""Offers and choices are on the disk, whatever happens, and become groups. No model here."""
 
 import json
 import os
@@ -6,9 +6,9 @@ import os
 import numpy as np
 import pytest
 
-from rounds import people
+from rounds import feedback_rows
 from rounds.deployment import Waiting
-from rounds.store import Refused, Store
+from rounds.feedback_store import FeedbackStore, Refused
 from tasks.rows import row_files
 from tasks.task import Task
 from training.errors import UserError
@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def store(folder):
-  return Store(folder)
+  return FeedbackStore(folder)
 
 
 def rows_in(folder):
@@ -54,7 +54,7 @@ def records_in(folder):
 def reopened(store):
   """A new process's store: the old one's lock falls with it."""
   os.close(store._lock_file)
-  return Store(store.folder)
+  return FeedbackStore(store.folder)
 
 
 # --- rows -----------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def test_where_there_is_nothing_to_compare_there_is_no_choice(store):
 
 def test_one_process_collects(store, folder):
   with pytest.raises(UserError, match="another process is collecting feedback there"):
-    Store(folder)
+    FeedbackStore(folder)
 
 
 # --- what rounds take of it -----------------------------------------------------------------------
@@ -158,21 +158,21 @@ def pair(prompt):
 def test_rows_are_taken_once_and_in_order(folder):
   written(folder, "a.jsonl", pair("1"), pair("2"))
   written(folder, "b.jsonl", pair("3"), pair("4"))
-  first = people.take(folder, {}, 3, held_out=set())
+  first = feedback_rows.take(folder, {}, 3, held_out=set())
   assert [row.prompt for row in first.rows] == ["1", "2", "3"]
   assert first.taken == {"a.jsonl": 2, "b.jsonl": 1}
   written(folder, "a.jsonl", pair("1"), pair("2"), pair("5"))
-  second = people.take(folder, first.taken, 2, held_out=set())
+  second = feedback_rows.take(folder, first.taken, 2, held_out=set())
   assert [row.prompt for row in second.rows] == ["5", "4"]
   with pytest.raises(Waiting, match="0 of 1 new ones"):
-    people.take(folder, second.taken, 1, held_out=set())
+    feedback_rows.take(folder, second.taken, 1, held_out=set())
   with pytest.raises(Waiting):
-    people.take(folder + "-not-there", {}, 1, held_out=set())
+    feedback_rows.take(folder + "-not-there", {}, 1, held_out=set())
 
 
 def test_rows_on_held_out_prompts_are_passed_over_and_counted(folder):
   written(folder, "a.jsonl", pair("1"), pair("2"), pair("3"))
-  found = people.take(folder, {}, 2, held_out={"1"})
+  found = feedback_rows.take(folder, {}, 2, held_out={"1"})
   assert [row.prompt for row in found.rows] == ["2", "3"]
   assert found.held_out == 1 and found.taken == {"a.jsonl": 3}
 
@@ -184,7 +184,7 @@ def test_bad_rows_are_all_named_and_a_line_being_written_is_left_for_later(folde
   with open(os.path.join(folder, "a.jsonl"), "a") as file:
     file.write('{"prompt": "hal')
   with pytest.raises(UserError) as error:
-    people.take(folder, {}, 1, held_out=set())
+    feedback_rows.take(folder, {}, 1, held_out=set())
   assert "a.jsonl row 1: no 'rejected'" in str(error.value)
   assert "a.jsonl row 3" in str(error.value) and "row 4" not in str(error.value)
 
@@ -192,7 +192,7 @@ def test_bad_rows_are_all_named_and_a_line_being_written_is_left_for_later(folde
 def test_a_file_that_shrank_is_refused(folder):
   written(folder, "a.jsonl", pair("1"))
   with pytest.raises(UserError, match="1 rows, and 2 were trained on"):
-    people.take(folder, {"a.jsonl": 2}, 1, held_out=set())
+    feedback_rows.take(folder, {"a.jsonl": 2}, 1, held_out=set())
 
 
 def test_what_the_policy_wrote_keeps_its_tokens_and_log_probs(store, folder):
@@ -202,9 +202,9 @@ def test_what_the_policy_wrote_keeps_its_tokens_and_log_probs(store, folder):
   store.add_offer(shown)
   store.choose("a", "right")
   written(folder, "dropped.jsonl", pair("ab>"))
-  feedback = people.take(folder, {}, 2, held_out=set())
+  feedback = feedback_rows.take(folder, {}, 2, held_out=set())
   task = Task("t", (), ())
-  rows, known = people.groups_of(feedback, task, max_tokens=6, max_prompt_tokens=64)
+  rows, known = feedback_rows.groups_of(feedback, task, max_tokens=6, max_prompt_tokens=64)
   assert known.tolist() == [True, False]
   own, dropped = rows
   assert own["rewards"].tolist() == [1, 0] and own["finished"].tolist() == [False, True]
@@ -219,9 +219,9 @@ def test_what_the_policy_wrote_need_not_be_a_text_of_the_tokenizer(store, folder
   shown["tokens"][0][0] = 0  # it drew the padding
   store.add_offer(shown)
   store.choose("a", "left")
-  feedback = people.take(folder, {}, 1, held_out=set())
+  feedback = feedback_rows.take(folder, {}, 1, held_out=set())
   task = Task("t", (), ())
-  (row,), known = people.groups_of(feedback, task, max_tokens=6, max_prompt_tokens=64)
+  (row,), known = feedback_rows.groups_of(feedback, task, max_tokens=6, max_prompt_tokens=64)
   assert known.all() and row["responses"][0][:4].tolist() == shown["tokens"][0]
 
 
@@ -230,6 +230,6 @@ def test_tokens_of_another_tokenizer_are_not_taken_for_the_texts(store, folder):
   shown["tokens"], shown["logps"] = [[400, 2], [77]], [[-1.0, -1.0], [-1.0]]
   store.add_offer(shown)
   store.choose("a", "left")
-  feedback = people.take(folder, {}, 1, held_out=set())
+  feedback = feedback_rows.take(folder, {}, 1, held_out=set())
   with pytest.raises(UserError, match="row 1: response 1 has 2 log-probs, and 4 tokens"):
-    people.groups_of(feedback, Task("t", (), ()), max_tokens=6, max_prompt_tokens=64)
+    feedback_rows.groups_of(feedback, Task("t", (), ()), max_tokens=6, max_prompt_tokens=64)

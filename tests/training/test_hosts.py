@@ -117,7 +117,7 @@ import jax.numpy as jnp
 import numpy as np
 from training.errors import UserError
 from training.records.run_folder import RunFolder
-from experiments.training import hosts
+from training import hosts
 from training.records.checkpoints import Checkpoints
 from training.state import new_state, random_params, to_load
 from models.partitioning import make_mesh

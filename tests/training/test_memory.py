@@ -10,6 +10,7 @@ import pytest
 from training import build, memory
 from training.checking import config_files
 from training.errors import UserError
+from training.optimizer import OPTIMIZERS
 from training.state import new_state, random_params
 from training.update import compiled_update
 
@@ -51,11 +52,14 @@ def test_what_is_held_is_counted_to_the_byte(parts_of, estimate):
   state = new_state(random_params(parts.model, parts.mesh, 0), parts.mesh)
   found = estimate()
   assert found["parameters"] == found["reference"] == size_of(state.params)
-  assert found["optimizer"] == size_of((state.moments.mu, state.moments.nu))
+  assert found["optimizer"] == size_of(state.moments)
   assert found["critic"] == found["reward model"] == 0
   ppo = estimate("configs/ppo.py", **{"scoring.reward": "model"})
   assert ppo["critic"] == ppo["reward model"] > found["parameters"]
   assert ppo["optimizer"] > 2 * found["optimizer"]
+  for name, optimizer in OPTIMIZERS.items():
+    moments = optimizer().init(state.trained)
+    assert estimate(**{"optimizer.name": name})["optimizer"] == size_of(moments)
 
 
 def test_the_update_takes_about_what_xla_allocates(parts_of, estimate):

@@ -117,8 +117,9 @@ EVERYTHING = {  # a critic, a reference that moves, several updates a step, grou
     ),
     ("configs/ppo.py", EVERYTHING, [{"seed": 0}, {"seed": 1}]),
     ("configs/dpo.py", {"model.lora_rank": 2}, [{"seed": 0}, {"algorithm.beta": 0.5}]),
+    ("configs/grpo.py", {"optimizer.name": "muon"}, [{"seed": 0}, {"optimizer.momentum": 0.9}]),
   ],
-  ids=["grpo", "ppo", "dpo"],
+  ids=["grpo", "ppo", "dpo", "muon"],
 )
 def test_members_write_what_single_runs_write(tmp_path, config, overrides, members):
   configs = configs_of(config, members, **overrides)

@@ -16,7 +16,9 @@ from configs import common, hyper
 from training.checking import (
   config_modules,
   config_values,
+  field_names,
   loss_signatures,
+  optimizer_section,
   pretrained_model,
   text_tasks,
   validate_reward,
@@ -29,12 +31,13 @@ _NOT_RESULTS = ("wandb", "require_accelerator", "mesh", "micro_batches", "checkp
 
 
 def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
-  """The config of a file, its `algorithm` section filled from the loss's signature, overridden.
+  """The config of a file, overridden, with what its loss and its optimizer have of their own.
 
   Args:
     spec: the file, and its argument after a colon: "configs/grpo.py:k=4".
     overrides: dotted field -> its value, or that value as text from the command line. Another
-      "algorithm.loss" keeps the file's hyperparameters that the new loss has, and drops the rest.
+      "algorithm.loss" keeps the file's hyperparameters that the new loss has, and drops the rest;
+      so do another "optimizer.name" and "optimizer.schedule".
   Raises:
     UserError: with all problems, one a line.
   """
@@ -45,6 +48,11 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
   except UserError as error:
     problems.append(str(error))
     overrides = {key: value for key, value in overrides.items() if not key.startswith("algorithm.")}
+  try:
+    optimizer_section.fill(spec.partition(":")[0], config, overrides)
+  except UserError as error:
+    problems.append(str(error))
+    overrides = {key: value for key, value in overrides.items() if not key.startswith("optimizer.")}
   problems += _override(spec, config, overrides)
   if problems:
     raise UserError("\n".join(problems))
@@ -56,7 +64,7 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
 
 
 def complete(config: ConfigDict) -> ConfigDict:
-  """A locked copy of a config made in Python, its `algorithm` section filled as `load` fills it.
+  """A locked copy of a config made in Python, filled with what its loss and optimizer have.
 
   A config of `load` stays what it is. UserError if fields are missing, or the loss has no such.
   """
@@ -64,6 +72,7 @@ def complete(config: ConfigDict) -> ConfigDict:
   _refuse_missing_fields("the config", config)
   with config.unlocked():
     _fill_algorithm("the config", config, config.algorithm.loss)
+  optimizer_section.fill("the config", config, {})
   return config.lock()
 
 
@@ -74,6 +83,8 @@ def digest(config: ConfigDict) -> str:
     values["code"] = loss_signatures.fingerprint(values["algorithm"]["loss"])
   if "reward" in values.get("task", {}):
     values["reward"] = validate_reward.fingerprint(values["task"]["reward"])
+  if "optimizer" in values and (code := optimizer_section.fingerprint(config)):
+    values["optimizer"]["code"] = code
   if values.get("model", {}).get("pretrained"):
     values["weights"] = pretrained_model.fingerprint(values["model"]["pretrained"])
   if "data" in values:
@@ -174,29 +185,21 @@ def _override(spec: str, config: ConfigDict, overrides: Mapping[str, Any]) -> li
       hint = _int_hint(key, fields[key], config.algorithm.loss)
       problems.append(f"--config.{key} {error}{hint}")
   unknown = [key for key in overrides if key not in fields]
-  problems += [_unknown_field(spec, key, fields) for key in unknown]
+  problems += [_unknown_field(spec, key, config, fields) for key in unknown]
   if unknown:
     problems.append(f"(python -m experiments.train --config={spec} --help lists every field)")
   return problems
 
 
-def _unknown_field(spec: str, key: str, fields: Mapping[str, Field]) -> str:
+def _unknown_field(spec: str, key: str, config: ConfigDict, fields: Mapping[str, Field]) -> str:
   """Says that there is no such field, and which one of that name, or nearly, there is."""
   path = spec.partition(":")[0]
   inside = [field for field in fields if field.startswith(key + ".")]
   if inside:
     return f"{key} is a section of {path}; set its fields, such as --config.{inside[0]}"
-  section, _, name = key.rpartition(".")
-  names = {field: field.rpartition(".")[2] for field in fields}
-  near = nearest(name, set(names.values()))
-  siblings = [f"{section}.{word}".removeprefix(".") for word in near]
-  hints = (
-    [field for field in fields if names[field] == name]
-    or [field for field in siblings if field in fields]
-    or [field for word in near for field in fields if names[field] == word]
-    or nearest(key, fields)
-  )
-  hint = did_you_mean([f"--config.{field}" for field in hints])
+  if reader := optimizer_section.only_reader(config, key):
+    return f"--config.{key}: {reader}"
+  hint = did_you_mean([f"--config.{field}" for field in field_names.nearest_to(key, fields)])
   return f"{path} has no field {key!r}.{hint}"
 
 

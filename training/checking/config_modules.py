@@ -77,7 +77,8 @@ def _find(path: str) -> str:
   for location in (path, os.path.join(_ROOT, path)):
     if os.path.isfile(location):
       return location
-  folders = dict.fromkeys((os.path.dirname(path) or "configs", "configs", "configs/sweeps"))
+  ours = ("configs", "configs/sweeps", "configs/tasks", "configs/models")
+  folders = dict.fromkeys((os.path.dirname(path) or "configs", *ours))
   known = [file for folder in folders for file in available(folder)]
   hint = [file for file in known if _stem(file) == _stem(path)]
   hint = hint or nearest(path, known) or nearest(os.path.join("configs", path), known)

@@ -74,8 +74,8 @@ def _read(name: str) -> LossSignature:
     arrays=tuple(arrays),
     optional_arrays=tuple(optional),
     hyperparameters=hyperparameters,
-    comments=_argument_comments(doc, hyperparameters),
-    limits=_limits(module, signature, hyperparameters),
+    comments=argument_comments(doc, hyperparameters),
+    limits=limits(module, signature, hyperparameters),
   )
 
 
@@ -161,7 +161,7 @@ def _default(name: str, parameter: inspect.Parameter, module: str) -> Any:
   return float(value) if is_int and is_float else value
 
 
-def _limits(module: str, signature: inspect.Signature, names: Iterable[str]) -> dict[str, Any]:
+def limits(module: str, signature: inspect.Signature, names: Iterable[str]) -> dict[str, Any]:
   """What the annotations allow, of the hyperparameters whose annotation has a limit."""
   annotations = {name: signature.parameters[name].annotation for name in names}
   found = {
@@ -181,7 +181,7 @@ def _check_array(name: str, argument: str) -> None:
     )
 
 
-def _argument_comments(doc: str, hyperparameters: dict[str, Any]) -> dict[str, str]:
+def argument_comments(doc: str, hyperparameters: dict[str, Any]) -> dict[str, str]:
   """From the lines `beta: what it is` or `clip_low, clip_high: what they are` of a docstring."""
   arguments = textwrap.dedent(doc.partition("Args:\n")[2].partition("\n\n")[0])
   comments = {}

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from training.checking import (
   config_values,
+  optimizer_section,
   pretrained_model,
   text_tasks,
   validate_loss,
@@ -37,7 +38,6 @@ _ABOVE_0 = """
   model.rope_theta model.norm_eps base.learning_rate optimizer.learning_rate optimizer.max_grad_norm
   reward_model.learning_rate model.lora_alpha scoring.seconds
 """.split()
-_BELOW_1 = ("optimizer.b1", "optimizer.b2")
 _CHOICES = {
   "source": ("online", "offline", "rounds", "demonstrations"),
   "rounds.judge": ("task", "user", "people"),
@@ -45,7 +45,6 @@ _CHOICES = {
   "model.dtype": ("float32", "bfloat16"),
   "model.attention": ("auto", "plain", "xla", "cudnn"),
   "model.remat": ("none", "dots", "layers"),
-  "optimizer.schedule": ("constant", "linear", "cosine"),
   "wandb.mode": ("auto", "online", "offline", "disabled"),
 }
 
@@ -60,6 +59,7 @@ def check(config: ConfigDict, *, recurring: bool = False) -> None:
     *_ranges(values),
     *_batches(config),
     *validate_loss.problems(config),
+    *optimizer_section.problems(config),
     *_task(config),
     *text_tasks.problems(config),
     *validate_reward.problems(config),
@@ -102,8 +102,6 @@ def _ranges(values: dict[str, Any]) -> Iterator[str]:
       yield f"{key}={value}: must be above 0 (evaluation samples greedily as well, by itself)"
     elif key in _ABOVE_0 and value <= 0:
       yield f"{key}={value}: must be above 0"
-    elif key in _BELOW_1 and not 0 <= value < 1:
-      yield f"{key}={value}: must be at least 0 and below 1"
     elif key in ("sampling.top_p", "reference.mix") and not 0 < value <= 1:
       whole = "off" if key == "sampling.top_p" else "the reference becomes the policy"
       yield f"{key}={value}: must be above 0 and at most 1 (1: {whole})"

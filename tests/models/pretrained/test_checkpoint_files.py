@@ -156,6 +156,9 @@ def test_a_tied_model_may_store_its_head_again(folder):
 # --- config.json --------------------------------------------------------------------------------
 
 LINEAR = {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}
+YARN = {"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64}
+YARN |= {"beta_fast": 4, "beta_slow": 0.5, "rope_theta": 1e4}
+FULL, LOCAL = "full_attention", "sliding_attention"
 
 
 @pytest.mark.parametrize(
@@ -176,6 +179,36 @@ LINEAR = {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}
     ("mistral", {"sliding_window": ...}, "sliding-window attention (of 4096 tokens)"),
     ("qwen2", {"use_sliding_window": True, "sliding_window": 64}, "(of 64 tokens)"),
     ("qwen3", {"layer_types": ["full_attention", "sliding_attention"]}, "sliding-window"),
+    ("olmo2", {"rope_parameters": LINEAR}, "rope type 'linear' is not supported; default is"),
+    ("olmo2", {"attention_bias": True}, "q_proj.bias [16] is missing"),
+    (
+      "olmo3",
+      {"layer_types": [FULL]},
+      "sliding_attention for each of 4 layers",
+    ),
+    ("olmo3", {"layer_types": ["chunked_attention"] * 4}, "expected full_attention or sliding_att"),
+    ("olmo3", {"sliding_window": None}, "sliding_window=None, expected a whole number above 0"),
+    ("olmo3", {"rope_parameters": LINEAR}, "rope_parameters without full_attention"),
+    ("olmo3", {"rope_parameters": {FULL: YARN, LOCAL: YARN}}, "rope type 'yarn' is not supported"),
+    ("olmo3", {"rope_parameters": ..., "rope_scaling": YARN | {"factor": None}}, "without factor"),
+    (
+      "olmo3",
+      {"rope_parameters": ..., "rope_scaling": YARN | {"mscale": 2}},
+      "mscale 2 of rope",
+    ),
+    (
+      "gemma3",
+      {"hidden_activation": "gelu"},
+      "hidden_activation 'gelu' is not supported",
+    ),
+    ("gemma3", {"final_logit_softcapping": 30.0}, "final_logit_softcapping 30.0 is not supported"),
+    ("gemma3", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping 50.0 is not supported"),
+    ("gemma3", {"use_bidirectional_attention": True}, "use_bidirectional_attention True"),
+    (
+      "gemma3",
+      {"model_type": "gemma3"},
+      "model_type gemma3, architecture Gemma3",
+    ),
   ],
 )
 def test_what_would_change_the_logits_is_refused(folder, family, words, message):
@@ -184,11 +217,21 @@ def test_what_would_change_the_logits_is_refused(folder, family, words, message)
   assert message in refusal(path)
 
 
-def test_both_generations_of_config_say_the_same(folder):
-  path = folder()
+@pytest.mark.parametrize(
+  "family, words",
+  [
+    ("llama3", {"rope_theta": 1e4}),
+    ("olmo3", {"rope_theta": 1e4, "layer_types": ...}),
+    ("gemma3", {"rope_theta": 1e6, "rope_local_base_freq": 1e4, "tie_word_embeddings": ...}),
+    ("gemma3", {"rope_theta": ..., "layer_types": ..., "sliding_window_pattern": 3}),
+  ],
+)
+def test_both_generations_of_config_say_the_same(folder, family, words):
+  """Also where the older one leaves out what is usual in the family."""
+  path = folder(family)
   expected = describe(str(path)).model
-  scaling = dict(expected["rope_scaling"], rope_type="llama3")
-  change(path, rope_parameters=..., rope_scaling=scaling, rope_theta=10_000.0)
+  assert expected["rope_scaling"]
+  change(path, rope_parameters=..., rope_scaling=dict(expected["rope_scaling"]), **words)
   assert describe(str(path)).model == expected
 
 

@@ -11,7 +11,8 @@ from gguf.quants import dequantize, quantize
 
 from models.partitioning import make_mesh
 from models.pretrained import gguf_files
-from models.pretrained.checkpoint_files import HUGGING_FACE, CheckpointError, describe
+from models.pretrained.checkpoint_files import CheckpointError, describe
+from models.pretrained.families import named
 from models.pretrained.loading import load
 from models.pretrained.stored_tensors import TYPES, StoredTensor
 from tests.models.pretrained.test_loading import HERE, assert_same_bits
@@ -26,7 +27,7 @@ def permute(weights, heads):
 def convert(family, path, extra=(), metadata=()):
   """The fixture `family` as a GGUF file of float32."""
   files = describe(str(HERE / family))
-  model, kind = files.model, {"qwen2": "qwen2", "qwen3": "qwen3"}.get(family, "llama")
+  model, kind = files.model, family if family in ("qwen2", "qwen3", "olmo2") else "llama"
   writer = gguf.GGUFWriter(path, kind)
   writer.add_block_count(model["layers"])
   writer.add_embedding_length(model["d_model"])
@@ -50,8 +51,8 @@ def convert(family, path, extra=(), metadata=()):
       if kind == "llama" and leaf in ("layers/query", "layers/key"):
         heads = model["heads"] if leaf == "layers/query" else model["kv_heads"]
         values = permute(values, heads)
-      assert tensor.name == HUGGING_FACE[leaf].format(i)
-      writer.add_tensor(gguf_files.NAMES[leaf].format(i), values)
+      assert tensor.name == named(kind).names[leaf].format(i)
+      writer.add_tensor(named(kind).gguf[leaf].format(i), values)
   for name, values in dict(extra).items():
     writer.add_tensor(name, values)
   writer.write_header_to_file()
@@ -68,7 +69,7 @@ def refusal(path):
   return str(error.value)
 
 
-@pytest.mark.parametrize("family", ["smollm2", "mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize("family", ["smollm2", "mistral", "qwen2", "qwen3", "olmo2"])
 def test_a_gguf_file_holds_the_same_model_as_the_folder(family, tmp_path):
   folder, file = describe(str(HERE / family)), describe(convert(family, tmp_path / "x.gguf"))
   eps, theta = folder.model["norm_eps"], folder.model["rope_theta"]  # float32 in GGUF

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 import configs.common
-from training.checking import config_files, config_values
+from training.checking import config_files, config_values, field_names
 from training.errors import UserError
 
 CONFIG = """
@@ -120,7 +120,11 @@ def test_the_digest_changes_with_what_changes_the_results_only():
       "no config file 'configs/dppo.py'. Did you mean configs/ppo.py or configs/dpo.py or",
     ),
     ("configs/grpo", "no config file 'configs/grpo'. Did you mean configs/grpo.py?"),
+    ("grpo", "no config file 'grpo'. Did you mean configs/grpo.py?"),
+    ("grpo:k=8", "no config file 'grpo'. Did you mean configs/grpo.py?"),
+    ("quick", "no config file 'quick'. Did you mean configs/sweeps/quick.py?"),
     ("quick.py", "no config file 'quick.py'. Did you mean configs/sweeps/quick.py?"),
+    ("gsm8k", "no config file 'gsm8k'. Did you mean configs/tasks/gsm8k.py?"),
     ("zzzzzzzz", "There are configs/best_of_k.py, configs/cispo.py, "),
     (
       "configs/sweeps/quick.py",
@@ -141,7 +145,17 @@ def test_a_wrong_file_or_argument_names_the_right_one(spec, message):
   [
     ("algorithm.bta", "0.2", "no field 'algorithm.bta'. Did you mean --config.algorithm.beta?"),
     ("beta", "0.2", "configs/dpo.py has no field 'beta'. Did you mean --config.algorithm.beta?"),
-    ("optimizer.lr", "1", "configs/dpo.py has no field 'optimizer.lr'."),
+    (
+      "optimizer.lr",
+      "1",
+      "configs/dpo.py has no field 'optimizer.lr'. Did you mean --config.optimizer.learning_rate?",
+    ),
+    ("lr", "1", "no field 'lr'. Did you mean --config.optimizer.learning_rate?"),
+    ("reward_model.lr", "1", "Did you mean --config.reward_model.learning_rate?"),
+    ("bs", "8", "no field 'bs'. Did you mean --config.batch_prompts?"),
+    ("num_generations", "8", "Did you mean --config.group_size?"),
+    ("max_completion_length", "8", "Did you mean --config.sampling.max_tokens?"),
+    ("epsilon", "0.1", "configs/dpo.py has no field 'epsilon'."),  # a loss with a clip has it
     ("modl.layers", "1", "Did you mean --config.model.layers?"),
     ("model", "1", "model is a section of configs/dpo.py; set its fields, such as --config.model."),
     ("steps", "2.5", "--config.steps is int (default 60); '2.5' is not."),
@@ -156,6 +170,19 @@ def test_a_wrong_file_or_argument_names_the_right_one(spec, message):
 )
 def test_a_wrong_override_names_the_right_one(key, value, message):
   assert message in problem("configs/dpo.py", **{key: value})
+
+
+def test_a_word_of_another_trainer_leads_to_a_field_that_there_is():
+  assert "Did you mean --config.algorithm.clip_low?" in problem("configs/grpo.py", epsilon="0.1")
+  fields = config_values.fields(config_files.load("configs/grpo.py", {}))
+  assert set(field_names.ELSEWHERE.values()) <= fields.keys()
+  assert not {*field_names.ELSEWHERE} & {*fields}
+
+
+def test_a_sweep_by_its_name_alone_is_told_its_file():
+  with pytest.raises(UserError) as error:
+    config_files.load_sweep("quick")
+  assert str(error.value) == "no config file 'quick'. Did you mean configs/sweeps/quick.py?"
 
 
 def test_all_problems_of_a_config_are_said_at_once():

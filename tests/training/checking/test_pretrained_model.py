@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from models.pretrained import loading
+from models.pretrained import exporting
 from models.transformer import ModelConfig, init
 from tasks.rows.row import text_of
 from tests.experiments.test_honesty import written
@@ -52,7 +52,7 @@ def params():
 def place(tmp_path_factory, params):
   """The folder of a model that chats."""
   path = tmp_path_factory.mktemp("pretrained") / "model"
-  loading.export(params, MODEL, str(path))
+  exporting.export(params, MODEL, str(path))
   generation = {"eos_token_id": [2, END], "pad_token_id": PAD}
   (path / "generation_config.json").write_text(json.dumps(generation))
   return folder(path, chat_template=CHATML)
@@ -142,7 +142,7 @@ def test_a_response_beyond_the_models_context_is_an_error(place, tmp_path):
 def test_the_digest_is_of_the_weights_and_not_of_where_they_lie(place, params, tmp_path):
   copy, other = str(shutil.copytree(place, tmp_path / "copy")), str(tmp_path / "other")
   changed = params | {"final_norm": params["final_norm"] * 1.01}
-  loading.export(changed, MODEL, other)
+  exporting.export(changed, MODEL, other)
   assert pretrained_model.fingerprint(copy) == pretrained_model.fingerprint(place)
   assert pretrained_model.fingerprint(other) != pretrained_model.fingerprint(place)
   found = config(place)

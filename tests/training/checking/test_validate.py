@@ -145,7 +145,7 @@ def test_all_problems_are_said_at_once():
 
 
 def test_every_rule_is_about_a_field_that_exists():
-  rules = {*validate._AT_LEAST_1, *validate._AT_LEAST_0, *validate._ABOVE_0, *validate._BELOW_1}
+  rules = {*validate._AT_LEAST_1, *validate._AT_LEAST_0, *validate._ABOVE_0}
   assert {*rules, *validate._CHOICES} <= config_values.fields(configs.common.defaults("dpo")).keys()
 
 

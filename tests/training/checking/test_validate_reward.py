@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.training.test_regimes import SMALL, parts_of, policy  # noqa: F401
+from training import build
 from training.batches import batch_metrics
-from training.build import task_of
 from training.checking import config_files, validate, validate_reward
 from training.errors import UserError
 from training.scoring import Scorer
@@ -100,6 +100,7 @@ def test_a_reward_that_cannot_be_imported_is_an_error_before_training(tmp_path, 
   (tmp_path / "broken_reward.py").write_text("import nothing\n\ndef f(completion):\n  return 0\n")
   config = config_files.load("configs/grpo.py", SMALL | {"task.reward": "broken_reward:f"})
   assert not list(validate_reward.problems(config))  # its source is fine
-  assert task_of(config).reward_names == ("f",)  # a dry run, which scores nothing, imports nothing
+  # A dry run, which scores nothing, imports nothing.
+  assert build.task_of(config).reward_names == ("f",)
   with pytest.raises(UserError, match="task: cannot import broken_reward:f .* named 'nothing'"):
-    parts_of(config)
+    build.parts_of(config)

@@ -1,9 +1,10 @@
 """Tiny random models by `transformers`, which `test_loading.py` compares ours with.
 
   pip install transformers==5.23.0 torch==2.13.0
-  python tests/models/hf/make_fixtures.py
+  python tests/models/pretrained/hf/make_fixtures.py [olmo2 gemma3 ...]
 
-writes beside this file, for each family, a Hugging Face folder and in it logits.npz:
+writes beside this file, for each family (or each that is named), a Hugging Face folder and in it
+logits.npz:
 
   versions         of transformers and torch
   tokens           [3, 12]: a row of 12 tokens, one left-padded and one right-padded
@@ -12,11 +13,13 @@ writes beside this file, for each family, a Hugging Face folder and in it logits
 
 Run it in an environment of its own: Counterpoint needs neither. Norms and biases are random too, so
 that none can be forgotten unseen. Between them the folders have one file, and shards with an index;
-float32, bfloat16 and float16.
+float32, bfloat16 and float16. Windows are shorter than the rows, and of more than one layer, so
+that a token is reached from outside of the window of a layer above.
 """
 
 import pathlib
 import shutil
+import sys
 
 import numpy as np
 import torch  # pyrefly: ignore
@@ -45,6 +48,14 @@ LLAMA3 = dict(  # of the four frequencies of a head one is kept, one in between,
   high_freq_factor=4.0,
   original_max_position_embeddings=128,
 )
+YARN = dict(  # of the four frequencies of a head one is kept, one in between, two stretched
+  rope_type="yarn",
+  rope_theta=10_000.0,
+  factor=8.0,
+  original_max_position_embeddings=64,
+  beta_fast=4.0,
+  beta_slow=0.5,
+)
 
 
 def plain_rope(theta):
@@ -72,12 +83,42 @@ FAMILIES = {  # name: (class, differences of its config, type of its weights, si
     "float16",
     "1GB",
   ),
+  "olmo2": ("Olmo2", dict(rope_parameters=plain_rope(500_000.0)), "float32", "1GB"),
+  "olmo3": (
+    "Olmo3",
+    dict(
+      num_hidden_layers=4,  # three with a window, then one without
+      num_attention_heads=2,
+      num_key_value_heads=1,
+      sliding_window=4,
+      rope_parameters=dict(full_attention=YARN, sliding_attention=plain_rope(10_000.0)),
+    ),
+    "float32",
+    "1GB",
+  ),
+  "gemma3": (
+    "Gemma3",
+    dict(
+      num_hidden_layers=3,
+      layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+      sliding_window=3,
+      head_dim=8,
+      query_pre_attn_scalar=6,
+      rope_parameters=dict(
+        full_attention=dict(rope_type="linear", rope_theta=1e6, factor=8.0),
+        sliding_attention=plain_rope(10_000.0),
+      ),
+    ),
+    "bfloat16",
+    "1GB",
+  ),
 }
 
 
 def random_model(family, differences, dtype):
   """A model whose weights are exact in `dtype`, norms and biases away from 1 and 0."""
-  config = getattr(transformers, f"{family}Config")(**SIZES | differences)
+  config_class = getattr(transformers, f"{family}ForCausalLM").config_class
+  config = config_class(**SIZES | differences)
   model = getattr(transformers, f"{family}ForCausalLM")(config)
   with torch.no_grad():
     for name, parameter in model.named_parameters():
@@ -108,9 +149,11 @@ def logits(folder, tokens, mask):
   return outputs.logits.numpy()
 
 
-def main():
+def main(wanted):
   tokens, mask = padded_tokens()
   for seed, (name, (family, differences, dtype, shard)) in enumerate(FAMILIES.items()):
+    if wanted and name not in wanted:
+      continue
     torch.manual_seed(seed)
     folder = HERE / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -126,4 +169,4 @@ def main():
 
 
 if __name__ == "__main__":
-  main()
+  main(sys.argv[1:])

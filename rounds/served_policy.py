@@ -1,4 +1,4 @@
-"""The policy that people talk to: two responses to a conversation, with their log-probs."""
+"""The policy that people talk to: writes two responses to a conversation, with their log-probs."""
 
 import os
 import secrets
@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from models.transformer import Params
-from rounds.store import Messages, Refused
+from rounds.feedback_store import Messages, Refused
 from tasks.rows.row import prompt_of
 from tasks.tokenizers.tokenizer import left_pad
 from training import base_policy
@@ -20,14 +20,14 @@ from training.checking import pretrained_model
 from training.compiled import compiled_sampler
 
 TRIES = 4  # draws until the two responses differ and neither is empty
-SHORTEST = 32  # tokens: prompts are padded to powers of 2 from here, each of which compiles once
+SHORTEST = 32  # tokens: prompts are padded to 32, 64, 128, ..., each of which compiles once
 LONGEST = 1024  # tokens of a conversation, for a model that names no limit
 
 
-class Policy:
-  """What a config's policy answers. `in_service()` names the run to serve; "" the base policy.
+class ServedPolicy:
+  """Answers with a config's policy. `in_service()` names the run to serve; "": the base policy.
 
-  It is asked before every answer, so that a policy deployed meanwhile takes over.
+  It is called before every answer, so that a policy deployed meanwhile takes over.
   """
 
   def __init__(self, config: ConfigDict, root: str, in_service: Callable[[], str]):
@@ -47,21 +47,22 @@ class Policy:
 
   @property
   def chats(self) -> bool:
-    """Whether it reads conversations; otherwise a single text."""
+    """Whether it reads conversations; otherwise it reads single texts."""
     return self._tokenizer.chats
 
   def warm_up(self) -> None:
-    """Loads the policy and compiles what short conversations need: nobody waits for it then."""
+    """Loads the policy and compiles for short conversations, so that nobody waits for it later."""
     pad = np.full((1, SHORTEST), self._tokenizer.pad_id, np.int32)
     with self._lock:
       self._take_over()
       self._draw(pad, np.ones_like(pad, bool))
 
   def answer(self, messages: Messages) -> dict[str, Any]:
-    """Two responses to the last message of a user, and the name of the policy that wrote them.
+    """Writes two responses to the last message of a user.
 
-    responses, tokens, logps, finished (two of each), policy; `comparable` is False where the policy
-    wrote the same twice, or nothing, however often it was asked. Refused: it cannot read them.
+    Returns responses, tokens, logps, finished (two of each), policy (the name of the one that wrote
+    them), and comparable: False if in all TRIES both were the same, or one was empty. Raises
+    Refused if the policy cannot read the messages.
     """
     ids = self._encoded(messages)
     length = SHORTEST
@@ -105,7 +106,7 @@ class Policy:
     }
 
   def _take_over(self) -> None:
-    """Loads what is in service now, if it is another policy than the last time."""
+    """Loads the policy in service, if it is another one than the last time."""
     name = self._in_service()
     if name == self._name:
       return

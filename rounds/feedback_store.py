@@ -1,4 +1,4 @@
-"""What people were shown and what they chose, in files that only grow. No jax here.
+"""The responses that people were shown and their choices, in files that only grow. No jax here.
 
   offers/offers.jsonl   every pair of responses, written before anybody sees it
   choices.jsonl         a row a choice, in the spellings that `row_files` reads: messages with
@@ -6,11 +6,10 @@
                         score. Beside them: logps (and tokens) under the policy that wrote them, the
                         offer's id, the time, which was shown left, and the policy
 
-A line is on the disk before the page hears of it. So a server killed between an offer and its
-choice loses nothing: started again it knows the offer, and takes the choice.
+A line is on the disk before the page is told. So a server killed between an offer and its choice
+loses nothing: started again, it knows the offer and accepts the choice.
 """
 
-import fcntl
 import json
 import os
 import threading
@@ -18,40 +17,40 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from training.errors import UserError
+from rounds import folder_lock
 
 Choice = Literal["left", "right", "tie"]
 Messages = list[dict[str, str]]
 
 
 class Refused(Exception):
-  """What was asked for cannot be; `status` is HTTP's."""
+  """A request that cannot be served; `status` is that of HTTP."""
 
   def __init__(self, status: int, message: str):
     super().__init__(message)
     self.status = status
 
 
-class Store:
-  """The files below `folder`, held by one process at a time. UserError if another has them."""
+class FeedbackStore:
+  """The files below `folder`, locked by one process at a time. UserError if another has them."""
 
   def __init__(self, folder: str):
     self.folder = folder
     self._offers_file = os.path.join(folder, "offers", "offers.jsonl")
     self._choices_file = os.path.join(folder, "choices.jsonl")
     os.makedirs(os.path.dirname(self._offers_file), exist_ok=True)
-    self._lock_file = _held(os.path.join(folder, ".lock"))
+    self._lock_file = folder_lock.hold(folder, "another process is collecting feedback there")
     self._lock = threading.Lock()
     self._offers = {offer["id"]: offer for offer in _read(self._offers_file)}
     self._choices = {row["id"]: row["choice"] for row in _read(self._choices_file)}
 
   @property
   def count(self) -> int:
-    """Choices so far."""
+    """The number of choices so far."""
     return len(self._choices)
 
   def messages_after(self, offer_id: str | None) -> Messages:
-    """The conversation so far: up to the response that was chosen, or after a tie the left one."""
+    """Returns the conversation up to the response that was chosen; after a tie, the left one."""
     if offer_id is None:
       return []
     offer = self._offer(offer_id)
@@ -68,7 +67,7 @@ class Store:
       self._offers[offer["id"]] = dict(offer)
 
   def choose(self, offer_id: str, choice: Choice) -> None:
-    """Keeps a choice. The same one again is no news; another one is refused."""
+    """Keeps a choice. The same choice again changes nothing; another one is refused."""
     with self._lock:
       offer, before = self._offer(offer_id), self._choices.get(offer_id)
       if not offer["comparable"]:
@@ -86,7 +85,7 @@ class Store:
 
 
 def row_of(offer: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
-  """The row of choices.jsonl."""
+  """Returns the choice as a row of choices.jsonl."""
   about = {key: offer[key] for key in ("id", "policy")} | {"choice": choice, "time": time.time()}
   if choice == "tie":
     order = [_index(offer, "left"), _index(offer, "right")]
@@ -106,12 +105,12 @@ def row_of(offer: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
 
 
 def _index(offer: Mapping[str, Any], side: str) -> int:
-  """Which of the offer's responses was shown on this side."""
+  """Returns the index of the offer's response that was shown on this side."""
   return offer["left"] if side == "left" else 1 - offer["left"]
 
 
 def _append(path: str, record: Mapping[str, Any]) -> None:
-  """One line, on the disk when this returns."""
+  """Appends one line, which is on the disk when this returns."""
   is_new = not os.path.exists(path)
   with open(path, "ab") as file:
     file.write(json.dumps(record).encode() + b"\n")
@@ -124,7 +123,7 @@ def _append(path: str, record: Mapping[str, Any]) -> None:
 
 
 def _read(path: str) -> list[dict[str, Any]]:
-  """All whole lines; a last one that was cut off is removed: nobody was told that it was kept."""
+  """Reads all whole lines. Removes a last one that was cut off, which nobody was told is kept."""
   if not os.path.exists(path):
     return []
   with open(path, "rb+") as file:
@@ -132,14 +131,3 @@ def _read(path: str) -> list[dict[str, Any]]:
     whole = content.rfind(b"\n") + 1
     file.truncate(whole)
   return [json.loads(line) for line in content[:whole].splitlines()]
-
-
-def _held(path: str) -> int:
-  lock = os.open(path, os.O_CREAT | os.O_RDWR)
-  try:
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except OSError:
-    os.close(lock)
-    folder = os.path.dirname(path)
-    raise UserError(f"{folder}: another process is collecting feedback there") from None
-  return lock

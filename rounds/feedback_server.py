@@ -1,13 +1,13 @@
-"""The page's server: three addresses, on loopback unless it is told otherwise.
+"""The server of the page on which people choose: three addresses.
 
   GET  /            the page
   POST /api/ask     {"text", "after": the offer the conversation goes on from, or null}
                     -> {"offer", "left", "right", "cut": [left, right], "comparable"}
   POST /api/choose  {"offer", "choice": "left" | "right" | "tie"} -> {"count"}
 
-What cannot be is answered with a status of 4xx and {"error": a sentence for the page to show}. Only
-JSON is taken, and only under a name of this host: another site's page, in the same browser, could
-otherwise ask and choose too.
+A request that cannot be served is answered with a status of 4xx and {"error": a sentence that the
+page shows}. Only JSON is accepted, and only under a name of this host: otherwise another site's
+page in the same browser could ask and choose too.
 """
 
 import base64
@@ -25,10 +25,10 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from rounds.store import Choice, Messages, Refused, Store
+from rounds.feedback_store import Choice, FeedbackStore, Messages, Refused
 
 LARGEST = 64 * 1024  # bytes of a request
-_PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page.html")
+_PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "feedback_page.html")
 
 
 class Ask(BaseModel):
@@ -42,7 +42,7 @@ class Choose(BaseModel):
 
 
 class Answers(Protocol):
-  """What the server needs of a policy (`policy.Policy`)."""
+  """The methods that the server needs of a policy (`served_policy.ServedPolicy`)."""
 
   @property
   def chats(self) -> bool: ...
@@ -50,8 +50,8 @@ class Answers(Protocol):
   def answer(self, messages: Messages) -> dict: ...
 
 
-def app(store: Store, policy: Answers, hosts: Sequence[str]) -> FastAPI:
-  """`hosts`: the names under which it may be called."""
+def app(store: FeedbackStore, policy: Answers, hosts: Sequence[str]) -> FastAPI:
+  """Makes the server. `hosts` are the names under which it may be called."""
   server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
   server.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
   server.middleware("http")(_only_small_json)
@@ -100,7 +100,7 @@ def _clean(text: str) -> str:
 
 
 async def _only_small_json(request: Request, call_next) -> Response:
-  """Says no to a large body while it comes, not when it is there."""
+  """Refuses a body that is not JSON, and a large one already while it arrives."""
   if request.method == "POST":
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
       return _error(415, "Only JSON is taken.")
@@ -109,7 +109,7 @@ async def _only_small_json(request: Request, call_next) -> Response:
       body += chunk
       if len(body) > LARGEST:
         return _error(413, f"Too long: more than {LARGEST // 1024} KiB.")
-    request._body = body  # as Starlette keeps it, for who reads it next
+    request._body = body  # where Starlette itself keeps it for later readers
   return await call_next(request)
 
 
@@ -131,7 +131,7 @@ def _error(status: int, message: str) -> JSONResponse:
 
 
 def _page(chats: bool) -> tuple[str, dict[str, str]]:
-  """The page, and headers that let it run its own script and speak to this server, nothing else."""
+  """Returns the page, and headers that allow it its own script and this server, nothing else."""
   with open(_PAGE, encoding="utf-8") as file:
     page = file.read().replace('data-chats=""', f'data-chats="{"yes" if chats else "no"}"')
   sources = {

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 @dataclasses.dataclass(frozen=True)
 class PairedTest:
-  """What `not_worse` found. `p_worse` is small where the new policy is worse."""
+  """The result of `not_worse`. `p_worse` is small if the new policy is worse."""
 
   difference: float  # new minus old, mean over prompts
   standard_error: float  # over prompts
@@ -24,13 +24,13 @@ def not_worse(
   """A one-sided paired t test of the mean rewards of N prompts, n samples each, of two policies.
 
   Null hypothesis: the new policy's mean is not lower. p = P(T <= t) with t = mean(d) / se(d), N - 1
-  degrees of freedom, d_i the difference of prompt i's means; it is refused when p < level. At level
-  0.5 that is when mean(d) < 0. Prompts without a scored sample of both are left out; of fewer than
-  two nothing can be said, and the new policy does not pass.
+  degrees of freedom, d_i the difference of prompt i's means. The new policy passes if p >= level;
+  at level 0.5, if mean(d) >= 0. Prompts without a scored sample of both are left out; with fewer
+  than two prompts it does not pass.
 
-  Passing is not being better: at level 0.05 a policy that is a little worse passes often, and ones
-  that follow it may be a little worse each. A higher level makes that rarer, and refusals of good
-  policies more frequent.
+  A policy that passes need not be better: at level 0.05 one that is a little worse often passes,
+  and each of its successors may be a little worse again. A higher level makes that rarer, and
+  refusals of good policies more frequent.
   """
   scored = np.isfinite(new).any(axis=1) & np.isfinite(old).any(axis=1)
   d = np.nanmean(new[scored], axis=1) - np.nanmean(old[scored], axis=1)

@@ -9,10 +9,10 @@ from scipy.stats import ttest_rel
 
 from comparing import comparison, rounds
 from experiments import report
-from rounds import deployment, steps
+from rounds import deployment, one_round
 from rounds.deployment import Deployment
-from rounds.judges import agreement, simulated_user
-from rounds.paired_test import not_worse
+from rounds.not_worse import not_worse
+from rounds.simulated_user import agreement, simulated_user
 from rounds.staleness import staleness
 from training.checking import config_files, validate
 from training.errors import UserError
@@ -174,7 +174,7 @@ def test_the_report_shows_each_round_and_its_verdict(home):
 def test_a_round_that_diverged_is_refused_and_counted(home):
   finish(home, 1, False, 0.6)
   os.remove(os.path.join(home.round(1).path, "evaluation.json"))
-  assert steps.decide(home.round(1), 0.05, "diverged: loss is nan") == {
+  assert one_round.decide(home.round(1), 0.05, "diverged: loss is nan") == {
     "deployed": False,
     "reason": "diverged: loss is nan",
   }

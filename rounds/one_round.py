@@ -1,8 +1,8 @@
-"""One round: collect, judge, train, evaluate, decide. A step ends with a file, and is not redone.
+"""One round: collect, judge, train, evaluate, decide. A step that left its file is not repeated.
 
 The round's training is an ordinary offline run on the round's groups. It starts from the policy in
-service, which is also its reference: beta holds to that, and its eval/kl is to that. The KL to the
-policy before the first round is measured here, with the reward, for the verdict.
+service, which is also its reference: its KL penalty and its eval/kl are to that. The KL to the
+policy before the first round is measured here, together with the reward.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from rounds.collecting import collect
 from rounds.deployment import Deployment, Round
-from rounds.paired_test import not_worse
+from rounds.not_worse import not_worse
 from rounds.staleness import log_ratios, staleness
 from training import assembly, base_policy
 from training.base_policy import Report
@@ -27,10 +27,10 @@ from training.sources import dataset
 
 
 def go_through(deployment: Deployment, round_: Round, root: str, report: Report) -> dict[str, Any]:
-  """Does what is left of the round; returns its verdict. Waiting: people gave too few rows."""
+  """Does the remaining steps; returns the verdict. Raises Waiting if people gave too few rows."""
   config = round_config(deployment, round_)
   if not round_.dataset:
-    shutil.rmtree(round_.data_folder, ignore_errors=True)  # written in part
+    shutil.rmtree(round_.data_folder, ignore_errors=True)  # one that was left unfinished
     collect(config, deployment, round_, root, report)
   with config.unlocked():
     config.offline.dataset = round_.dataset
@@ -43,7 +43,7 @@ def go_through(deployment: Deployment, round_: Round, root: str, report: Report)
 
 
 def round_config(deployment: Deployment, round_: Round) -> ConfigDict:
-  """The deployment's config as that of an offline run from the policy in service."""
+  """Returns the deployment's config, made one of an offline run from the policy in service."""
   config = ConfigDict(deployment.config)
   config.source = "offline"
   config.base.run = deployment.in_service
@@ -53,7 +53,7 @@ def round_config(deployment: Deployment, round_: Round) -> ConfigDict:
 def train(
   config: ConfigDict, deployment: Deployment, round_: Round, root: str, report: Report
 ) -> str:
-  """The round's run, finished; what went wrong if it diverged, else ""."""
+  """Finishes the round's run; returns the reason if it diverged, else ""."""
   folder, digest = round_.run, config_files.digest(config)
   state = folder.state(digest)
   if state == "finished":
@@ -73,7 +73,10 @@ def train(
 def evaluate(
   config: ConfigDict, deployment: Deployment, round_: Round, root: str, report: Report
 ) -> None:
-  """Both policies on the same held-out prompts with the same random numbers, new in every round."""
+  """Writes evaluation.json: both policies on the same held-out prompts.
+
+  Both sample with the same random numbers, new ones in every round.
+  """
   report({"doing": "evaluating", "step": 0, "steps": 1})
   first = ConfigDict(deployment.config)
   first.model.lora_rank = 0  # adapters are merged
@@ -101,7 +104,7 @@ def evaluate(
 
 
 def decide(round_: Round, level: float, failure: str) -> dict[str, Any]:
-  """The verdict, in words and numbers."""
+  """Returns the verdict, in words and numbers."""
   if failure:
     return {"deployed": False, "reason": failure}
   test = round_.evaluation["test"]

@@ -1,4 +1,4 @@
-"""Who says which response is better: a simulated user, beside the task itself and real people."""
+"""A simulated user, who prefers one of two responses, and how often the true rewards agree."""
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -12,14 +12,13 @@ def simulated_user(
 ) -> Float32[np.ndarray, "N 2"]:
   """Scores of a user who knows the true rewards: 1 for the preferred response, 0 for the other.
 
-  Bradley and Terry's model (1952), P(a over b) = sigmoid((r_a - r_b) / temperature); temperature 0
-  is its limit, the better one always. Then a share `noise` of all choices is turned around. Equal
-  rewards are a tie, which scores 0 for both, as people may call one; so is an unscored response
-  (NaN).
+  The user follows Bradley and Terry's model (1952), P(a over b) = sigmoid((r_a - r_b) /
+  temperature); at temperature 0 it always prefers the better one. Then a share `noise` of all
+  choices is flipped. Equal rewards, or an unscored response (NaN), are a tie: both score 0.
   """
   difference = (rewards[:, 0] - rewards[:, 1]).astype(np.float64)
   with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-    prefers_first = 1 / (1 + np.exp(-difference / temperature))  # -inf, inf at temperature 0
+    prefers_first = 1 / (1 + np.exp(-difference / temperature))  # exp(-inf or inf) at temperature 0
   first = rng.random(len(rewards)) < prefers_first
   first ^= rng.random(len(rewards)) < noise
   scores = np.stack([first, ~first], axis=1).astype(np.float32)
@@ -31,7 +30,7 @@ def simulated_user(
 def agreement(
   scores: Float[np.ndarray, "N K"], rewards: Float[np.ndarray, "N K"]
 ) -> dict[str, float | None]:
-  """How the scores compare with the true rewards, over pairs of a group.
+  """Compares the scores with the true rewards, over pairs of a group.
 
   ties       share of groups without a preference
   agreement  share of the preferences whose response has the higher true reward, among those whose

@@ -1,8 +1,8 @@
 """Rows that people wrote, as the groups of a round.
 
-They lie in the deployment's feedback/: choices.jsonl as `rounds/store.py` writes it,
-and any other file of rows that somebody drops there. Rows are taken in the order of the files'
-names, each once: files may grow and be added to, and must not shrink.
+They lie in the deployment's feedback/: choices.jsonl, which rounds/feedback_store.py writes, and
+any other file of rows that somebody puts there. Each row is taken once, in the order of the files'
+names; so files may be added and may grow, but must not shrink.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ Taken = Mapping[str, int]  # file -> how many of its rows earlier rounds took
 
 @dataclasses.dataclass(frozen=True)
 class Tokens:
-  """What the policy really wrote: a text may be spelled in other tokens too."""
+  """The tokens that the policy really wrote: other tokens may spell the same text."""
 
   tokens: list[list[int]]
   finished: list[bool]
@@ -34,20 +34,20 @@ class Tokens:
 
 @dataclasses.dataclass(frozen=True)
 class Feedback:
-  """Rows to train on, in order, and which rows of the files they leave for later rounds."""
+  """Rows to train on, in order, and how many rows of each file are used up with them."""
 
   rows: list[Row]
   written: dict[str, Tokens]  # by the row's `where`
-  taken: dict[str, int]
-  held_out: int  # rows passed over because their prompt is one to evaluate on
+  taken: dict[str, int]  # as Taken, for the next round
+  held_out: int  # rows passed over, because evaluation uses their prompt
 
 
 def take(folder: str, taken: Taken, count: int, held_out: set[Prompt]) -> Feedback:
-  """The next `count` rows.
+  """Takes the next `count` rows.
 
   Raises:
     Waiting: there are fewer.
-    UserError: with everything that is wrong with the files' rows.
+    UserError: the files have bad rows; the message lists them all.
   """
   rows, written, ends, passed = [], {}, dict(taken), 0
   problems: list[Problem] = []
@@ -77,7 +77,7 @@ def take(folder: str, taken: Taken, count: int, held_out: set[Prompt]) -> Feedba
 
 
 def _read(path: str) -> tuple[list[Row], dict[str, Tokens], list[Problem]]:
-  """The rows of a file, the tokens that some bring, and what is wrong with others."""
+  """Returns the rows of a file, the tokens that some bring, and the problems of others."""
   if os.path.getsize(path) == 0:
     return [], {}, []
   written: dict[str, Tokens] = {}
@@ -99,7 +99,7 @@ def _read(path: str) -> tuple[list[Row], dict[str, Tokens], list[Problem]]:
 
 
 def _half_line(path: str) -> str:
-  """`where` of a last line of JSONL without its end: its writer was stopped, or is not done."""
+  """Returns `where` of a JSONL file's last line if it has no end: it is still being written."""
   if not path.endswith(".jsonl"):
     return ""
   with open(path, "rb") as file:
@@ -111,17 +111,17 @@ def _half_line(path: str) -> str:
 def groups_of(
   feedback: Feedback, task: Task, *, max_tokens: int, max_prompt_tokens: int
 ) -> tuple[list[dict[str, Any]], Bool[np.ndarray, " N"]]:
-  """The rows as those of a data set of pairs, and whose log-probs are known.
+  """Turns the rows into those of a data set of pairs; also returns which have known log-probs.
 
-  Rows that bring tokens are what the policy wrote; the others are their texts, each with its end.
-  Raises UserError, naming the rows, where the tokenizer cannot spell them.
+  Rows that bring tokens keep them, and the texts of the others are tokenized, each with its end.
+  Raises UserError, naming the rows, if the tokenizer cannot encode them.
   """
   own = {
     row.where: tokens
     for row in feedback.rows
     if (tokens := feedback.written.get(row.where)) and _is_of(tokens, row, task)
   }
-  # Texts that need no tokens are left out: a policy may draw tokens whose text has none.
+  # Rows with tokens go without their text: a policy may draw tokens whose text cannot be encoded.
   texts = [
     dataclasses.replace(row, logps=None, responses=("", "")) if row.where in own else row
     for row in feedback.rows
@@ -155,7 +155,7 @@ def groups_of(
 
 
 def _is_of(tokens: Tokens, row: Row, task: Task) -> bool:
-  """Whether these tokens spell the row's responses in this tokenizer, a log-prob for each."""
+  """Whether these tokens spell the row's responses in this tokenizer, with a log-prob for each."""
   if row.logps is None or len(row.responses) != 2:
     return False
   try:

@@ -1,0 +1,39 @@
+"""Which runs one program can train: those whose configs differ in nothing but numbers.
+
+A number (a seed, beta, a learning rate, a temperature) is an argument of the compiled functions, so
+runs that differ in numbers alone can be members of one population. No jax is imported.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from training.checking.config_values import is_number
+from training.records.run_folder import flatten
+
+# Members may differ in these, and in the numbers of `algorithm` and `optimizer`.
+NUMBERS = (
+  "seed",
+  "sampling.temperature",
+  "reference.mix",
+  "scoring.unfinished",
+  "base.seed",
+  "base.learning_rate",
+)
+
+
+def program_of(config: Mapping[str, Any]) -> str:
+  """Equal for configs that share a program: all that compiled functions depend on, and more."""
+  sections = ("algorithm.", "optimizer.")
+  rest = {
+    name: value
+    for name, value in flatten(config).items()
+    if name not in NUMBERS
+    and not name.startswith("wandb.")
+    and not (name.startswith(sections) and is_number(value))
+  }
+  rest["needs_reference"] = config["algorithm"].get("beta") != 0
+  if math.prod(config["mesh"].values()) > 1:
+    rest["mesh_of"] = config  # a run on a mesh of its own shares nothing
+  return json.dumps(rest, sort_keys=True)
