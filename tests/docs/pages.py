@@ -1,5 +1,6 @@
 """The pages of the documentation, their fenced blocks, and the commands in them."""
 
+import itertools
 import pathlib
 import re
 import shlex
@@ -49,7 +50,8 @@ def section(page: str, title: str) -> str:
 
 def table(markdown: str) -> list[dict[str, str]]:
   """The rows of the first table, by the names of its columns."""
-  lines = [line for line in markdown.splitlines() if line.startswith("|")]
+  begun = itertools.dropwhile(lambda line: not line.startswith("|"), markdown.splitlines())
+  lines = itertools.takewhile(lambda line: line.startswith("|"), begun)
   header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
   return [dict(zip(header, row, strict=True)) for row in rows]
 

@@ -10,7 +10,7 @@ import sys
 import jax
 import pytest
 
-from models.pretrained import loading
+from models.pretrained import exporting
 from models.transformer import ModelConfig, init
 from tasks.datasets import DATA_SETS
 from tests.docs import pages
@@ -26,6 +26,7 @@ DRY = (  # commands that can stop after their checks
   *("tasks.build", "benchmarks.bench"),
 )
 STOP_AT = {  # the others: the first function that is called once the arguments are read
+  "benchmarks.population": "sweep",
   "experiments.collect_feedback": "served",
   "experiments.evaluate": "RunFolder",
   "experiments.export": "config_of",
@@ -33,7 +34,7 @@ STOP_AT = {  # the others: the first function that is called once the arguments 
   "experiments.upload": "runs_in",
   "experiments.wandb_report": "folder_of",
 }
-NO_ARGUMENTS = ("benchmarks.logits", "benchmarks.population")
+NO_ARGUMENTS = ("benchmarks.logits",)
 MODEL = ModelConfig(
   vocab_size=len(TOKENS) + 7,
   layers=1,
@@ -50,7 +51,7 @@ MODEL = ModelConfig(
 def model(tmp_path_factory) -> str:
   """The folder of a tiny pretrained model that chats."""
   path = tmp_path_factory.mktemp("pretrained") / "model"
-  loading.export(jax.jit(init, static_argnums=0)(MODEL, jax.random.key(0)), MODEL, str(path))
+  exporting.export(jax.jit(init, static_argnums=0)(MODEL, jax.random.key(0)), MODEL, str(path))
   return folder(path, chat_template=CHATML)
 
 

@@ -8,10 +8,12 @@ import re
 import pytest
 
 from algorithms import LOSSES
+from models.pretrained.families import FAMILIES
 from tasks.rewards import REWARDS
 from tests.docs import pages
 from training.checking import config_files, validate
 from training.estimates import estimate, number
+from training.optimizer import OPTIMIZERS, SCHEDULES
 
 NAME = re.compile(r"`(\w+)`")
 METRICS = {
@@ -151,6 +153,20 @@ def test_every_reward_has_its_row():
   rows = pages.table(pages.section("docs/rewards.md", "## Sums of rewards"))
   listed = [re.findall(r"^`(\w+)[`(]", row["reward"]) for row in rows]
   assert [name for names in listed for name in names] == list(REWARDS)
+
+
+@pytest.mark.parametrize(
+  "page, title, column, table",
+  [
+    ("docs/regimes.md", "## Optimizers and schedules", "`optimizer.name`", OPTIMIZERS),
+    ("docs/regimes.md", "## Optimizers and schedules", "`optimizer.schedule`", SCHEDULES),
+    ("docs/models.md", "## Families", "`model_type` of config.json", FAMILIES),
+  ],
+)
+def test_a_table_of_the_docs_is_that_of_the_code(page, title, column, table):
+  section = pages.section(page, title)
+  rows = pages.table(section[section.index(f"| {column}") :])
+  assert [name for row in rows for name in NAME.findall(row[column])] == list(table)
 
 
 def test_every_sweep_file_has_its_row():

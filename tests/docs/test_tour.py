@@ -10,9 +10,7 @@ import pytest
 from tests.docs import pages
 
 NOTEBOOK = pages.PROJECT / "docs" / "tour.ipynb"
-CELLS = [
-  cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"
-]
+CELLS = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
 ON_THREE_NUMBERS = 1  # the cell whose numbers are the same on every machine
 
 
