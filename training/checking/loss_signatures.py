@@ -22,7 +22,7 @@ from tasks.code import files
 from training.checking import config_modules, hyperparameter_limits, own_functions
 from training.errors import UserError, did_you_mean, nearest
 
-_LISTED = "The losses are listed in algorithms/__init__.py, with their equations in the README."
+_LISTED = "The losses are listed in algorithms/__init__.py, with their equations in docs/losses.md."
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ A signature is thereby known in milliseconds, whatever the module would import.
 """
 
 import ast
+import functools
 import inspect
 import re
 from collections.abc import Callable

@@ -1,0 +1,202 @@
+"""The README and docs/ list what there is, link to what is there, and quote what was measured."""
+
+import ast
+import csv
+import json
+import re
+
+import pytest
+
+from algorithms import LOSSES
+from models.pretrained.families import FAMILIES
+from tasks.rewards import REWARDS
+from tests.docs import pages
+from training.checking import config_files, validate
+from training.estimates import estimate, number
+from training.optimizer import OPTIMIZERS, SCHEDULES
+
+NAME = re.compile(r"`(\w+)`")
+METRICS = {
+  "reward, greedy": "eval/reward",
+  "reward, sampled": "eval/reward_sampled",
+  "pass@4": "eval/pass@4",
+  "KL to base": "eval/kl",
+}
+
+
+# --- form ---------------------------------------------------------------------------------------
+
+
+def test_the_readme_is_a_front_door():
+  readme = pages.text(pages.README)
+  assert len(readme.splitlines()) <= 160
+  assert len(readme.encode()) <= 12 * 1024
+
+
+@pytest.mark.parametrize("page", pages.DOCS)
+def test_a_page_begins_with_what_it_is_for(page):
+  assert re.match(r"# .+\n\nAfter this page you ", pages.text(page))
+
+
+@pytest.mark.parametrize("page", pages.PAGES)
+def test_a_block_says_what_it_is(page):
+  for block in pages.blocks(page):
+    assert block.language in ("bash", "python", "json", "text")
+    if block.language == "json":
+      assert all(json.loads(line) for line in block.text.splitlines())
+
+
+def test_every_page_is_reached_from_the_readme():
+  seen, to_read = set(), [pages.README]
+  while to_read:
+    page = to_read.pop()
+    seen.add(page)
+    to_read += [file for file, _ in links(page) if file in pages.PAGES and file not in seen]
+  assert seen == set(pages.PAGES)
+
+
+# --- links --------------------------------------------------------------------------------------
+
+
+def links(page):
+  """(file, anchor) of every link that stays in the project."""
+  targets = re.findall(r"\]\(([^)\s]+)\)", pages.text(page))
+  for target in targets:
+    if "://" not in target:
+      path, _, anchor = target.partition("#")
+      found = (pages.PROJECT / page).parent / path if path else pages.PROJECT / page
+      yield str(found.resolve().relative_to(pages.PROJECT.resolve())), anchor
+
+
+def anchors(page):
+  headings = re.findall(r"^#+ (.+)$", pages.text(page), re.M)
+  return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", pages.PAGES)
+def test_a_link_leads_somewhere(page):
+  for file, anchor in links(page):
+    assert (pages.PROJECT / file).exists(), file
+    assert not anchor or anchor in anchors(file), f"{file}#{anchor}"
+
+
+# --- numbers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+  "page, title",
+  [(pages.README, "## The result"), ("docs/results.md", "## DPO against GRPO, offline and online")],
+)
+def test_the_result_is_that_of_the_committed_runs(page, title):
+  section = pages.section(page, title)
+  assert "`./quickstart`" in section and "commit 7aa018f" in section and "quick.csv" in section
+  with open(pages.RESULTS) as file:
+    base, *runs = csv.DictReader(file)
+  shown = {row["variant"]: row for row in pages.table(section)}
+  assert shown.keys() == {"base policy", *(run["variant"] for run in runs)}
+  assert {run["state"] for run in runs} == {"finished"}
+  for variant, row in shown.items():
+    of_variant = [run for run in runs if run["variant"] == variant]
+    for column, metric in METRICS.items():
+      if column not in row:
+        continue
+      if variant == "base policy":
+        assert row[column] == ("0" if metric == "eval/kl" else number(float(base[metric])))
+      else:
+        assert row[column] == str(estimate(float(run[metric]) for run in of_variant))
+    rollouts = {f"{int(run['rollouts']):,}" for run in of_variant} or {""}
+    assert {row["rollouts"]} == rollouts
+    assert row.get("seeds", "") in ("", str(len(of_variant)))
+
+
+def test_the_first_command_ends_with_the_numbers_of_that_run():
+  with open(pages.RESULTS) as file:
+    run = next(row for row in csv.DictReader(file) if row["run"] == "grpo-k8-s0")
+  shown = f"done  reward {float(run['eval/reward']):.3f}  kl {float(run['eval/kl']):.3f}"
+  assert shown in pages.section(pages.README, "## Train one")
+
+
+# --- lists --------------------------------------------------------------------------------------
+
+ROWS = [
+  row
+  for title in ("## Preference losses", "## Policy gradients and imitation")
+  for row in pages.table(pages.section("docs/losses.md", title))
+]
+LISTED = {
+  name: row["config"]
+  for row in ROWS
+  if row["loss"].startswith("`")
+  for name in NAME.findall(row["loss"])
+}
+
+
+def test_every_loss_has_its_row_and_every_row_its_loss():
+  assert LISTED.keys() == LOSSES.keys()
+
+
+def test_the_readme_names_every_loss():
+  names = NAME.findall(pages.section(pages.README, "## Losses"))
+  assert sorted(names) == sorted(LOSSES)
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_the_config_of_the_row_trains_this_loss(name):
+  config = f"configs/{LISTED[name].rstrip('*')}.py"
+  overrides = {"algorithm.loss": name} if LISTED[name].endswith("*") else {}
+  loaded = config_files.load(config, overrides)
+  validate.check(loaded)
+  assert loaded.algorithm.loss == name
+
+
+def test_every_reward_has_its_row():
+  rows = pages.table(pages.section("docs/rewards.md", "## Sums of rewards"))
+  listed = [re.findall(r"^`(\w+)[`(]", row["reward"]) for row in rows]
+  assert [name for names in listed for name in names] == list(REWARDS)
+
+
+@pytest.mark.parametrize(
+  "page, title, column, table",
+  [
+    ("docs/regimes.md", "## Optimizers and schedules", "`optimizer.name`", OPTIMIZERS),
+    ("docs/regimes.md", "## Optimizers and schedules", "`optimizer.schedule`", SCHEDULES),
+    ("docs/models.md", "## Families", "`model_type` of config.json", FAMILIES),
+  ],
+)
+def test_a_table_of_the_docs_is_that_of_the_code(page, title, column, table):
+  section = pages.section(page, title)
+  rows = pages.table(section[section.index(f"| {column}") :])
+  assert [name for row in rows for name in NAME.findall(row[column])] == list(table)
+
+
+def test_every_sweep_file_has_its_row():
+  rows = pages.table(pages.section("docs/sweeps.md", "## The sweeps that are here"))
+  listed = {name for row in rows for name in re.findall(r"`(\w+\.py)`", row["configs/sweeps/"])}
+  files = {path.name for path in (pages.PROJECT / "configs" / "sweeps").glob("[!_]*.py")}
+  assert listed == files
+
+
+def test_metrics_are_those_that_the_code_writes():
+  rows = pages.table(pages.section("docs/metrics.md", "## Metrics"))
+  listed = [name for row in rows for name in re.findall(r"`([^`]+)`", row["metric"])]
+  names = [name for group in listed for name in spelled_out(group)]
+  written = metric_names()
+  unknown = [name for name in names if not {name, name.removeprefix("train/")} & written]
+  assert len(names) > 40 and unknown == []
+
+
+def spelled_out(name):
+  """train/rewards/{chosen,rejected} is two metrics; of train/rewards/NAME the beginning is ours."""
+  beginning, _, several = re.sub(r"(NAME|\*)$|(?<=@)n$", "", name).partition("{")
+  return [beginning + end for end in several.rstrip("}").split(",")]
+
+
+def metric_names():
+  """All texts of training/, algorithms/ and their beginnings up to a slash or an @."""
+  found = set()
+  for folder in ("algorithms", "training"):
+    for path in (pages.PROJECT / folder).rglob("*.py"):
+      for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+          found |= {node.value, *re.findall(r"^[\w/]+[/@]", node.value)}
+  return found
