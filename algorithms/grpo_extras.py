@@ -46,7 +46,7 @@ def entropy_bonus_grpo(
   bonus: Weight = 0.01,
   ddof: Ddof = 0,
 ):
-  """GRPO that is paid for staying undecided.
+  """GRPO with a bonus for the entropy of the policy.
 
     loss = grpo - bonus 1/(sum_i n_i) sum_it H_it,   H_it the entropy before token t, in nats
 
@@ -90,7 +90,7 @@ def top_entropy_grpo(
     beta: strength of the KL to the reference; 0 turns it off.
     kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
     clip_low, clip_high: the push stops once rho leaves [1 - clip_low, 1 + clip_high].
-    share: of the tokens with the highest entropy, that are trained on; 1 is `grpo`.
+    share: how many of the tokens are trained on, those of the highest entropy; 1 is `grpo`.
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
   """
   advantages = group_relative(rewards, ddof=ddof)
@@ -119,7 +119,7 @@ def masked_off_policy_grpo(
   threshold: Positive = 0.5,
   ddof: Ddof = 0,
 ):
-  """GRPO without the stale among the bad responses (DeepSeek-V3.2, 2025, eq. 9).
+  """GRPO that leaves stale bad responses out (DeepSeek-V3.2, 2025, eq. 9).
 
     M_i  = 0 where A_i < 0 and 1/n_i sum_t log(pi_old(y_it) / pi_theta(y_it)) > threshold, else 1
     loss = -mean_i 1/n_i sum_t [M_i min(rho_it A_i, clip(rho_it) A_i) - beta KL_it]

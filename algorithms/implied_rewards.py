@@ -1,4 +1,4 @@
-"""What a loss really rewards: the weight it puts on the log-prob of each response.
+"""The weight that a loss puts on the log-prob of each response: what it really rewards.
 
 Any loss's gradient is that of REINFORCE, -sum_it w_it log pi_theta(y_it), with the weights
 w_it = -d loss / d log pi_theta(y_it). Looking at w makes losses comparable that look nothing alike.

@@ -1,8 +1,8 @@
 """`@loss_function`: what every loss does before its formula begins.
 
 The arrays' shapes and the hyperparameters' ranges are checked (an error names the argument), and
-what the policy does not compute is cut off from the gradient: the loss below the decorator can then
-be written as the paper writes it.
+arrays that no trained network computes are cut off from the gradient: the loss below the decorator
+can then be written as the paper writes it.
 """
 
 import functools

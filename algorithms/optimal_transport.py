@@ -84,7 +84,7 @@ def _sides_of_groups(x: PerResponse, weights: PairWeights) -> tuple[PerGroup, Pe
 def _dominance(
   above: PerGroup, below: PerGroup, weights: PairWeights, beta: Scalar, label_smoothing: Scalar
 ) -> Float[Array, ""]:
-  """How far the distribution of `above` is from lying over that of `below`, over untied groups."""
+  """The mean cost, over untied groups and rank by rank, of `above` not lying over `below`."""
   untied = weights.any(axis=(1, 2))
   count = untied.sum()
 

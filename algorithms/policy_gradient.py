@@ -51,7 +51,7 @@ def clipped_surrogate(
 
 
 def mean_ratio(ratio: PerToken, mask: Mask) -> Metrics:
-  """How far the policy has moved from the one that wrote the data; 1 where nothing has changed."""
+  """The mean ratio of a token: 1 while the policy is the one that wrote the data."""
   return {"ratio/mean": token_mean(ratio, mask)}
 
 

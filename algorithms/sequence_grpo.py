@@ -1,4 +1,4 @@
-"""GRPO with one importance ratio a response: the ratio is of what the reward is of.
+"""GRPO with one importance ratio a response, as there is one reward a response.
 
 The ratio is a geometric mean over the response's tokens, (pi_theta(y) / pi_old(y))^(1/n), so that
 long responses do not leave the clip at once. Arguments are those of `grpo`.

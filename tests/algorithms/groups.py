@@ -82,7 +82,7 @@ def random_groups(seed=0, b=4, k=4, t=6, dtype=jnp.float32, distance=0.3) -> dic
 
 
 def arrays_of(loss, arrays):
-  """Those of the arrays that the loss's signature names."""
+  """The arrays that the loss's signature names."""
   parameters = inspect.signature(loss).parameters.values()
   names = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
   return {name: arrays[name] for name in names}
@@ -99,7 +99,7 @@ def trained_words(loss) -> list[str]:
 
 
 def call(loss, arrays, **options):
-  """The loss with those of the arrays that it wants, operation by operation.
+  """The loss of the arrays that it names, operation by operation.
 
   So each operation is compiled once for all losses, if their arrays have the same shapes.
   """

@@ -35,12 +35,12 @@ class Evaluated(NamedTuple):
 
 
 def at_the_reference(arrays: Arrays) -> Arrays:
-  """All policies are one."""
+  """Makes all policies one."""
   return arrays | dict.fromkeys(("ref_logps", "old_logps", "sampler_logps"), arrays["logps"])
 
 
 def holding(array: np.ndarray, where: Any, value: float) -> np.ndarray:
-  """A copy with this value there."""
+  """A copy of the array with this value at `where`."""
   copy = array.copy()
   copy[where] = value
   return copy
@@ -58,7 +58,7 @@ def unscored(arrays: Arrays, where: Any) -> Arrays:
 
 
 def without(arrays: Arrays, where: Any) -> Arrays:
-  """The responses there have no token."""
+  """Takes all tokens from the responses at `where`."""
   return arrays | {"mask": holding(arrays["mask"], where, False)}
 
 
@@ -78,7 +78,7 @@ def padding_holds(arrays: Arrays, garbage: float, words: Iterable[str] = FLOATS)
 
 
 def extreme_logps(arrays: Arrays) -> Arrays:
-  """-1e4 in another group for every policy."""
+  """Log-probs of -1e4, for each policy in another group."""
   policies = ("logps", "ref_logps", "old_logps", "sampler_logps")
   far = {word: holding(arrays[word], i, -1e4) for i, word in enumerate(policies)}
   return arrays | far | {"log_sum_sq_probs": holding(arrays["log_sum_sq_probs"], 0, -1e4)}
@@ -184,5 +184,5 @@ def every_row(loss: Callable, options: Mapping[str, Any]) -> dict[tuple[str, str
 def compiled(
   loss: Callable, options: Mapping[str, Any], scenario: str = "plain", setting: str = "terms"
 ) -> Evaluated:
-  """One of them."""
+  """One row of `every_row`."""
   return every_row(loss, options)[scenario, setting]

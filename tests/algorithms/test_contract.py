@@ -1,4 +1,4 @@
-"""What every loss keeps to. A new loss is tested by being listed in algorithms.LOSSES."""
+"""The contract that every loss keeps. A new loss is tested by being listed in algorithms.LOSSES."""
 
 import functools
 import inspect

@@ -1,4 +1,4 @@
-"""What the losses have to do with each other: the identities that the project is about."""
+"""The identities between losses that the project is about."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -101,7 +101,7 @@ def implied(loss, options, scenario, per):
 
 
 def imbalance(implied):
-  """What is left over in the worst group, relative to the largest implied reward."""
+  """The sum that is left over in the worst group, relative to the largest implied reward."""
   return jnp.abs(implied.sum(axis=1)).max() / jnp.abs(implied).max()
 
 

@@ -1,4 +1,4 @@
-"""What the policy gradients have to do with each other: where two of them are one."""
+"""The identities between policy gradients: where two of them are one."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The preference losses: which responses count, and what each is at the edge of another."""
+"""The preference losses: which responses count, and where one of them turns into another."""
 
 import functools
 import inspect
@@ -56,7 +56,7 @@ def loss_and_gradient(name, arrays, **options):
   return loss, slope
 
 
-# For four pairs, many times over. What no one may see (NaN, padding) is for the eager one to find.
+# Compiled, as it is called many times. NaN and padding are tested eagerly: XLA may hide them.
 compiled = functools.partial(jax.jit, static_argnums=0)(loss_and_gradient)
 
 
