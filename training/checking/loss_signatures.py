@@ -19,7 +19,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from tasks.code import files
-from training.checking import hyperparameter_limits, own_functions
+from training.checking import config_modules, hyperparameter_limits, own_functions
 from training.errors import UserError, did_you_mean, nearest
 
 _LISTED = "The losses are listed in algorithms/__init__.py, with their equations in the README."
@@ -97,14 +97,11 @@ def place_of(name: str) -> str:
   return ":".join(_locate(name))
 
 
-def vocabulary() -> tuple[str, ...]:
-  """The arrays a loss may ask for."""
-  words = {}
-  for node in _own("shapes.py").body:
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-      if node.targets[0].id in ("PER_TOKEN", "PER_RESPONSE", "PER_REWARD"):
-        words |= dict.fromkeys(ast.literal_eval(node.value))
-  return tuple(words)
+def vocabulary() -> dict[str, tuple[str, str]]:
+  """algorithms.shapes.VOCABULARY: {array a loss may ask for: (axes, where it comes from)}."""
+  assignments = (node for node in _own("shapes.py").body if isinstance(node, ast.Assign))
+  tables = {ast.unparse(node.targets[0]): node.value for node in assignments}
+  return ast.literal_eval(tables["VOCABULARY"])
 
 
 def _table() -> dict[str, str]:
@@ -128,6 +125,9 @@ def _locate(name: str) -> tuple[str, str]:
   if name in table:
     return table[name], name
   if ":" not in name:
+    config = os.path.join("configs", f"{name}.py")
+    if config in config_modules.available("configs"):
+      raise UserError(f"no loss {name!r}; it is a config: --config={config}")
     hint = did_you_mean(nearest(name, table)) or f" {_LISTED}"
     raise UserError(f"no loss {name!r}.{hint} (Your own: module.path:function)")
   return own_functions.split(name, "mylab.losses:my_loss")

@@ -4,6 +4,7 @@ A signature is thereby known in milliseconds, whatever the module would import.
 """
 
 import ast
+import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -77,7 +78,14 @@ def _signature(arguments: ast.arguments) -> inspect.Signature:
 
 def _from_import(module: str, function: str) -> tuple[inspect.Signature, str]:
   loss = load(module, function)
-  return inspect.signature(loss), inspect.getdoc(loss) or ""
+  signature = inspect.signature(loss)
+  written = loss
+  while isinstance(written, functools.partial):
+    written = written.func
+  types = inspect.get_annotations(inspect.unwrap(written))  # @loss_function's signature has none
+  parameters = signature.parameters.values()
+  typed = [p.replace(annotation=types.get(p.name, p.annotation)) for p in parameters]
+  return signature.replace(parameters=typed), inspect.getdoc(loss) or ""
 
 
 def load(module: str, function: str) -> Callable:
