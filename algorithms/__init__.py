@@ -1,16 +1,42 @@
 """Losses for post-training language models, each one pure function over arrays.
 
-  from algorithms import dpo
-  loss, metrics = dpo(logps, ref_logps, rewards, mask, beta=0.1)
+One prompt, and two responses to it of two tokens each; the first is the better one:
 
-Positional arguments are arrays, named from one vocabulary (`shapes`); keyword-only arguments are
-the hyperparameters. Adding a loss = one function + one line here; the tests then find it by
-themselves.
+  >>> import jax.numpy as jnp
+  >>> from algorithms import dpo, implied_rewards, off_policy_grpo
+  >>> groups = {
+  ...   "logps": jnp.array([[[-1.0, -0.5], [-2.0, -1.0]]]),  # [B, K, T], of the policy
+  ...   "ref_logps": jnp.array([[[-1.0, -1.5], [-2.0, -1.0]]]),  # of the reference
+  ...   "rewards": jnp.array([[1.0, 0.0]]),  # [B, K]
+  ...   "mask": jnp.ones((1, 2, 2), bool),  # the tokens that count
+  ... }
+  >>> loss, metrics = dpo(**groups, beta=0.5)
+  >>> print(f"{loss:.3f} = -log sigmoid({metrics['rewards/margins']:.1f})")
+  0.474 = -log sigmoid(0.5)
+
+The first response is a nat likelier than under the reference, the second as likely: times beta, the
+margin is 0.5. The gradient, as a weight on each response's log-prob, is a push up and one down:
+
+  >>> print(implied_rewards(dpo)(**groups, beta=0.5).round(2))
+  [[ 0.19 -0.19]]
+
+While the policy still is the reference, it is beta times that of GRPO with a ratio a response:
+
+  >>> groups["logps"] = groups["ref_logps"]
+  >>> print(implied_rewards(dpo)(**groups, beta=0.5).round(2))
+  [[ 0.25 -0.25]]
+  >>> print(implied_rewards(off_policy_grpo)(**groups, ratio="sequence").round(2))
+  [[ 0.5 -0.5]]
+
+Positional arguments are arrays, named from one vocabulary (`shapes.VOCABULARY`); keyword-only
+arguments are the hyperparameters. Adding a loss = one function + one line here; the tests then find
+it by themselves.
 """
 
+from algorithms.anchored import apo_down, apo_zero, bco_pair, nca_pair, sppo_hard
 from algorithms.dpo import discopop, dpo, exo_pair, hinge, ipo, robust_dpo, sigmoid_norm
 from algorithms.dpo_weighted import ld_dpo, wpo
-from algorithms.grpo import bnpo, dapo, dr_grpo, grpo, two_sided_grpo, unclipped_grpo
+from algorithms.grpo import dapo, dr_grpo, grpo, two_sided_grpo, unclipped_grpo
 from algorithms.grpo_extras import (
   entropy_bonus_grpo,
   gdpo,
@@ -19,6 +45,7 @@ from algorithms.grpo_extras import (
   truncated_grpo,
 )
 from algorithms.implied_rewards import implied_rewards
+from algorithms.kto import kto
 from algorithms.off_policy_grpo import off_policy_grpo, offline_grpo
 from algorithms.optimal_transport import aot, aot_unpaired
 from algorithms.plackett_luce import plackett_luce_dpo
@@ -28,17 +55,16 @@ from algorithms.reinforce import reinforce, rloo
 from algorithms.reward_model import bradley_terry
 from algorithms.sequence_grpo import gmpo, gspo, luspo
 from algorithms.soft_clipping import cispo, sapo, vespo
-from algorithms.supervised import best_of_k, sft
-from algorithms.unpaired import apo_down, apo_zero, bco_pair, kto, nca_pair, sppo_hard
+from algorithms.supervised import sft
 
 LOSSES = {
   loss.__name__: loss
   for loss in (
-    *(sft, best_of_k, bradley_terry),
+    *(sft, bradley_terry),
     *(dpo, robust_dpo, ipo, hinge, sigmoid_norm, exo_pair, discopop, ld_dpo, wpo),
     *(nca_pair, bco_pair, sppo_hard, apo_zero, apo_down, kto),
     *(aot, aot_unpaired, simpo, orpo, plackett_luce_dpo),
-    *(grpo, dr_grpo, dapo, bnpo, unclipped_grpo, two_sided_grpo),
+    *(grpo, dr_grpo, dapo, unclipped_grpo, two_sided_grpo),
     *(gspo, luspo, gmpo, cispo, sapo, vespo),
     *(entropy_bonus_grpo, top_entropy_grpo, masked_off_policy_grpo, truncated_grpo, gdpo),
     *(rloo, reinforce, ppo, off_policy_grpo, offline_grpo),

@@ -8,13 +8,8 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from algorithms.policy_gradient import (
-  lengths,
-  sequence_ratio,
-  sequence_sum,
-  token_mean,
-  token_ratio,
-)
+from algorithms.policy_gradient import sequence_ratio, token_ratio
+from algorithms.reductions import lengths, sequence_sum, token_mean
 from algorithms.shapes import Mask, PerResponse, PerToken, Scalar
 
 Level = Literal["token", "sequence"]

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 
 from algorithms.divergences import LARGEST_LOG_RATIO
 from algorithms.loss_function import loss_function
-from algorithms.policy_gradient import lengths
 from algorithms.preferences import (
   Divergence,
   PairRule,
@@ -22,6 +21,7 @@ from algorithms.preferences import (
   pair_weights,
   preference_metrics,
 )
+from algorithms.reductions import lengths
 from algorithms.shapes import (
   Beta,
   Mask,

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 
 from algorithms.divergences import LARGEST_LOG_RATIO
 from algorithms.loss_function import loss_function
-from algorithms.policy_gradient import lengths, sequence_sum
 from algorithms.preferences import (
   PairRule,
   PairWeights,
@@ -16,6 +15,7 @@ from algorithms.preferences import (
   preference_metrics,
   sides_of_pairs,
 )
+from algorithms.reductions import lengths, sequence_sum
 from algorithms.shapes import Beta, Fraction, Mask, PerResponse, PerToken
 
 

@@ -15,16 +15,24 @@ from algorithms.divergences import KL
 from algorithms.loss_function import loss_function
 from algorithms.policy_gradient import (
   clipped_surrogate,
-  constant_mean,
   kl_penalty,
   mean_ratio,
   per_token,
   ratio_metrics,
-  sequence_mean,
-  token_mean,
   token_ratio,
 )
-from algorithms.shapes import Clip, Ddof, Mask, PerResponse, PerToken, Positive, RatioCap, Weight
+from algorithms.reductions import constant_mean, sequence_mean, token_mean
+from algorithms.shapes import (
+  Ddof,
+  LowerClip,
+  Mask,
+  PerResponse,
+  PerToken,
+  Positive,
+  RatioCap,
+  UpperClip,
+  Weight,
+)
 
 
 @loss_function
@@ -37,8 +45,8 @@ def grpo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
   ddof: Ddof = 0,
 ):
   """Group Relative Policy Optimization (Shao et al., 2024, eq. 3). With K = 2 it is 2-GRPO.
@@ -74,8 +82,8 @@ def dr_grpo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
   max_tokens: Positive = 256.0,
 ):
   """GRPO done right (Dr. GRPO: Liu et al., 2025): no division by a spread or by a length.
@@ -107,8 +115,8 @@ def dapo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.28,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.28,
   ddof: Ddof = 0,
 ):
   """The loss of DAPO (Yu et al., 2025, eq. 8): every token weighs the same, and "clip higher".
@@ -116,46 +124,11 @@ def dapo(
     loss = -1/(sum_i n_i) sum_it [min(rho_it A_i, clip(rho_it, 1-0.2, 1+0.28) A_i) - beta KL_it]
 
   The normaliser is the number of tokens of the whole batch. DAPO's other parts, dynamic sampling
-  and the overlong penalty, are about the data and the reward, not the loss.
+  and the overlong penalty, are about the data and the reward, not the loss. With clip_high = 0.2 it
+  is TRL's loss_type "bnpo" (configs/bnpo.py).
 
   Args:
     beta: strength of the KL to the reference; 0 (the paper's) turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
-    clip_low, clip_high: the push stops once rho leaves [1 - clip_low, 1 + clip_high].
-    ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
-  """
-  advantages = group_relative(rewards, ddof=ddof)
-  ratio = token_ratio(logps, old_logps, mask)
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
-  objective = clipped_surrogate(ratio, advantages, clip_low, clip_high) - penalty
-  metrics = ratio_metrics(ratio, advantages, mask, clip_low, clip_high)
-  return -token_mean(objective, mask), metrics | kl_metrics
-
-
-@loss_function
-def bnpo(
-  logps: PerToken,
-  old_logps: PerToken,
-  rewards: PerResponse,
-  mask: Mask,
-  ref_logps: PerToken | None = None,
-  *,
-  beta: Weight = 0.0,
-  kl: KL = "k3",
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
-  ddof: Ddof = 0,
-):
-  """GRPO with a mean over the tokens of the batch (TRL's loss_type "bnpo").
-
-    loss = -1/(sum_i n_i) sum_it [min(rho_it A_i, clip(rho_it) A_i) - beta KL_it]
-
-  TRL divides by the tokens of the *local* batch here and by those of the whole batch in "dapo". A
-  loss of ours always sees the whole batch, so the two are one formula, and this differs from `dapo`
-  in clip_high's default only. (Not Beta Normalization Policy Optimization, Xiao et al., 2025.)
-
-  Args:
-    beta: strength of the KL to the reference; 0 turns it off.
     kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
     clip_low, clip_high: the push stops once rho leaves [1 - clip_low, 1 + clip_high].
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
@@ -208,8 +181,8 @@ def two_sided_grpo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
   ratio_cap: RatioCap = 4.0,
   ddof: Ddof = 0,
 ):

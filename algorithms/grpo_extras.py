@@ -13,18 +13,11 @@ from algorithms.corrections import (
 from algorithms.divergences import KL
 from algorithms.grpo import grpo
 from algorithms.loss_function import loss_function
-from algorithms.policy_gradient import (
-  clipped_surrogate,
-  kl_penalty,
-  ratio_metrics,
-  sequence_mean,
-  share_of_tokens,
-  token_mean,
-  token_ratio,
-)
+from algorithms.policy_gradient import clipped_surrogate, kl_penalty, ratio_metrics, token_ratio
+from algorithms.reductions import sequence_mean, share_of_tokens, token_mean
 from algorithms.shapes import (
-  Clip,
   Ddof,
+  LowerClip,
   Mask,
   PerResponse,
   PerReward,
@@ -32,6 +25,7 @@ from algorithms.shapes import (
   Positive,
   RatioCap,
   Share,
+  UpperClip,
   Weight,
 )
 
@@ -47,8 +41,8 @@ def entropy_bonus_grpo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
   bonus: Weight = 0.01,
   ddof: Ddof = 0,
 ):
@@ -80,8 +74,8 @@ def top_entropy_grpo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
   share: Share = 0.2,
   ddof: Ddof = 0,
 ):
@@ -120,8 +114,8 @@ def masked_off_policy_grpo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
   threshold: Positive = 0.5,
   ddof: Ddof = 0,
 ):
@@ -161,8 +155,8 @@ def truncated_grpo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
   level: Level = "token",
   ratio_cap: RatioCap = 2.0,
   ddof: Ddof = 0,
@@ -205,8 +199,8 @@ def gdpo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
   ddof: Ddof = 0,
 ):
   """Group reward-Decoupled normalization Policy Optimization (GDPO: Liu et al., 2026, eq. 4-6).

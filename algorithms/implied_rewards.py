@@ -9,7 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from algorithms.policy_gradient import lengths, sequence_sum
+from algorithms.reductions import lengths, sequence_sum
 from algorithms.shapes import Mask, PerResponse, PerToken
 
 

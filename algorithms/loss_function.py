@@ -13,10 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 import jax
 
 from algorithms.ranges import Range
-from algorithms.shapes import check_shapes
-
-# The words that a network gives and a gradient may flow into; all others are data.
-DIFFERENTIABLE = ("logps", "entropy", "log_sum_sq_probs", "values", "scores")
+from algorithms.shapes import COMPUTED, check_shapes
 
 
 def loss_function(function: Callable) -> Callable:
@@ -35,9 +32,13 @@ def loss_function(function: Callable) -> Callable:
     check_shapes(**arguments)
     for name, value in options.items():
       _check_hyperparameter(name, value, hyperparameters[name].annotation)
-    data = {name: x for name, x in arguments.items() if name not in DIFFERENTIABLE}
+    data = {name: x for name, x in arguments.items() if name not in COMPUTED}
     return function(**arguments | jax.lax.stop_gradient(data), **options)
 
+  # For `help`, which would spell out every type. They are in `__annotations__` still.
+  bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+  # pyrefly: ignore[missing-attribute]
+  loss.__signature__ = inspect.Signature(bare)
   return loss
 
 

@@ -10,20 +10,20 @@ from algorithms.policy_gradient import (
   clipped_surrogate,
   kl_penalty,
   ratio_metrics,
-  sequence_mean,
   sequence_ratio,
-  sequence_sum,
   token_ratio,
 )
 from algorithms.preferences import pair_differences, pair_weights, total_weight
+from algorithms.reductions import sequence_mean, sequence_sum
 from algorithms.shapes import (
   Beta,
-  Clip,
   Ddof,
+  LowerClip,
   Mask,
   PerResponse,
   PerToken,
   Scalar,
+  UpperClip,
   Weight,
 )
 
@@ -37,8 +37,8 @@ def off_policy_grpo(
   old_logps: PerToken | None = None,
   *,
   beta: Weight = 0.04,
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
   ratio: Literal["token", "sequence"] = "token",
   ddof: Ddof = 0,
 ):

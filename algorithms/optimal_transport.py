@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from algorithms.loss_function import loss_function
-from algorithms.policy_gradient import sequence_sum
 from algorithms.preferences import PairWeights, log_ratios, pair_weights, preference_metrics
+from algorithms.reductions import sequence_sum
 from algorithms.shapes import Beta, Mask, PerResponse, PerToken, Scalar, Smoothing
 
 PerGroup = Float[Array, " B"]

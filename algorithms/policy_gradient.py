@@ -1,49 +1,14 @@
-"""The parts of policy-gradient losses: reductions of tokens, ratios, surrogates, the KL term."""
+"""The parts of policy-gradient losses: importance ratios, clipped surrogates, the KL term."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from algorithms.divergences import ESTIMATES, KL, LARGEST_LOG_RATIO
+from algorithms.reductions import lengths, sequence_sum, share_of_tokens, token_mean
 from algorithms.shapes import Mask, Metrics, PerResponse, PerToken, Scalar
 
 # Advantages are one number a response, or (PPO) one a token.
 Advantages = PerResponse | PerToken
-
-# --- from tokens to sequences -------------------------------------------------------------------
-
-
-def sequence_sum(x: PerToken, mask: Mask) -> PerResponse:
-  """sum_t m_it x_it: with log-probs, the log-prob of the response. A row without tokens gives 0."""
-  return jnp.where(mask, x, 0.0).sum(axis=-1)  # not m * x: 0 * inf at a padded token would be NaN
-
-
-def lengths(mask: Mask) -> PerResponse:
-  """n_i = sum_t m_it, and 1 for a row without tokens, so that it can divide."""
-  return jnp.maximum(mask.sum(axis=-1), 1).astype(jnp.float32)
-
-
-# --- reductions: B x K x T numbers to one -------------------------------------------------------
-
-
-def sequence_mean(x: PerToken, mask: Mask) -> Float[Array, ""]:
-  """mean_i (sum_t m_it x_it / n_i) over all B*K rows; a row without tokens counts 0 (GRPO)."""
-  return (sequence_sum(x, mask) / lengths(mask)).mean()
-
-
-def token_mean(x: PerToken, mask: Mask) -> Float[Array, ""]:
-  """sum m x / sum m: every token weighs the same, so long responses weigh more (DAPO)."""
-  return jnp.where(mask, x, 0.0).sum() / jnp.maximum(mask.sum(), 1)
-
-
-def share_of_tokens(condition: Mask, mask: Mask) -> Float[Array, ""]:
-  """The share of the tokens that count at which the condition holds."""
-  return token_mean(condition.astype(jnp.float32), mask)
-
-
-def constant_mean(x: PerToken, mask: Mask, max_tokens: Scalar) -> Float[Array, ""]:
-  """sum m x / (B K max_tokens): a sum over tokens that no length divides (Dr. GRPO)."""
-  return jnp.where(mask, x, 0.0).sum() / (mask.shape[0] * mask.shape[1] * max_tokens)
-
 
 # --- ratios and surrogates ----------------------------------------------------------------------
 

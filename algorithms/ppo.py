@@ -5,15 +5,18 @@ from jaxtyping import Array, Float
 
 from algorithms.advantages import generalized_advantages, is_scored, whiten
 from algorithms.loss_function import loss_function
-from algorithms.policy_gradient import (
-  clipped_surrogate,
-  kl_penalty,
-  ratio_metrics,
-  share_of_tokens,
-  token_mean,
-  token_ratio,
+from algorithms.policy_gradient import clipped_surrogate, kl_penalty, ratio_metrics, token_ratio
+from algorithms.reductions import share_of_tokens, token_mean
+from algorithms.shapes import (
+  Fraction,
+  LowerClip,
+  Mask,
+  PerResponse,
+  PerToken,
+  Positive,
+  UpperClip,
+  Weight,
 )
-from algorithms.shapes import Clip, Fraction, Mask, PerResponse, PerToken, Positive, Weight
 
 
 @loss_function
@@ -27,8 +30,8 @@ def ppo(
   ref_logps: PerToken | None = None,
   *,
   beta: Weight = 0.05,
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
   clip_value: Positive = 0.2,
   value_weight: Weight = 0.1,
   gamma: Fraction = 1.0,

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float
 
 from algorithms.advantages import is_scored
 from algorithms.divergences import LARGEST_LOG_RATIO
-from algorithms.policy_gradient import sequence_sum
+from algorithms.reductions import sequence_sum
 from algorithms.shapes import Mask, Metrics, PerResponse, PerToken, Scalar
 
 PairWeights = Float[Array, "B K K"]

@@ -33,8 +33,11 @@ _INF = math.inf
 RANGES = {
   "Beta": Range(0.0, _INF, "", "it multiplies every log-ratio, so at 0 the gradient is zero"),
   "Weight": Range(0.0, _INF, "low", "it weighs a term of the loss; 0 turns the term off"),
-  "Clip": Range(
+  "LowerClip": Range(
     0.0, 1.0, "", "it holds the ratio near 1 and above 0 (no clip at all: unclipped_grpo)"
+  ),
+  "UpperClip": Range(
+    0.0, _INF, "", "it is how far above 1 the ratio is pushed (no clip at all: unclipped_grpo)"
   ),
   "RatioCap": Range(1.0, _INF, "", "a ratio is 1 where nothing has changed yet"),
   "Smoothing": Range(0.0, 0.5, "low", "it is the share of wrong labels; at 0.5 they say nothing"),
@@ -43,7 +46,7 @@ RANGES = {
   ),
   "Fraction": Range(0.0, 1.0, "both", "it is a fraction"),
   "Share": Range(0.0, 1.0, "high", "it is the share that is kept; 1 keeps all"),
-  "Decay": Range(0.0, 1.0, "low", "it is the share of the past that a running mean keeps"),
+  "Decay": Range(0.0, 1.0, "low", "it is the share of the past that is kept"),
   "Positive": Range(0.0, _INF, "", "it divides or scales, so at 0 or below it means nothing"),
   "Ddof": Range(0.0, 1.0, "both", "the variance is divided by K - ddof"),
 }

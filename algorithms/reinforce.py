@@ -13,15 +13,9 @@ import jax.numpy as jnp
 
 from algorithms.advantages import batch_mean, is_scored, leave_one_out
 from algorithms.loss_function import loss_function
-from algorithms.policy_gradient import (
-  clipped_surrogate,
-  kl_penalty,
-  ratio_metrics,
-  sequence_mean,
-  sequence_ratio,
-  sequence_sum,
-)
-from algorithms.shapes import Clip, Mask, PerResponse, PerToken, Weight
+from algorithms.policy_gradient import clipped_surrogate, kl_penalty, ratio_metrics, sequence_ratio
+from algorithms.reductions import sequence_mean, sequence_sum
+from algorithms.shapes import LowerClip, Mask, PerResponse, PerToken, UpperClip, Weight
 
 
 @loss_function
@@ -33,8 +27,8 @@ def rloo(
   ref_logps: PerToken | None = None,
   *,
   beta: Weight = 0.05,
-  clip_low: Clip = 0.2,
-  clip_high: Clip = 0.2,
+  clip_low: LowerClip = 0.2,
+  clip_high: UpperClip = 0.2,
 ):
   """REINFORCE leave-one-out (Ahmadian et al., 2024, eq. 8), with PPO's clip for further steps.
 

@@ -15,11 +15,19 @@ from algorithms.policy_gradient import (
   kl_penalty,
   per_token,
   ratio_metrics,
-  sequence_mean,
-  sequence_sum,
   token_ratio,
 )
-from algorithms.shapes import Clip, Ddof, Mask, PerResponse, PerToken, Positive, Weight
+from algorithms.reductions import sequence_mean, sequence_sum
+from algorithms.shapes import (
+  Ddof,
+  LowerClip,
+  Mask,
+  PerResponse,
+  PerToken,
+  Positive,
+  UpperClip,
+  Weight,
+)
 
 
 @loss_function
@@ -32,8 +40,8 @@ def gspo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 3e-4,
-  clip_high: Clip = 4e-4,
+  clip_low: LowerClip = 3e-4,
+  clip_high: UpperClip = 4e-4,
   ddof: Ddof = 0,
 ):
   """Group Sequence Policy Optimization (Zheng et al., 2025, eq. 5).
@@ -65,8 +73,8 @@ def luspo(
   *,
   beta: Weight = 0.0,
   kl: KL = "k3",
-  clip_low: Clip = 2e-3,
-  clip_high: Clip = 2.5e-3,
+  clip_low: LowerClip = 2e-3,
+  clip_high: UpperClip = 2.5e-3,
   ddof: Ddof = 0,
 ):
   """Length-Unbiased Sequence Policy Optimization (LUSPO, 2026, arXiv:2602.05261).

@@ -18,29 +18,34 @@ Scalar = float | Float[Array, ""]
 Count = int | Int[Array, ""] | Scalar
 Metrics = dict[str, Float[Array, ""]]
 
-# The vocabulary: a loss names its arrays with these words, and the trainer computes what is named.
-PER_TOKEN = (
-  "logps",  # log pi_theta of the response's tokens
-  "old_logps",  # the same under the policy that the importance ratio starts from
-  "ref_logps",  # under the reference
-  "sampler_logps",  # as the sampler reported them, perhaps in other arithmetic than the trainer's
-  "entropy",  # of pi_theta before each token
-  "log_sum_sq_probs",  # log sum_v pi_theta(v)^2 before each token
-  "values",  # the critic's estimate of the reward to come, before each token
-  "old_values",  # the same when the responses were collected
-  "mask",  # bool: the tokens that count
-)
-PER_RESPONSE = (
-  "rewards",  # NaN: unscored
-  "scores",  # of the reward model that is being trained
-  "reward_baseline",  # running mean of the rewards of earlier steps
-)
-PER_REWARD = ("reward_parts",)  # the rewards that `rewards` sums up, one by one
+# The vocabulary: a loss names its arrays with these words, and the trainer brings what is named.
+# {word: (axes, where it comes from)}; read without jax, so a plain literal. It comes from
+#   "network"    the networks that are trained, in every update: a gradient flows into it
+#   "annotated"  a computation once a batch, before its first update
+#   "sampler"    the policy that wrote the responses, as it was then
+#   "batch"      the responses and what judged them, whoever wrote them
+VOCABULARY = {
+  "logps": ("B K T", "network"),  # log pi_theta of the response's tokens
+  "entropy": ("B K T", "network"),  # of pi_theta before each token
+  "log_sum_sq_probs": ("B K T", "network"),  # log sum_v pi_theta(v)^2 before each token
+  "values": ("B K T", "network"),  # the critic's estimate of the reward to come, before each token
+  "scores": ("B K", "network"),  # of the reward model that is being trained
+  "ref_logps": ("B K T", "annotated"),  # logps under the reference
+  "reward_baseline": ("B K", "annotated"),  # running mean of the rewards of earlier steps
+  "old_logps": ("B K T", "sampler"),  # logps under the policy that importance ratios start from
+  "sampler_logps": ("B K T", "sampler"),  # as the sampler reported them, perhaps less exactly
+  "old_values": ("B K T", "sampler"),  # values when the responses were collected
+  "rewards": ("B K", "batch"),  # NaN: unscored
+  "reward_parts": ("B K R", "batch"),  # the rewards that `rewards` sums up, one by one
+  "mask": ("B K T", "batch"),  # bool: the tokens that count
+}
+COMPUTED = tuple(word for word, (_, source) in VOCABULARY.items() if source == "network")
 
 # Hyperparameters (`ranges.RANGES` says what each may be).
 Beta = Annotated[Scalar, RANGES["Beta"]]
 Weight = Annotated[Scalar, RANGES["Weight"]]
-Clip = Annotated[Scalar, RANGES["Clip"]]
+LowerClip = Annotated[Scalar, RANGES["LowerClip"]]
+UpperClip = Annotated[Scalar, RANGES["UpperClip"]]
 RatioCap = Annotated[Scalar, RANGES["RatioCap"]]
 Smoothing = Annotated[Scalar, RANGES["Smoothing"]]
 NonZeroSmoothing = Annotated[Scalar, RANGES["NonZeroSmoothing"]]
@@ -57,9 +62,12 @@ def check_shapes(**arrays: Array | None) -> None:
   skipped.
   """
   given = {name: array for name, array in arrays.items() if array is not None}
+  unknown = [name for name in given if name not in VOCABULARY]
+  if unknown:
+    raise ValueError(f"no array {unknown[0]}; there are {', '.join(VOCABULARY)}")
   sizes: dict[str, tuple[int, str]] = {}  # axis -> size, and the array that set it
   for name, array in given.items():
-    axes = "BK" if name in PER_RESPONSE else "BKR" if name in PER_REWARD else "BKT"
+    axes = VOCABULARY[name][0].split()
     if array.ndim != len(axes):
       raise ValueError(f"{name} has shape {array.shape}; it must be [{', '.join(axes)}]")
     expected = tuple(sizes.get(axis, (n,))[0] for axis, n in zip(axes, array.shape, strict=True))

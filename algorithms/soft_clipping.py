@@ -11,16 +11,8 @@ import jax.numpy as jnp
 from algorithms.advantages import group_relative
 from algorithms.divergences import KL, LARGEST_LOG_RATIO
 from algorithms.loss_function import loss_function
-from algorithms.policy_gradient import (
-  kl_penalty,
-  mean_ratio,
-  per_token,
-  sequence_mean,
-  sequence_sum,
-  share_of_tokens,
-  token_mean,
-  token_ratio,
-)
+from algorithms.policy_gradient import kl_penalty, mean_ratio, per_token, token_ratio
+from algorithms.reductions import sequence_mean, sequence_sum, share_of_tokens, token_mean
 from algorithms.shapes import Ddof, Mask, PerResponse, PerToken, Positive, RatioCap, Weight
 
 

@@ -15,6 +15,7 @@ from benchmarks.sizes import Size
 from benchmarks.works import Work
 from configs import common
 from models.groups import Groups
+from tasks.rewards.reward import Reward
 from tasks.task import Item, Task
 from tasks.tokenizers.tokenizer import CharTokenizer
 from training import hosts
@@ -69,6 +70,7 @@ def parts_of(work: Work, size: Size, dtype: str) -> Parts:
     name="random tokens",
     train=tuple(Item("?" * size.prompt_tokens, "") for _ in range(config.batch_prompts)),
     evaluation=(),
+    reward=Reward(),
     tokenizer=RandomTokens(size.model.vocab_size),
   )
   return put_together(config, task, mesh_of(config))

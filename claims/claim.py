@@ -116,7 +116,7 @@ class Claim:
   @property
   def digest(self) -> str:
     """Changes when the code that the experiment runs does."""
-    return sources.digest(self.module)
+    return sources.digest(self.module, self.name)
 
   def _sentence(self) -> tuple[str, str]:
     text = " ".join(sources.docstring(self.module, self.name).partition("\n\n")[0].split())

@@ -12,7 +12,8 @@ from algorithms.advantages import group_relative
 from algorithms.dpo import dpo
 from algorithms.grpo import unclipped_grpo
 from algorithms.off_policy_grpo import off_policy_grpo, offline_grpo
-from algorithms.policy_gradient import sequence_mean, sequence_ratio
+from algorithms.policy_gradient import sequence_ratio
+from algorithms.reductions import sequence_mean
 from claims.small_training import History, Setup, in_threads, loss_gradient
 from claims.small_world import MODEL, base_policy, write
 from models.groups import Groups

@@ -13,7 +13,8 @@ from algorithms.advantages import group_relative
 from algorithms.dpo import dpo
 from algorithms.grpo import grpo, unclipped_grpo
 from algorithms.off_policy_grpo import off_policy_grpo, offline_grpo
-from algorithms.policy_gradient import clipped_surrogate, sequence_mean, sequence_sum, token_ratio
+from algorithms.policy_gradient import clipped_surrogate, token_ratio
+from algorithms.reductions import sequence_mean, sequence_sum
 
 
 def positives_only(logps, old_logps, rewards, mask):

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from algorithms import sft
 from algorithms.divergences import k3
-from algorithms.policy_gradient import sequence_sum
+from algorithms.reductions import sequence_sum
 from models import transformer
 from models.groups import Groups
 from models.log_probs import token_log_probs

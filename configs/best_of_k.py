@@ -1,7 +1,8 @@
 """Best of K: sample K responses, imitate the best (rejection-sampling fine-tuning).
 
-It has no negative examples: what is wrong is never pushed down. Expect the sampled reward to hardly
-move from 0.36, and the greedy one to fall.
+The loss is `sft`, on the policy's own responses (RAFT: Dong et al., 2023). It has no negative
+examples: what is wrong is never pushed down. Expect the sampled reward to hardly move from 0.36,
+and the greedy one to fall.
 """
 
 from ml_collections import ConfigDict
@@ -10,6 +11,6 @@ from configs import common
 
 
 def get_config(arg: str = "") -> ConfigDict:
-  config = common.defaults("best_of_k")
+  config = common.defaults("sft")
   common.use_groups_of(config, common.parse_arg(arg, k=8).k)
   return config

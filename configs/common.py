@@ -12,11 +12,11 @@ RESPONSES_A_STEP = 256
 
 
 def defaults(loss: str) -> ConfigDict:
-  """All fields, locked; only `algorithm` and `optimizer` take new ones: the numbers you change."""
+  """Returns all fields, locked; only `algorithm` and `optimizer` take new ones, their numbers."""
   config = ConfigDict()
   config.seed = 0  # of everything random in the run: the order of the prompts, the sampling
   config.steps = 60  # batches of groups that are collected and trained on
-  config.source = "online"  # or "offline" (a data set), "demonstrations", "rounds"
+  config.source = "online"  # "online", "offline" (a data set), "demonstrations" (SFT) or "rounds"
   config.batch_prompts = 32  # B: prompts (groups) a step
   config.group_size = 8  # K: responses to each prompt
   config.micro_batches = 1  # pieces that a batch is cut into to save memory; the result is the same
@@ -25,12 +25,12 @@ def defaults(loss: str) -> ConfigDict:
   config.require_accelerator = False  # stop if there is none, rather than train on the CPU
 
   config.task = ConfigDict()
-  config.task.name = "spell_backward"  # reasoning-gym's; sentiment, gsm8k, questions, groups
-  config.task.options = ""  # of that task, "min_word_len=3,max_word_len=7"; empty: our defaults
-  config.task.reward = "exact"  # a weighted sum, "numeric + 0.2*format"; README lists the rewards
+  config.task.name = "spell_backward"  # of tasks/__init__.py, of reasoning-gym, or module:function
+  config.task.options = ""  # the task's, such as "min_word_len=3,max_word_len=7"; empty: defaults
+  config.task.reward = ""  # a weighted sum, "numeric + 0.2*format"; empty: the task's own reward
   config.task.train_prompts = 16384  # distinct prompts to train on
   config.task.eval_prompts = 512  # distinct prompts held out
-  config.task.data = ""  # of "groups" and "questions": a file, or what tasks.build built
+  config.task.data = ""  # for tasks of texts: a file, or the name of a data set of tasks.build
 
   config.model = ConfigDict()
   config.model.pretrained = ""  # a Hugging Face folder, a .gguf file, smollm2-135m, Qwen/Qwen3-0.6B
@@ -44,13 +44,13 @@ def defaults(loss: str) -> ConfigDict:
   config.model.tied = True  # the output head is the embedding
   config.model.qk_norm = True  # RMSNorm of queries and keys, as Qwen3 has
   config.model.rope_theta = 10000.0  # base wavelength of the rotary positions
-  config.model.norm_eps = 1e-6  # of RMSNorm
-  config.model.attention = "auto"  # or "cudnn", "xla", "plain"; auto: cuDNN where it works
+  config.model.norm_eps = 1e-6  # added to the mean square in RMSNorm
+  config.model.attention = "auto"  # "auto" (cuDNN where it works), "cudnn", "xla" or "plain"
   config.model.logits_at_once = 2**26  # more are computed in pieces, and again in the backward pass
-  config.model.remat = "dots"  # recompute all but linear outputs; "layers": all; "none": nothing
-  config.model.lora_rank = 0  # of low-rank adapters, which are all that is trained; 0: all weights
+  config.model.remat = "dots"  # "dots" recomputes all but linear outputs; "layers": all; "none"
+  config.model.lora_rank = 0  # of low-rank adapters, which alone are trained; 0: all weights are
   config.model.lora_alpha = 16.0  # adapters are scaled by lora_alpha / lora_rank
-  config.model.dtype = "float32"  # of activations, or "bfloat16"; parameters are always float32
+  config.model.dtype = "float32"  # of activations, "float32" or "bfloat16"; parameters are float32
 
   config.base = ConfigDict()  # the policy that all runs start from; it is also the reference
   config.base.steps = 135  # updates of SFT on demonstrations; 0: none, the weights stay as they are
@@ -68,10 +68,10 @@ def defaults(loss: str) -> ConfigDict:
   config.sampling.refills = 0  # dynamic sampling: times a step may replace groups of equal rewards
 
   config.scoring = ConfigDict()  # the rewards to train on; evaluation always shows the task's own
-  config.scoring.reward = "task"  # or "model": the score of a reward model
+  config.scoring.reward = "task"  # "task" (task.reward) or "model" (the score of a reward model)
   config.scoring.model = ""  # a finished run of configs/reward_model.py; empty: one is trained
   config.scoring.seconds = 10.0  # limit for one reward function on one response; longer: unscored
-  config.scoring.unfinished = 0.0  # reward of a response that was cut off; 0: 0, or a model's score
+  config.scoring.unfinished = 0.0  # reward of a response that was cut off; 0 keeps a model's score
   config.scoring.overlong_tokens = 0  # soft penalty, 0 to -1, over so many last tokens; 0: none
   config.scoring.mask_truncated = False  # leave responses that were cut off out of the loss
 
@@ -86,16 +86,16 @@ def defaults(loss: str) -> ConfigDict:
   config.reference.every = 0  # steps between its moves towards the policy; 0: it never moves
   config.reference.mix = 1.0  # share of the policy in a move; 1: the reference becomes the policy
 
-  config.optimizer = ConfigDict()  # to these come the numbers of that optimizer and schedule alone
-  config.optimizer.name = "adamw"  # of training/optimizer.py, such as "lion", "muon"; or your own
+  config.optimizer = ConfigDict()  # an optimizer and a schedule add numbers of their own
+  config.optimizer.name = "adamw"  # of training/optimizer.py ("lion", "muon", ...), or your own
   config.optimizer.learning_rate = 2e-4  # at its peak
-  config.optimizer.warmup_steps = 0  # linear, from 0
-  config.optimizer.schedule = "linear"  # then down to 0; such as "cosine", "wsd"; or your own
+  config.optimizer.warmup_steps = 0  # in which the rate rises linearly from 0
+  config.optimizer.schedule = "linear"  # of training/optimizer.py ("cosine", ...), or your own
   config.optimizer.weight_decay = 0.0  # decoupled: a share of the weights, times the learning rate
   config.optimizer.max_grad_norm = 1.0  # the gradient is scaled down to this global norm
 
   config.offline = ConfigDict()
-  config.offline.dataset = ""  # one collected before, or groups of texts; empty: of the base policy
+  config.offline.dataset = ""  # a collected one, or groups of texts; empty: the base policy's
 
   config.data = ConfigDict()  # how data sets of texts are read
   config.data.dir = ""  # where tasks.build put them; empty: its default
@@ -104,10 +104,10 @@ def defaults(loss: str) -> ConfigDict:
 
   config.rounds = ConfigDict()  # of source="rounds": serve, collect, judge, train, test, deploy
   config.rounds.groups = 0  # collected (or waited for) a round; 0: steps x batch_prompts, one epoch
-  config.rounds.judge = "task"  # the task's reward; or "user" (simulated), "people" (feedback/)
+  config.rounds.judge = "task"  # "task" (its reward), "user" (simulated) or "people" (feedback/)
   config.rounds.temperature = 0.25  # of the user: P(a over b) = sigmoid((r_a - r_b) / temperature)
   config.rounds.noise = 0.0  # share of the user's choices that are flipped
-  config.rounds.level = 0.05  # refuses a policy that tests as worse at this level; 0.5: any worse
+  config.rounds.level = 0.05  # refuse a policy that tests worse at this level; 0.5: any lower mean
 
   config.eval = ConfigDict()
   config.eval.every = 20  # steps between evaluations
@@ -122,7 +122,7 @@ def defaults(loss: str) -> ConfigDict:
   config.mesh.tensor = 1  # devices that split the heads and the feed-forward layer
 
   config.wandb = ConfigDict()
-  config.wandb.mode = "auto"  # online if logged in, else offline; "online", "offline", "disabled"
+  config.wandb.mode = "auto"  # "auto" (online if logged in), "online", "offline" or "disabled"
   config.wandb.project = "counterpoint"  # W&B project
   config.wandb.entity = ""  # W&B user or team; empty: your default
 
@@ -152,15 +152,13 @@ def of_algorithm(name: str) -> ConfigDict:
 
 
 def use_task(config: ConfigDict, name: str) -> None:
-  """The task of this name, for a pretrained model: asked as it is, with nothing taught before."""
-  config.task.name = name
-  rewards = {"sentiment": "vader", "gsm8k": "numeric", "questions": "numeric", "groups": "none"}
-  config.task.reward = rewards.get(name, "exact")
+  """Sets the task of this name, for a pretrained model that starts as it is, without an SFT."""
+  config.task.name, config.task.reward = name, ""
   config.base.steps = 0
 
 
-def use_judged_texts(config: ConfigDict, data: str, model: str) -> None:
-  """Offline, on groups of texts that were judged already, from a pretrained model; for a GPU."""
+def use_scored_texts(config: ConfigDict, data: str, model: str) -> None:
+  """Sets offline training of a pretrained model on groups of texts with scores, on a GPU."""
   use_task(config, "groups")
   config.source, config.task.data = "offline", data
   config.model.pretrained, config.model.remat = model, "layers"

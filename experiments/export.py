@@ -97,6 +97,7 @@ def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: s
   """Loads the checkpoint and writes the folder; imports jax."""
   from models.pretrained import exporting
   from models.pretrained.stored_tensors import CheckpointError
+  from tasks.rewards.reward import Reward
   from tasks.task import Task
   from tasks.tokenizers.tokenizer import CharTokenizer
   from training import base_policy
@@ -106,7 +107,7 @@ def export(folder: RunFolder, config: ConfigDict, step: int, out: str, source: s
 
   config.mesh.update(data=1, fsdp=1, tensor=1)  # whatever the run was trained on
   tokenizer = pretrained_model.tokenizer_of(config) or CharTokenizer()
-  task = Task(config.task.name, train=(), evaluation=(), tokenizer=tokenizer)
+  task = Task(config.task.name, train=(), evaluation=(), reward=Reward(), tokenizer=tokenizer)
   parts = put_together(config, task)
   if parts.model.lora_rank:  # the checkpoint holds the adapters alone
     base = base_policy.folder_of(config, ROOT)

@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from experiments import report
 from experiments.command_line import cli
 from rounds.deployment import Deployment, Waiting
-from training.checking import config_files, pretrained_model, validate
+from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
 from training.records import environment, run_folder
 
@@ -42,21 +42,21 @@ def main(argv: Sequence[str]) -> int:
   config = config_files.load(args.config, args.overrides)
   validate.check(config, recurring=True)
   pretrained_model.fill(config)
-  digest = config_files.digest(config)
+  about = digests.of_run(config)
   settings = {key: v for key, v in args.overrides.items() if not key.startswith("wandb.")}
   path = args.out or os.path.join(ROOT, run_folder.run_name(args.config, settings))
   if args.dry_run:
     print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
-    print(f"# {args.config} -> {path}  (config {digest})")
+    print(f"# {args.config} -> {path}  (config {about['digest']})")
     return 0
 
   deployment = Deployment(path)
-  refuse_another(deployment, digest, config)
+  refuse_another(deployment, about["digest"], config)
   environment.with_huge_pages("experiments.rounds")
   lock = deployment.hold()
   command = "python -m experiments.rounds " + shlex.join(argv)
   if not deployment.run.read_config():
-    about = {"digest": digest, "config_file": args.config, "command": command}
+    about |= {"config_file": args.config, "command": command}
     deployment.run.create(config.to_dict(), **about)
   deployment.write_metrics()  # a round may have been stopped after its verdict
   done = len(deployment.finished)
@@ -80,10 +80,9 @@ def refuse_another(deployment: Deployment, digest: str, config) -> None:
   """Raises UserError if the folder holds another config's run, or other files."""
   about = deployment.run.read_config()
   if about and about["digest"] != digest:
-    differences = "; ".join(deployment.run.changes(config.to_dict())[:4])
     serving = deployment.in_service if about["config"].get("source") == "rounds" else ""
     raise UserError(
-      f"{deployment.path} holds another config's run ({differences or 'its code is another'}).\n"
+      f"{deployment.path} holds a run of {digests.difference(about, config)}.\n"
       "Give this one --out=FOLDER"
       + (
         f"; --config.base.run={serving} goes on from the policy in service there" if serving else ""

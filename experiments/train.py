@@ -25,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from experiments.command_line import cli
 from training import load_config, run
-from training.checking import config_files, text_tasks
+from training.checking import digests, text_tasks
 from training.errors import UserError
 from training.records import environment, run_folder
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
   path = args.out or os.path.join(run.ROOT, run_name(args.config, args.overrides))
   if args.dry_run:
     print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
-    print(f"# {args.config} -> {path}  (config {config_files.digest(config)})")
+    print(f"# {args.config} -> {path}  (config {digests.of_run(config)['digest']})")
     print(f"# memory: {memory_needed(config)}")
     return 0
 
@@ -153,8 +153,9 @@ def memory_needed(config: ConfigDict) -> str:
   import jax
 
   from training import build, memory
+  from training.checking.config_task import task_of
 
-  parts = build.put_together(config, build.task_of(config))
+  parts = build.put_together(config, task_of(config))
   if math.prod(config.mesh.to_dict().values()) <= jax.device_count():  # else another machine's
     memory.check(parts)
   return memory.describe(memory.estimate(parts))

@@ -18,7 +18,7 @@ from rounds.staleness import log_ratios, staleness
 from training import assembly, base_policy
 from training.base_policy import Report
 from training.build import parts_of
-from training.checking import config_files
+from training.checking import digests
 from training.errors import Diverged
 from training.evaluation import measure, summary
 from training.records.run_folder import flatten
@@ -54,13 +54,13 @@ def train(
   config: ConfigDict, deployment: Deployment, round_: Round, root: str, report: Report
 ) -> str:
   """Finishes the round's run; returns the reason if it diverged, else ""."""
-  folder, digest = round_.run, config_files.digest(config)
-  state = folder.state(digest)
+  folder, about = round_.run, digests.of_run(config)
+  state = folder.state(about["digest"])
   if state == "finished":
     return ""
   if state != "diverged":
-    about = {"config_file": deployment.run.read_config()["config_file"], "variant": "rounds"}
-    folder.create(config.to_dict(), digest=digest, sweep=deployment.run.name, **about)
+    about |= {"config_file": deployment.run.read_config()["config_file"], "variant": "rounds"}
+    folder.create(config.to_dict(), sweep=deployment.run.name, **about)
     try:
       with folder.recording_outcome():
         assembly.train(config, folder, root, report)

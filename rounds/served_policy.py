@@ -15,8 +15,9 @@ from rounds.feedback_store import Messages, Refused
 from tasks.rows.row import prompt_of
 from tasks.tokenizers.tokenizer import left_pad
 from training import base_policy
-from training.build import put_together, task_of
+from training.build import put_together
 from training.checking import pretrained_model
+from training.checking.config_task import task_of
 from training.compiled import compiled_sampler
 
 TRIES = 4  # draws until the two responses differ and neither is empty

@@ -87,7 +87,7 @@ def _spelled(row: dict) -> dict:
 
 
 def _prompt(row: dict) -> Prompt:
-  """What `_spelled` was given. Data sets of earlier versions have texts alone."""
+  """The prompt that `_spelled` was given. Data sets of earlier versions have texts alone."""
   messages = json.loads(row.get("messages", b"") or "null")
   return tuple(map(tuple, messages)) if messages else row["prompt"].decode()
 
@@ -107,7 +107,7 @@ def is_one(path: str) -> bool:
     return False
 
 
-class Rows(NamedTuple):
+class StoredGroups(NamedTuple):
   """A data set of N groups: all its texts, and the arrays [n, ...] of the n rows in `held`."""
 
   prompts: list[Prompt]
@@ -121,7 +121,7 @@ class Rows(NamedTuple):
     return {name: array[at] for name, array in self.arrays.items()}
 
 
-def read(path: str, hold: Callable[[int], np.ndarray] = np.arange) -> Rows:
+def read(path: str, hold: Callable[[int], np.ndarray] = np.arange) -> StoredGroups:
   """The rows, in the order written; arrays only of those that `hold(N)` names.
 
   FileNotFoundError if there is no data set.
@@ -141,6 +141,6 @@ def read(path: str, hold: Callable[[int], np.ndarray] = np.arange) -> Rows:
       if is_held[i]:
         kept.append(row)
   prompts, answers = ([text[i] for text in texts] for i in range(2))
-  return Rows(
+  return StoredGroups(
     prompts, answers, held, {name: np.stack([row[name] for row in kept]) for name in ARRAYS}
   )

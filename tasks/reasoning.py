@@ -5,14 +5,14 @@ in seconds; any other of reasoning-gym's hundred data sets runs by name, with it
 """
 
 from collections.abc import Callable, Iterator
-from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tasks.rewards import QUICK
-from tasks.rewards.reasoning_gym_package import import_reasoning_gym
-from tasks.rewards.reward import SECONDS, Reward
-from tasks.task import Item, Task
-from tasks.tokenizers.tokenizer import CharTokenizer, Tokenizer
+from tasks.items import LOOKED_AT, Item
+from tasks.reasoning_gym_package import import_reasoning_gym
+
+# Imported where it is needed: a config is checked without numpy.
+if TYPE_CHECKING:
+  from tasks.tokenizers.tokenizer import Tokenizer
 
 SHORT_PROMPTS: dict[str, Callable[[dict], str]] = {
   "spell_backward": lambda entry: entry["metadata"]["word"] + ">",  # "stone>" -> "enots"
@@ -27,70 +27,30 @@ DEFAULT_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@cache
-def reasoning_task(
-  name: str,
-  options: tuple[tuple[str, Any], ...] = (),
-  *,
-  train_prompts: int,
-  evaluation_prompts: int,
-  reward: str = "exact",
-  seconds: float = SECONDS,
-  tokenizer: Tokenizer | None = None,
-) -> Task:
-  """The task of this name, its prompts made afresh (and always the same ones).
+def prompts_of(name: str, prompts: int, tokenizer: "Tokenizer", **options: Any) -> Iterator[Item]:
+  """The items of this data set, always the same ones.
 
   Args:
-    options: of reasoning-gym's data set, as (name, value) pairs; () takes `DEFAULT_OPTIONS`.
-    reward: as tasks/rewards/spelling.py has it; "scorer" is reasoning-gym's own.
-    seconds: the time limit for scoring a response.
-    tokenizer: of a pretrained model, which is then asked the full question; None: characters.
+    tokenizer: a pretrained model's asks the full question; characters, the short prompt.
+    options: of reasoning-gym's data set.
 
   Raises:
-    ValueError: reasoning-gym refuses the options, or has too few distinct prompts with them; or
-      there is no such reward.
+    ValueError: reasoning-gym refuses the options, or stores no answers.
   """
-  reasoning_gym = import_reasoning_gym()
-  options_dict = dict(options) or DEFAULT_OPTIONS.get(name, {})
-  wanted = train_prompts + evaluation_prompts
+  from tasks.tokenizers.tokenizer import CharTokenizer
+
+  # One stream for training and evaluation. (Separate seeds would not do: reasoning-gym's item i of
+  # seed s is item i-1 of seed s+1.)
   try:
-    entries = reasoning_gym.create_dataset(name, seed=0, size=20 * wanted, **options_dict)
-  except (AssertionError, TypeError) as refusal:
-    raise ValueError(f"reasoning-gym's {name} refuses {options_dict}: {refusal}") from None
-
-  # One stream, each prompt once: evaluation takes its first prompts, training the next. (Separate
-  # seeds would not do: reasoning-gym's item i of seed s is item i-1 of seed s+1.)
-  short = SHORT_PROMPTS.get(name) if tokenizer is None else None
-  items = []
-  for item in distinct_items(name, entries, short or (lambda entry: entry["question"])):
-    item.entry["data_set"] = (name, tuple(options_dict.items()))  # for reasoning_gym_score
-    items.append(item)
-    if len(items) == wanted:
-      break
-  if len(items) < wanted:
-    raise ValueError(
-      f"{name} has only {len(items)} distinct prompts with {options_dict or 'its own options'}; "
-      f"train_prompts + eval_prompts = {wanted}"
+    entries = import_reasoning_gym().create_dataset(
+      name, seed=0, size=LOOKED_AT * prompts, **options
     )
-
-  quick = QUICK | {"scorer"} if name in SHORT_PROMPTS else QUICK  # whose scorers compare text
-  return Task(
-    name=name,
-    train=tuple(items[evaluation_prompts:]),
-    evaluation=tuple(items[:evaluation_prompts]),
-    reward=Reward(reward, seconds, quick),
-    tokenizer=tokenizer or CharTokenizer(),
-  )
-
-
-def distinct_items(name: str, entries, prompt_of: Callable[[dict], str]) -> Iterator[Item]:
-  """The data set's items in order, without the prompts that came before."""
-  seen = set()
+  except (AssertionError, TypeError) as refusal:
+    raise ValueError(f"reasoning-gym's {name} refuses {options}: {refusal}") from None
+  short = SHORT_PROMPTS.get(name) if type(tokenizer) is CharTokenizer else None
   for index in range(len(entries)):
     entry = entries[index]
-    prompt = prompt_of(entry)
-    if prompt not in seen:
-      seen.add(prompt)
-      if entry["answer"] is None:
-        raise ValueError(f"{name} stores no answers, which demonstrations and exact matches need")
-      yield Item(prompt, str(entry["answer"]), entry)
+    if entry["answer"] is None:
+      raise ValueError(f"{name} stores no answers, which demonstrations and exact matches need")
+    entry["data_set"] = (name, tuple(options.items()))  # for reasoning_gym_score
+    yield Item(short(entry) if short else entry["question"], str(entry["answer"]), entry)

@@ -1,18 +1,17 @@
 """Continue the opening of a story; the reward is how cheerful the continuation is.
 
 The small relative of the controlled-sentiment experiment of DPO (Rafailov et al., 2023, section
-6.1), with the reward `vader` as the judge: a list of words with weights. It can be had without
-writing well ("happy happy happy"), so the reward shows over-optimisation, and the KL to the base
-policy says what it cost.
+6.1), with the reward `vader`: a list of words with weights. It can be had without writing well
+("happy happy happy"), so the reward shows over-optimisation, and the KL to the base policy says
+what it cost.
 """
 
-from functools import cache
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
 
-from tasks.rewards.reward import SECONDS, Reward
-from tasks.task import Item, Task
+from tasks.items import Item, traits
 from tasks.tokenizers.tokenizer import Tokenizer
 
 INSTRUCTION = "Continue this story: "  # for models that chat
@@ -35,43 +34,19 @@ EVENTS = (
 DAYS = ("One day", "One morning", "One night", "Then")
 
 
-@cache
-def sentiment_task(
-  tokenizer: Tokenizer,
-  *,
-  train_prompts: int,
-  evaluation_prompts: int,
-  reward: str = "vader",
-  seconds: float = SECONDS,
-) -> Task:
-  """Openings to continue (always the same ones), judged by VADER; a continuation need not end.
+@traits(reward="vader", answers="none", scores_unfinished=True)
+def sentiment(tokenizer: Tokenizer) -> Iterator[Item]:
+  """Openings to continue, in an order of their own; a continuation need not end.
 
   With a tokenizer that chats, the opening is put to the model as a request.
-
-  Raises:
-    ValueError: there are fewer distinct openings than prompts.
   """
-  everything, wanted = openings(), train_prompts + evaluation_prompts
-  if wanted > len(everything):
-    raise ValueError(
-      f"sentiment has only {len(everything):,} distinct openings; train_prompts + eval_prompts = "
-      f"{wanted:,}"
-    )
-  request = INSTRUCTION if tokenizer.chats else ""
-  order = np.random.default_rng(0).permutation(len(everything))[:wanted]
-  items = [Item(request + everything[i], answer="") for i in order]
-  return Task(
-    name="sentiment",
-    train=tuple(items[evaluation_prompts:]),
-    evaluation=tuple(items[:evaluation_prompts]),
-    reward=Reward(reward, seconds),
-    tokenizer=tokenizer,
-    scores_unfinished=True,
-  )
+  everything, request = openings(), INSTRUCTION if tokenizer.chats else ""
+  for i in np.random.default_rng(0).permutation(len(everything)):
+    yield Item(request + everything[i])
 
 
 def openings() -> list[str]:
-  """All that the grammar makes, each once."""
+  """Every opening that the grammar makes, once."""
   return [
     f"Once upon a time, there was a {hero} named {name}. {subject} lived {place}. "
     f"{day}, {name} {event}."

@@ -1,23 +1,38 @@
-"""A task: prompts to train on, other prompts to judge by, and a reward."""
+"""A task: prompts to train on, other prompts to evaluate on, and a reward."""
 
 import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from tasks.rewards.reward import Reward, response_of
+from tasks.items import Item
 from tasks.rows.row import Prompt, text_of
 from tasks.tokenizers.tokenizer import CharTokenizer, Tokenizer, left_pad
 
 
-@dataclasses.dataclass(frozen=True)
-class Item:
-  """A prompt and what is known of its answer. `entry` is what a reward may need beside."""
+@runtime_checkable  # so that tests check the types of arguments
+class Rewards(Protocol):
+  """The rewards that a response gets, R of them, and their sum (`rewards/reward.py`)."""
 
-  prompt: Prompt
-  answer: str  # "" in a task that has no answers to demonstrate
-  entry: dict = dataclasses.field(default_factory=dict, compare=False)
+  names: tuple[str, ...]
+
+  def open(self) -> None:
+    """Makes ready. ValueError when a function cannot be had."""
+    ...
+
+  def each(self, responses: Sequence[dict[str, Any]]) -> np.ndarray:
+    """float32 [N, R] of responses as `response_of` has them; NaN: unscored."""
+    ...
+
+  def total(self, each: np.ndarray) -> np.ndarray:
+    """The weighted sums [...] of rewards [..., R]."""
+    ...
+
+  def new_faults(self) -> list[str]:
+    """Faults that came up for the first time since this was last asked, a line each."""
+    ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +42,7 @@ class Task:
   name: str
   train: tuple[Item, ...]
   evaluation: tuple[Item, ...]
-  reward: Reward = dataclasses.field(default_factory=Reward)
+  reward: Rewards
   tokenizer: Tokenizer = dataclasses.field(default_factory=CharTokenizer)
   scores_unfinished: bool = False  # a response that reached the length limit is scored as it stands
 
@@ -71,13 +86,13 @@ class Task:
   def reward_parts(
     self, items: Sequence[Item], responses: np.ndarray, finished: np.ndarray
   ) -> np.ndarray:
-    """What each reward of the sum gives, not weighed, [B, K, R]; NaN: unscored.
+    """Each reward of the sum, not weighed, [B, K, R]; NaN: unscored.
 
     A response that never ended gets 0, for it gave no answer, unless the task `scores_unfinished`.
     """
     parts = np.zeros((*finished.shape, len(self.reward.names)), np.float32)
     places = np.nonzero(finished | self.scores_unfinished)
-    parts[places] = self.reward.parts(
+    parts[places] = self.reward.each(
       [
         response_of(
           self.tokenizer.decode(responses[b, k]),
@@ -89,3 +104,8 @@ class Task:
       ]
     )
     return parts
+
+
+def response_of(completion: str, prompt: Any, answer: str, entry: dict[str, Any]) -> dict[str, Any]:
+  """A response as rewards look at it: `rewards/function.py` has the names."""
+  return {"completion": completion, "prompt": prompt, "answer": answer, "entry": entry}

@@ -50,8 +50,8 @@ def train(
   else:
     source = dataset.source_of(parts, base, root, report, reward_params)
   evaluation = PolicyEvaluation(parts, base, reward_params)
-  if config.task.name == "groups":
-    held_out = text_tasks.data_of_task(config).held_out
+  held_out = text_tasks.held_out_groups(config)
+  if held_out is not None:
     evaluation = ImpliedRewardEvaluation(parts, held_out, base, evaluation)
   return loop.train(
     parts,

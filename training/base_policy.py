@@ -21,8 +21,8 @@ from models.pretrained import loading
 from models.transformer import Params
 from training import hosts, loop
 from training.build import loss_of, optimizer_of, parts_of
-from training.checking import optimizer_section, pretrained_model
-from training.checking.config_files import digest
+from training.checking import optimizer_section, pretrained_model, task_signatures
+from training.checking.digests import of_recipe
 from training.errors import UserError
 from training.evaluation import PolicyEvaluation
 from training.parts import Parts
@@ -82,12 +82,12 @@ def digest_of_base(config: ConfigDict) -> str:
   for field in pretrained_model.COMPUTE:
     if field != "dtype":  # the others change what is trained from it, or how, but not the SFT
       del determines["model"][field]
-  return digest(ConfigDict(determines))
+  return of_recipe(determines)
 
 
 def folder_of(config: ConfigDict, root: str) -> RunFolder:
   """Where the base policy is, or will be."""
-  name = f"{config.task.name}-{digest_of_base(config)}"
+  name = f"{task_signatures.label(config.task.name)}-{digest_of_base(config)}"
   return hosts.run_folder(os.path.join(root, "base", name))
 
 

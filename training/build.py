@@ -11,18 +11,14 @@ from ml_collections import ConfigDict
 from models.partitioning import make_mesh
 from models.pretrained import loading
 from models.transformer import ModelConfig
-from tasks.reasoning import reasoning_task
-from tasks.sentiment import sentiment_task
 from tasks.task import Task
-from tasks.tokenizers.tokenizer import CharTokenizer
 from training.checking import (
-  config_values,
   loss_signatures,
   optimizer_section,
   pretrained_model,
-  text_tasks,
   validate_mesh,
 )
+from training.checking.config_task import task_of
 from training.checking.config_values import is_number
 from training.devices import mesh_of
 from training.errors import UserError
@@ -65,26 +61,6 @@ def put_together(config: ConfigDict, task: Task, mesh: Mesh | None = None) -> Pa
     optimizer=optimizer_of(config),
     schedule=schedule_of(config),
   )
-
-
-def task_of(config: ConfigDict) -> Task:
-  """The task's prompts and reward, nothing started. UserError when its options do not work out."""
-  c = config.task
-  try:
-    options = tuple(config_values.options(c.options).items())
-    tokenizer = pretrained_model.tokenizer_of(config)
-    about = {"train_prompts": c.train_prompts, "evaluation_prompts": c.eval_prompts}
-    about |= {"reward": c.reward, "seconds": config.scoring.seconds}
-    if c.name in text_tasks.NAMES:
-      task = text_tasks.task_of(config)
-    elif c.name == "sentiment":
-      task = sentiment_task(tokenizer or CharTokenizer(), **about)
-    else:
-      task = reasoning_task(c.name, options, tokenizer=tokenizer, **about)
-    task.max_prompt_tokens, task.max_answer_tokens  # noqa: B018  (do they encode?)
-    return task
-  except ValueError as error:
-    raise UserError(f"task: {error}") from None
 
 
 def _too_long(config: ConfigDict, task: Task) -> str:

@@ -25,7 +25,7 @@ from algorithms.shapes import Fraction, Scalar
 
 Optimizer = Callable[..., optax.GradientTransformation]
 Schedule = Callable[..., Scalar]  # (progress, and its own numbers) -> share of the peak
-Decay = Annotated[Scalar, RANGES["Decay"]]  # share of the past that a running mean keeps
+Decay = Annotated[Scalar, RANGES["Decay"]]  # share of the past that is kept
 
 
 # --- optimizers: the direction to go down ---------------------------------------------------------

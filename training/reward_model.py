@@ -15,8 +15,8 @@ from models.transformer import Params
 from training import base_policy, hosts, loop
 from training.base_policy import Report
 from training.build import optimizer_of, parts_of
-from training.checking import optimizer_section, text_tasks
-from training.checking.config_files import digest
+from training.checking import optimizer_section, task_signatures, text_tasks
+from training.checking.digests import of_recipe
 from training.checking.loss_signatures import words_of
 from training.errors import UserError
 from training.parts import Parts
@@ -50,7 +50,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   own = config_of(config)
   determines = {"base": base_policy.digest_of_base(config)}
   determines |= {name: own[name].to_dict() for name in ("task", "reward_model", "sampling")}
-  name = f"{config.task.name}-{digest(ConfigDict(determines))}"
+  name = f"{task_signatures.label(config.task.name)}-{of_recipe(determines)}"
   folder = hosts.run_folder(os.path.join(root, "reward_models", name))
 
   def train() -> None:
@@ -64,11 +64,11 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
 def fit(parts: Parts, folder: RunFolder, base: Params, root: str, report: Report) -> dict:
   """Trains a reward model from the base policy's network; returns the last metrics."""
   source = dataset.source_of(parts, base, root, report)
-  if parts.config.task.name == "groups":
-    held_out = text_tasks.data_of_task(parts.config).held_out
-    evaluation = RewardModelEvaluation.of_texts(parts, held_out)
-  else:
+  held_out = text_tasks.held_out_groups(parts.config)
+  if held_out is None:
     evaluation = RewardModelEvaluation.of_policy(parts, base)
+  else:
+    evaluation = RewardModelEvaluation.of_texts(parts, held_out)
   return loop.train(
     parts,
     folder,

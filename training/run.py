@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import common
-from training.checking import config_files, loss_signatures, pretrained_model, validate
+from training.checking import config_files, digests, loss_signatures, pretrained_model, validate
 from training.errors import UserError
 from training.records.run_folder import RunFolder, file_name
 
@@ -170,12 +170,12 @@ def train(
   """
   config = config_files.complete(config)
   check(config)
-  digest = config_files.digest(config)
+  of_run = digests.of_run(config)
   loss = file_name(config.algorithm.loss.rpartition(":")[2])
-  path = folder or os.path.join(root, f"{loss}-{digest}-s{config.seed}")
+  path = folder or os.path.join(root, f"{loss}-{of_run['digest']}-s{config.seed}")
   files, ready = (
     RunFolder(path),
-    partial(prepare, config=config, digest=digest, overwrite=overwrite),
+    partial(prepare, config=config, digest=of_run["digest"], overwrite=overwrite),
   )
   if processes == 1 and not ready(files):
     return Run(path, root)
@@ -187,7 +187,8 @@ def train(
     files = hosts.run_folder(path)
     if not hosts.first_decides(lambda: ready(files)):
       return Run(path, root)
-  files.create(config.to_dict(), digest=digest, **{"config_file": "", **about})
+  names: dict[str, Any] = {"config_file": "", **about, **of_run}
+  files.create(config.to_dict(), **names)
   with files.recording_outcome():
     report({"doing": "start", "step": 0, "steps": config.steps})
     assembly.train(config, files, root, report)
@@ -218,9 +219,8 @@ def _refuse(files: RunFolder, state: str, config: ConfigDict) -> None:
   if state == "running":
     raise UserError(f"{files.path}: another process is training this run")
   if state == "changed":
-    differences = "; ".join(files.changes(config.to_dict())[:4]) or "its loss's code is another"
     raise UserError(
-      f"{files.path} holds a run of another config ({differences}).\n"
+      f"{files.path} holds a run of {digests.difference(files.read_config(), config)}.\n"
       "Give this one --out=FOLDER, or --overwrite to delete that one"
     )
   if state == "diverged":

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from algorithms.implied_rewards import best_and_worst, from_gradient
-from algorithms.policy_gradient import token_mean
+from algorithms.reductions import token_mean
+from algorithms.shapes import COMPUTED
 from models import scalar_head
 from models.groups import Groups
 from models.log_probs import OUTPUTS, token_outputs
@@ -26,9 +27,6 @@ from models.transformer import ModelConfig
 from training.optimizer import Optimizer, Schedule, adamw, constant
 from training.population.shared import Shared
 from training.state import TrainState, optimizer_step
-
-# The arrays that networks compute; all others come with the Groups.
-COMPUTED = ("logps", "entropy", "log_sum_sq_probs", "values", "scores")
 
 
 @dataclasses.dataclass(frozen=True)

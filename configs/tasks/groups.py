@@ -1,4 +1,4 @@
-"""Groups of responses that were scored already: GSM8K's four judged solutions, or your own file.
+"""Groups of responses that came with scores: GSM8K's four scored solutions, or your own file.
 
 python -m tasks.build gsm8k_groups                           (3 MB; --manual_dir=FOLDER without net)
 python -m experiments.train --config=configs/tasks/groups.py
@@ -31,7 +31,7 @@ def get_config(arg: str = "") -> ConfigDict:
     arg, algorithm="off_policy_grpo", model="smollm2-135m", data="gsm8k_groups", k=4
   )
   config = common.of_algorithm(arguments.algorithm)
-  common.use_judged_texts(config, arguments.data, arguments.model)
+  common.use_scored_texts(config, arguments.data, arguments.model)
   config.task.eval_prompts = 128
   config.group_size, config.batch_prompts = arguments.k, 16
   config.steps = 75  # an epoch of gsm8k_groups

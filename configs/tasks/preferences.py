@@ -1,4 +1,4 @@
-"""Human preferences: DPO on a file of pairs, judged by pairs of prompts held out.
+"""Human preferences: DPO on a file of pairs, evaluated by the pairs of prompts held out.
 
 python -m experiments.train --config=configs/tasks/preferences.py:data=pairs.jsonl
 python -m experiments.train --config=configs/tasks/preferences.py:algorithm=ipo,data=pairs.jsonl
@@ -30,7 +30,7 @@ from configs import common
 def get_config(arg: str = "") -> ConfigDict:
   arguments = common.parse_arg(arg, algorithm="dpo", model="smollm2-135m", data="hh_rlhf")
   config = common.of_algorithm(arguments.algorithm)
-  common.use_judged_texts(config, arguments.data, arguments.model)
+  common.use_scored_texts(config, arguments.data, arguments.model)
   config.task.eval_prompts = 32
   config.group_size, config.batch_prompts = 2, 16
   config.steps = 100

@@ -41,6 +41,7 @@ def together(members: Sequence[Job], log: str) -> Job:
 def _training_one(sweep: Plan, run: PlannedRun) -> Job:
   about = {
     "digest": run.digest,
+    "digests": run.digests,
     "config_file": run.config_file,
     "variant": run.variant,
   }
@@ -87,7 +88,7 @@ def prepare_base_policy(report: Report, *, config: Mapping[str, Any]) -> None:
   base_policy.ensure(ConfigDict(config), ROOT, report)
 
 
-def train(report: Report, *, folder: str, config: Mapping[str, Any], **about: str) -> None:
+def train(report: Report, *, folder: str, config: Mapping[str, Any], **about: Any) -> None:
   """Trains, or resumes, the run in `folder`; `about` is what RunFolder.create takes."""
   from training import assembly
 

@@ -12,7 +12,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.checking import config_files, pretrained_model, validate
+from ml_collections import ConfigDict
+
+from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
 from training.records import run_folder
 from training.records.run_folder import RunFolder
@@ -41,6 +43,7 @@ class PlannedRun:
   overrides: dict[str, Any]
   config: dict[str, Any]
   digest: str
+  digests: dict[str, str]  # of all that the config names
   folder: RunFolder
   state: str
 
@@ -84,7 +87,7 @@ def make(file: str, common: Mapping[str, Any], out: str = "") -> Plan:
   runs: dict[str, PlannedRun] = {}
   repeats: list[str] = []
   for item, variant, config in zip(items, _variants(items), configs, strict=True):
-    digest = config_files.digest(config)
+    of_run = digests.of_run(config)
     run = RunFolder(os.path.join(folder, f"{run_folder.file_name(variant)}-s{config.seed}"))
     planned = PlannedRun(
       sweep=name,
@@ -93,12 +96,12 @@ def make(file: str, common: Mapping[str, Any], out: str = "") -> Plan:
       config_file=item["config"],
       overrides=_overrides(item),
       config=config.to_dict(),
-      digest=digest,
+      **of_run,
       folder=run,
-      state=run.state(digest),
+      state=run.state(of_run["digest"]),
     )
-    if runs.setdefault(digest, planned) is not planned:
-      repeats.append(runs[digest].name)
+    if runs.setdefault(planned.digest, planned) is not planned:
+      repeats.append(runs[planned.digest].name)
   _refuse_shared_names(file, list(runs.values()))
   _refuse_mixed_variants(file, list(runs.values()))
   return Plan(name, file, folder, dict(common), list(runs.values()), repeats)
@@ -109,8 +112,8 @@ def refuse_changed(runs: Sequence[PlannedRun]) -> None:
   problems = []
   for run in runs:
     if run.state == "changed":
-      changes = ", ".join(run.folder.changes(run.config)) or "its loss's code is another"
-      problems.append(f"{run.folder.path} exists with another config ({changes})")
+      differs = digests.difference(run.folder.read_config(), ConfigDict(run.config))
+      problems.append(f"{run.folder.path} holds a run of {differs}")
   if problems:
     problems.append("give the sweep another --out, or delete that folder")
     raise UserError("\n".join(problems))

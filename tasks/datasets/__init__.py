@@ -1,4 +1,4 @@
-"""Data sets by name: what each is, where it comes from, and how its rows are spelled.
+"""Data sets by name: the contents, the sources and the spelling of the rows of each.
 
 Built once with `python -m tasks.build NAME`, as array-record files through tensorflow-datasets
 (without TensorFlow), and read at random.

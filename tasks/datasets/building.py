@@ -11,16 +11,15 @@ import hashlib
 import io
 import logging
 import os
-import pathlib
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tasks.code import fingerprints
 from tasks.datasets import sources
 from tasks.datasets.data_set import DataSet
-from tasks.rows import dialogues, row_files, row_spellings
+from tasks.rows import row_files
 from tasks.rows.row import BadRows, Problem, Row, messages_of, shared_prompts, split_by_prompt
 from tasks.rows.row_files import RowFileError
 
@@ -30,7 +29,7 @@ CURRENT, BAD_ROWS = "current", "bad_rows.jsonl"
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """What is to be built, and where."""
+  """A data set to build, and its place."""
 
   data_set: DataSet
   paths: Mapping[str, Sequence[str]]  # the files of each split
@@ -51,7 +50,7 @@ class Plan:
     return os.path.exists(os.path.join(self.path, "dataset_info.json"))
 
   def make_current(self) -> None:
-    """What is read under the data set's name from now on."""
+    """Makes it the version that is read under the data set's name."""
     partial = os.path.join(self.directory, f"{CURRENT}.{os.getpid()}.partial")
     with open(partial, "w", encoding="utf-8") as file:
       file.write(self.content + "\n")
@@ -188,9 +187,9 @@ def _content(data_set: DataSet, paths: Mapping[str, Sequence[str]]) -> str:
   digest = hashlib.sha256(f"{VERSION} {data_set.held_out}".encode())
   for split, files in sorted(paths.items()):
     digest.update(" ".join([split, *map(sources.sha256_of, files)]).encode())
-  readers = (sys.modules[code.__module__] for code in (Row, data_set.parse))
-  for module in (*readers, row_spellings, row_files, dialogues):
-    digest.update(pathlib.Path(str(module.__file__)).read_bytes())
+  here = [f"{__name__}:{function.__name__}" for function in (read_files, example_of, features)]
+  parse = f"{data_set.parse.__module__}:{data_set.parse.__qualname__}"
+  digest.update(fingerprints.of(*here, parse).encode())
   return digest.hexdigest()[:12]
 
 

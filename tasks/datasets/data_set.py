@@ -1,4 +1,4 @@
-"""What a data set is."""
+"""A data set's name, sources and spelling."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ class Source:
 
   url: str  # "": it is only found in a folder
   filename: str  # in the manual folder, and of the download
-  # Of the published file, where it is known. What is not known is not made up: the first download
-  # is noted, and one that differs later is refused.
+  # Of the published file, where it is known. Where it is not, the first download's is noted, and
+  # one that differs later is refused.
   sha256: str = ""
   # Another name under which the same rows may lie in the manual folder.
   other_filename: str = ""
@@ -31,5 +31,5 @@ class DataSet:
   licence: str = ""
   citation: str = ""
   parse: Parse = row_spellings.parse
-  # Of the prompts, kept back as "test" when no source is: all rows of those prompts.
+  # Share of the prompts whose rows are kept back as "test", where no source is.
   held_out: float = 0.1

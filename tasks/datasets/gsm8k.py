@@ -1,4 +1,4 @@
-"""GSM8K: questions of grade-school maths with their answers, and solutions that were judged."""
+"""GSM8K: questions of grade-school maths with their answers, and solutions with scores."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def question_with_answer(record: Any, where: str) -> Row:
   return Row(row.prompt, answer=answer.strip(), where=where)
 
 
-def judged_solutions(record: Any, where: str) -> Row:
+def scored_solutions(record: Any, where: str) -> Row:
   """A group of four: the solutions of the published file, or any other spelling of a group."""
   if not isinstance(record, dict) or not any(writer in record for writer in _WRITERS):
     return row_spellings.parse(record, where)
@@ -76,6 +76,6 @@ GSM8K_GROUPS = DataSet(
       ),
     )
   },
-  parse=judged_solutions,
+  parse=scored_solutions,
   **_ABOUT,
 )

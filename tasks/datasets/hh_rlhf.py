@@ -7,7 +7,7 @@ _PARTS = ("harmless-base", "helpful-base", "helpful-online", "helpful-rejection-
 
 
 def _sources(split: str) -> tuple[Source, ...]:
-  """In the manual folder a file lies as on the hub, in its part's folder."""
+  """The files of a split. In the manual folder they lie as on the hub, in their parts' folders."""
   names = [f"{part}/{split}.jsonl.gz" for part in _PARTS]
   return tuple(Source(_FILES + name, name) for name in names)
 

@@ -1,4 +1,4 @@
-"""Rows of a data set that was built, at random."""
+"""Rows of a data set that was built, read at random."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class NotBuilt(ValueError):
 
 
 def default_data_dir() -> str:
-  """Where tensorflow-datasets keeps what it built."""
+  """The folder in which tensorflow-datasets keeps what it built."""
   return os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
 
 
@@ -38,7 +38,7 @@ def folder_of(name: str, data_dir: str) -> str:
   return path
 
 
-class Rows:
+class BuiltRows:
   """The rows of one split. A random-access source, as grain takes it (`MapDataset.source`)."""
 
   def __init__(self, path: str, split: str = "train"):
@@ -79,7 +79,7 @@ class Rows:
 
 def read_all(path: str, split: str) -> list[Row]:
   """All rows of a split, in order."""
-  rows = Rows(path, split)
+  rows = BuiltRows(path, split)
   return rows.__getitems__(range(len(rows)))
 
 
@@ -109,7 +109,7 @@ def _row(example: dict[str, Any]) -> Row:
 
 
 def _plain(value: Any) -> Any:
-  """In Python's own types; a sequence of dicts comes as a dict of sequences."""
+  """The value in Python's own types. (A sequence of dicts comes as a dict of sequences.)"""
   if isinstance(value, bytes):
     return value.decode()
   if isinstance(value, np.ndarray):

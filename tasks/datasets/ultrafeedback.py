@@ -1,4 +1,4 @@
-"""UltraFeedback: four models' answers to an instruction, each judged by GPT-4."""
+"""UltraFeedback: four models' answers to an instruction, each scored by GPT-4."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _FILES = f"https://huggingface.co/datasets/openbmb/UltraFeedback/resolve/{_REVIS
 _PARTS = ("evol_instruct", "false_qa", "flan", "sharegpt", "truthful_qa", "ultrachat")
 
 
-def judged_completions(record: Any, where: str) -> Row:
+def scored_completions(record: Any, where: str) -> Row:
   """A group whose scores are the `overall_score` of each completion, 1 to 10."""
   if not isinstance(record, dict) or not isinstance(record.get("completions"), list):
     raise BadRows([Problem(where, "no list of 'completions'")])
@@ -42,5 +42,5 @@ ULTRAFEEDBACK = DataSet(
   journal={arXiv preprint arXiv:2310.01377},
   year={2023}
 }""",
-  parse=judged_completions,
+  parse=scored_completions,
 )

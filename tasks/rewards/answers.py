@@ -3,7 +3,7 @@
 import re
 from fractions import Fraction
 
-# What announces the answer: of several the last counts. "####" is GSM8K's, "A:" its models'.
+# Marks before an answer, of which the last counts. "####" is GSM8K's, "A:" its models'.
 _MARK = re.compile(
   r"####|^(?:A|Answer):|\\boxed\{|<answer>|answer is", re.MULTILINE | re.IGNORECASE
 )

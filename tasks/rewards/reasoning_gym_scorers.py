@@ -4,7 +4,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.rewards.reasoning_gym_package import import_reasoning_gym
+from tasks.reasoning_gym_package import import_reasoning_gym
 
 reasoning_gym = import_reasoning_gym()
 

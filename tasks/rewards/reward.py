@@ -1,4 +1,4 @@
-"""The reward of a task: a weighted sum, its quick parts scored here and the others in workers."""
+"""The reward of a task: a weighted sum, its quick ones scored here and the others in workers."""
 
 import collections
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tasks.rewards import QUICK
-from tasks.rewards.function import ARGUMENTS, Outcome, RewardFunction, place_of
+from tasks.rewards.function import Outcome, RewardFunction, place_of
 from tasks.rewards.spelling import labels, parse
 from tasks.rewards.workers import Workers
 
@@ -46,8 +46,8 @@ class Reward:
     if self._slow:
       self._workers.open()
 
-  def parts(self, responses: Sequence[Response]) -> np.ndarray:
-    """float32 [N, R]: what each reward gives each response, not weighed; NaN: unscored."""
+  def each(self, responses: Sequence[Response]) -> np.ndarray:
+    """float32 [N, R]: each reward of each response, not weighed; NaN: unscored."""
     scored = np.empty((len(responses), len(self._terms)), np.float32)
     for r, function in self._quick.items():
       for i, response in enumerate(responses):
@@ -59,13 +59,13 @@ class Reward:
         scored[i, self._slow[j]] = self._reward_of(self._slow[j], responses[i], outcome)
     return scored
 
-  def total(self, parts: np.ndarray) -> np.ndarray:
-    """The weighted sums [...] of parts [..., R]; unscored where a part that counts is.
+  def total(self, each: np.ndarray) -> np.ndarray:
+    """The weighted sums [...] of rewards [..., R]; unscored where one that counts is.
 
-    A part of weight 0 is only looked at.
+    A reward of weight 0 is only looked at.
     """
     counts = self.weights != 0
-    return (parts[..., counts] * self.weights[counts]).sum(axis=-1)
+    return (each[..., counts] * self.weights[counts]).sum(axis=-1)
 
   def new_faults(self) -> list[str]:
     """What went wrong for the first time since this was last asked, a line each."""
@@ -89,8 +89,3 @@ class Reward:
       elif set(str(times)[1:]) == {"0"}:  # 10, 20 ... 100, 200 ...
         self._new_faults.append(f"{kind}, {times:,} times by now")
     return reward
-
-
-def response_of(completion: str, prompt: Any, answer: str, entry: dict[str, Any]) -> Response:
-  """What rewards may look at."""
-  return dict(zip(ARGUMENTS, (completion, prompt, answer, entry), strict=True))

@@ -1,4 +1,4 @@
-"""How a config spells rewards: "numeric + 0.2*format - 0.1*mylab.rewards:rudeness(words=3)".
+"""Rewards as a config spells them: "numeric + 0.2*format - 0.1*mylab.rewards:rudeness(words=3)".
 
 A term is a name of the table or a `module:function`, with options in brackets and a weight before.
 Options are name=value; the first may leave its name out: regex('\\d+'). A value is a number, true,
@@ -51,7 +51,7 @@ def parse(text: str) -> tuple[Term, ...]:
 
 
 def labels(terms: tuple[Term, ...]) -> tuple[str, ...]:
-  """What each is called in metrics: its name (a function's without the module), or name_2 ..."""
+  """The name of each in metrics: its own (a function's without the module), or name_2 ..."""
   names = [term.name.rpartition(":")[2] for term in terms]
   return tuple(
     f"{name}_{count}" if (count := names[: i + 1].count(name)) > 1 else name

@@ -31,7 +31,7 @@ def vader(completion: str) -> float:
 
 
 def unscored(completion: str) -> None:
-  """No reward: of tasks that only have responses which people, or others, judged."""
+  """No reward: of tasks that only have responses which came with scores."""
 
 
 @functools.cache

@@ -117,7 +117,7 @@ class _Worker:
       self.connection.send((term, {name: response[name] for name in self._takes[term]}))
 
   def hear(self, has_news: bool) -> Outcome | None:
-    """What came of its job; None when there is nothing yet, or only that it has started."""
+    """The outcome of its job; None when there is none yet, or only that it has started."""
     try:
       if has_news:
         return self._take(self.connection.recv())

@@ -26,7 +26,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-  """What is wrong with a row. `where` says which: "file.jsonl row 12"."""
+  """A fault of a row. `where` says of which: "file.jsonl row 12"."""
 
   where: str
   what: str

@@ -23,7 +23,7 @@ def read(
   parse: Parse = row_spellings.parse,
   advance: Callable[[int], None] = lambda rows: None,
 ) -> tuple[list[Row], list[Problem]]:
-  """All rows that are good, and everything that is wrong with the others.
+  """The good rows, and all problems of the others.
 
   Args:
     parse: a row from what a line holds.

@@ -74,7 +74,7 @@ def tokenize(
 
 
 def kept_responses(scores: Sequence[float | None], k: int) -> list[int]:
-  """Which K responses of a group are kept, in their order: best, worst, second best, ..."""
+  """The places of the K responses that are kept: of the best, the worst, the second best, ..."""
   scored = [(score, i) for i, score in enumerate(scores) if score is not None]
   best, worst = sorted(scored, key=lambda s: (-s[0], s[1])), sorted(scored)
   turns = [i for pair in zip(best, worst, strict=True) for _, i in pair]
@@ -121,7 +121,7 @@ def _padded(
 
 
 def describe(groups: TextGroups, max_tokens: int) -> list[str]:
-  """What a person should know before training on them: lengths, and what was cut or padded."""
+  """Lines to read before training on them: lengths, and the counts of what was cut or padded."""
   k = groups.rewards.shape[1]
   sizes = np.array([len(row.responses) for row in groups.rows])
   held = groups.mask.any(axis=-1)

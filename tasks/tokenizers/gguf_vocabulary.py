@@ -9,7 +9,7 @@ from tasks.tokenizers.tokenizer_files import TokenizerError, TokenizerFiles
 
 _CONTROL, _USER_DEFINED = 3, 4  # token types
 
-# How text is cut before the merges, by tokenizer.ggml.pre.
+# Cuts text before the merges, by tokenizer.ggml.pre.
 _PRE_TOKENIZERS = {
   "smollm": lambda: pre_tokenizers.Sequence(
     [

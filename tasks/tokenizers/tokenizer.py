@@ -1,4 +1,4 @@
-"""What a tokenizer is here, and the smallest one: one token a printable ASCII character."""
+"""The interface of tokenizers, and the smallest one: a token for each printable character."""
 
 import string
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Tokenizer(Protocol):
 
   @property
   def eos_ids(self) -> tuple[int, ...]:
-    """All that end a response: Llama 3 and Qwen have several. `eos_id` comes first."""
+    """Tokens that end a response, `eos_id` first: Llama 3 and Qwen have several."""
     ...
 
   @property
@@ -43,7 +43,7 @@ class Tokenizer(Protocol):
     ...
 
   def encode_prompt(self, prompt: Prompt) -> list[int]:
-    """All that comes before the response. ValueError if it has no tokens."""
+    """The tokens before the response. ValueError for a prompt that has none."""
     ...
 
   def encode(self, text: str) -> list[int]:
@@ -92,6 +92,9 @@ class CharTokenizer:
         break
       characters.append("�" if i == self.pad_id else CHARACTERS[int(i) - 2])
     return "".join(characters)
+
+
+CHARACTER_TOKENIZER = CharTokenizer()  # one for all, so that what is made with it is made once
 
 
 def left_pad(rows: Sequence[Sequence[int]], length: int, pad_id: int):

@@ -1,4 +1,4 @@
-"""What the files of a pretrained model say of its tokenizer: a Hugging Face folder.
+"""The files of a Hugging Face folder that make a pretrained model's tokenizer.
 
   tokenizer.json           the tokens and how text is cut into them
   tokenizer_config.json    the special tokens' names, whether a BOS is added, the chat template

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from algorithms import LOSSES
-from algorithms.loss_function import DIFFERENTIABLE
+from algorithms.shapes import COMPUTED, VOCABULARY
+
+PER_TOKEN = tuple(word for word, (axes, _) in VOCABULARY.items() if axes == "B K T")
 
 # Choices that every loss hands on to one function are tested on one loss.
 TESTED_ON = {"divergence": "dpo", "kl": "grpo"}
@@ -22,7 +24,8 @@ def cases() -> Iterator[tuple[str, Callable, dict[str, str | bool]]]:
   `terms` are the numbers that go with them.
   """
   for name, loss in LOSSES.items():
-    others = {p.name: _other_choices(p) for p in hyperparameters(loss)}
+    types = inspect.get_annotations(loss)
+    others = {p.name: _other_choices(p.default, types[p.name]) for p in hyperparameters(loss)}
     others = {key: choices for key, choices in others.items() if TESTED_ON.get(key, name) == name}
     yield name, loss, {}
     for i in range(max(map(len, others.values()), default=0)):
@@ -40,11 +43,11 @@ def hyperparameters(loss) -> list[inspect.Parameter]:
   return [p for p in inspect.signature(loss).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
-def _other_choices(parameter: inspect.Parameter) -> list[str | bool]:
-  if isinstance(parameter.default, bool):
-    return [not parameter.default]
-  choices = get_args(parameter.annotation) if get_origin(parameter.annotation) is Literal else ()
-  return [choice for choice in choices if choice != parameter.default]
+def _other_choices(default: Any, annotation: Any) -> list[str | bool]:
+  if isinstance(default, bool):
+    return [not default]
+  choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+  return [choice for choice in choices if choice != default]
 
 
 def random_groups(seed=0, b=4, k=4, t=6, dtype=jnp.float32, distance=0.3) -> dict[str, jax.Array]:
@@ -92,7 +95,7 @@ def policy_word(loss) -> str:
 
 def trained_words(loss) -> list[str]:
   """The loss's arrays that a network gives, all of them."""
-  return [word for word in DIFFERENTIABLE if word in inspect.signature(loss).parameters]
+  return [word for word in COMPUTED if word in inspect.signature(loss).parameters]
 
 
 def call(loss, arrays, **options):

@@ -5,15 +5,22 @@ operation, fifty losses would take minutes; compiled one by one, a quarter of an
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from algorithms.ranges import Range
-from algorithms.shapes import PER_TOKEN
-from tests.algorithms.groups import arrays_of, evaluate_all, hyperparameters, random_groups, terms
+from algorithms.ranges import RANGES, Range
+from tests.algorithms.groups import (
+  PER_TOKEN,
+  arrays_of,
+  evaluate_all,
+  hyperparameters,
+  random_groups,
+  terms,
+)
 
 Arrays = dict[str, np.ndarray]  # numpy's, for which nothing has to be compiled
 GROUPS, RESPONSES = np.array([2, 0, 3, 1]), np.array([3, 1, 0, 2])  # the shuffled order
@@ -114,28 +121,34 @@ SCENARIOS: dict[str, Callable[[Arrays], Arrays]] = {
 
 
 def settings(loss: Callable) -> dict[str, dict[str, float]]:
-  """Hyperparameters by name: the defaults, what is off by default on, and the ends of ranges."""
+  """Hyperparameters by name: the defaults, what is off by default on, and the ends of ranges.
+
+  "wide": upper clips above 1, which no lower clip may be.
+  """
   defaults = {p.name: p.default for p in hyperparameters(loss)}
   defaults = {name: float(x) for name, x in defaults.items() if not isinstance(x, str | bool)}
   with_terms = defaults | terms(loss)
   found = {"defaults": defaults, "terms": with_terms}
   found["less"] = {name: 0.9 * x for name, x in with_terms.items()}
-  low, high = dict(with_terms), dict(with_terms)
+  low, high, wide = dict(with_terms), dict(with_terms), dict(with_terms)
   for name, limit in ranges(loss).items():
+    wide |= {name: 3.0} if limit == RANGES["UpperClip"] else {}
     low |= {name: limit.low} if limit.closed in ("low", "both") else {}
     high |= {name: limit.high} if limit.closed in ("high", "both") else {}
-  return found | {"lowest": low, "highest": high}
+  return found | {"lowest": low, "highest": high, "wide": wide}
 
 
 def ranges(loss: Callable) -> dict[str, Range]:
   """The range of each hyperparameter that has one."""
-  found = {p.name: getattr(p.annotation, "__metadata__", ()) for p in hyperparameters(loss)}
+  types = inspect.get_annotations(loss)
+  found = {p.name: getattr(types[p.name], "__metadata__", ()) for p in hyperparameters(loss)}
   return {name: of[0] for name, of in found.items() if of}
 
 
 def _rows(loss: Callable) -> Iterator[tuple[str, str]]:
   yield from ((scenario, setting) for scenario in SCENARIOS for setting in ("defaults", "terms"))
-  yield from (("plain", setting) for setting in ("less", "lowest", "highest"))
+  yield from (("plain", setting) for setting in ("less", "lowest", "highest", "wide"))
+  yield "log-probs of -1e4", "wide"
 
 
 @functools.cache

@@ -1,12 +1,14 @@
 """Where each policy gradient stops to push, or pushes less: tables of (ratio, sign of A)."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from algorithms import (
-  bnpo,
+  LOSSES,
   cispo,
   dapo,
   gmpo,
@@ -17,6 +19,11 @@ from algorithms import (
   unclipped_grpo,
   vespo,
 )
+from algorithms.ranges import RANGES
+from tests.algorithms.groups import arrays_of
+from tests.algorithms.scenarios import ranges
+
+bnpo = functools.partial(dapo, clip_high=0.2)  # TRL's, configs/bnpo.py
 
 
 def one_token_responses(ratio, better):
@@ -67,6 +74,33 @@ def test_where_the_push_stops(loss, ratio, better, push):
   np.testing.assert_allclose(given, push, rtol=1e-5)
   if loss is not two_sided_grpo:  # of the two tokens; its cap is not in the metric
     assert loss(**arrays)[1]["clip_ratio/region_mean"] == (1 - push) / 2
+
+
+WITH_AN_UPPER_CLIP = [
+  loss for loss in LOSSES.values() if RANGES["UpperClip"] in ranges(loss).values()
+]
+
+
+@pytest.mark.parametrize("clip_high", [0.5, 1.0, 2.5])
+@pytest.mark.parametrize("loss", WITH_AN_UPPER_CLIP)
+def test_an_upper_clip_may_be_1_and_more_and_stops_the_push_there(loss, clip_high):
+  def push(ratio, clip_high):
+    arrays = one_token_responses(ratio, better=True)
+    zeros, rewards = arrays["old_logps"], arrays["rewards"]
+    arrays |= dict.fromkeys(("ref_logps", "sampler_logps", "entropy", "values"), zeros)
+    arrays |= {"old_values": zeros, "reward_parts": rewards[..., None]}
+    options = {"clip_high": clip_high, "beta": 0.0}
+    return push_on_the_first(functools.partial(loss, **options), arrays_of(loss, arrays))
+
+  unclipped = push(0.99 + clip_high, clip_high=1e6)
+  assert unclipped > 1e-3
+  np.testing.assert_allclose(push(0.99 + clip_high, clip_high), unclipped, rtol=1e-5)
+  assert push(1.01 + clip_high, clip_high) == 0
+
+
+def test_every_loss_with_an_upper_clip_is_tested_for_it():
+  named = {loss for loss in LOSSES.values() if "clip_high" in ranges(loss)}
+  assert named - {*WITH_AN_UPPER_CLIP} == {gmpo}  # clips log-ratios, above
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from algorithms import LOSSES
-from algorithms.loss_function import DIFFERENTIABLE
-from algorithms.shapes import PER_RESPONSE, PER_REWARD, PER_TOKEN, check_shapes
+from algorithms.shapes import COMPUTED, VOCABULARY, check_shapes
 from tests.algorithms.groups import (
+  PER_TOKEN,
   arrays_of,
   call,
   cases,
@@ -55,7 +55,6 @@ NOT_SCALED = NOT_SHIFTED | {
 }
 PUSHES_TIES = {
   "sft": "imitates the best of a group, all of a tie",
-  "best_of_k": "imitates the best of a group, all of a tie",
   "kto": "judges each response by itself",
   "reinforce": "its baseline is not the group's",
   "ppo": "its baseline is the critic's value, not the group's",
@@ -69,7 +68,7 @@ DETACH = {
   "reinforce": "the KL in the reward",
   "offline_grpo": "the weights, with weights='dpo'",
 }
-NO_PAIRS = ("sft", "best_of_k", "kto", "aot", "aot_unpaired", "plackett_luce_dpo")
+NO_PAIRS = ("sft", "kto", "aot", "aot_unpaired", "plackett_luce_dpo")
 ORDER_ONLY = [
   loss
   for name, loss in LOSSES.items()
@@ -117,7 +116,7 @@ def test_positional_arguments_are_of_the_vocabulary_and_hyperparameters_have_def
     if p.kind is p.KEYWORD_ONLY:
       assert p.default is not p.empty
     else:
-      assert p.name in PER_TOKEN + PER_RESPONSE + PER_REWARD
+      assert p.name in VOCABULARY
       assert p.default in (p.empty, None)
 
 
@@ -151,6 +150,23 @@ def test_an_unknown_choice_is_an_error_that_lists_the_choices(loss):
     if isinstance(p.default, str):
       with pytest.raises(ValueError, match=rf"^{p.name}='no such' *: choose one of .*{p.default}"):
         loss(**arrays, **{p.name: "no such"})
+
+
+@pytest.mark.parametrize("word", VOCABULARY)
+def test_a_word_of_the_vocabulary_has_these_axes_and_no_others(word):
+  axes, source = VOCABULARY[word]
+  assert source in ("network", "annotated", "sampler", "batch")
+  sizes = {"B": 4, "K": 3, "T": 6, "R": 2}
+  array = random_groups(k=3)[word]
+  assert array.shape == tuple(sizes[axis] for axis in axes.split())
+  check_shapes(**{word: array})
+  with pytest.raises(ValueError, match=rf"it must be \[{axes.replace(' ', ', ')}\]"):
+    check_shapes(**{word: array[..., None]})
+
+
+def test_an_array_that_is_no_word_of_the_vocabulary_is_an_error_that_lists_them():
+  with pytest.raises(ValueError, match="no array log_probs; there are logps, entropy, "):
+    check_shapes(log_probs=random_groups()["logps"])
 
 
 def test_shapes_are_checked_without_the_type_checker_too():
@@ -197,7 +213,7 @@ def test_arrays_that_may_be_left_out_may_be_left_out(loss, options):
 def test_only_what_the_network_computes_gets_a_gradient(loss, options, setting):
   gradients = compiled(loss, options, setting=setting).gradients
   for name, slope in gradients.items():
-    assert name in DIFFERENTIABLE or (slope == 0).all(), name
+    assert name in COMPUTED or (slope == 0).all(), name
   assert (gradients[policy_word(loss)] != 0).any()
 
 

@@ -8,8 +8,9 @@ import pytest
 from algorithms import dpo, grpo, off_policy_grpo, offline_grpo, sft
 from algorithms.advantages import centered, group_relative, leave_one_out
 from algorithms.divergences import k1, k2, k3
-from algorithms.policy_gradient import clipped_surrogate, sequence_mean, token_mean
+from algorithms.policy_gradient import clipped_surrogate
 from algorithms.preferences import pair_weights
+from algorithms.reductions import sequence_mean, token_mean
 from tests.algorithms.groups import call
 
 A = jnp.array

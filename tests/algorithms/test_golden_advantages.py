@@ -18,7 +18,8 @@ from algorithms.corrections import (
   top_entropy_mask,
   truncated_importance_weights,
 )
-from algorithms.policy_gradient import constant_mean, geometric_mean_ratio
+from algorithms.policy_gradient import geometric_mean_ratio
+from algorithms.reductions import constant_mean
 
 A = jnp.array
 

@@ -8,7 +8,9 @@ from algorithms import LOSSES
 from tests.algorithms.groups import call, evaluate
 
 A = jnp.array
-HERE = ("dpo", "dpo_weighted", "unpaired", "optimal_transport", "reference_free", "plackett_luce")
+HERE = """
+  dpo dpo_weighted anchored kto optimal_transport reference_free plackett_luce
+""".split()
 
 
 def one_pair():
@@ -102,7 +104,7 @@ GOLDEN = (
   # p = e^-1 and e^-1.5: odds 1 / (e - 1) and 1 / (e^1.5 - 1); sigmoid(log a - log b) = a / (a + b)
   ("orpo", {"weight": 0.5}, 1 + 0.5 * np.log1p((np.e - 1) / (np.exp(1.5) - 1))),
   ("orpo", {"weight": 0.0}, 1.0),
-  ("best_of_k", {}, 1.0),
+  ("sft", {}, 1.0),
   # s_w - s_l = 1.5, less a margin of 0.5; (2 + 0.5)^2 = 6.25
   ("bradley_terry", {}, softplus(-1.5)),
   ("bradley_terry", {"margin": 0.5, "centering": 0.1}, softplus(-1.0) + 0.625),
@@ -118,7 +120,7 @@ def test_one_pair_by_hand_whichever_response_comes_first(name, options, wanted):
 
 def test_the_table_by_hand_has_every_loss():
   here = {n for n, f in LOSSES.items() if f.__module__.removeprefix("algorithms.") in HERE}
-  assert {name for name, _, _ in GOLDEN} == here | {"best_of_k", "bradley_terry"}
+  assert {name for name, _, _ in GOLDEN} == here | {"sft", "bradley_terry"}
 
 
 def test_metrics_are_those_of_the_pair():
@@ -246,11 +248,11 @@ def test_plackett_luce_draws_the_best_first(rewards, wanted):
 # --- imitation and reward models ------------------------------------------------------------------
 
 
-def test_best_of_k_is_a_mean_over_tokens():
+def test_imitation_of_the_best_is_a_mean_over_tokens():
   # best responses: two tokens of -1, one token of -4: 6 / 3 (over responses it would be 5 / 2)
   second = one_pair() | {"logps": A([[[-7.0, -7.0, -7.0], [-4.0, -7.0, -7.0]]])}
   second |= {"rewards": A([[0.0, 1.0]]), "mask": A([[[True, True, True], [True, False, False]]])}
-  assert call(LOSSES["best_of_k"], joined(one_pair(), second))[0] == 2.0
+  assert call(LOSSES["sft"], joined(one_pair(), second))[0] == 2.0
 
 
 def test_bradley_terry_trains_the_scores():

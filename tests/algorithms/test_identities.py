@@ -78,7 +78,6 @@ MEANS_OF_TOKENS = """
 SUMS = ({"length_average": False, "pairs": "all"}, {"ratio": "sequence"})  # options that undo it
 NOT_ZERO_SUM = {
   "sft": "nobody is pushed down",
-  "best_of_k": "nobody is pushed down",
   "kto": "each response is judged by itself",
   "apo_down": "both of a pair are pushed down",
   "orpo": "the better one is imitated as well",

@@ -20,7 +20,7 @@ WITH_PAIR_RULE = (
   *("ld_dpo", "wpo", "simpo", "orpo", "bradley_terry"),
 )
 OF_COMPARISONS = (*WITH_PAIR_RULE, "aot", "aot_unpaired", "plackett_luce_dpo")
-ALL = (*OF_COMPARISONS, "kto", "best_of_k", "sft")
+ALL = (*OF_COMPARISONS, "kto", "sft")
 
 
 def random_pairs(b=4, k=2, t=6, seed=0):

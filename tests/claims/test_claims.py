@@ -76,7 +76,6 @@ def ledger(tmp_path, monkeypatch):
   """A project of three rigged claims, in the working directory."""
   monkeypatch.chdir(tmp_path)
   monkeypatch.syspath_prepend(tmp_path)
-  monkeypatch.setattr(sources, "_ROOT", tmp_path)
   monkeypatch.setattr(table, "CLAIMS", tuple(Claim(name, "rigged_claims") for name in NAMES))
   rewrite(tmp_path, RIGGED)
   yield tmp_path
@@ -85,7 +84,6 @@ def ledger(tmp_path, monkeypatch):
 
 def rewrite(folder, code):
   (folder / "rigged_claims.py").write_text(code)
-  sources._read.cache_clear()
 
 
 def tries(ledger) -> int:
@@ -189,18 +187,32 @@ def test_again_tries_what_is_already_found(ledger):
 
 def test_a_finding_of_changed_code_is_shown_as_such(ledger):
   claims.main(["--only=counted"])
-  rewrite(ledger, RIGGED + "x = 1\n")
+  rewrite(ledger, RIGGED.replace('"Counted 1."', '"Counted one."'))
   claims.main(["--only=awkward"])
   assert "Found by code that has changed since" in read_page()
 
 
 def test_the_digest_follows_what_a_claim_imports(ledger):
   (ledger / "part.py").write_text("x = 1\n")
-  rewrite(ledger, "import part\n" + RIGGED)
-  before = sources.digest("rigged_claims")
-  (ledger / "part.py").write_text("x = 2\n")
-  sources._read.cache_clear()
-  assert sources.digest("rigged_claims") != before
+  rewrite(ledger, "import part\n" + RIGGED.replace('"Counted 1."', 'f"Counted {part.x}."'))
+  before = sources.digest("rigged_claims", "counted")
+  (ledger / "part.py").write_text("x = 22\n")
+  assert sources.digest("rigged_claims", "counted") != before
+
+
+def test_a_claim_is_not_tried_again_for_a_docstring_or_what_stands_beside_it(ledger):
+  (ledger / "part.py").write_text("x = 1\n")
+  code = "import part\n" + RIGGED.replace('"Counted 1."', 'f"Counted {part.x}."')
+  rewrite(ledger, code)
+  claims.main(["--only=counted"])
+  (ledger / "part.py").write_text('"""A part."""\nx = 1  # one\ny = 2\n')
+  rewrite(ledger, code.replace("It is counted:", "It is counted, so:") + "\ndef more(): return 1\n")
+  claims.main(["--only=counted"])
+  assert tries(ledger) == 1
+  (ledger / "part.py").write_text("x = 22\n")
+  sys.modules.pop("part")
+  claims.main(["--only=counted"])
+  assert tries(ledger) == 2
 
 
 def test_a_failing_claim_is_named_and_the_others_go_on(ledger, capsys):

@@ -12,12 +12,11 @@ import pytest
 
 from models.pretrained import exporting
 from models.transformer import ModelConfig, init
-from tasks.datasets import DATA_SETS
+from tasks.datasets import DATA_SETS, text_data
 from tests.docs import pages
 from tests.experiments import commands
 from tests.tasks.tokenizers.tiny_tokenizer import CHATML, TOKENS, folder
 from training import Run
-from training.checking import text_data
 from training.policy import Policy
 
 COMMANDS = list(dict.fromkeys(c for page in pages.PAGES for c in pages.commands(page)))
@@ -76,9 +75,9 @@ def nothing_begins(monkeypatch, place):
   """Nothing is built, loaded or served; a data set that tasks.build would build is a small file."""
   locate = text_data.locate
 
-  def small(field, name, data_dir):
+  def small(name, data_dir):
     kind = "questions" if name == "gsm8k" else "scored" if name == "gsm8k_groups" else "pairs"
-    return str(place / f"{kind}.jsonl") if name in DATA_SETS else locate(field, name, data_dir)
+    return str(place / f"{kind}.jsonl") if name in DATA_SETS else locate(name, data_dir)
 
   monkeypatch.setattr(text_data, "locate", small)
   monkeypatch.setattr("experiments.train.memory_needed", lambda config: "")

@@ -10,7 +10,7 @@ import pytest
 
 from tasks import group_dataset
 from training.build import parts_of
-from training.checking import config_files
+from training.checking import config_files, digests
 from training.errors import UserError
 from training.optimizer import linear, scheduled
 from training.scoring import Scorer
@@ -86,7 +86,7 @@ def test_the_code_of_a_loss_is_part_of_the_digest_and_its_comments_are_not(tmp_p
   def digest(code):
     (tmp_path / "mine_alone.py").write_text(code)
     overrides = {"algorithm.loss": "mine_alone:f"}
-    return config_files.digest(config_files.load("configs/grpo.py", overrides))
+    return digests.of_run(config_files.load("configs/grpo.py", overrides))["digest"]
 
   first = digest("def f(logps, mask, *, a=1.0):\n  return logps.sum() * a, {}\n")
   commented = digest("# why\ndef f(logps, mask, *, a=1.0):\n  return logps.sum() * a, {}\n")

@@ -130,8 +130,30 @@ def test_a_folder_with_another_config_is_refused_by_name_and_difference(make):
   write(run, "finished", old)
   sweep = make(dpo())
   assert sweep.runs[0].state == "changed"
-  with pytest.raises(UserError, match=r"dpo-s0 exists with another config \(algorithm.beta 0.7 ->"):
+  with pytest.raises(UserError, match=r"dpo-s0 holds a run of another config \(algorithm.beta 0.7"):
     plan.refuse_changed(sweep.runs)
+
+
+def test_finished_runs_stay_while_a_loss_is_only_better_described(make, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  mine = tmp_path / "mine_swept.py"
+  mine.write_text("def f(logps, mask):\n  return logps.sum(), {}\n")
+  items = [dpo(seed=0), {"config": "configs/grpo.py", "algorithm.loss": "mine_swept:f"}]
+  for run in make(*items).runs:
+    about = {"digest": run.digest, "digests": run.digests, "config_file": run.config_file}
+    run.folder.create(run.config, **about)
+    run.folder.write_status("finished", step=80, steps=80)
+  mine.write_text('def f(logps, mask):\n  """Mine."""\n  return logps.sum(), {}\n\nBESIDE = 1\n')
+  assert [run.state for run in make(*items).runs] == ["finished", "finished"]
+  mine.write_text("def f(logps, mask):\n  return -logps.sum(), {}\n")
+  sweep = make(*items)
+  assert [run.state for run in sweep.runs] == ["finished", "changed"]
+  with pytest.raises(UserError) as refused:
+    plan.refuse_changed(sweep.runs)
+  assert str(refused.value) == (
+    f"{sweep.runs[1].folder.path} holds a run of this config, made before the loss `mine_swept:f` "
+    "(mine_swept.py) changed\ngive the sweep another --out, or delete that folder"
+  )
 
 
 def test_a_run_that_a_live_process_is_training_is_refused(make):

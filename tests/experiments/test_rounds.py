@@ -13,7 +13,8 @@ from experiments import rounds as rounds_command
 from rounds.deployment import Deployment
 from tests.experiments import commands
 from tests.experiments.test_train import checkpoint_bytes, environment, results, train
-from training.checking import config_files
+from training.checking import config_files, digests
+from training.errors import UserError
 from training.records.run_folder import RunFolder
 
 SMALL = """
@@ -90,13 +91,28 @@ def test_one_round_judged_by_the_task_is_offline_training(place):
   assert results(one) == results(place / "runs" / "offline")
 
 
+def test_a_deployment_whose_loss_changed_is_refused_by_its_name(tmp_path):
+  config = config_files.load("configs/rounds.py", {})
+  about = digests.of_run(config)
+  deployment = Deployment(str(tmp_path / "home"))
+  names = about["digests"] | {"the loss `dpo`": "another"}
+  deployment.run.create(
+    config.to_dict(), digest="d", digests=names, config_file="configs/rounds.py"
+  )
+  with pytest.raises(UserError) as refused:
+    rounds_command.refuse_another(deployment, about["digest"], config)
+  changed = "holds a run of this config, made before the loss `dpo` (algorithms/dpo.py) changed.\n"
+  assert changed in str(refused.value) and "--out=FOLDER" in str(refused.value)
+
+
 def test_another_config_is_refused(place):
   config = config_files.load("configs/rounds.py", {}).to_dict()
   folder = RunFolder(str(place / "runs" / "other"))
   folder.create(config, digest="d", config_file="configs/rounds.py")
   changed = rounds(place, "--out=runs/other", "--config.seed=3")
   assert changed.returncode == 2
-  assert "holds another config's run " in changed.stderr and "base.steps 135 -> 4" in changed.stderr
+  assert "holds a run of another config (" in changed.stderr
+  assert "base.steps 135 -> 4" in changed.stderr
   bad = rounds(place, "--out=runs/new", "--config.rounds.noise=0.9", "--rounds=-1")
   assert bad.returncode == 2 and "--rounds=-1: at least 1" in bad.stderr
   assert not (place / "runs" / "new").exists()

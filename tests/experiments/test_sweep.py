@@ -144,7 +144,7 @@ def test_retry_runs_what_failed_again(home, swept):
 def test_another_config_in_the_same_folder_is_refused(home, swept):
   done = run(home, "--config.steps=4")
   assert done.returncode == 2
-  assert "runs/tiny/good-s0 exists with another config (steps 3 -> 4)" in done.stderr
+  assert "runs/tiny/good-s0 holds a run of another config (steps 3 -> 4)" in done.stderr
 
 
 @pytest.mark.slow

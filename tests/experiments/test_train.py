@@ -13,6 +13,7 @@ import pytest
 from experiments import evaluate
 from experiments import train as train_command
 from tests.experiments import commands
+from training.checking import config_files, digests
 from training.records.run_folder import RunFolder
 
 PROJECT = pathlib.Path(__file__).parent.parent.parent
@@ -153,6 +154,27 @@ def test_a_finished_run_is_left_alone_and_another_config_is_refused(place, finis
   assert other.returncode == 2
   assert "algorithm.beta 0.0 -> 0.3" in other.stderr
   assert results(finished) == before
+
+
+def test_a_finished_run_is_another_only_if_the_code_of_its_loss_is(place):
+  mine, folder = place / "mine_told.py", RunFolder(str(place / "runs" / "told"))
+  mine.write_text("def f(logps, mask):\n  return -logps.sum(), {}\n")
+  words = (f"--out={folder.path}", "--config.algorithm.loss=mine_told:f")
+  with pytest.MonkeyPatch.context() as patch:
+    patch.chdir(place)
+    overrides = {setting.partition("=")[0]: setting.partition("=")[2] for setting in SMALL}
+    overrides["algorithm.loss"] = "mine_told:f"
+    config = config_files.load("configs/grpo.py", overrides)
+    folder.create(config.to_dict(), config_file="configs/grpo.py", **digests.of_run(config))
+  folder.write_status("finished", step=6, steps=6)
+  mine.write_text('def f(logps, mask):\n  """Mine."""\n  return -logps.sum(), {}  # a sum\n')
+  assert "finished already (step 6)" in train(place, *words).stdout
+  mine.write_text("def f(logps, mask):\n  return -logps.mean(), {}\n")
+  changed = train(place, *words)
+  assert changed.returncode == 2 and changed.stderr.startswith(
+    f"error: {folder.path} holds a run of this config, made before the loss `mine_told:f` "
+    "(mine_told.py) changed.\n       Give this one --out=FOLDER, or --overwrite to delete that one"
+  )
 
 
 def test_a_run_that_diverges_says_where_and_exits_with_3(place):

@@ -9,13 +9,14 @@ import pytest
 from rounds import feedback_rows
 from rounds.deployment import Waiting
 from rounds.feedback_store import FeedbackStore, Refused
+from tasks.rewards.reward import Reward
 from tasks.rows import row_files
 from tasks.task import Task
 from training.errors import UserError
 
 
 def offer(name="a", left=0, texts=("cba", "abc"), comparable=True):
-  encode = Task("t", (), ()).tokenizer.encode
+  encode = Task("t", (), (), Reward()).tokenizer.encode
   ids = [[*encode(text.replace("\N{REPLACEMENT CHARACTER}", "?")), 1] for text in texts]
   return {
     "id": name,
@@ -203,7 +204,7 @@ def test_what_the_policy_wrote_keeps_its_tokens_and_log_probs(store, folder):
   store.choose("a", "right")
   written(folder, "dropped.jsonl", pair("ab>"))
   feedback = feedback_rows.take(folder, {}, 2, held_out=set())
-  task = Task("t", (), ())
+  task = Task("t", (), (), Reward())
   rows, known = feedback_rows.groups_of(feedback, task, max_tokens=6, max_prompt_tokens=64)
   assert known.tolist() == [True, False]
   own, dropped = rows
@@ -220,7 +221,7 @@ def test_what_the_policy_wrote_need_not_be_a_text_of_the_tokenizer(store, folder
   store.add_offer(shown)
   store.choose("a", "left")
   feedback = feedback_rows.take(folder, {}, 1, held_out=set())
-  task = Task("t", (), ())
+  task = Task("t", (), (), Reward())
   (row,), known = feedback_rows.groups_of(feedback, task, max_tokens=6, max_prompt_tokens=64)
   assert known.all() and row["responses"][0][:4].tolist() == shown["tokens"][0]
 
@@ -232,4 +233,5 @@ def test_tokens_of_another_tokenizer_are_not_taken_for_the_texts(store, folder):
   store.choose("a", "left")
   feedback = feedback_rows.take(folder, {}, 1, held_out=set())
   with pytest.raises(UserError, match="row 1: response 1 has 2 log-probs, and 4 tokens"):
-    feedback_rows.groups_of(feedback, Task("t", (), ()), max_tokens=6, max_prompt_tokens=64)
+    task = Task("t", (), (), Reward())
+    feedback_rows.groups_of(feedback, task, max_tokens=6, max_prompt_tokens=64)

@@ -1,13 +1,20 @@
 import numpy as np
 import pytest
 
-from tasks.reasoning import reasoning_task
+from tasks import task_functions
+from tasks.making import generated_task
 from tasks.rows.row import text_of
 from tasks.tokenizers.tokenizer import CHARACTERS, CharTokenizer, left_pad, right_pad
 
 
-def words(**options):
-  return reasoning_task("spell_backward", train_prompts=300, evaluation_prompts=100, **options)
+def reasoning_task(name, options=None, **about):
+  return generated_task(task_functions.find(name, options), **about)
+
+
+def words(options=None, **about):
+  return reasoning_task(
+    "spell_backward", options, train_prompts=300, evaluation_prompts=100, **about
+  )
 
 
 @pytest.mark.parametrize("name", ["spell_backward", "chain_sum"])
@@ -57,7 +64,7 @@ def test_too_few_distinct_prompts_is_an_error_that_counts_them():
   with pytest.raises(ValueError, match="has only .* distinct prompts"):
     reasoning_task(
       "chain_sum",
-      (("min_terms", 2), ("max_terms", 2), ("min_digits", 1), ("max_digits", 1)),
+      {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1},
       train_prompts=5000,
       evaluation_prompts=5000,
     )
@@ -65,7 +72,7 @@ def test_too_few_distinct_prompts_is_an_error_that_counts_them():
 
 def test_refused_options_are_an_error():
   with pytest.raises(ValueError, match="refuses"):
-    words(options=(("min_word_len", 9), ("max_word_len", 3)))
+    words({"min_word_len": 9, "max_word_len": 3})
 
 
 def test_text_survives_the_tokenizer_and_ends_at_eos():

@@ -3,10 +3,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tasks import sentiment
+from tasks import sentiment, task_functions
+from tasks.making import generated_task
 from tasks.rewards.texts import vader
 from tasks.rows.row import text_of
-from tasks.sentiment import INSTRUCTION, sentiment_task
+from tasks.sentiment import INSTRUCTION
 from tasks.tokenizers.tokenizer import CharTokenizer
 
 
@@ -15,6 +16,10 @@ class ChattyTokenizer(CharTokenizer):
 
 
 TOKENIZER, CHATTY = CharTokenizer(), ChattyTokenizer()
+
+
+def sentiment_task(tokenizer, **about):
+  return generated_task(task_functions.find("sentiment"), tokenizer=tokenizer, **about)
 
 
 def small(tokenizer=TOKENIZER):
@@ -59,5 +64,5 @@ def test_a_model_that_chats_is_asked_to_continue():
 
 
 def test_too_few_openings_is_an_error_that_counts_them():
-  with pytest.raises(ValueError, match="has only 23,040 distinct openings; .* = 30,100"):
+  with pytest.raises(ValueError, match="has only 23,040 distinct prompts; .* = 30,100"):
     sentiment_task(TOKENIZER, train_prompts=30000, evaluation_prompts=100)

@@ -12,7 +12,7 @@ from orbax.checkpoint import v1 as ocp
 
 from tests.training.small_configs import SMALL_MODEL
 from training import assembly
-from training.checking import config_files
+from training.checking import config_files, digests
 from training.errors import Diverged
 from training.population import membership
 from training.population.lockstep import Population
@@ -43,7 +43,7 @@ def configs_of(config, members, **overrides):
 
 
 def train(config, folder, root, outcomes=None):
-  folder.create(config.to_dict(), digest=config_files.digest(config), config_file="x")
+  folder.create(config.to_dict(), config_file="x", **digests.of_run(config))
   with folder.recording_outcome():
     assembly.train(config, folder, str(root), lambda row: None)
 

@@ -45,16 +45,6 @@ def test_another_digest_is_a_changed_run_whatever_its_state(folder):
   assert folder.state("bb") == "changed"
 
 
-def test_changes_name_the_field_with_its_old_and_new_value(folder):
-  new = {"seed": 0, "steps": 80, "algorithm": {"loss": "dpo", "beta": 0.2}}
-  assert folder.changes(new) == ["algorithm.beta 0.1 -> 0.2"]
-
-
-def test_a_tuple_that_json_made_a_list_is_no_change(folder):
-  folder.create({"clip": (0.1, 0.3)}, digest="aa", config_file="x")
-  assert folder.changes({"clip": (0.1, 0.3)}) == []
-
-
 def test_a_run_of_this_live_process_is_running(folder):
   folder.write_status("running", step=3, steps=80)
   assert folder.state("aa") == "running"

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from algorithms import LOSSES, dpo, grpo, off_policy_grpo, offline_grpo
+from algorithms.shapes import COMPUTED, VOCABULARY
+from models.groups import Groups
 from models.partitioning import batch_sharding, make_mesh
 from tests.algorithms.groups import cases, evaluate_all, random_groups, terms
 from tests.models.tiny import TINY, log_probs, ragged_groups, tiny_params
@@ -88,6 +90,12 @@ def bigram_groups():
   scored = random_groups(b=8, k=2)
   given |= {word: scored[word] for word in ("rewards", "reward_parts", "reward_baseline")}
   return dataclasses.replace(groups, old_values=others[0]["values"], **given)
+
+
+def test_every_word_of_the_vocabulary_is_computed_or_comes_with_the_groups():
+  assert bigrams(bigram_params(0), ragged_groups())[0].keys() == {*COMPUTED}
+  fields = {field.name for field in dataclasses.fields(Groups)}
+  assert VOCABULARY.keys() - {*COMPUTED} <= fields
 
 
 PASSES = {1: update._whole, 2: update._in_micro_batches(2), 4: update._in_micro_batches(4)}

@@ -3,9 +3,7 @@
 A spec is a file, with an argument after a colon for files that take one: "configs/grpo.py:k=8".
 """
 
-import hashlib
 import inspect
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,15 +17,10 @@ from training.checking import (
   field_names,
   loss_signatures,
   optimizer_section,
-  pretrained_model,
-  text_tasks,
-  validate_reward,
+  task_signatures,
 )
 from training.checking.config_values import Field
 from training.errors import UserError, did_you_mean, nearest
-
-# Settings that cannot change what a run computes (but for the last digits, on another mesh).
-_NOT_RESULTS = ("wandb", "require_accelerator", "mesh", "micro_batches", "checkpoint")
 
 
 def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
@@ -56,6 +49,7 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
   problems += _override(spec, config, overrides)
   if problems:
     raise UserError("\n".join(problems))
+  task_signatures.fill(config)
   try:
     config.to_dict()
   except RequiredValueError as error:
@@ -74,24 +68,6 @@ def complete(config: ConfigDict) -> ConfigDict:
     _fill_algorithm("the config", config, config.algorithm.loss)
   optimizer_section.fill("the config", config, {})
   return config.lock()
-
-
-def digest(config: ConfigDict) -> str:
-  """8 hex digits of all that can change the results: code of loss and rewards, files of a model."""
-  values = {key: value for key, value in config.to_dict().items() if key not in _NOT_RESULTS}
-  if "algorithm" in values:  # not so in the recipes of data sets and base policies
-    values["code"] = loss_signatures.fingerprint(values["algorithm"]["loss"])
-  if "reward" in values.get("task", {}):
-    values["reward"] = validate_reward.fingerprint(values["task"]["reward"])
-  if "optimizer" in values and (code := optimizer_section.fingerprint(config)):
-    values["optimizer"]["code"] = code
-  if values.get("model", {}).get("pretrained"):
-    values["weights"] = pretrained_model.fingerprint(values["model"]["pretrained"])
-  if "data" in values:
-    del values["data"]["dir"]  # what lies there counts
-    values["rows"] = text_tasks.fingerprint(config)
-  text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-  return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def load_sweep(spec: str) -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from training.checking import hyperparameter_limits, own_functions
+from tasks.code import files
+from training.checking import config_modules, hyperparameter_limits, own_functions
 from training.errors import UserError, did_you_mean, nearest
 
 _LISTED = "The losses are listed in algorithms/__init__.py, with their equations in docs/losses.md."
@@ -91,38 +92,16 @@ def words_of(config: ConfigDict) -> frozenset[str]:
   return frozenset(words)
 
 
-def fingerprint(name: str) -> str:
-  """Changes when the code of the loss does, or of the parts of `algorithms` that it is made of.
-
-  Comments and layout aside. A file of one's own stands for itself, and what it takes from ours.
-  """
-  return _fingerprint(name) if ":" in name else _fingerprint_ours(name)
+def place_of(name: str) -> str:
+  """Its "module:function"; raises UserError if there is no such loss."""
+  return ":".join(_locate(name))
 
 
-def _fingerprint(name: str) -> str:
-  module = _locate(name)[0]
-  trees = {module: own_functions.module_tree(module)}
-  waiting = [module]
-  while waiting:
-    for node in getattr(trees[waiting.pop()], "body", []):
-      part = getattr(node, "module", None) if isinstance(node, ast.ImportFrom) else None
-      if part and part.startswith("algorithms.") and part not in trees:
-        trees[part] = own_functions.module_tree(part)
-        waiting.append(part)
-  return "".join(ast.dump(tree) for _, tree in sorted(trees.items()) if tree is not None)
-
-
-_fingerprint_ours = functools.cache(_fingerprint)
-
-
-def vocabulary() -> tuple[str, ...]:
-  """The arrays a loss may ask for."""
-  words = {}
-  for node in _own("shapes.py").body:
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-      if node.targets[0].id in ("PER_TOKEN", "PER_RESPONSE", "PER_REWARD"):
-        words |= dict.fromkeys(ast.literal_eval(node.value))
-  return tuple(words)
+def vocabulary() -> dict[str, tuple[str, str]]:
+  """algorithms.shapes.VOCABULARY: {array a loss may ask for: (axes, where it comes from)}."""
+  assignments = (node for node in _own("shapes.py").body if isinstance(node, ast.Assign))
+  tables = {ast.unparse(node.targets[0]): node.value for node in assignments}
+  return ast.literal_eval(tables["VOCABULARY"])
 
 
 def _table() -> dict[str, str]:
@@ -138,7 +117,7 @@ def _table() -> dict[str, str]:
 
 
 def _own(file: str) -> ast.Module:
-  return own_functions.parse(os.path.join(own_functions.ROOT, "algorithms", file))
+  return own_functions.parse(os.path.join(files.ROOT, "algorithms", file))
 
 
 def _locate(name: str) -> tuple[str, str]:
@@ -146,6 +125,9 @@ def _locate(name: str) -> tuple[str, str]:
   if name in table:
     return table[name], name
   if ":" not in name:
+    config = os.path.join("configs", f"{name}.py")
+    if config in config_modules.available("configs"):
+      raise UserError(f"no loss {name!r}; it is a config: --config={config}")
     hint = did_you_mean(nearest(name, table)) or f" {_LISTED}"
     raise UserError(f"no loss {name!r}.{hint} (Your own: module.path:function)")
   return own_functions.split(name, "mylab.losses:my_loss")

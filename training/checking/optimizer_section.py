@@ -15,11 +15,12 @@ from typing import Any
 from ml_collections import ConfigDict, FieldReference
 
 from configs import common
+from tasks.code import files
 from training.checking import config_values, field_names, loss_signatures, own_functions
 from training.checking.config_values import is_number
 from training.errors import UserError, choose, did_you_mean
 
-_MODULE, _FILE = "training.optimizer", os.path.join(own_functions.ROOT, "training", "optimizer.py")
+_MODULE, _FILE = "training.optimizer", os.path.join(files.ROOT, "training", "optimizer.py")
 _TABLES = {"name": "OPTIMIZERS", "schedule": "SCHEDULES"}  # by the field that chooses from it
 _TAKES = {"name": [], "schedule": ["progress"]}  # beside its numbers
 
@@ -156,13 +157,6 @@ def only_reader(config: ConfigDict, key: str) -> str:
       which = " or ".join(map(repr, readers))
       return f"only optimizer.{field}={which} reads it, not {config.optimizer[field]!r}"
   return ""
-
-
-def fingerprint(config: ConfigDict) -> str:
-  """Changes when the code of an optimizer or a schedule of one's own does; "" for ours."""
-  modules = {choice.module for choice in _choices(chosen(config))} - {_MODULE}
-  trees = (own_functions.module_tree(module) for module in sorted(modules))
-  return "".join(ast.dump(tree) for tree in trees if tree is not None)
 
 
 def _readers(name: str) -> dict[str, dict[str, float]]:

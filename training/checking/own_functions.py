@@ -5,18 +5,14 @@ A signature is thereby known in milliseconds, whatever the module would import.
 
 import ast
 import functools
-import importlib.machinery
 import inspect
-import os
 import re
-import sys
 from collections.abc import Callable
 from typing import Any
 
+from tasks.code import files
 from tasks.rewards.function import imported
 from training.errors import UserError, did_you_mean, nearest
-
-ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
 
 def split(name: str, example: str) -> tuple[str, str]:
@@ -41,7 +37,7 @@ def signature(module: str, function: str) -> tuple[inspect.Signature, str]:
 
 def _from_source(module: str, function: str) -> tuple[inspect.Signature, str] | None:
   """None if the loss is not a plain `def` with literal defaults in a file that can be found."""
-  path = _source_path(module)
+  path = files.path_of(module)
   if path is None or not path.endswith(".py"):
     return None
   tree = parse(path)
@@ -82,7 +78,14 @@ def _signature(arguments: ast.arguments) -> inspect.Signature:
 
 def _from_import(module: str, function: str) -> tuple[inspect.Signature, str]:
   loss = load(module, function)
-  return inspect.signature(loss), inspect.getdoc(loss) or ""
+  signature = inspect.signature(loss)
+  written = loss
+  while isinstance(written, functools.partial):
+    written = written.func
+  types = inspect.get_annotations(inspect.unwrap(written))  # @loss_function's signature has none
+  parameters = signature.parameters.values()
+  typed = [p.replace(annotation=types.get(p.name, p.annotation)) for p in parameters]
+  return signature.replace(parameters=typed), inspect.getdoc(loss) or ""
 
 
 def load(module: str, function: str) -> Callable:
@@ -93,34 +96,20 @@ def load(module: str, function: str) -> Callable:
     raise UserError(str(error)) from error
 
 
-def _source_path(module: str) -> str | None:
-  """The file of a module, found without importing its packages."""
-  folders, origin = [os.getcwd(), *sys.path, ROOT], None
-  parts = module.split(".")
-  for depth in range(1, len(parts) + 1):
-    spec = importlib.machinery.PathFinder.find_spec(".".join(parts[:depth]), folders)
-    if spec is None:
-      return None
-    folders, origin = list(spec.submodule_search_locations or []), spec.origin
-  return origin
-
-
 def parse(path: str) -> ast.Module:
   """What the file says. UserError for a syntax error."""
-  return _parsed(path, os.stat(path).st_mtime_ns)
+  try:
+    return files.read(path).tree
+  except SyntaxError as error:
+    raise not_python(error) from error
 
 
-@functools.cache
-def _parsed(path: str, changed: int) -> ast.Module:
-  del changed  # a file is read again only when it was written again
-  with open(path, encoding="utf-8") as file:
-    try:
-      return ast.parse(file.read())
-    except SyntaxError as error:
-      raise UserError(f"{path} line {error.lineno}: {error.msg}") from error
+def not_python(error: SyntaxError) -> UserError:
+  """What to say of a file with a syntax error."""
+  return UserError(f"{error.filename} line {error.lineno}: {error.msg}")
 
 
 def module_tree(module: str) -> ast.Module | None:
   """What the module's file says; None if it has none that can be read."""
-  path = _source_path(module)
+  path = files.path_of(module)
   return parse(path) if path and path.endswith(".py") else None

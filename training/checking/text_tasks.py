@@ -1,8 +1,7 @@
-"""Tasks made of data sets of texts, and groups of texts to train on: what is wrong, and the task.
+"""The data sets of texts that a config names: what is wrong with them, and what they hold.
 
-gsm8k, questions   prompts with answers, judged by task.reward
-groups             prompts with responses that were judged already (task.reward = "none"): trained
-                   on offline, evaluated by the pairs of held-out prompts
+A task is made of one if it takes `rows` or `scored_rows` (config.task.data); an offline run trains
+on one if it names one (config.offline.dataset), or on the task's own if its rows are scored.
 """
 
 from collections.abc import Iterator
@@ -10,33 +9,26 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from training.checking import pretrained_model
+from training.checking import pretrained_model, task_signatures
 from training.errors import UserError
 
 # Imported where it is needed: most configs name no texts, and numpy takes half the time that a
 # mistyped command should.
 if TYPE_CHECKING:
+  from tasks.datasets.text_data import TextData
   from tasks.rows.row import Problem
   from tasks.rows.text_groups import TextGroups
-  from tasks.task import Task
-  from training.checking.text_data import TextData
-
-NAMES = ("gsm8k", "questions", "groups")
+  from tasks.tokenizers.tokenizer import Tokenizer
 
 
 def problems(config: ConfigDict) -> Iterator[str]:
   """What is wrong with the data sets of texts that a config names; reads all of their rows."""
-  name, data = config.task.name, config.task.data
-  if name in NAMES:
-    yield from without_answers(config, "to learn to write", "configs/tasks/")
-  if name == "groups" and config.source == "online" and config.scoring.reward == "task":
-    if config.task.reward == "none":
-      yield "source='online': nothing judges responses to these prompts; train with 'offline'"
-  if name in ("questions", "groups") and not data:
-    yield f"task.data='': {name} needs a file, or the name of a data set that tasks.build built"
-    return
-  if name not in NAMES and data:
-    yield f"task.data={data!r}: only {', '.join(NAMES)} read it"
+  try:
+    task = task_signatures.of(config)
+  except UserError:
+    return  # said already
+  if task.reads_rows and not _name_of_data(config):
+    return  # said already
   if config.data.max_prompt_tokens < 1:
     yield f"data.max_prompt_tokens={config.data.max_prompt_tokens}: must be at least 1"
     return
@@ -44,34 +36,25 @@ def problems(config: ConfigDict) -> Iterator[str]:
   if min(*sizes, config.task.eval_prompts) < 1 or any(pretrained_model.problems(config)):
     return  # said already
   try:
-    if name in NAMES:
-      data_of_task(config)
+    data_of_task(config)
     groups_of(config)
   except UserError as error:
     yield str(error)
 
 
-def without_answers(config: ConfigDict, to_learn: str, models_in: str) -> Iterator[str]:
-  """What is wrong where a task has no options, and nothing to demonstrate."""
-  name = config.task.name
-  if config.task.options:
-    yield f"task.options={config.task.options!r}: {name} has none"
-  if config.base.steps > 0:
-    yield (
-      f"base.steps={config.base.steps}: {name} has no answers {to_learn}; set it to 0 and "
-      f"start from a pretrained model ({models_in})"
-    )
-  if config.source == "demonstrations":
-    yield f"source='demonstrations': {name} has no answers {to_learn}"
+def data_of_task(config: ConfigDict) -> "TextData | None":
+  """The data set that the task is made of, if it is. UserError when it cannot be used."""
+  task = task_signatures.of(config)
+  if not task.reads_rows:
+    return None
+  held_out = config.task.eval_prompts
+  return _load(config, "task.data", _name_of_data(config), scored=task.is_scored, held_out=held_out)
 
 
-def data_of_task(config: ConfigDict) -> "TextData":
-  """The data set that the task is made of. UserError when it cannot be used."""
-  from training.checking import text_data
-
-  name = config.task.data or config.task.name
-  groups = config.task.name == "groups"
-  return text_data.load(config, "task.data", name, groups=groups, held_out=config.task.eval_prompts)
+def held_out_groups(config: ConfigDict) -> "TextGroups | None":
+  """The scored groups that a policy is evaluated by; None for a task that has none."""
+  data = data_of_task(config)
+  return data.held_out if data is not None and task_signatures.of(config).is_scored else None
 
 
 def groups_of(config: ConfigDict) -> "TextData | None":
@@ -79,69 +62,45 @@ def groups_of(config: ConfigDict) -> "TextData | None":
 
   UserError when they cannot be used, or hold prompts that the run evaluates on.
   """
-  if config.source != "offline" or not (config.offline.dataset or config.task.name == "groups"):
+  if config.source != "offline":
     return None
-  from training.checking import text_data
+  if not config.offline.dataset:
+    return data_of_task(config) if task_signatures.of(config).is_scored else None
+  from tasks.datasets import text_data
 
-  if text_data.is_text(config.offline.dataset):
-    found = text_data.load(
-      config, "offline.dataset", config.offline.dataset, groups=True, held_out=0
-    )
-    if config.task.name in NAMES:
-      _check_apart(found, data_of_task(config))
-    return found
-  if config.task.name == "groups" and not config.offline.dataset:
-    return data_of_task(config)
-  return None
-
-
-def fingerprint(config: ConfigDict) -> list[str]:
-  """Changes when the rows of the data sets do that a run reads."""
-  if config.task.name not in NAMES and not config.offline.dataset:
-    return []
-  from training.checking import text_data
-
-  names = []
-  if config.task.name in NAMES:
-    names.append(("task.data", config.task.data or config.task.name))
-  if config.source == "offline" and text_data.is_text(config.offline.dataset):
-    names.append(("offline.dataset", config.offline.dataset))
-  paths = (text_data.locate(field, name, config.data.dir) for field, name in names)
-  return [text_data.fingerprint(path) for path in paths]
+  if not text_data.is_text(config.offline.dataset):
+    return None
+  found = _load(config, "offline.dataset", config.offline.dataset, scored=True, held_out=0)
+  of_task = data_of_task(config)
+  if of_task is not None:
+    _check_apart(found, of_task)
+  return found
 
 
-def task_of(config: ConfigDict) -> "Task":
-  """One item a distinct prompt."""
-  from tasks.rewards.reward import Reward
-  from tasks.task import Item, Task
-  from tasks.tokenizers.tokenizer import CharTokenizer
+def fingerprints(config: ConfigDict) -> dict[str, str]:
+  """Of the data sets that a run reads, "task.data='pairs.jsonl'" -> what changes with the rows."""
+  reads_rows, dataset = task_signatures.of(config).reads_rows, config.offline.dataset
+  if not reads_rows and not dataset:
+    return {}
+  from tasks.datasets import text_data
 
-  data, halves = data_of_task(config), []
-  for groups in (data.train, data.held_out):
-    rows = {row.prompt: row for row in reversed(groups.rows)}  # the first of each
-    halves.append(tuple(Item(row.prompt, row.answer) for row in reversed(rows.values())))
-  return Task(
-    name=config.task.name,
-    train=halves[0],
-    evaluation=halves[1],
-    reward=Reward(config.task.reward, config.scoring.seconds),
-    tokenizer=pretrained_model.tokenizer_of(config) or CharTokenizer(),
-    scores_unfinished=config.task.name == "groups",
-  )
+  field = "task.data" if config.task.data else "task.name"  # whose own it is
+  names = [(field, _name_of_data(config))] if reads_rows else []
+  if config.source == "offline" and text_data.is_text(dataset):
+    names.append(("offline.dataset", dataset))
+  paths = {f"{field}={name!r}": _locate(config, field, name) for field, name in names}
+  return {where: text_data.fingerprint(path) for where, path in paths.items()}
 
 
 def describe(config: ConfigDict) -> list[str]:
   """What a person should know of the data before it is trained on, a line each."""
-  found, lines = groups_of(config), []
-  if found is None and config.task.name not in NAMES:
-    return []
-  from tasks.rows import text_groups
-
+  found, of_task, lines = groups_of(config), data_of_task(config), []
   if found is not None:
+    from tasks.rows import text_groups
+
     lines += text_groups.describe(found.train, config.sampling.max_tokens)
     lines.append(_whose_log_probs(found.train))
-  if config.task.name in NAMES:
-    of_task = data_of_task(config)
+  if of_task is not None:
     prompts = len({row.prompt for row in of_task.held_out.rows})
     lines.append(f"held out: {prompts:,} prompts of {of_task.path}, {len(of_task.held_out):,} rows")
   if problems := bad_rows(config):
@@ -152,9 +111,67 @@ def describe(config: ConfigDict) -> list[str]:
 
 def bad_rows(config: ConfigDict) -> "tuple[Problem, ...]":
   """What is wrong with the rows that the run leaves out, of both data sets if it has two."""
-  found = [data_of_task(config)] if config.task.name in NAMES else []
-  found += [data for data in [groups_of(config)] if data is not None]
+  found = [data for data in (data_of_task(config), groups_of(config)) if data is not None]
   return tuple(dict.fromkeys(problem for data in found for problem in data.problems))
+
+
+def tokenizer_of(config: ConfigDict) -> "Tokenizer":
+  """The tokenizer of the config's model, characters if it is not a pretrained one."""
+  from tasks.tokenizers.tokenizer import CHARACTER_TOKENIZER
+
+  try:
+    return pretrained_model.tokenizer_of(config) or CHARACTER_TOKENIZER
+  except ValueError as error:
+    raise UserError(str(error)) from None
+
+
+def _name_of_data(config: ConfigDict) -> str:
+  return config.task.data or task_signatures.of(config).traits.data
+
+
+def _locate(config: ConfigDict, field: str, name: str) -> str:
+  """The path of the data set `name`, which `field` of the config gives."""
+  from tasks.datasets import text_data
+
+  try:
+    return text_data.locate(name, config.data.dir)
+  except ValueError as error:
+    raise UserError(f"{field}={name!r}: {error}") from None
+
+
+def _load(config: ConfigDict, field: str, name: str, *, scored: bool, held_out: int) -> "TextData":
+  """The data set `name`, which `field` of the config gives, in the tokens of the config's model.
+
+  UserError: with all bad rows, if they may not be skipped.
+  """
+  from tasks.datasets import text_data
+  from tasks.rows.row import BadRows
+
+  path, tokenizer = _locate(config, field, name), tokenizer_of(config)
+  try:
+    return text_data.load(
+      path,
+      text_data.fingerprint(path),
+      tokenizer,
+      scored=scored,
+      held_out=held_out,
+      most_prompts=config.task.train_prompts,
+      group_size=config.group_size if scored else 1,
+      max_tokens=config.sampling.max_tokens,
+      max_prompt_tokens=config.data.max_prompt_tokens,
+      skip_bad_rows=config.data.skip_bad_rows,
+    )
+  except BadRows as bad:
+    rows = len({problem.where for problem in bad.problems})
+    raise UserError(
+      f"{field}: {rows:,} bad rows in {path}; --config.data.skip_bad_rows=True leaves them out:\n"
+      f"{bad}"
+    ) from None
+  except text_data.TooFewPrompts as error:
+    there = f"; set --config.task.eval_prompts={error.found}" if error.found else ""
+    raise UserError(f"{field}: {error}{there or ' (task.eval_prompts)'}") from None
+  except ValueError as error:
+    raise UserError(f"{field}: {error}") from None
 
 
 def _whose_log_probs(groups: "TextGroups") -> str:

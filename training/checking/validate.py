@@ -1,10 +1,7 @@
 """Whether a config makes sense, checked before jax is imported; its types are right already."""
 
-import functools
-import importlib.util
 import math
 import os
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,8 +16,9 @@ from training.checking import (
   validate_mesh,
   validate_reward,
   validate_rounds,
+  validate_task,
 )
-from training.errors import UserError, choose, did_you_mean, nearest
+from training.errors import UserError, choose
 
 _AT_LEAST_1 = """
   steps batch_prompts group_size micro_batches minibatches inner_epochs
@@ -60,7 +58,7 @@ def check(config: ConfigDict, *, recurring: bool = False) -> None:
     *_batches(config),
     *validate_loss.problems(config),
     *optimizer_section.problems(config),
-    *_task(config),
+    *validate_task.problems(config),
     *text_tasks.problems(config),
     *validate_reward.problems(config),
     *_regime(config),
@@ -68,13 +66,9 @@ def check(config: ConfigDict, *, recurring: bool = False) -> None:
     *pretrained_model.problems(config),
     *_shape(config),
   ]
+  problems = problems or [*validate_task.problems_of_prompts(config)]
   if problems:
     raise UserError("\n".join(problems))
-
-
-def task_names() -> list[str]:
-  """Ours, and those of the installed reasoning-gym; importing it would take seconds."""
-  return ["sentiment", *text_tasks.NAMES, *_task_files()]
 
 
 def _shape(config: ConfigDict) -> Iterator[str]:
@@ -138,27 +132,6 @@ def _batches(config: ConfigDict) -> Iterator[str]:
       yield f"{name}={prompts}: there are only task.train_prompts={config.task.train_prompts}"
 
 
-def _task(config: ConfigDict) -> Iterator[str]:
-  name, files = config.task.name, _task_files()
-  if name in text_tasks.NAMES:
-    return  # text_tasks.problems
-  if name == "sentiment":
-    yield from text_tasks.without_answers(config, "to learn from", "configs/models/")
-    return
-  if name not in files:
-    hint = did_you_mean(nearest(name, task_names())) or " Try spell_backward or chain_sum."
-    yield f"task.name={name!r}: neither sentiment nor of reasoning-gym's {len(files)} tasks.{hint}"
-    return
-  options = _task_options(files[name])
-  for part in filter(None, config.task.options.split(",")):
-    option, equals, _ = part.strip().partition("=")
-    if not equals:
-      yield f"task.options={config.task.options!r}: {part!r} is not name=value"
-    elif option not in options:
-      hint = did_you_mean(nearest(option, options)) or f" It has {', '.join(options)}."
-      yield f"task.options: {name} has no option {option!r}.{hint}"
-
-
 def _regime(config: ConfigDict) -> Iterator[str]:
   """Options that only mean something together."""
   dataset, scoring, limit = config.offline.dataset, config.scoring, config.sampling.max_tokens
@@ -176,27 +149,3 @@ def _regime(config: ConfigDict) -> Iterator[str]:
     yield f"scoring.overlong_tokens={scoring.overlong_tokens}: above sampling.max_tokens={limit}"
   if config.reward_model.group_size < 2:
     yield f"reward_model.group_size={config.reward_model.group_size}: a pair takes at least 2"
-
-
-@functools.cache
-def _task_files() -> dict[str, str]:
-  """{task: the file that defines it}."""
-  spec = importlib.util.find_spec("reasoning_gym")
-  if spec is None or not spec.submodule_search_locations:
-    raise UserError("reasoning-gym is not installed: pip install -e .")
-  files = {}
-  for folder, _, names in os.walk(spec.submodule_search_locations[0]):
-    for path in (os.path.join(folder, name) for name in names if name.endswith(".py")):
-      with open(path, encoding="utf-8") as file:
-        found = re.search(r'^DATASET_NAME = "(\w+)"', file.read(), re.M)
-      if found:
-        files[found[1]] = path
-  return dict(sorted(files.items()))
-
-
-def _task_options(path: str) -> list[str]:
-  """The fields of the task's config dataclass; `seed` and `size` are ours to set."""
-  with open(path, encoding="utf-8") as file:
-    config = re.search(r"^class \w+Config\b.*?(?=^\S|\Z)", file.read(), re.M | re.S)
-  names = re.findall(r"^ {4}(\w+): ", config[0], re.M) if config else []
-  return [name for name in names if name not in ("seed", "size")]

@@ -10,9 +10,7 @@ from training.checking.loss_signatures import LossSignature
 from training.errors import choose
 
 # Losses that compare no responses with each other. (A loss of one's own may do as it likes.)
-_TAKES_ONE_RESPONSE = ("sft", "best_of_k", "kto", "reinforce", "ppo")
-_OF_A_POLICY = {"logps", "old_logps", "ref_logps", "entropy", "log_sum_sq_probs", "values"}
-_OF_A_SAMPLER = ("old_logps", "sampler_logps", "old_values")
+_TAKES_ONE_RESPONSE = ("sft", "kto", "reinforce", "ppo")
 
 
 def problems(config: ConfigDict) -> Iterator[str]:
@@ -84,13 +82,14 @@ def _without_effect(config: ConfigDict, signature: LossSignature) -> Iterator[st
 def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
   """Does the source bring the arrays that the loss names?"""
   name, source, words = signature.name, config.source, signature.arrays
+  vocabulary = loss_signatures.vocabulary()
   if source == "demonstrations":
     if config.group_size != 1:
       yield (
         "source='demonstrations': a prompt has one correct answer, so group_size must be 1, "
         f"not {config.group_size}"
       )
-    missing = [word for word in _OF_A_SAMPLER if word in words]
+    missing = [word for word in words if vocabulary[word][1] == "sampler"]
     if missing:
       yield (
         f"source='demonstrations': {name} needs {missing[0]}, and no policy wrote the "
@@ -108,7 +107,8 @@ def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
     yield f"source={source!r}: a reward model ({name}) learns from written pairs: source='offline'"
   if "scores" in words and config.eval.samples < 2:
     yield f"eval.samples={config.eval.samples}: a reward model is judged on pairs; at least 2"
-  if "scores" in words and len({*words} & _OF_A_POLICY):
+  of_tokens = [word for word in words if vocabulary[word][0] == "B K T" and word != "mask"]
+  if "scores" in words and of_tokens:
     yield f"algorithm.loss={name!r}: a reward model's loss has scores, and no log-probs or values"
   if "old_values" in words and "values" not in words:
     yield f"algorithm.loss={name!r}: it names old_values without values, so there is no critic"

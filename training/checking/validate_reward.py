@@ -1,13 +1,13 @@
 """Whether config.task.reward can be read and suits the task, without importing anybody's code."""
 
-import ast
 from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
 from tasks.rewards.function import bound_options, place_of
 from tasks.rewards.spelling import Term, parse
-from training.checking import own_functions
+from training.checking import own_functions, task_signatures
+from training.checking.task_signatures import TaskSignature
 from training.errors import UserError
 
 _NEEDS_AN_ANSWER = ("answer", "entry")
@@ -17,7 +17,10 @@ def problems(config: ConfigDict) -> Iterator[str]:
   """What is wrong with config.task.reward, a line each."""
   text = config.task.reward
   try:
+    task = task_signatures.of(config)
     terms = parse(text)
+  except UserError:
+    return  # of the task, said already
   except ValueError as error:
     yield f"task.reward={text!r}: {error}"
     return
@@ -29,24 +32,30 @@ def problems(config: ConfigDict) -> Iterator[str]:
       yield f"task.reward: {error}"
       continue
     needs = [name for name in _NEEDS_AN_ANSWER if name in signature.parameters]
-    without = {"sentiment": "vader", "groups": "none"}.get(config.task.name)
-    if without and needs and not term.is_own:
-      name = config.task.name
-      yield f"task.reward={text!r}: {name} has no answers for {term.name!r}; try {without!r}"
-  if text.strip() == "vader" and config.task.name not in ("sentiment", "groups"):
-    yield "task.reward='vader': judges task.name='sentiment' only; this task's is 'exact'"
-  if text.strip() == "none" and config.task.name != "groups":
-    yield "task.reward='none': only task.name='groups' goes without; this task's is 'exact'"
+    if needs and task.traits.answers == "none" and not term.is_own:
+      its_own = task.traits.reward
+      yield f"task.reward={text!r}: {task.name} has no answers for {term.name!r}; try {its_own!r}"
+  yield from _left_over(text.strip(), task)
   weights = {term.weight for term in terms}
   if config.algorithm.loss == "gdpo" and weights != {1.0}:
     yield f"task.reward={text!r}: gdpo takes each reward alike, so none can have a weight"
 
 
-def fingerprint(text: str) -> str:
-  """Changes when the code of a reward does: its file's, comments and layout aside."""
-  modules = {_place(term)[0] for term in parse(text)}
-  trees = (own_functions.module_tree(module) for module in sorted(modules))
-  return "".join(ast.dump(tree) for tree in trees if tree is not None)
+def _left_over(text: str, task: TaskSignature) -> Iterator[str]:
+  """Rewards that mean something for another kind of task only, and are this task's by mistake."""
+  its_own = f"this task's is {task.traits.reward!r}"
+  if text == task.traits.reward or task.is_scored:
+    return
+  if text == "vader" and task.traits.answers != "none":
+    yield f"task.reward='vader': looks at no answer, and {task.name} has answers; {its_own}"
+  if text == "none":
+    names = " or ".join(f"task.name={name!r}" for name in task_signatures.scored())
+    yield f"task.reward='none': only {names} goes without; {its_own}"
+
+
+def places(text: str) -> dict[str, str]:
+  """Name -> "module:function" of the rewards in a sum that can be read."""
+  return {term.name: ":".join(_place(term)) for term in parse(text)}
 
 
 def _place(term: Term) -> tuple[str, str]:

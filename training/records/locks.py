@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from ml_collections import ConfigDict
 
 from training import hosts
-from training.checking.config_files import digest
+from training.checking import digests
 from training.population import membership
 from training.records.run_folder import RunFolder
 
@@ -40,7 +40,10 @@ def trained_once(
     if hosts.first_decides(lambda: folder.read_status().get("state") == "finished"):
       return folder
     folder.create(
-      config.to_dict(), digest=digest(config), config_file=config_file, variant=folder.name
+      config.to_dict(),
+      config_file=config_file,
+      variant=folder.name,
+      **digests.of_run(config),
     )
     with folder.recording_outcome():
       train()

@@ -1,6 +1,6 @@
 """A run's folder: the source of truth about one training run (W&B is a mirror of it).
 
-  config.json      the resolved config, the run's names and the config's digest
+  config.json      the resolved config, the run's names, its digest and those of what it names
   command.txt      what to type to train it alone
   env.json         commit, versions, device, tokenizer
   data.txt         of a data set of texts: lengths, and how much was cut or left out
@@ -56,12 +56,18 @@ class RunFolder:
     config: Mapping[str, Any],
     *,
     digest: str,
+    digests: Mapping[str, str] | None = None,
     config_file: str,
     variant: str = "",
     sweep: str = "",
     command: str = "",
   ) -> None:
-    """Writes config.json and command.txt; `variant` defaults to the name without its seed."""
+    """Writes config.json and command.txt.
+
+    Args:
+      digest, digests: as `digests.of_run` has them.
+      variant: defaults to the name without its seed.
+    """
     variant = variant or self.name.removesuffix(f"-s{config.get('seed')}")
     about = {
       "name": self.name,
@@ -69,8 +75,10 @@ class RunFolder:
       "sweep": sweep,
       "config_file": config_file,
       "created": self.read_config().get("created", int(time.time())),
+      "digest": digest,
+      "digests": digests or {},
     }
-    self._write("config.json", json_text(about | {"digest": digest, "config": config}))
+    self._write("config.json", json_text(about | {"config": config}))
     self._write("command.txt", command + "\n")
 
   def write_env(self, device: str, tokenizer: str) -> None:
@@ -189,13 +197,6 @@ class RunFolder:
     if state == "running" and environment.is_alive(status["pid"], status["started"]):
       return "running"
     return state if state in ("finished", "diverged", "failed") else "resume"
-
-  def changes(self, config: Mapping[str, Any]) -> list[str]:
-    """How `config` differs from the run's own: ["algorithm.beta 0.1 -> 0.2"]."""
-    old, new = flatten(self.read_config().get("config", {})), flatten(config)
-    keys = sorted(old.keys() | new.keys())
-    differ = [key for key in keys if json.dumps(old.get(key)) != json.dumps(new.get(key))]
-    return [f"{key} {old.get(key, '(none)')} -> {new.get(key, '(none)')}" for key in differ]
 
   def clear(self) -> None:
     """Deletes the run, to start it again from nothing."""

@@ -17,8 +17,8 @@ from tasks import group_dataset
 from tasks.rows.text_groups import TextGroups
 from training import base_policy, hosts
 from training.base_policy import Report
-from training.checking import text_tasks
-from training.checking.config_files import digest
+from training.checking import task_signatures, text_tasks
+from training.checking.digests import of_recipe
 from training.compiled import compiled_log_probs
 from training.errors import UserError
 from training.parts import Parts
@@ -45,7 +45,8 @@ def ensure(
   """
   config = parts.config
   recipe = recipe_of(config)
-  name = f"{config.task.name}-k{config.group_size}-s{config.seed}-{digest(ConfigDict(recipe))}"
+  task = task_signatures.label(config.task.name)
+  name = f"{task}-k{config.group_size}-s{config.seed}-{of_recipe(recipe)}"
   directory = os.path.join(root, "datasets", name)
   with locked(directory):
     if not hosts.first_decides(lambda: bool(group_dataset.path_in(directory))):
@@ -134,7 +135,7 @@ def of_texts(parts: Parts, groups: TextGroups, base: Params, scorer: Scorer) -> 
   """
   arrays = {name: getattr(groups, name) for name in (*group_dataset.ARRAYS, "known")}
   prompts, answers = [row.prompt for row in groups.rows], [row.answer for row in groups.rows]
-  rows = group_dataset.Rows(prompts, answers, np.arange(len(groups)), arrays)
+  rows = group_dataset.StoredGroups(prompts, answers, np.arange(len(groups)), arrays)
   needed = {"old_logps", "sampler_logps"} & parts.loss.words
   log_probs = _base_log_probs(parts, base) if needed and not groups.known.all() else None
   return Offline(parts, scorer, rows, groups.prompts, seconds=0.0, log_probs=log_probs)

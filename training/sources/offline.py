@@ -23,7 +23,7 @@ class Offline:
     self,
     parts: Parts,
     scorer: Scorer,
-    rows: group_dataset.Rows,
+    rows: group_dataset.StoredGroups,
     prompts: Sequence[Sequence[int]],
     seconds: float,
     log_probs: Callable[[Params, Groups], np.ndarray] | None = None,

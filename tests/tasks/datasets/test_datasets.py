@@ -14,7 +14,7 @@ import pytest
 from tasks import build
 from tasks.datasets import DATA_SETS, reading, sources
 from tasks.datasets.data_set import DataSet, Source
-from tasks.datasets.reading import NotBuilt, Rows
+from tasks.datasets.reading import BuiltRows, NotBuilt
 
 QUESTIONS = {
   "train.jsonl": [
@@ -35,7 +35,7 @@ def main(tmp_path, *argv):
 
 
 def rows_of(tmp_path, name, split="train"):
-  return Rows(reading.folder_of(name, str(tmp_path / "data")), split)
+  return BuiltRows(reading.folder_of(name, str(tmp_path / "data")), split)
 
 
 def test_gsm8k_is_prompts_with_the_numbers_that_answer_them(tmp_path, capsys):
@@ -70,7 +70,7 @@ def published(i, scores):
   return {"question": f"q{i}", "ground_truth": "#### 1"} | solved
 
 
-def test_judged_solutions_of_the_published_file_and_of_the_reshaped_one(tmp_path):
+def test_scored_solutions_of_the_published_file_and_of_the_reshaped_one(tmp_path):
   judged = [(True, False, False, i % 2 == 0) for i in range(20)]
   write(tmp_path / "a", {"example_model_solutions.jsonl": map(published, range(20), judged)})
   assert main(tmp_path, "gsm8k_groups", f"--manual_dir={tmp_path / 'a'}") == 0
@@ -152,7 +152,7 @@ def test_bad_rows_stop_a_build_or_are_listed_beside_it(tmp_path, capsys):
   assert main(tmp_path, *argv, "--skip_bad_rows") == 0
   assert "2 problems, listed in" in capsys.readouterr().out
   path = reading.folder_of("local_pairs", str(tmp_path / "data"))
-  assert len(rows_of(tmp_path, "local_pairs")) == 7 and len(Rows(path, "test")) == 1
+  assert len(rows_of(tmp_path, "local_pairs")) == 7 and len(BuiltRows(path, "test")) == 1
 
 
 def test_prompts_of_train_and_test_are_bad_rows_of_train(tmp_path, capsys):
@@ -205,7 +205,7 @@ def test_any_data_set_of_tfds_in_a_known_spelling_is_read(tmp_path):
 
   builder = Foreign(data_dir=str(tmp_path), file_format="array_record")
   builder.download_and_prepare()
-  row = Rows(str(builder.data_dir))[0]
+  row = BuiltRows(str(builder.data_dir))[0]
   assert (row.prompt, row.responses, row.scores) == ("hé", ("chosen", "rejected"), (1.0, 0.0))
 
 

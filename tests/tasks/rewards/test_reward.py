@@ -7,8 +7,9 @@ import pytest
 
 from tasks.rewards import REWARDS
 from tasks.rewards.function import RewardFunction, place_of
-from tasks.rewards.reward import Reward, response_of
+from tasks.rewards.reward import Reward
 from tasks.rewards.spelling import parse
+from tasks.task import response_of
 
 OWN = "tests.tasks.rewards.own"
 
@@ -28,7 +29,7 @@ def is_alive(pid):
 def rewards_of(text, *completions, seconds=5.0):
   """What one reward gives, and what it warned of."""
   reward = Reward(text, seconds)
-  return reward.parts(responses(*completions))[:, 0].tolist(), reward.new_faults()
+  return reward.each(responses(*completions))[:, 0].tolist(), reward.new_faults()
 
 
 nan = pytest.approx(np.nan, nan_ok=True)
@@ -39,7 +40,7 @@ nan = pytest.approx(np.nan, nan_ok=True)
 
 def test_rewards_are_weighed_and_named():
   reward = Reward(f"exact + 0.5*length(max=3) - 2*{OWN}:politeness('you')")
-  parts = reward.parts(responses("a", "thank you", "you you"))
+  parts = reward.each(responses("a", "thank you", "you you"))
   assert reward.names == ("exact", "length", "politeness")
   assert parts.tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 2]]
   assert reward.total(parts).tolist() == [1.5, -2, -4]
@@ -52,7 +53,7 @@ def test_a_response_is_unscored_where_a_part_that_counts_is():
 
 
 def test_no_responses_have_no_rewards():
-  assert Reward(f"exact + {OWN}:hangs").parts([]).shape == (0, 2)
+  assert Reward(f"exact + {OWN}:hangs").each([]).shape == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ NONSENSE = ("", "a" * 5000, "1" * 5000, "\0�𝔘\n", "#### " * 900, "((((((" *
 def test_math_verify_reads_more_than_numbers_and_its_time_is_limited():
   texts = ("so \\boxed{\\frac{2}{4}}", "it is 0.5", "A: 1/3", "it is $9^{9^{9^{9^9}}}$", *NONSENSE)
   wanted = responses(*texts, answer="$1/2$") + responses("1,080", answer="3*360\n#### 1,080")
-  right, decimal, wrong, huge, *nonsense, comma = Reward("math", seconds=2.0).parts(wanted)[:, 0]
+  right, decimal, wrong, huge, *nonsense, comma = Reward("math", seconds=2.0).each(wanted)[:, 0]
   assert (right, decimal, wrong, comma) == (1, 1, 0, 1)
   assert huge == 0 or np.isnan(huge)  # whichever of the two gives up first
   assert not any(reward > 0 for reward in nonsense)
@@ -129,9 +130,9 @@ def test_what_is_no_finite_number_is_unscored():
 
 def test_faults_are_counted_and_said_anew_when_there_are_ten_times_as_many():
   reward = Reward(f"{OWN}:raises")
-  reward.parts(responses(*[""] * 9))
+  reward.each(responses(*[""] * 9))
   assert len(reward.new_faults()) == 1
-  reward.parts(responses(*[""] * 3))
+  reward.each(responses(*[""] * 3))
   assert reward.new_faults() == ["reward raises raised ZeroDivisionError, 10 times by now"]
   assert dict(reward.failures) == {"reward raises raised ZeroDivisionError": 12}
 
@@ -147,8 +148,8 @@ def test_workers_score_what_is_scored_here_and_know_no_jax():
   texts = [f"{'please ' * (i % 4)}{i}" for i in range(100)]
   reward, here = Reward(f"{OWN}:politeness"), RewardFunction(parse(f"{OWN}:politeness")[0])
   inline = [here(response)[0] for response in responses(*texts)]
-  assert reward.parts(responses(*texts))[:, 0].tolist() == inline
-  assert reward.parts(responses(*texts))[:, 0].tolist() == inline  # again, by the same processes
+  assert reward.each(responses(*texts))[:, 0].tolist() == inline
+  assert reward.each(responses(*texts))[:, 0].tolist() == inline  # again, by the same processes
   assert rewards_of(f"{OWN}:modules", "x")[0] == [0]
 
 
@@ -167,7 +168,7 @@ def test_workers_score_what_is_scored_here_and_know_no_jax():
     ("regex('(')", "regex: the pattern '(': missing ), unterminated subpattern"),
     (f"{OWN}:temperature_of", "its argument 'temprature' is none that a reward may ask for."),
     (f"{OWN}:any_options", "takes **options: write its arguments and options out"),
-    (f"{OWN}:blind", "takes no `completion`, so it cannot judge one"),
+    (f"{OWN}:blind", "takes no `completion`, so it cannot score one"),
     (f"{OWN}:impolite", "cannot import tests.tasks.rewards.own:impolite from"),
     ("not_there:f", "ModuleNotFoundError: No module named 'not_there'"),
   ],

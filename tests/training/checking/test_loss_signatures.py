@@ -13,7 +13,7 @@ LOSSES = '''
 from functools import partial
 from typing import Literal
 
-from algorithms import shapes
+from algorithms import dpo, shapes
 from algorithms.shapes import Beta, Positive as Above0
 from .kinds import Kind
 
@@ -34,6 +34,7 @@ def named_default(logps, mask, *, tau=DEFAULT):
   """Its default is no literal, so the module is imported."""
 
 partially = partial(tempered, kind="hard")
+all_pairs = partial(dpo, pairs="all")
 
 def with_limits(
   logps, mask, *,
@@ -73,11 +74,7 @@ def test_the_names_are_those_of_the_table():
 
 
 def test_the_vocabulary_is_that_of_the_losses():
-  assert set(loss_signatures.vocabulary()) == {
-    *shapes.PER_TOKEN,
-    *shapes.PER_RESPONSE,
-    *shapes.PER_REWARD,
-  }
+  assert loss_signatures.vocabulary() == shapes.VOCABULARY
 
 
 @pytest.mark.parametrize("name", algorithms.LOSSES)
@@ -135,9 +132,9 @@ def test_what_the_trainer_cannot_use_is_refused_in_words(name, message):
 def test_the_limits_read_from_the_source_are_those_of_the_annotations(name):
   """What the command line checks and what the loss itself checks are the same."""
   signature = loss_signatures.read(name)
-  parameters = inspect.signature(signature.load()).parameters
+  types = inspect.get_annotations(signature.load())
   for option in signature.hyperparameters:
-    annotation = parameters[option].annotation
+    annotation = types[option]
     ranges = [str(limit) for limit in getattr(annotation, "__metadata__", ())]
     choices = get_args(annotation) if get_origin(annotation) is Literal else ()
     found = signature.limits.get(option, ())
@@ -175,6 +172,14 @@ def test_a_loss_of_ones_own_may_use_the_limits_and_set_its_own():
     "scale",
   }
   assert types["ddof"] is int
+
+
+def test_one_of_ours_with_another_default_has_its_limits_and_arguments():
+  changed, ours = (loss_signatures.read(name) for name in ("mylab.losses:all_pairs", "dpo"))
+  assert changed.arrays == ours.arrays
+  assert changed.hyperparameters == ours.hyperparameters | {"pairs": "all"}
+  for name, limit in ours.limits.items():
+    assert str(changed.limits[name]) == str(limit)
 
 
 def test_a_loss_that_is_imported_has_its_limits_too():

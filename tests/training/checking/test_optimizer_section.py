@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
+from tasks.rewards.reward import Reward
 from tasks.task import Task
 from training import base_policy, build, reward_model
-from training.checking import config_files, optimizer_section, validate
+from training.checking import config_files, digests, optimizer_section, validate
 from training.errors import UserError
 from training.optimizer import OPTIMIZERS, SCHEDULES
 
@@ -147,14 +148,14 @@ def test_an_optimizer_of_ones_own_is_named_as_a_loss_is_and_is_part_of_the_diges
   settings = {"optimizer.name": "mine:adan", "optimizer.schedule": "mine:half"}
   config = config_files.load("configs/grpo.py", settings | {"optimizer.b3": "0.02"})
   validate.check(config)
-  parts = build.put_together(config, Task("none", (), ()))
+  parts = build.put_together(config, Task("none", (), (), Reward()))
   assert (config.optimizer.b3, config.optimizer.share) == (0.02, 0.5)
   assert parts.optimizer.__name__ == "adan"
   assert parts.schedule(0.3) == 0.5
   assert parts.numbers["optimizer"]["b3"] == 0.02
-  before = config_files.digest(config)
+  before = digests.of_run(config)["digest"]
   (own / "mine.py").write_text(OWN.replace("return share", "return 2 * share"))
-  assert config_files.digest(config) != before
+  assert digests.of_run(config)["digest"] != before
 
 
 def test_bases_and_reward_models_are_trained_by_adamw_whatever_the_run_is():
@@ -203,9 +204,9 @@ def test_another_optimizer_can_be_chosen_in_python():
 def test_checking_an_optimizer_of_ones_own_imports_nothing(own):
   (own / "mine.py").write_text("import jax\n" + OWN)
   code = (
-    "import sys; from training.checking import config_files, validate; "
+    "import sys; from training.checking import config_files, digests, validate; "
     "config = config_files.load('configs/grpo.py', {'optimizer.name': 'mine:adan'}); "
-    "validate.check(config); config_files.digest(config); sys.exit('jax' in sys.modules)"
+    "validate.check(config); digests.of_run(config); sys.exit('jax' in sys.modules)"
   )
   path = {"PYTHONPATH": config_files.__file__.partition("/training/")[0], "PATH": ""}
   assert subprocess.run([sys.executable, "-c", code], env=path).returncode == 0

@@ -14,7 +14,7 @@ from tests.experiments.test_honesty import written
 from tests.tasks.tokenizers.tiny_tokenizer import BOS, CHATML, END, PAD, TOKENS, folder
 from training import base_policy
 from training.build import parts_of
-from training.checking import config_files, pretrained_model, validate
+from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
 from training.evaluation import PolicyEvaluation
 from training.scoring import Scorer
@@ -98,8 +98,11 @@ def test_a_question_of_reasoning_gym_goes_through_the_chat_template(place):
     ({"mesh.fsdp": 3}, "mesh.fsdp=3: does not divide model.d_model=16; try 1 or 2 or 4 or 8 or 16"),
     ({"task.reward": "exact"}, "task.reward='exact': sentiment has no answers for 'exact'; try"),
     ({"task.options": "a=1"}, "task.options='a=1': sentiment has none"),
-    ({"task.name": "chain_sum"}, "task.reward='vader': judges task.name='sentiment' only"),
-    ({"base.steps": 5}, "base.steps=5: sentiment has no answers to learn from; set it to 0"),
+    (
+      {"task.name": "chain_sum", "task.reward": "vader"},
+      "task.reward='vader': looks at no answer, and chain_sum has answers; this task's is 'exact'",
+    ),
+    ({"base.steps": 5}, "base.steps=5: sentiment has no answers to learn to write; set it to 0"),
     ({"source": "demonstrations"}, "source='demonstrations': sentiment has no answers"),
   ],
 )
@@ -146,9 +149,9 @@ def test_the_digest_is_of_the_weights_and_not_of_where_they_lie(place, params, t
   assert pretrained_model.fingerprint(copy) == pretrained_model.fingerprint(place)
   assert pretrained_model.fingerprint(other) != pretrained_model.fingerprint(place)
   found = config(place)
-  digest = config_files.digest(found)
+  digest = digests.of_run(found)["digest"]
   found.model.pretrained = other
-  assert config_files.digest(found) != digest
+  assert digests.of_run(found)["digest"] != digest
 
 
 def test_a_data_set_of_another_tokenizer_is_refused(place, tmp_path):

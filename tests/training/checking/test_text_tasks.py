@@ -1,4 +1,4 @@
-"""Data sets of texts, from a file to what a run trains on and is judged by."""
+"""Data sets of texts, from a file to what a run trains on and is evaluated by."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from tests.tasks.rows.test_text_groups import TOKENIZER
 from tests.training.small_configs import SMALL_MODEL
 from training import assembly, base_policy, ranking
 from training.build import parts_of
-from training.checking import config_files, text_tasks, validate
+from training.checking import config_files, digests, text_tasks, validate
 from training.compiled import compiled_log_probs
 from training.errors import UserError
 from training.records.run_folder import RunFolder
@@ -66,6 +66,12 @@ def load(path, config="configs/dpo.py", check=True, **overrides):
   return found
 
 
+def trained_on(config):
+  data = text_tasks.groups_of(config)
+  assert data is not None
+  return data.train
+
+
 def train(config, folder):
   run_folder = RunFolder(str(folder / "run"))
   run_folder.create(config.to_dict(), digest="", config_file="")
@@ -73,7 +79,7 @@ def train(config, folder):
   return run_folder.read_metrics()
 
 
-# --- what a run trains on and is judged by ------------------------------------------------------
+# --- what a run trains on and is evaluated by ---------------------------------------------------
 
 
 def test_dpo_on_pairs_learns_what_people_prefer_of_other_prompts(tmp_path):
@@ -93,7 +99,7 @@ def test_dpo_on_pairs_learns_what_people_prefer_of_other_prompts(tmp_path):
 def test_a_reward_model_learns_from_the_pairs_of_a_file(tmp_path):
   path = write(tmp_path / "pairs.jsonl", pairs())
   settings = {"optimizer.learning_rate": 1e-2, "batch_prompts": 8, "group_size": 2, "steps": 20}
-  settings["eval.samples"] = 2  # what a reward model is judged on elsewhere
+  settings["eval.samples"] = 2  # what a reward model is evaluated on elsewhere
   config = config_files.load("configs/reward_model.py", SMALL | {"task.data": path} | settings)
   validate.check(config)
   rows = train(config, tmp_path)
@@ -135,9 +141,7 @@ def test_old_log_probs_are_the_rows_own_or_else_the_base_policys(groups, tmp_pat
     kinds.add(("logps" in row, len(row["responses"])))
   assert {known for known, _ in kinds} == {True, False} and len({k for _, k in kinds}) == 3
   told = "\n".join(text_tasks.describe(parts.config))
-  own = sum(
-    "logps" in by_prompt[row.prompt] for row in text_tasks.data_of_task(parts.config).train.rows
-  )
+  own = sum("logps" in by_prompt[row.prompt] for row in trained_on(parts.config).rows)
   assert f"old_logps are the base policy's ({own} groups have their own)" in told and 0 < own < 18
 
 
@@ -225,10 +229,10 @@ def test_gsm8k_is_read_where_it_was_built_and_evaluated_on_its_test_split(tmp_pa
   assert len(task.train) == 20 and len(task.evaluation) == 6
   assert all("test" in str(item.prompt) for item in task.evaluation)
   # a rebuilt source is another experiment
-  digest = config_files.digest(config)
+  digest = digests.of_run(config)["digest"]
   write(tmp_path / "train.jsonl", [{"question": "new?", "answer": "Yes.\n#### 1"}] * 1)
   assert build.main(["gsm8k", f"--manual_dir={tmp_path}", f"--data_dir={data}"]) == 0
-  assert config_files.digest(config) != digest
+  assert digests.of_run(config)["digest"] != digest
 
 
 def test_held_out_questions_are_not_trained_on_through_a_data_set(tmp_path):
@@ -261,7 +265,7 @@ def test_bad_rows_are_said_together_and_can_be_skipped(tmp_path):
   for row in ("row 3: the two", "row 6: the prompt has 600 tokens", "row 8: the character"):
     assert row in said
   config = load(path, data__skip_bad_rows=True)
-  assert len(text_tasks.data_of_task(config).train) == 15
+  assert len(trained_on(config)) == 15
   assert "3 bad rows left out" in "\n".join(text_tasks.describe(config))
   train(load(path, data__skip_bad_rows=True, steps=1, eval__every=1), tmp_path)
   listed = (tmp_path / "run" / "bad_rows.jsonl").read_text().splitlines()
@@ -279,7 +283,7 @@ def test_bad_rows_are_said_together_and_can_be_skipped(tmp_path):
     ("/tmp", {}, "no data set is there"),
     (None, {"task__eval_prompts": 24}, "24 distinct prompts; with 24 held out none is left"),
     (None, {"task__reward": "exact"}, "groups has no answers for 'exact'; try 'none'"),
-    (None, {"source": "online"}, "nothing judges responses to these prompts"),
+    (None, {"source": "online"}, "nothing scores responses to these prompts"),
     (None, {"source": "demonstrations"}, "groups has no answers to learn to write"),
     (None, {"base__steps": 3}, "groups has no answers to learn to write; set it to 0"),
     (None, {"task__options": "a=1"}, "groups has none"),
@@ -303,10 +307,10 @@ def test_empty_and_cut_off_files_are_said_to_be(tmp_path):
 
 def test_another_content_is_another_run(tmp_path):
   path = write(tmp_path / "pairs.jsonl", pairs())
-  first = config_files.digest(load(path))
-  assert config_files.digest(load(path)) == first
+  first = digests.of_run(load(path))["digest"]
+  assert digests.of_run(load(path))["digest"] == first
   write(tmp_path / "pairs.jsonl", pairs()[:-1])
-  assert config_files.digest(load(path)) != first
+  assert digests.of_run(load(path))["digest"] != first
 
 
 @pytest.mark.parametrize("name", ["gsm8k", "groups", "preferences"])

@@ -3,6 +3,7 @@ import pathlib
 import pytest
 
 import configs.common
+from tasks import task_functions
 from training.checking import config_files, config_values, validate
 from training.errors import UserError
 
@@ -57,7 +58,8 @@ def test_the_projects_configs_are_valid(name):
     ("algorithm.beta", float("nan"), "algorithm.beta=nan: must be a finite number"),
     ("algorithm.beta", -1, "algorithm.beta=-1: must be at least 0: it weighs a term of the loss"),
     ("algorithm.clip_low", 0, "algorithm.clip_low=0: must be above 0 and below 1: it holds"),
-    ("algorithm.clip_high", 1, "algorithm.clip_high=1: must be above 0 and below 1"),
+    ("algorithm.clip_low", 1, "algorithm.clip_low=1: must be above 0 and below 1: it holds"),
+    ("algorithm.clip_high", 0, "algorithm.clip_high=0: must be above 0: it is how far"),
     ("algorithm.kl", "k4", "algorithm.kl='k4': choose one of k1, k2, k3."),
     ("algorithm.ddof", 2, "algorithm.ddof=2: must be at least 0 and at most 1: the variance"),
     ("minibatches", 3, "does not divide over 3 minibatches"),
@@ -94,6 +96,10 @@ def test_what_makes_no_sense_for_grpo_is_said(key, value, message):
       {"algorithm.loss": "two_sided_grpo", "algorithm.ratio_cap": 1.1, "source": "online"},
       "algorithm.ratio_cap=1.1: must be at least 1 + algorithm.clip_high = 1.2: it bounds",
     ),
+    (
+      {"algorithm.loss": "two_sided_grpo", "algorithm.clip_high": 3.5, "source": "online"},
+      "algorithm.ratio_cap=4.0: must be at least 1 + algorithm.clip_high = 4.5: it bounds",
+    ),
     ({"algorithm.divergence": "jss"}, "choose one of reverse_kl, forward_kl, js, alpha."),
     ({"algorithm.loss": "robust_dpo", "algorithm.label_smoothing": 0.5}, "below 0.5: it is the"),
     ({"algorithm.loss": "gdpo"}, "gdpo needs reward_parts, which only source='online' has"),
@@ -116,9 +122,23 @@ def test_groups_larger_than_two_need_a_pair_rule_that_exists(rule):
   validate.check(config_files.load("configs/dpo.py", {"group_size": 4, "algorithm.pairs": rule}))
 
 
-@pytest.mark.parametrize("loss", ["kto", "sft", "best_of_k", "reinforce", "ppo"])
+@pytest.mark.parametrize("loss", ["kto", "sft", "reinforce", "ppo"])
 def test_losses_that_compare_nothing_take_one_response_a_prompt(loss):
   validate.check(config_files.load("configs/grpo.py", {"algorithm.loss": loss, "group_size": 1}))
+
+
+@pytest.mark.parametrize("loss", ["grpo", "truncated_grpo", "rloo", "ppo"])
+def test_demonstrations_have_no_log_probs_of_a_sampler(loss):
+  said = problem("configs/sft.py", {"algorithm.loss": loss})
+  assert f"{loss} needs old_logps, and no policy wrote the demonstrations" in said
+
+
+@pytest.mark.parametrize("word", ["logps", "ref_logps", "entropy", "sampler_logps"])
+def test_a_reward_models_loss_has_scores_and_no_policy(word, tmp_path, monkeypatch):
+  (tmp_path / "mine.py").write_text(f"def mixed(scores, {word}, rewards, mask): ...")
+  monkeypatch.chdir(tmp_path)
+  said = problem("configs/reward_model.py", {"algorithm.loss": "mine:mixed"})
+  assert "a reward model's loss has scores, and no log-probs or values" in said
 
 
 @pytest.mark.parametrize(
@@ -127,6 +147,9 @@ def test_losses_that_compare_nothing_take_one_response_a_prompt(loss):
     {"algorithm.loss": "dpo", "algorithm.divergence": "alpha", "algorithm.alpha": 0.3},
     {"algorithm.loss": "dpo", "reference.every": 5, "reference.mix": 0.6},
     {"algorithm.loss": "two_sided_grpo", "algorithm.ratio_cap": 1.2},
+    {"algorithm.loss": "two_sided_grpo", "algorithm.clip_high": 3.0},  # the cap is 4
+    {"algorithm.loss": "ppo", "algorithm.clip_high": 1.0},  # wide clips: only the lower is below 1
+    {"algorithm.loss": "dapo", "algorithm.clip_high": 4.0},
     {"algorithm.beta": 0.0, "algorithm.kl": "k1"},  # what a sweep over beta starts from
   ],
 )
@@ -150,5 +173,5 @@ def test_every_rule_is_about_a_field_that_exists():
 
 
 def test_the_tasks_are_found_without_importing_reasoning_gym():
-  assert {"spell_backward", "chain_sum"} <= set(validate.task_names())
-  assert len(validate.task_names()) > 100
+  names = task_functions.names()
+  assert {"spell_backward", "chain_sum", "sentiment"} <= set(names) and len(names) > 100

@@ -10,7 +10,7 @@ import pytest
 from tests.training.test_regimes import SMALL, parts_of, policy  # noqa: F401
 from training import build
 from training.batches import batch_metrics
-from training.checking import config_files, validate, validate_reward
+from training.checking import config_files, config_task, digests, validate, validate_reward
 from training.errors import UserError
 from training.scoring import Scorer
 from training.sources.online import Online
@@ -39,7 +39,7 @@ def problem(reward, **overrides):
     (f"{OWN}:politeness(wrd='x')", "has no option 'wrd'. Did you mean word?"),
     (f"{OWN}:temperature_of", "its argument 'temprature' is none that a reward may ask for."),
     ("not_there:polite", "task.reward: cannot import not_there:polite from"),
-    ("vader", "task.reward='vader': judges task.name='sentiment' only"),
+    ("vader", "task.reward='vader': looks at no answer, and spell_backward has answers"),
   ],
 )
 def test_what_is_wrong_with_a_reward_is_said(reward, message):
@@ -61,9 +61,9 @@ def test_gdpo_takes_no_weights():
 
 def test_a_config_is_checked_without_importing_jax_or_the_users_module():
   code = (
-    "import sys; from training.checking import config_files, validate;"
+    "import sys; from training.checking import config_files, digests, validate;"
     f"config = config_files.load('configs/grpo.py', {{'task.reward': '{OWN}:politeness + math'}});"
-    "validate.check(config); config_files.digest(config);"
+    "validate.check(config); digests.of_run(config);"
     f"sys.exit(str({{'jax', '{OWN}', 'math_verify', 'sympy'}} & sys.modules.keys() or ''))"
   )
   done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -73,11 +73,11 @@ def test_a_config_is_checked_without_importing_jax_or_the_users_module():
 def test_the_digest_changes_with_the_code_of_a_reward(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   config = config_files.load("configs/grpo.py", {"task.reward": "mine:polite"})
-  digests = []
+  found = []
   for body in ("1.0", "1.0  # a comment", "0.5"):
     (tmp_path / "mine.py").write_text(f"def polite(completion):\n  return {body}\n")
-    digests.append(config_files.digest(config))
-  assert digests[0] == digests[1] != digests[2]
+    found.append(digests.of_run(config)["digest"])
+  assert found[0] == found[1] != found[2]
 
 
 def test_a_run_goes_on_where_a_reward_hangs_and_counts_what_it_left_unscored(policy):  # noqa: F811
@@ -101,6 +101,6 @@ def test_a_reward_that_cannot_be_imported_is_an_error_before_training(tmp_path, 
   config = config_files.load("configs/grpo.py", SMALL | {"task.reward": "broken_reward:f"})
   assert not list(validate_reward.problems(config))  # its source is fine
   # A dry run, which scores nothing, imports nothing.
-  assert build.task_of(config).reward_names == ("f",)
+  assert config_task.task_of(config).reward_names == ("f",)
   with pytest.raises(UserError, match="task: cannot import broken_reward:f .* named 'nothing'"):
     build.parts_of(config)

@@ -1,0 +1,35 @@
+"""The task that a config names, built; nothing of it needs jax."""
+
+from ml_collections import ConfigDict
+
+from tasks import task_functions
+from tasks.making import generated_task, task_of_rows
+from tasks.task import Task
+from training.checking import config_values, text_tasks
+from training.errors import UserError
+
+
+def task_of(config: ConfigDict) -> Task:
+  """The task's prompts and reward, nothing started. UserError when its options do not work out."""
+  task = unencoded(config)
+  try:
+    task.max_prompt_tokens, task.max_answer_tokens  # noqa: B018  (do they encode?)
+  except ValueError as error:
+    raise UserError(f"task: {error}") from None
+  return task
+
+
+def unencoded(config: ConfigDict) -> Task:
+  """The same, but no prompt was put into tokens: whether they can be is not known yet."""
+  c = config.task
+  about = {"train_prompts": c.train_prompts, "evaluation_prompts": c.eval_prompts}
+  about |= {"reward": c.reward, "seconds": config.scoring.seconds}
+  about["tokenizer"] = text_tasks.tokenizer_of(config)
+  data = text_tasks.data_of_task(config)
+  try:
+    function = task_functions.find(c.name, config_values.options(c.options))
+    if data is None:
+      return generated_task(function, **about)
+    return task_of_rows(function, data.train.rows, data.held_out.rows, **about)
+  except ValueError as error:
+    raise UserError(f"task: {error}") from None

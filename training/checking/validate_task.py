@@ -1,0 +1,72 @@
+"""Whether config.task names a task, with options that it has, in a regime that suits it."""
+
+from collections.abc import Iterator
+
+from ml_collections import ConfigDict
+
+from training.checking import config_values, task_signatures
+from training.checking.task_signatures import TaskSignature
+from training.errors import UserError
+
+
+def problems(config: ConfigDict) -> Iterator[str]:
+  """What is wrong with config.task but for its reward and its rows, a line each."""
+  try:
+    task = task_signatures.of(config)
+  except UserError as error:
+    yield str(error)
+    return
+  yield from _options(config, task)
+  yield from _demonstrations(config, task)
+  if task.reads_rows and not (config.task.data or task.traits.data):
+    built = "the name of a data set that tasks.build built"
+    yield f"task.data='': {task.name} needs a file, or {built}"
+  if config.task.data and not task.reads_rows:
+    readers = ", ".join(task_signatures.reading_rows())
+    yield f"task.data={config.task.data!r}: only {readers}, and your own of rows, read it"
+  if task.is_scored and config.source == "online" and config.scoring.reward == "task":
+    if config.task.reward == "none":
+      yield "source='online': nothing scores responses to these prompts; train with 'offline'"
+
+
+def problems_of_prompts(config: ConfigDict) -> Iterator[str]:
+  """What is wrong with the prompts themselves, made here; the config is right but for them.
+
+  reasoning-gym takes seconds to import: its own are made when training starts.
+  """
+  if task_signatures.of(config).is_of_reasoning_gym:
+    return
+  from training.checking import config_task  # numpy
+
+  try:
+    config_task.unencoded(config)
+  except UserError as error:
+    yield str(error)
+
+
+def _options(config: ConfigDict, task: TaskSignature) -> Iterator[str]:
+  text = config.task.options
+  try:
+    given = config_values.options(text)
+  except ValueError as error:
+    yield f"task.options={text!r}: {error}"
+    return
+  if given and not task.has_options:
+    yield f"task.options={text!r}: {task.name} has none"
+    return
+  try:
+    task.check_options(given)
+  except ValueError as error:
+    yield f"task.options: {error}"
+
+
+def _demonstrations(config: ConfigDict, task: TaskSignature) -> Iterator[str]:
+  if task.traits.answers == "demonstrated":
+    return
+  if config.base.steps > 0:
+    yield (
+      f"base.steps={config.base.steps}: {task.name} has no answers to learn to write; set it to 0 "
+      "and start from a pretrained model (configs/models/, configs/tasks/)"
+    )
+  if config.source == "demonstrations":
+    yield f"source='demonstrations': {task.name} has no answers to learn to write"
