@@ -51,7 +51,7 @@ def test_its_losses_have_the_numbers_that_it_shows(ran):
 def test_it_is_committed_as_it_ran():
   assert [cell["execution_count"] for cell in CELLS] == [*range(1, len(CELLS) + 1)]
   kinds = {output["output_type"] for cell in CELLS for output in cell["outputs"]}
-  assert kinds == {"stream", "execute_result"}
+  assert kinds == {"stream", "display_data"}
   figures = [output for cell in CELLS for output in cell["outputs"] if "data" in output]
   assert len(figures) == 3
   assert all("application/vnd.plotly.v1+json" in output["data"] for output in figures)
