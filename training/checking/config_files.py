@@ -67,6 +67,7 @@ def complete(config: ConfigDict) -> ConfigDict:
   with config.unlocked():
     _fill_algorithm("the config", config, config.algorithm.loss)
   optimizer_section.fill("the config", config, {})
+  task_signatures.fill(config)
   return config.lock()
 
 

@@ -15,12 +15,13 @@ _NEEDS_AN_ANSWER = ("answer", "entry")
 
 def problems(config: ConfigDict) -> Iterator[str]:
   """What is wrong with config.task.reward, a line each."""
-  text = config.task.reward
   try:
     task = task_signatures.of(config)
-    terms = parse(text)
   except UserError:
-    return  # of the task, said already
+    return  # said already
+  text = config.task.reward or task.traits.reward
+  try:
+    terms = parse(text)
   except ValueError as error:
     yield f"task.reward={text!r}: {error}"
     return

@@ -25,7 +25,7 @@ def problems(config: ConfigDict) -> Iterator[str]:
     readers = ", ".join(task_signatures.reading_rows())
     yield f"task.data={config.task.data!r}: only {readers}, and your own of rows, read it"
   if task.is_scored and config.source == "online" and config.scoring.reward == "task":
-    if config.task.reward == "none":
+    if (config.task.reward or task.traits.reward) == "none":
       yield "source='online': nothing scores responses to these prompts; train with 'offline'"
 
 

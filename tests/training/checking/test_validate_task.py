@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from configs import common, grpo
 from tasks import TASKS, task_functions
 from tasks.items import Traits
 from training.checking import config_files, config_task, digests, task_signatures, validate
@@ -50,6 +51,19 @@ def test_a_task_of_ones_own_is_built_with_its_options_and_its_own_reward():
 )
 def test_the_reward_is_the_tasks_own_unless_it_is_given(overrides, reward):
   assert config_files.load("configs/grpo.py", overrides).task.reward == reward
+
+
+@pytest.mark.parametrize("name, reward", [("spell_backward", "exact"), ("sentiment", "vader")])
+def test_a_config_made_in_python_gets_the_tasks_own_reward_too(name, reward):
+  config = grpo.get_config()
+  common.use_task(config, name)
+  loaded = config_files.load("configs/grpo.py", {"task.name": name, "base.steps": 0})
+  filled = config_files.complete(config)
+  assert filled.task.reward == reward
+  assert config_files.digest(filled) == config_files.digest(loaded)
+  filled.task.reward = ""
+  validate.check(filled)
+  assert config_task.task_of(filled).reward_names == (reward,)
 
 
 @pytest.mark.parametrize(
