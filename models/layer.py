@@ -93,9 +93,11 @@ class Layer(nnx.Module):
     return x + self.feed_forward(self.norm("ff_norm", x))
 
   def feed_forward(self, x: Float[Array, "*n M"]) -> Float[Array, "*n M"]:
+    """down(activation(gate(x)) * up(x)), a gated linear unit (Shazeer, 2020)."""
     return self.linear("down", self.activation(self.linear("gate", x)) * self.linear("up", x))
 
   def norm(self, name: str, x: Float[Array, "*n D"]) -> Float[Array, "*n D"]:
+    """RMSNorm with the scales of this name."""
     return self.rms_norm(x, getattr(self, name)[...], self.c.norm_eps)
 
   def split(self, x: Float[Array, "B N HGD"]) -> Float[Array, "B N H G D"]:

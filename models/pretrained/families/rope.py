@@ -61,19 +61,18 @@ def read_by_layers(config: Mapping[str, Any], kinds: Sequence[str], path: str) -
     raise CheckpointError(
       f"{path}: layer_types={types}, expected {FULL} or {LOCAL} for each of {layers} layers"
     )
-  window, theta = config.get("sliding_window"), config["rope_theta"]
+  window = config.get("sliding_window")
   if LOCAL in types and (not isinstance(window, int) or window < 1):
     raise CheckpointError(f"{path}: sliding_window={window}, expected a whole number above 0")
-  stated = config.get("rope_parameters") or {
-    FULL: {"rope_theta": theta, **(config.get("rope_scaling") or {})},
-    LOCAL: {"rope_theta": config.get("rope_local_base_freq", theta)},
-  }
+  stated = config.get("rope_parameters") or {FULL: config.get("rope_scaling") or {}, LOCAL: {}}
   if FULL not in stated or LOCAL not in stated:
     raise CheckpointError(f"{path}: rope_parameters without {FULL} or {LOCAL}")
-  found = read(stated[FULL], kinds, path)
+  theta = config["rope_theta"]
+  found = read({"rope_theta": theta, **stated[FULL]}, kinds, path)
   if LOCAL not in types:
     return found
-  local = read(stated[LOCAL], ("default",), path)["rope_theta"]
+  theta = config.get("rope_local_base_freq", theta)
+  local = read({"rope_theta": theta, **stated[LOCAL]}, ("default",), path)["rope_theta"]
   windows = tuple(window if kind == LOCAL else 0 for kind in types)
   return found | {"windows": windows, "local_rope_theta": local}
 

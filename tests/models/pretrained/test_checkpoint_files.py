@@ -4,6 +4,8 @@ import json
 import pathlib
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -44,6 +46,15 @@ def refusal(path):
     describe(str(path))
   assert "\n" not in str(error.value)
   return str(error.value)
+
+
+def test_describing_imports_no_jax_whatever_the_family():
+  folders = [str(path.parent) for path in HERE.glob("*/config.json")]
+  code = f"""import sys
+from models.pretrained.checkpoint_files import describe
+assert len(list(map(describe, {folders}))) == 8
+sys.exit("jax" in sys.modules)"""
+  assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 # --- files --------------------------------------------------------------------------------------

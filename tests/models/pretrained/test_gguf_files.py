@@ -160,6 +160,11 @@ def test_what_would_change_the_logits_is_refused(metadata, message, tmp_path):
   assert message in refusal(convert("smollm2", tmp_path / "x.gguf", metadata=metadata))
 
 
+def test_windows_are_refused_where_the_family_may_have_some(tmp_path):
+  path = convert("olmo2", tmp_path / "x.gguf", metadata={"olmo2.attention.sliding_window": 64})
+  assert "olmo2.attention.sliding_window 64 is not supported; 0 is" in refusal(path)
+
+
 def test_another_architecture_is_named(tmp_path):
   writer = gguf.GGUFWriter(tmp_path / "x.gguf", "gemma3")
   writer.write_header_to_file()
