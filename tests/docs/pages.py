@@ -45,7 +45,7 @@ def blocks(page: str) -> list[Block]:
 def section(page: str, title: str) -> str:
   """What is below a heading, up to the next of its level."""
   level, _, _ = title.partition(" ")
-  return text(page).partition(f"\n{title}\n")[2].partition(f"\n{level} ")[0]
+  return f"\n{text(page)}".partition(f"\n{title}\n")[2].partition(f"\n{level} ")[0]
 
 
 def table(markdown: str) -> list[dict[str, str]]:

@@ -9,6 +9,7 @@ import pytest
 
 from algorithms import LOSSES
 from models.pretrained.families import FAMILIES
+from tasks import TASKS
 from tasks.rewards import REWARDS
 from tests.docs import pages
 from training.checking import config_files, validate
@@ -160,6 +161,7 @@ def test_every_reward_has_its_row():
   [
     ("docs/regimes.md", "## Optimizers and schedules", "`optimizer.name`", OPTIMIZERS),
     ("docs/regimes.md", "## Optimizers and schedules", "`optimizer.schedule`", SCHEDULES),
+    ("docs/tasks.md", "# Tasks", "`task.name`", TASKS),
     ("docs/models.md", "## Families", "`model_type` of config.json", FAMILIES),
   ],
 )
@@ -167,6 +169,15 @@ def test_a_table_of_the_docs_is_that_of_the_code(page, title, column, table):
   section = pages.section(page, title)
   rows = pages.table(section[section.index(f"| {column}") :])
   assert [name for row in rows for name in NAME.findall(row[column])] == list(table)
+
+
+def test_every_config_of_an_algorithm_is_on_the_page_of_the_losses():
+  page = pages.text("docs/losses.md")
+  others = {"common", "hyper", "rounds"}
+  names = {path.stem for path in (pages.PROJECT / "configs").glob("[!_]*.py")} - others
+  assert names == {row["config"].rstrip("*") for row in ROWS} | {
+    *re.findall(r"`configs/(\w+)\.py` is", page)
+  }
 
 
 def test_every_sweep_file_has_its_row():
