@@ -43,6 +43,9 @@ FLAGS = {
 
 def main(argv: Sequence[str]) -> int:
   args = cli.parse(argv, __doc__, FLAGS)
+  # jax reads them when it is imported, which the code of one's own task may do.
+  for name, value in environment.compilation_cache(run.ROOT).items():
+    os.environ.setdefault(name, value)
   config = load_config(args.config, args.overrides)
   run.check(config)
   path = args.out or os.path.join(run.ROOT, run_name(args.config, args.overrides))
@@ -54,8 +57,6 @@ def main(argv: Sequence[str]) -> int:
 
   check_processes(args)
   environment.with_huge_pages("experiments.train")
-  for name, value in environment.compilation_cache(run.ROOT).items():  # jax reads them at import
-    os.environ.setdefault(name, value)
   signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
   if config.source == "offline":
     # Its import replaces the import statement for a while; the progress bar's thread would trip.
