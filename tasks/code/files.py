@@ -6,6 +6,7 @@ import functools
 import importlib.machinery
 import os
 import sys
+import tokenize
 from collections.abc import Sequence
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -87,6 +88,6 @@ def _search(module: str, places: Sequence[str]) -> tuple[str | None, list[str]]:
 @functools.cache
 def _read(path: str, changed: int, size: int) -> File:
   del changed, size
-  with open(path, encoding="utf-8") as file:
+  with tokenize.open(path) as file:  # in whatever encoding it declares
     source = file.read()
   return File(path, source.encode().split(b"\n"), ast.parse(source, path))

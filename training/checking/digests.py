@@ -1,8 +1,9 @@
 """Digests: whether two runs are the same, and if not, by what they differ.
 
-A run's digest is of its config's values and of what they name: the code of the loss and of the
-rewards (`tasks.code.fingerprints`), the files of models, the rows of data. config.json keeps a
-digest of each of these beside that of all, so that a refusal can say which one changed.
+A run's digest is of its config's values and of what they name: the code of the loss, of the rewards
+and of a task or an optimizer of one's own (`tasks.code.fingerprints`), the files of models, the
+rows of data. config.json keeps a digest of each of these beside that of all, so that a refusal can
+say which one changed.
 """
 
 import hashlib

@@ -2,6 +2,7 @@ import functools
 import gzip
 import hashlib
 import http.server
+import importlib
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from tasks import build
-from tasks.datasets import DATA_SETS, reading, sources
+from tasks.datasets import DATA_SETS, building, reading, sources
 from tasks.datasets.data_set import DataSet, Source
 from tasks.datasets.reading import BuiltRows, NotBuilt
 
@@ -61,6 +62,26 @@ def test_a_source_that_changed_is_built_anew_and_read(tmp_path, capsys):
   write(tmp_path, QUESTIONS)  # and back: what was built of these is current again
   assert main(tmp_path, *argv) == 0
   assert reading.folder_of("gsm8k", str(tmp_path / "data")) == before
+
+
+def test_a_reader_that_is_only_better_described_builds_nothing_anew(tmp_path, monkeypatch):
+  monkeypatch.syspath_prepend(tmp_path)
+  file, reader = tmp_path / "rows.jsonl", tmp_path / "own_reader.py"
+  write(tmp_path, {"rows.jsonl": [{"prompt": "p", "chosen": "a", "rejected": "b"}]})
+  code = "from tasks.rows import row_spellings\n\n\ndef parse(record, where):\n"
+  code += "  return row_spellings.parse(record, where)\n"
+  reader.write_text(code)
+  parse = importlib.import_module("own_reader").parse
+
+  def content():
+    data_set = DataSet("some", "Rows.", {}, parse=parse)
+    return building.Plan.of(data_set, {"train": [str(file)]}, str(tmp_path)).content
+
+  before = content()
+  reader.write_text(code.replace("  return", '  """As it is."""\n  return') + "\n\nx = 1\n")
+  assert content() == before
+  reader.write_text(code.replace("(record, where)\n", "(record, where.upper())\n"))
+  assert content() != before
 
 
 def published(i, scores):

@@ -12,16 +12,20 @@ from training.records.run_folder import RunFolder, read_json, write_json
 
 LOSS = "def f(logps, mask, *, a=1.0):\n  return logps.sum() * a, {}\n"
 REWARD = "def polite(completion):\n  return float('please' in completion)\n"
+TASK = "def some():\n  return []\n"
+OPTIM = "def adan(*, b3=0.1):\n  return b3\n\n\ndef half(progress):\n  return progress\n"
 ROW = '{"prompt": "p", "chosen": "a", "rejected": "b"}\n'
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-  """A working directory with a loss, a reward, a model, rows and a run of the user's own."""
+  """A working directory with a loss, a reward, a task, a model, rows and runs of the user's own."""
   monkeypatch.chdir(tmp_path)
   (tmp_path / "mylab").mkdir()
   (tmp_path / "mylab" / "losses.py").write_text(LOSS)
   (tmp_path / "mylab" / "rewards.py").write_text(REWARD)
+  (tmp_path / "mylab" / "tasks.py").write_text(TASK)
+  (tmp_path / "mylab" / "optim.py").write_text(OPTIM)
   (tmp_path / "pairs.jsonl").write_text(ROW)
   llama = os.path.join(files.ROOT, "tests", "models", "pretrained", "hf", "llama3")
   shutil.copytree(llama, tmp_path / "llama")
@@ -34,6 +38,8 @@ def place(tmp_path, monkeypatch):
 def load(**overrides):
   settings = {"algorithm.loss": "mylab.losses:f", "task.reward": "mylab.rewards:polite + exact"}
   settings |= {"model.pretrained": "llama", "base.run": "base", "scoring.model": "judge"}
+  settings |= {"task.name": "mylab.tasks:some", "optimizer.name": "mylab.optim:adan"}
+  settings |= {"optimizer.schedule": "mylab.optim:half"}
   settings |= {"offline.dataset": "pairs.jsonl", "source": "offline"}
   overrides = {key.replace("__", "."): value for key, value in overrides.items()}
   return config_files.load("configs/grpo.py", settings | overrides)
@@ -71,6 +77,15 @@ CHANGES = {
   ),
   "the reward `mylab.rewards:polite` (mylab/rewards.py)": lambda: rewrite(
     "mylab/rewards.py", REWARD.replace("please", "thanks")
+  ),
+  "the task `mylab.tasks:some` (mylab/tasks.py)": lambda: rewrite(
+    "mylab/tasks.py", TASK.replace("[]", "()")
+  ),
+  "the optimizer `mylab.optim:adan` (mylab/optim.py)": lambda: rewrite(
+    "mylab/optim.py", OPTIM.replace("return b3", "return 2 * b3")
+  ),
+  "the schedule `mylab.optim:half` (mylab/optim.py)": lambda: rewrite(
+    "mylab/optim.py", OPTIM.replace("return progress", "return progress / 2")
   ),
   "the pretrained model's files (model.pretrained='llama')": lambda: rewrite(
     "llama/generation_config.json", '{"eos_token_id": 1}'
