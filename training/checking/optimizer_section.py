@@ -118,6 +118,13 @@ def fill(path: str, config: ConfigDict, overrides: dict[str, Any]) -> None:
   """
   given, old, problems = config.optimizer, chosen(config), []
   new = {field: overrides.pop(f"optimizer.{field}", name) for field, name in old.items()}
+  for field, name in new.items():
+    try:
+      read(field, name)
+    except UserError as error:
+      problems.append(str(error))
+  if problems:
+    raise UserError("\n".join(problems))
   own, shared = _numbers(new), _shared()
   config.optimizer = ConfigDict(new | own)
   for name, value in given.items(preserve_field_references=True):

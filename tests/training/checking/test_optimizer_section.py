@@ -56,6 +56,11 @@ def test_the_tables_are_read_from_source_as_they_are():
   assert optimizer_section.names("schedule") == list(SCHEDULES)
 
 
+def test_two_names_that_are_not_there_are_said_at_once():
+  said = problem(name="adma", schedule="cosin")
+  assert "optimizer.name='adma'" in said and "optimizer.schedule='cosin'" in said
+
+
 @pytest.mark.parametrize("field, table", [("name", OPTIMIZERS), ("schedule", SCHEDULES)])
 def test_every_line_of_a_table_loads_and_comments_its_numbers(field, table):
   for name, function in table.items():
