@@ -13,8 +13,8 @@ from plotly.offline import get_plotlyjs
 from comparing import completions, curves, finding, plots, rounds, scores, summary, traces, weights
 from comparing.comparison import KL, REWARD, SAMPLED, Comparison, Variant, at_end
 from comparing.leaders import leaders
+from configs.config_values import flatten
 from training.estimates import Estimate, number
-from training.records.run_folder import flatten
 
 _DIAGNOSTICS = {
   "train/clip_ratio/region_mean": "share of tokens clipped",

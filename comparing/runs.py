@@ -6,8 +6,9 @@ import math
 import os
 from typing import Any
 
+from configs.config_values import flatten
 from training.errors import UserError
-from training.records.run_folder import RunFolder, flatten
+from training.records.run_folder import RunFolder
 
 SEEDS = ("seed", "base.seed", "reward_model.seed")  # fields in which runs of a variant may differ
 

@@ -16,13 +16,12 @@ from rounds.deployment import Deployment, Round
 from rounds.simulated_user import agreement, simulated_user
 from tasks.rows.row import Prompt
 from tasks.tokenizers.tokenizer import left_pad
-from training import base_policy
+from training import base_policy, offline_data
 from training.base_policy import Report
 from training.build import parts_of
 from training.checking import pretrained_model
 from training.compiled import compiled_log_probs
 from training.parts import Parts
-from training.sources import dataset
 
 LONGEST_PROMPT = 1024  # tokens, for a model that names no limit
 AT_ONCE = 32  # rows whose log-probs are computed together
@@ -43,10 +42,10 @@ def collect(
     rows, about = of_people(parts, policy, deployment, round_.number)
   else:
     rows, about = of_policy(parts, policy, round_.number, report)
-  recipe = dataset.recipe_of(config) | {"judge": config.rounds.judge, "round": round_.number}
+  recipe = offline_data.recipe_of(config) | {"judge": config.rounds.judge, "round": round_.number}
   recipe |= {"rollouts": len(rows) * config.group_size} | about
   with contextlib.redirect_stdout(io.StringIO()):  # tensorflow-datasets announces itself
-    dataset.write(rows, round_.data_folder, config, recipe, started)
+    offline_data.write(rows, round_.data_folder, config, recipe, started)
 
 
 def count_of(config: ConfigDict) -> int:
@@ -65,7 +64,7 @@ def of_policy(
   config = parts.config
   batches = count_of(config) // config.batch_prompts
   steps = range((number - 1) * batches, number * batches)
-  rows = list(dataset.written_by(policy, parts, steps, report))
+  rows = list(offline_data.written_by(policy, parts, steps, report))
   rewards = np.stack([row["rewards"] for row in rows])
   about: dict[str, Any] = {"true_reward": float(np.nanmean(rewards))}
   if config.rounds.judge == "user":

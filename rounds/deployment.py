@@ -18,12 +18,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from configs.config_values import flatten
 from rounds import folder_lock
 from tasks import group_dataset
 from training.errors import UserError
-from training.records.run_folder import RunFolder, flatten, read_json, write_json
+from training.records.run_folder import RunFolder, read_json, write_json
 
-RECIPE = "recipe.json"  # beside a data set: `training/sources/dataset.py`
+RECIPE = "recipe.json"  # beside a data set: `training/offline_data.py`
 
 
 class Waiting(Exception):

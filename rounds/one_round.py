@@ -11,19 +11,18 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from configs.config_values import flatten
 from rounds.collecting import collect
 from rounds.deployment import Deployment, Round
 from rounds.not_worse import not_worse
 from rounds.staleness import log_ratios, staleness
-from training import assembly, base_policy
+from training import assembly, base_policy, offline_data
 from training.base_policy import Report
 from training.build import parts_of
 from training.checking import digests
 from training.errors import Diverged
 from training.evaluation import measure, summary
-from training.records.run_folder import flatten
 from training.scoring import Scorer
-from training.sources import dataset
 
 
 def go_through(deployment: Deployment, round_: Round, root: str, report: Report) -> dict[str, Any]:
@@ -91,7 +90,8 @@ def evaluate(
   old = measure(plain, in_service, origin, step, samples)
   test = not_worse(new.rewards, old.rewards, config.rounds.level)
   trained = dataclasses.replace(plain, config=config)
-  ratios = log_ratios(trained, candidate, dataset.load(trained, round_.dataset, Scorer(trained)))
+  source = offline_data.load(trained, round_.dataset, Scorer(trained))
+  ratios = log_ratios(trained, candidate, source)
   round_.write(
     "evaluation.json",
     {

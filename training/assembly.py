@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from training import base_policy, loop, memory, reward_model
+from training import base_policy, loop, memory, offline_data, reward_model
 from training.build import parts_of
 from training.checking import text_tasks
 from training.devices import device_line
@@ -13,7 +13,6 @@ from training.evaluation import PolicyEvaluation
 from training.ranking import ImpliedRewardEvaluation
 from training.records.run_folder import RunFolder
 from training.scoring import Scorer
-from training.sources import dataset
 from training.sources.demonstrations import Demonstrations
 from training.sources.online import Online
 from training.start import starting_state
@@ -48,7 +47,7 @@ def train(
   elif config.source == "demonstrations":
     source = Demonstrations(parts)
   else:
-    source = dataset.source_of(parts, base, root, report, reward_params)
+    source = offline_data.source_of(parts, base, root, report, reward_params)
   evaluation = PolicyEvaluation(parts, base, reward_params)
   held_out = text_tasks.held_out_groups(config)
   if held_out is not None:

@@ -19,7 +19,7 @@ from models import adapters
 from models.partitioning import build_sharded
 from models.pretrained import loading
 from models.transformer import Params
-from training import hosts, loop
+from training import loop
 from training.build import loss_of, optimizer_of, parts_of
 from training.checking import optimizer_section, pretrained_model, task_signatures
 from training.checking.digests import of_recipe
@@ -28,8 +28,8 @@ from training.evaluation import PolicyEvaluation
 from training.parts import Parts
 from training.population import membership
 from training.records.checkpoints import loaded
-from training.records.locks import trained_once
 from training.records.run_folder import RunFolder
+from training.shared_runs import folder_at, trained_once
 from training.sources.demonstrations import Demonstrations
 from training.start import starting_state
 from training.state import new_state, random_params
@@ -88,7 +88,7 @@ def digest_of_base(config: ConfigDict) -> str:
 def folder_of(config: ConfigDict, root: str) -> RunFolder:
   """Where the base policy is, or will be."""
   name = f"{task_signatures.label(config.task.name)}-{digest_of_base(config)}"
-  return hosts.run_folder(os.path.join(root, "base", name))
+  return folder_at(os.path.join(root, "base", name))
 
 
 def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:

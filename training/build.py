@@ -8,6 +8,7 @@ import dataclasses
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from configs.config_values import is_number
 from models.partitioning import make_mesh
 from models.pretrained import loading
 from models.transformer import ModelConfig
@@ -19,7 +20,6 @@ from training.checking import (
   validate_mesh,
 )
 from training.checking.config_task import task_of
-from training.checking.config_values import is_number
 from training.devices import mesh_of
 from training.errors import UserError
 from training.optimizer import Optimizer, Schedule

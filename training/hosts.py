@@ -20,7 +20,6 @@ from jax.sharding import Mesh
 
 from models.partitioning import batch_sharding, replicated
 from training.errors import UserError
-from training.records.run_folder import RunFolder
 
 
 def join(coordinator: str, processes: int, process: int) -> int:
@@ -51,11 +50,6 @@ def join(coordinator: str, processes: int, process: int) -> int:
 
 def is_first() -> bool:
   return jax.process_index() == 0
-
-
-def run_folder(path: str) -> RunFolder:
-  """The run folder at `path`, which only the first process writes."""
-  return RunFolder(path, read_only=not is_first())
 
 
 def check_same(what: str, text: str) -> None:

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from models import scalar_head
 from models.transformer import Params
-from training import base_policy, hosts, loop
+from training import base_policy, loop, offline_data
 from training.base_policy import Report
 from training.build import optimizer_of, parts_of
 from training.checking import optimizer_section, task_signatures, text_tasks
@@ -22,9 +22,8 @@ from training.errors import UserError
 from training.parts import Parts
 from training.ranking import RewardModelEvaluation
 from training.records.checkpoints import loaded
-from training.records.locks import trained_once
 from training.records.run_folder import RunFolder
-from training.sources import dataset
+from training.shared_runs import folder_at, trained_once
 from training.state import new_state
 
 
@@ -46,12 +45,12 @@ def config_of(config: ConfigDict) -> ConfigDict:
 def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   """The run folder of the reward model, trained first if it is not there (other processes wait)."""
   if config.scoring.model:
-    return hosts.run_folder(config.scoring.model)
+    return folder_at(config.scoring.model)
   own = config_of(config)
   determines = {"base": base_policy.digest_of_base(config)}
   determines |= {name: own[name].to_dict() for name in ("task", "reward_model", "sampling")}
   name = f"{task_signatures.label(config.task.name)}-{of_recipe(determines)}"
-  folder = hosts.run_folder(os.path.join(root, "reward_models", name))
+  folder = folder_at(os.path.join(root, "reward_models", name))
 
   def train() -> None:
     parts = parts_of(own)
@@ -63,7 +62,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
 
 def fit(parts: Parts, folder: RunFolder, base: Params, root: str, report: Report) -> dict:
   """Trains a reward model from the base policy's network; returns the last metrics."""
-  source = dataset.source_of(parts, base, root, report)
+  source = offline_data.source_of(parts, base, root, report)
   held_out = text_tasks.held_out_groups(parts.config)
   if held_out is None:
     evaluation = RewardModelEvaluation.of_policy(parts, base)

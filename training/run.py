@@ -180,11 +180,11 @@ def train(
   if processes == 1 and not ready(files):
     return Run(path, root)
 
-  from training import assembly, hosts  # jax, now that the config is known to be good
+  from training import assembly, hosts, shared_runs  # jax, now that the config is known to be good
 
   if processes > 1:
     hosts.check_same("configs", f"{path} {config.to_json_best_effort()}")
-    files = hosts.run_folder(path)
+    files = shared_runs.folder_at(path)
     if not hosts.first_decides(lambda: ready(files)):
       return Run(path, root)
   names: dict[str, Any] = {"config_file": "", **about, **of_run}

@@ -20,9 +20,9 @@ import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from configs import common
+from configs import common, config_values
 from experiments.command_line import cli_help
-from training.checking import config_files, config_modules, config_values, field_names
+from training.checking import config_files, config_modules, field_names
 from training.errors import Diverged, UserError, did_you_mean, nearest
 
 Flags = Mapping[str, tuple[Any, str]]  # name -> (default, which gives the type, or OneOf; help)

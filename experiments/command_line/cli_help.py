@@ -9,13 +9,8 @@ import tokenize
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from training.checking import (
-  config_files,
-  config_modules,
-  config_values,
-  loss_signatures,
-  optimizer_section,
-)
+from configs import config_values
+from training.checking import config_files, config_modules, loss_signatures, optimizer_section
 
 
 def overview(doc: str, flags: Mapping[str, tuple[Any, str]], configs: str | None) -> str:

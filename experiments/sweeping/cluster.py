@@ -22,10 +22,10 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from configs import config_values
 from experiments.sweeping import jobs as sweep_jobs
 from experiments.sweeping import worker
 from experiments.sweeping.workers import Event, Job
-from training.checking import config_values
 from training.errors import UserError
 from training.records.run_folder import read_json, read_text, write_atomically, write_json
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from configs.config_values import flatten
 from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
 from training.records import run_folder
@@ -132,7 +133,7 @@ def refuse_running(runs: Sequence[PlannedRun]) -> None:
 
 def differing(runs: Sequence[PlannedRun]) -> list[str]:
   """Returns the overridden fields whose values differ among the runs, "seed" excepted."""
-  flat = [run_folder.flatten(run.config) for run in runs]
+  flat = [flatten(run.config) for run in runs]
   keys = dict.fromkeys(key for run in runs for key in run.overrides if key != "seed")
   return [key for key in keys if len({json.dumps(config.get(key)) for config in flat}) > 1]
 
@@ -210,7 +211,7 @@ def _refuse_mixed_variants(file: str, runs: Sequence[PlannedRun]) -> None:
   """Raises UserError if runs of one name differ in more than seeds: their mean means nothing."""
   first: dict[str, dict[str, Any]] = {}
   for run in runs:
-    config = run_folder.flatten(run.config)
+    config = flatten(run.config)
     other = first.setdefault(run.variant, config)
     differing = [key for key in config if config[key] != other.get(key) and key not in PER_SEED]
     if differing:

@@ -7,9 +7,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from configs.config_values import flatten
 from experiments.sweeping import plan
 from experiments.sweeping.plan import Plan, PlannedRun
-from training.records.run_folder import flatten
 
 _FIELDS = {  # always shown, under a short name
   "algorithm.loss": "loss",

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tasks import group_dataset
+from training import offline_data
 from training.build import parts_of
 from training.checking import config_files, digests
 from training.errors import UserError
 from training.optimizer import linear, scheduled
 from training.scoring import Scorer
-from training.sources import dataset
 from training.sources.demonstrations import Demonstrations
 from training.sources.order import prompt_order
 
@@ -36,13 +36,13 @@ def written(folder, items, temperature=1.0):
   row |= {"rewards": np.array([1, 0], np.float32), "logps": np.zeros((2, t), np.float32)}
   rows = [row | {"prompt": item.prompt, "answer": item.answer} for item in items]
   path = group_dataset.write(str(folder), rows, 2, t)
-  with open(os.path.join(path, dataset.RECIPE), "w") as file:
+  with open(os.path.join(path, offline_data.RECIPE), "w") as file:
     json.dump({"sampling": {"temperature": temperature}, "seconds": 8.0}, file)
   return path
 
 
 def test_a_data_set_is_charged_for_as_it_is_used(parts, tmp_path):
-  source = dataset.load(parts, written(tmp_path, parts.task.train[:32]), Scorer(parts))
+  source = offline_data.load(parts, written(tmp_path, parts.task.train[:32]), Scorer(parts))
   assert [source.collect(n, None).rollouts for n in (0, 1, 3, 4, 9)] == [16, 16, 16, 0, 0]
   assert [source.seconds(n) for n in (0, 1, 4, 9)] == [0, 2, 8, 8]
 
@@ -50,12 +50,14 @@ def test_a_data_set_is_charged_for_as_it_is_used(parts, tmp_path):
 def test_a_data_set_with_held_out_prompts_is_refused(parts, tmp_path):
   path = written(tmp_path, parts.task.train[:4] + parts.task.evaluation[:3])
   with pytest.raises(UserError, match="3 of the prompts held out"):
-    dataset.load(parts, path, Scorer(parts))
+    offline_data.load(parts, path, Scorer(parts))
 
 
 def test_a_data_set_sampled_at_another_temperature_is_refused(parts, tmp_path):
   with pytest.raises(UserError, match=r"log-probs at temperature 0.7"):
-    dataset.load(parts, written(tmp_path, parts.task.train[:4], temperature=0.7), Scorer(parts))
+    offline_data.load(
+      parts, written(tmp_path, parts.task.train[:4], temperature=0.7), Scorer(parts)
+    )
 
 
 def test_answers_that_do_not_fit_a_response_are_refused():

@@ -10,16 +10,15 @@ from typing import Any
 from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import RequiredValueError, placeholder
 
-from configs import common, hyper
+from configs import common, config_values, hyper
+from configs.config_values import Field
 from training.checking import (
   config_modules,
-  config_values,
   field_names,
   loss_signatures,
   optimizer_section,
   task_signatures,
 )
-from training.checking.config_values import Field
 from training.errors import UserError, did_you_mean, nearest
 
 

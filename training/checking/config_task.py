@@ -2,10 +2,11 @@
 
 from ml_collections import ConfigDict
 
+from configs import config_values
 from tasks import task_functions
 from tasks.making import generated_task, task_of_rows
 from tasks.task import Task
-from training.checking import config_values, text_tasks
+from training.checking import text_tasks
 from training.errors import UserError
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from configs.config_values import flatten
 from tasks.code import fingerprints
 from training.checking import (
   loss_signatures,
@@ -22,7 +23,7 @@ from training.checking import (
   text_tasks,
   validate_reward,
 )
-from training.records.run_folder import RunFolder, flatten
+from training.records.run_folder import RunFolder
 
 # Settings that cannot change what a run computes (but for the last digits, on another mesh).
 _NOT_RESULTS = ("wandb", "require_accelerator", "mesh", "micro_batches", "checkpoint")

@@ -14,10 +14,10 @@ from typing import Any
 
 from ml_collections import ConfigDict, FieldReference
 
-from configs import common
+from configs import common, config_values
+from configs.config_values import is_number
 from tasks.code import files
-from training.checking import config_values, field_names, loss_signatures, own_functions
-from training.checking.config_values import is_number
+from training.checking import field_names, loss_signatures, own_functions
 from training.errors import UserError, choose, did_you_mean
 
 _MODULE, _FILE = "training.optimizer", os.path.join(files.ROOT, "training", "optimizer.py")

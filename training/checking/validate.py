@@ -7,8 +7,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from configs import config_values
 from training.checking import (
-  config_values,
   optimizer_section,
   pretrained_model,
   text_tasks,

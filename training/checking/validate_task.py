@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from training.checking import config_values, task_signatures
+from configs import config_values
+from training.checking import task_signatures
 from training.checking.task_signatures import TaskSignature
 from training.errors import UserError
 

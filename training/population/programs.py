@@ -9,8 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from training.checking.config_values import is_number
-from training.records.run_folder import flatten
+from configs.config_values import flatten, is_number
 
 # Members may differ in these, and in the numbers of `algorithm` and `optimizer`.
 NUMBERS = (

@@ -245,15 +245,6 @@ def file_name(text: str) -> str:
   return re.sub(r"[^\w.+-]+", "_", text)
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-  """{"algorithm": {"beta": 0.1}} -> {"algorithm.beta": 0.1}."""
-  flat = {}
-  for key, value in config.items():
-    is_section = isinstance(value, Mapping)
-    flat |= flatten(value, f"{prefix}{key}.") if is_section else {prefix + key: value}
-  return flat
-
-
 def write_atomically(path: str, text: str) -> None:
   os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
   temporary = f"{path}.{os.getpid()}.tmp"

@@ -4,7 +4,8 @@ import sys
 import pytest
 
 import configs.common
-from training.checking import config_files, config_values, field_names, validate
+from configs import config_values
+from training.checking import config_files, field_names, validate
 from training.errors import UserError
 
 CONFIG = """

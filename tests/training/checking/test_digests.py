@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
+from configs.config_values import flatten
 from tasks.code import files
 from training.checking import config_files, digests, loss_signatures, pretrained_model
-from training.records import run_folder
 from training.records.run_folder import RunFolder, read_json, write_json
 
 LOSS = "def f(logps, mask, *, a=1.0):\n  return logps.sum() * a, {}\n"
@@ -132,7 +132,7 @@ def test_another_loss_reward_or_model_is_another_value_not_changed_code(place):
     config = load(**{field: value, "source": "online"})
     said = digests.difference(before, config)
     assert said.startswith("another config (") and "changed" not in said
-    assert f"{field} {run_folder.flatten(before['config'])[field]} -> {value}" in said
+    assert f"{field} {flatten(before['config'])[field]} -> {value}" in said
 
 
 def test_what_cannot_change_the_results_is_not_blamed(place):

@@ -12,13 +12,12 @@ from models.transformer import ModelConfig, init
 from tasks.rows.row import text_of
 from tests.experiments.test_honesty import written
 from tests.tasks.tokenizers.tiny_tokenizer import BOS, CHATML, END, PAD, TOKENS, folder
-from training import base_policy
+from training import base_policy, offline_data
 from training.build import parts_of
 from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
 from training.evaluation import PolicyEvaluation
 from training.scoring import Scorer
-from training.sources import dataset
 from training.sources.online import Online
 
 MODEL = ModelConfig(
@@ -158,7 +157,7 @@ def test_a_data_set_of_another_tokenizer_is_refused(place, tmp_path):
   parts = parts_of(config(place, source="offline", **{"algorithm.loss": "off_policy_grpo"}))
   path = written(tmp_path, parts.task.train[:8])
   with pytest.raises(UserError, match="the tokens of model.pretrained=''; this config has"):
-    dataset.load(parts, path, Scorer(parts))
+    offline_data.load(parts, path, Scorer(parts))
 
 
 def test_a_continuation_without_an_end_keeps_its_reward(place, params):

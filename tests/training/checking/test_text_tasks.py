@@ -10,13 +10,12 @@ import pytest
 from tasks import build
 from tests.tasks.rows.test_text_groups import TOKENIZER
 from tests.training.small_configs import SMALL_MODEL
-from training import assembly, base_policy, ranking
+from training import assembly, base_policy, offline_data, ranking
 from training.build import parts_of
 from training.checking import config_files, digests, text_tasks, validate
 from training.compiled import compiled_log_probs
 from training.errors import UserError
 from training.records.run_folder import RunFolder
-from training.sources import dataset
 
 LETTERS = "abcdefghij"
 SMALL = {
@@ -122,7 +121,7 @@ def source(path, tmp_path, config="configs/off_policy_grpo.py", **overrides):
   found = load(path, config, group_size=3, **overrides)
   parts = parts_of(found)
   base = base_policy.starting_params(found, parts, str(tmp_path), print)
-  return parts, base, dataset.source_of(parts, base, str(tmp_path), print)
+  return parts, base, offline_data.source_of(parts, base, str(tmp_path), print)
 
 
 def test_old_log_probs_are_the_rows_own_or_else_the_base_policys(groups, tmp_path):
@@ -169,7 +168,7 @@ def test_a_response_that_was_cut_keeps_its_score(tmp_path, name):
     path = write(tmp_path / "q.jsonl", questions())
   parts = parts_of(load(path, **overrides))
   base = base_policy.starting_params(parts.config, parts, str(tmp_path), print)
-  batch = dataset.source_of(parts, base, str(tmp_path), print).collect(0, None).groups
+  batch = offline_data.source_of(parts, base, str(tmp_path), print).collect(0, None).groups
   assert (np.sort(batch.rewards, axis=1) == [0, 1]).all() and batch.mask.all(axis=-1).any()
 
 

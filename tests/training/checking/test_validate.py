@@ -3,8 +3,9 @@ import pathlib
 import pytest
 
 import configs.common
+from configs import config_values
 from tasks import task_functions
-from training.checking import config_files, config_values, validate
+from training.checking import config_files, validate
 from training.errors import UserError
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import numbers
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict, FieldReference
@@ -65,6 +65,15 @@ def options(text: str) -> dict[str, Any]:
 def is_number(value: Any) -> bool:
   """An int or a float. A bool is neither."""
   return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+  """{"algorithm": {"beta": 0.1}} -> {"algorithm.beta": 0.1}."""
+  flat = {}
+  for key, value in config.items():
+    is_section = isinstance(value, Mapping)
+    flat |= flatten(value, f"{prefix}{key}.") if is_section else {prefix + key: value}
+  return flat
 
 
 def _walk(config: ConfigDict, prefix: str) -> Iterator[tuple[str, Field]]:

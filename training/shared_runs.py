@@ -1,4 +1,4 @@
-"""One run at a time: for what several runs share and the first to come makes."""
+"""Runs that others share, such as base policies: the first to come trains them, the others wait."""
 
 import contextlib
 import fcntl
@@ -11,6 +11,11 @@ from training import hosts
 from training.checking import digests
 from training.population import membership
 from training.records.run_folder import RunFolder
+
+
+def folder_at(path: str) -> RunFolder:
+  """The run folder at `path`, which only the first of several processes writes."""
+  return RunFolder(path, read_only=not hosts.is_first())
 
 
 @contextlib.contextmanager

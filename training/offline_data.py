@@ -22,9 +22,9 @@ from training.checking.digests import of_recipe
 from training.compiled import compiled_log_probs
 from training.errors import UserError
 from training.parts import Parts
-from training.records.locks import locked
 from training.records.run_folder import read_json, write_json
 from training.scoring import Scorer
+from training.shared_runs import locked
 from training.sources.offline import Offline
 from training.sources.online import Online
 from training.sources.order import rows_of_run
