@@ -23,7 +23,7 @@ Metrics = dict[str, Float[Array, ""]]
 #   "network"    the networks that are trained, in every update: a gradient flows into it
 #   "annotated"  a computation once a batch, before its first update
 #   "sampler"    the policy that wrote the responses, as it was then
-#   "batch"      the responses and what judged them, whoever wrote them
+#   "batch"      the responses and their rewards, whoever wrote them
 VOCABULARY = {
   "logps": ("B K T", "network"),  # log pi_theta of the response's tokens
   "entropy": ("B K T", "network"),  # of pi_theta before each token

@@ -99,7 +99,7 @@ def _spelled(text: str) -> Any:
 
 
 def _literal(text: str) -> Any:
-  """What Python reads; the text itself, if that is nothing."""
+  """The value that Python reads in the text; the text itself, if it reads none."""
   try:
     return ast.literal_eval(text.strip())
   except (ValueError, SyntaxError):

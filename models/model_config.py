@@ -6,7 +6,7 @@ import jax
 
 from models.rotary import RopeScaling
 
-# What the backward pass keeps of a layer; all else it computes again.
+# The parts of a layer that the backward pass keeps; all else it computes again.
 REMAT = {
   "none": None,  # keep everything: the most memory, and on a CPU slower for all that it writes
   "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # outputs of linear layers

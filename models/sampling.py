@@ -80,8 +80,8 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
   k, steps = sampler.group_size, sampler.max_tokens
   hidden, seen = prefill(config, params, prompts, prompt_mask)
   first = jnp.broadcast_to(decoder.logits(hidden), (batch, k, config.vocab_size))
-  # What every token reads: in the dtype that computes, and no part of it on other devices. Layers
-  # one by one from here: a scan over them would copy weights and caches at every token.
+  # The weights that every token reads: in the dtype that computes, and whole on every device.
+  # Layers one by one from here: a scan would copy weights and caches at every token.
   params = gathered(jax.tree.map(lambda x: x.astype(config.dtype), params))
   windows = windows_of(config)
   layers = [(_layer(params, i), prompt, _slice(windows, i)) for i, prompt in enumerate(seen)]

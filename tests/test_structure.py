@@ -93,6 +93,14 @@ def test_the_run_is_a_library():
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_a_docstring_names_its_subject(path):
+  """ "What is wrong with a config" is a riddle's beginning; "Problems of a config" is not."""
+  documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+  nodes = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, documented))
+  assert not [doc for node in nodes if (doc := ast.get_docstring(node) or "").startswith("What ")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_a_file_is_a_room_one_can_see_across(path):
   assert len(path.read_text().splitlines()) <= 320
 

@@ -9,7 +9,7 @@ from training.state import TrainState, new_state
 def starting_state(parts: Parts, base: Params, reward_model: Params | None = None) -> TrainState:
   """The state at step 0: a copy of the base policy, and a critic where the loss needs one.
 
-  A critic begins as the reward model, whose judgement it has to foresee; without one, as the base
+  A critic begins as the reward model, whose score it has to foresee; without one, as the base
   policy's network with a head of zeros.
   """
   config = parts.config

@@ -23,7 +23,7 @@ class File:
   tree: ast.Module
 
   def text_of(self, node: ast.stmt) -> str:
-    """What is written there of a statement (`ast.get_source_segment` takes 10 ms for each)."""
+    """The text of a statement (`ast.get_source_segment` takes 10 ms for each)."""
     lines = self.lines[node.lineno - 1 : node.end_lineno]
     lines[-1] = lines[-1][: node.end_col_offset]
     lines[0] = lines[0][node.col_offset :]
@@ -36,13 +36,13 @@ def path_of(module: str) -> str | None:
 
 
 def of_module(module: str) -> File | None:
-  """What the module's file says; None if it has none that can be read. SyntaxError of the file."""
+  """The tree of the module's file; None if none can be read. SyntaxError of the file."""
   path = path_of(module)
   return read(path) if path and path.endswith(".py") else None
 
 
 def read(path: str) -> File:
-  """What the file says: read again only when it was written again. SyntaxError, if it has one."""
+  """The file's tree, read again only when it was written again. SyntaxError if it has one."""
   about = os.stat(path)
   return _read(path, about.st_mtime_ns, about.st_size)
 

@@ -71,7 +71,7 @@ class _Walk:
         done += 1
 
   def follow(self, target: Target, rest: Chain) -> list[Found]:
-    """What an import stands for, `rest` being the attributes that are taken of it."""
+    """The code that an import stands for; `rest` are the attributes that are taken of it."""
     code = self._code(target.module)
     names = (target.name, *rest) if target.name else rest
     if not self._is_own(target.module):
@@ -94,7 +94,7 @@ class _Walk:
     return found
 
   def _resolve(self, module: str, name: Chain) -> list[Found]:
-    """What a name stands for in a module; [] if nothing there binds it (a builtin)."""
+    """The code that a name stands for in a module; [] if nothing there binds it (a builtin)."""
     key = module, name
     if key not in self._memory:
       self._memory[key] = []  # where modules import from each other in a circle

@@ -23,7 +23,7 @@ _CHANGES = ("add", "append", "extend", "insert", "register", "setdefault", "upda
 
 
 class Target(NamedTuple):
-  """What an import stands for: a module, or a name in it."""
+  """The target of an import: a module, or a name in it."""
 
   module: str
   name: str | None = None
@@ -55,12 +55,12 @@ class Statement:
 
   @property
   def loads(self) -> list[Target]:
-    """What is imported inside, whatever it is called there."""
+    """The imports inside, whatever they are called there."""
     return [t for node in self._reader.imports for t in _loads(node, self.code.package)]
 
   @functools.cached_property
   def names(self) -> tuple[Chain, ...]:
-    """What it takes from outside, without its own arguments and variables."""
+    """The names that it takes from outside, its own arguments and variables left out."""
     outside = {name for node in self._nodes for name in _globals(node, self.code.file)}
     outside |= self.imports.keys()
     used = tuple(chain for chain in self._reader.chains if chain[0] in outside)
@@ -74,7 +74,7 @@ class Statement:
 
 
 class Code:
-  """What a module's file binds, and does.
+  """The names that a module's file binds, and what it does besides.
 
   statements  name -> those that bind it, or add to it (`TABLE["x"] = f`, `@f.register`)
   imports     name -> what it stands for

@@ -18,7 +18,7 @@ Response = Mapping[str, Any]  # what there is to know of one, by the names of AR
 
 
 class Reward:
-  """What `text` spells (spelling.py): "numeric + 0.2*format". Hashed by identity.
+  """The sum that `text` spells (spelling.py): "numeric + 0.2*format". Hashed by identity.
 
   A reward that cannot be had leaves the response unscored, and a line in `new_faults`: when the
   function raised, took longer than `seconds`, gave no number, or took its process down.
@@ -68,7 +68,7 @@ class Reward:
     return (each[..., counts] * self.weights[counts]).sum(axis=-1)
 
   def new_faults(self) -> list[str]:
-    """What went wrong for the first time since this was last asked, a line each."""
+    """Faults that came up for the first time since this was last asked, a line each."""
     faults, self._new_faults = self._new_faults, []
     return faults
 

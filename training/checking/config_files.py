@@ -102,7 +102,7 @@ def load_sweep(spec: str) -> list[dict[str, Any]]:
 
 
 def _run_get_config(spec: str) -> ConfigDict:
-  """What the file's get_config(argument) returns, with all the fields of configs/common.py."""
+  """The config of the file's get_config(argument), with all the fields of configs/common.py."""
   path, colon, argument = spec.partition(":")
   _, get_config = config_modules.run(path, "get_config")
   if colon and not inspect.signature(get_config).parameters:

@@ -43,7 +43,7 @@ class Named(NamedTuple):
 
 
 def of_run(config: ConfigDict) -> dict[str, Any]:
-  """What config.json says: "digest", 8 hex digits of all that can change the results; "digests"."""
+  """For config.json: "digest", 8 hex digits of all that can change the results; and "digests"."""
   found = list(named(config))
   digest = _hash(_results(config.to_dict()), [one.digest for one in found])
   return {"digest": digest, "digests": {one.name: one.digest for one in found}}
@@ -77,7 +77,7 @@ def difference(about: Mapping[str, Any], config: ConfigDict) -> str:
 
 
 def changed_since(about: Mapping[str, Any], config: ConfigDict) -> list[str]:
-  """What both name, and what it holds is another now: ["the loss `dpo` (algorithms/dpo.py)"]."""
+  """The named things that hold something else now: ["the loss `dpo` (algorithms/dpo.py)"]."""
   kept = about.get("digests", {})
   return [one.spoken for one in named(config) if kept.get(one.name, one.digest) != one.digest]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from training.errors import nearest
 
-# What other trainers (TRL and transformers first) and common speech call our fields.
+# Our fields by the words of other trainers (TRL and transformers first) and of common speech.
 ELSEWHERE = {
   "lr": "optimizer.learning_rate",
   "wd": "optimizer.weight_decay",

@@ -1,4 +1,4 @@
-"""What the type of a hyperparameter allows, read from the source: no jax is imported.
+"""The values that a hyperparameter's type allows, read from the source: no jax is imported.
 
 `beta: Beta = 0.1` has a range of algorithms/ranges.py; `ratio: Literal["token", "sequence"]` lists
 choices. Names are followed to where they are defined, in the loss's file or those it imports from.
@@ -75,7 +75,7 @@ def _subscript(node: ast.expr) -> tuple[str, list[ast.expr]]:
 
 
 def _definition(name: str, module: str, parse: Parse) -> tuple[ast.expr, str]:
-  """What a name of the module stands for, and the module that says so; else what was given."""
+  """The expression that a name of the module stands for, and its module; else the name itself."""
   first, _, rest = name.partition(".")
   for statement in getattr(parse(module), "body", ()):
     if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == name:

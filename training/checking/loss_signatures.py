@@ -1,4 +1,4 @@
-"""What a loss asks for, read from its source text: no jax is imported to check a config.
+"""A loss's arrays and hyperparameters, read from its source: checking a config imports no jax.
 
 A loss is a name of algorithms.LOSSES, or "module.path:function" for one of your own. Its
 positional arguments are arrays of the vocabulary in algorithms/shapes.py (optional: `= None`). Its
@@ -144,7 +144,7 @@ def _default(name: str, parameter: inspect.Parameter, module: str) -> Any:
 
 
 def limits(module: str, signature: inspect.Signature, names: Iterable[str]) -> dict[str, Any]:
-  """What the annotations allow, of the hyperparameters whose annotation has a limit."""
+  """The limits of those hyperparameters whose annotation has one."""
   annotations = {name: signature.parameters[name].annotation for name in names}
   found = {
     n: hyperparameter_limits.limit(a, module, own_functions.module_tree)

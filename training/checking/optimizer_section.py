@@ -47,7 +47,7 @@ class Choice:
 
 
 def names(field: str) -> list[str]:
-  """What optimizer.<field> may be, in the order of the table."""
+  """The names that optimizer.<field> may be, in the order of the table."""
   for node in own_functions.parse(_FILE).body:
     if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == _TABLES[field]:
       return list(ast.literal_eval(ast.List(getattr(node.value, "keys", []))))
@@ -55,7 +55,7 @@ def names(field: str) -> list[str]:
 
 
 def read(field: str, value: Any) -> Choice:
-  """What optimizer.<field>=value stands for; UserError if there is none, or it cannot be called."""
+  """The function of optimizer.<field>=value; UserError if there is none, or it cannot be called."""
   given, known = f"optimizer.{field}={value!r}", names(field)
   if value in known:
     module, function = _MODULE, value
@@ -147,7 +147,7 @@ def fill(path: str, config: ConfigDict, overrides: dict[str, Any]) -> None:
 
 
 def problems(config: ConfigDict) -> Iterator[str]:
-  """What is wrong with the numbers that are not shared, a line each."""
+  """Problems of the numbers that are not shared, a line each."""
   for name, limit in [pair for c in _choices(chosen(config)) for pair in c.limits.items()]:
     value = config.optimizer.get(name)
     if value is not None and math.isfinite(value):  # not finite: said already

@@ -97,7 +97,7 @@ def load(module: str, function: str) -> Callable:
 
 
 def parse(path: str) -> ast.Module:
-  """What the file says. UserError for a syntax error."""
+  """The file's tree. UserError for a syntax error."""
   try:
     return files.read(path).tree
   except SyntaxError as error:
@@ -105,11 +105,11 @@ def parse(path: str) -> ast.Module:
 
 
 def not_python(error: SyntaxError) -> UserError:
-  """What to say of a file with a syntax error."""
+  """The message for a file with a syntax error."""
   return UserError(f"{error.filename} line {error.lineno}: {error.msg}")
 
 
 def module_tree(module: str) -> ast.Module | None:
-  """What the module's file says; None if it has none that can be read."""
+  """The tree of the module's file; None if it has none that can be read."""
   path = files.path_of(module)
   return parse(path) if path and path.endswith(".py") else None

@@ -45,7 +45,7 @@ def files(name: str) -> CheckpointFiles:
 
 
 def problems(config: ConfigDict) -> Iterator[str]:
-  """What is wrong with config.model.pretrained and the fields beside it."""
+  """Problems of config.model.pretrained and the fields beside it."""
   name, defaults = config.model.pretrained, common.defaults("").model
   if not name:
     return

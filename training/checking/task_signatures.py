@@ -1,4 +1,4 @@
-"""What a task asks for and its traits, read from its source text: a config is checked in no time.
+"""A task's arguments, options and traits, read from its source: a config is checked in no time.
 
 A task is a name of tasks.TASKS, a data set of reasoning-gym, or "module.path:function" for one of
 your own. Its positional arguments are words of tasks.task_functions.ARGUMENTS, its keyword-only
@@ -91,7 +91,7 @@ def fill(config: ConfigDict) -> None:
 
 
 def label(name: str) -> str:
-  """What folders are named after: the name, a function's without its module."""
+  """The name that folders are called by: of a function, without its module."""
   return name.rpartition(":")[2]
 
 
@@ -119,7 +119,7 @@ def _split(place: str) -> tuple[str, str]:
 
 
 def _traits(name: str, module: str, function: str) -> Traits:
-  """What stands beside the function, read where it can be and imported where not."""
+  """The traits beside the function, read where they can be and imported where not."""
   tree = own_functions.module_tree(module)
   for node in tree.body if tree else []:
     if isinstance(node, ast.FunctionDef) and node.name == function:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def problems(config: ConfigDict) -> Iterator[str]:
-  """What is wrong with the data sets of texts that a config names; reads all of their rows."""
+  """Problems of the data sets of texts that a config names; reads all of their rows."""
   try:
     task = task_signatures.of(config)
   except UserError:
@@ -93,7 +93,7 @@ def fingerprints(config: ConfigDict) -> dict[str, str]:
 
 
 def describe(config: ConfigDict) -> list[str]:
-  """What a person should know of the data before it is trained on, a line each."""
+  """A description of the data for a person to read before it is trained on, in lines."""
   found, of_task, lines = groups_of(config), data_of_task(config), []
   if found is not None:
     from tasks.rows import text_groups
@@ -110,7 +110,7 @@ def describe(config: ConfigDict) -> list[str]:
 
 
 def bad_rows(config: ConfigDict) -> "tuple[Problem, ...]":
-  """What is wrong with the rows that the run leaves out, of both data sets if it has two."""
+  """Problems of the rows that the run leaves out, of both data sets if it has two."""
   found = [data for data in (data_of_task(config), groups_of(config)) if data is not None]
   return tuple(dict.fromkeys(problem for data in found for problem in data.problems))
 

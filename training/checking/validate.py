@@ -72,7 +72,7 @@ def check(config: ConfigDict, *, recurring: bool = False) -> None:
 
 
 def _shape(config: ConfigDict) -> Iterator[str]:
-  """What is wrong with the network's shape; a pretrained model's is checked when it is known."""
+  """Problems of the network's shape; a pretrained model's is checked when it is known."""
   if config.model.pretrained:
     return
   yield from validate_mesh.problems(config.mesh.fsdp, config.mesh.tensor, config.model)

@@ -14,7 +14,7 @@ _TAKES_ONE_RESPONSE = ("sft", "kto", "reinforce", "ppo")
 
 
 def problems(config: ConfigDict) -> Iterator[str]:
-  """What is wrong, a line each."""
+  """Problems, a line each."""
   signature = loss_signatures.read(config.algorithm.loss)
   if signature.name in loss_signatures.names():
     yield from _group_size(config, signature)

@@ -14,7 +14,7 @@ _NEEDS_AN_ANSWER = ("answer", "entry")
 
 
 def problems(config: ConfigDict) -> Iterator[str]:
-  """What is wrong with config.task.reward, a line each."""
+  """Problems of config.task.reward, a line each."""
   try:
     task = task_signatures.of(config)
   except UserError:

@@ -1,4 +1,4 @@
-"""What is wrong with the fields of a recurring training, and with a run to start from."""
+"""Problems of the fields of a recurring training, and of a run to start from."""
 
 from collections.abc import Iterator
 

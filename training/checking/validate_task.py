@@ -11,7 +11,7 @@ from training.errors import UserError
 
 
 def problems(config: ConfigDict) -> Iterator[str]:
-  """What is wrong with config.task but for its reward and its rows, a line each."""
+  """Problems of config.task, its reward and its rows aside, a line each."""
   try:
     task = task_signatures.of(config)
   except UserError as error:
@@ -31,7 +31,7 @@ def problems(config: ConfigDict) -> Iterator[str]:
 
 
 def problems_of_prompts(config: ConfigDict) -> Iterator[str]:
-  """What is wrong with the prompts themselves, made here; the config is right but for them.
+  """Problems of the prompts themselves, made here; the config is right but for them.
 
   reasoning-gym takes seconds to import: its own are made when training starts.
   """
