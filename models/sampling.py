@@ -80,7 +80,7 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
   k, steps = sampler.group_size, sampler.max_tokens
   hidden, seen = prefill(config, params, prompts, prompt_mask)
   first = jnp.broadcast_to(decoder.logits(hidden), (batch, k, config.vocab_size))
-  # The weights that every token reads: in the dtype that computes, and whole on every device.
+  # The weights that every token reads: in the dtype that computes, and gathered over fsdp.
   # Layers one by one from here: a scan would copy weights and caches at every token.
   params = gathered(jax.tree.map(lambda x: x.astype(config.dtype), params))
   windows = windows_of(config)
