@@ -153,10 +153,11 @@ def memory_needed(config: ConfigDict) -> str:
   """
   import jax
 
-  from training import build, memory
+  from training import build, memory, trial
   from training.checking.config_task import task_of
 
   parts = build.put_together(config, task_of(config))
+  trial.check_loss(parts)
   if math.prod(config.mesh.to_dict().values()) <= jax.device_count():  # else another machine's
     memory.check(parts)
   return memory.describe(memory.estimate(parts))

@@ -8,6 +8,7 @@ import difflib
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -85,8 +86,14 @@ def bound_options(
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
   """The end of a message, " Did you mean a or b?"; empty if nothing is near."""
-  near = difflib.get_close_matches(word, list(choices), n=3)
+  near = with_colon(word) or difflib.get_close_matches(word, list(choices), n=3)
   return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def with_colon(name: str) -> list[str]:
+  """["mylab.tasks:countdown"] for "mylab.tasks.countdown"; [] for a name without a dot."""
+  module, dot, function = name.rpartition(".")
+  return [f"{module}:{function}"] if dot and re.fullmatch(r"[\w.]+", name) else []
 
 
 def _converted(what: str, value: Any, parameter: inspect.Parameter) -> Any:

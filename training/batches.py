@@ -41,7 +41,8 @@ def compiled_rows(mesh: Mesh) -> Shared:
 def batch_metrics(config: ConfigDict, batch: Batch, names: tuple[str, ...]) -> dict[str, Any]:
   """Numbers about the responses, in TRL's names: rewards (`names` of those in a sum), lengths.
 
-  `batch` has the rows of all processes (`Batch.for_metrics`).
+  `batch` has the rows of all processes and no tokens (`Batch.for_metrics`): its groups' responses
+  and masks are None, its `scored.lengths` and `scored.finished` are there.
   """
   scored_groups, rewards = batch.scored, batch.groups.rewards
   scored = ~np.isnan(rewards)

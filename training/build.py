@@ -5,6 +5,7 @@ Only entrances import this: whatever puts a run together, and the commands.
 
 import dataclasses
 
+import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -25,6 +26,7 @@ from training.errors import UserError
 from training.optimizer import Optimizer, Schedule
 from training.parts import Loss, Parts
 from training.population import membership
+from training.trial import check_loss
 
 
 def parts_of(config: ConfigDict) -> Parts:
@@ -40,6 +42,7 @@ def parts_of(config: ConfigDict) -> Parts:
   if problem := _too_long(config, task):
     raise UserError(problem)
   parts = put_together(config, task, mesh)
+  check_loss(parts)
   problems = [*validate_mesh.problems(mesh.shape["fsdp"], mesh.shape["tensor"], parts.model)]
   if problems:  # of a network whose numbers are not in the config
     raise UserError("\n".join(problems))
@@ -101,7 +104,11 @@ def loss_of(config: ConfigDict) -> Loss:
 
 def optimizer_of(config: ConfigDict) -> Optimizer:
   """The optimizer of the table, or anyone's "module:function"."""
-  return optimizer_section.read("name", optimizer_section.chosen(config)["name"]).load()
+  name = optimizer_section.chosen(config)["name"]
+  optimizer = optimizer_section.read("name", name).load()
+  if not isinstance(optimizer(), optax.GradientTransformation):
+    raise UserError(f"optimizer.name={name!r} returns no optax.GradientTransformation")
+  return optimizer
 
 
 def schedule_of(config: ConfigDict) -> Schedule:

@@ -151,7 +151,7 @@ def descend(
   """(trained, moments, metrics) after one step down the gradient, clipped by its whole norm.
 
   Args:
-    numbers: of config.optimizer, as `traced_numbers` gives them; they may be traced.
+    numbers: of config.optimizer, as `Parts.numbers` gives them; they may be traced.
     count: steps so far.
     trained: the parts that are moved ("params", "critic"); the gradient has the same.
     moments: what `optimizer().init(trained)` began.

@@ -115,6 +115,8 @@ class Policy:
 
   def _prompts(self, prompts: Sequence[str | Messages]) -> tuple[np.ndarray, np.ndarray]:
     encode = self.parts.task.tokenizer.encode_prompt
+    if isinstance(prompts, str):
+      raise ValueError(f"prompts are a list, such as [{prompts!r}], and this is one text")
     asked: list[Prompt] = [p if isinstance(p, str) else prompt_of(p) for p in prompts]
     encoded = [encode(prompt) for prompt in asked]
     return left_pad(encoded, max(map(len, encoded)), self.parts.task.tokenizer.pad_id)

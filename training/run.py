@@ -168,6 +168,8 @@ def train(
     UserError: the config makes no sense, or the folder holds another run. Nothing was trained.
     Diverged: the loss or its gradient is no longer finite.
   """
+  if not isinstance(config, ConfigDict):
+    raise UserError(f"train takes a config, such as load_config({config!r}), not {config!r:.60}")
   config = config_files.complete(config)
   check(config)
   of_run = digests.of_run(config)

@@ -46,7 +46,8 @@ class UpdateSpec:
 def compiled_update(spec: UpdateSpec) -> Shared:
   """(state, groups, numbers) -> (state, metrics), jitted; the state's buffers are donated.
 
-  One compilation serves all runs with the same spec and shapes: the numbers are arguments.
+  One compilation serves all runs with the same spec and shapes: the numbers are arguments. In a
+  single run a Shared is just the jitted function.
   """
 
   def with_shardings(state: TrainState, groups: Groups, numbers: dict[str, Any]):
@@ -62,7 +63,7 @@ def compiled_update(spec: UpdateSpec) -> Shared:
 def update(
   spec: UpdateSpec, state: TrainState, groups: Groups, numbers: dict[str, Any]
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-  """One training step on one batch of groups. Pure."""
+  """One training step on one batch of groups. Pure. `numbers` are those of `Parts.numbers`."""
   gradient, metrics = loss_gradient(spec, state, groups, numbers)
   state, optimizer_metrics = optimizer_step(
     state, gradient, numbers["optimizer"], spec.optimizer, spec.schedule

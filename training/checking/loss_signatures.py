@@ -19,6 +19,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from tasks.code import files
+from tasks.functions import with_colon
 from training.checking import config_modules, hyperparameter_limits, own_functions
 from training.errors import UserError, did_you_mean, nearest
 
@@ -128,7 +129,7 @@ def _locate(name: str) -> tuple[str, str]:
     config = os.path.join("configs", f"{name}.py")
     if config in config_modules.available("configs"):
       raise UserError(f"no loss {name!r}; it is a config: --config={config}")
-    hint = did_you_mean(nearest(name, table)) or f" {_LISTED}"
+    hint = did_you_mean(with_colon(name) or nearest(name, table)) or f" {_LISTED}"
     raise UserError(f"no loss {name!r}.{hint} (Your own: module.path:function)")
   return own_functions.split(name, "mylab.losses:my_loss")
 

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict, FieldReference
 from configs import common, config_values
 from configs.config_values import is_number
 from tasks.code import files
+from tasks.functions import with_colon
 from training.checking import field_names, loss_signatures, own_functions
 from training.errors import UserError, choose, did_you_mean
 
@@ -62,9 +63,10 @@ def read(field: str, value: Any) -> Choice:
   elif isinstance(value, str) and ":" in value:
     module, function = own_functions.split(value, "mylab.optim:adan")
   else:
-    raise UserError(
-      choose(f"optimizer.{field}", value, known) + " (Your own: module.path:function)"
-    )
+    said = choose(f"optimizer.{field}", value, known)
+    if dotted := with_colon(str(value)):
+      said = f"optimizer.{field}={value!r}: no name of the table.{did_you_mean(dotted)}"
+    raise UserError(f"{said} (Your own: module.path:function)")
   signature, doc = own_functions.signature(module, function)
   parameters = signature.parameters.values()
   positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]

@@ -21,7 +21,7 @@ here = threading.local()  # .member: whose thread this is; None, or absent, in a
 
 
 def member_here() -> Any:
-  """The `population.Member` whose code this thread runs; None in a single run, and `apart`."""
+  """The `lockstep.Member` whose code this thread runs; None in a single run, and `apart`."""
   return getattr(here, "member", None)
 
 

@@ -1,4 +1,4 @@
-"""Compiled functions that a population calls once for all its members (`population.py`).
+"""Compiled functions that a population calls once for all its members (`lockstep.py`).
 
 A single run calls a `Shared` as any jitted function. A member of a population waits in it until the
 others have come, and all are served by one call, vmapped over them. The code that calls is the same

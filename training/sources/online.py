@@ -49,15 +49,15 @@ class Online:
     read = hosts.to_global(self._mesh, (prompts, prompt_mask))
     samples = hosts.to_local(self._sample(params, *read, key, config.sampling.temperature))
     items = [task.train[row] for row in rows]
-    parts = task.reward_parts(items, samples.responses, samples.finished)
+    each = task.reward_parts(items, samples.responses, samples.finished)
     groups = Groups(
       prompts,
       prompt_mask,
       samples.responses,
       samples.mask,
-      task.reward.total(parts),
+      task.reward.total(each),
       old_logps=samples.logps,
-      reward_parts=parts,
+      reward_parts=each,
     )
     scored, lengths = self._scorer(groups, samples.finished), samples.mask.sum(axis=-1)
     prompt_lengths = prompt_mask.sum(axis=-1)
