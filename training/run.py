@@ -141,7 +141,7 @@ def load_runs(folder: str, *, root: str = ROOT) -> list[Run]:
 
 
 def train(
-  config: ConfigDict,
+  config: ConfigDict | str,
   folder: str = "",
   *,
   root: str = ROOT,
@@ -155,7 +155,7 @@ def train(
   A finished run is returned as it is, so that a notebook's cell can be run again.
 
   Args:
-    config: of `load_config`, or a file's get_config().
+    config: of `load_config`, or a file's get_config(); or the file: "configs/grpo.py:k=4".
     folder: the run's own; by default below `root`, named after the loss and the config's digest.
     root: the folder of what runs share; base policies and data sets are made there once.
     report: called with every row of metrics, {"step", "steps", metric: value}; with {"doing", ...}
@@ -168,9 +168,7 @@ def train(
     UserError: the config makes no sense, or the folder holds another run. Nothing was trained.
     Diverged: the loss or its gradient is no longer finite.
   """
-  if not isinstance(config, ConfigDict):
-    raise UserError(f"train takes a config, such as load_config({config!r}), not {config!r:.60}")
-  config = config_files.complete(config)
+  config = config_files.load(config) if isinstance(config, str) else config_files.complete(config)
   check(config)
   of_run = digests.of_run(config)
   loss = file_name(config.algorithm.loss.rpartition(":")[2])

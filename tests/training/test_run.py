@@ -77,11 +77,14 @@ def test_prompts_with_different_numbers_of_responses_make_no_groups(run):
     run.policy.groups(PROMPTS, [["a"], ["b", "c"]])
 
 
-def test_a_text_in_the_place_of_a_list_or_of_a_config_is_refused(run):
+def test_a_text_in_the_place_of_a_list_of_prompts_is_refused(run):
   with pytest.raises(ValueError, match="prompts are a list, such as"):
     run.policy.sample("stone>")
-  with pytest.raises(UserError, match="load_config.'configs/grpo.py'."):
-    train("configs/grpo.py")  # pyrefly: ignore
+
+
+def test_the_name_of_a_config_file_is_its_config(root):
+  with pytest.raises(UserError, match="no config file 'grop'. Did you mean configs"):
+    train("grop", root=root)
 
 
 def test_evaluation_on_its_own_task_and_on_another(run):
