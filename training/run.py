@@ -121,14 +121,17 @@ class Run:
     return RunFolder(self.folder)
 
 
-def load_run(folder: str, *, root: str = ROOT) -> Run:
-  """The run in this folder, whatever its state. UserError if there is none."""
+def load_run(folder: str, *, root: str = "") -> Run:
+  """The run in this folder, whatever its state. UserError if there is none.
+
+  `root` is where its base policy lies; by default the nearest folder above that has base/.
+  """
   if not RunFolder(folder).read_config():
     raise UserError(f"{folder} is no run's folder (it would hold config.json)")
-  return Run(folder, root)
+  return Run(folder, root or _root_of(folder))
 
 
-def load_runs(folder: str, *, root: str = ROOT) -> list[Run]:
+def load_runs(folder: str, *, root: str = "") -> list[Run]:
   """All runs below a folder, such as a sweep's, by name. UserError if there are none."""
   found = [
     path
@@ -137,7 +140,16 @@ def load_runs(folder: str, *, root: str = ROOT) -> list[Run]:
   ]
   if not found:
     raise UserError(f"{folder}: no run's folder is in it (they would hold config.json)")
-  return [Run(path, root) for path in sorted(found)]
+  return [Run(path, root or _root_of(path)) for path in sorted(found)]
+
+
+def _root_of(folder: str) -> str:
+  above = folder
+  while (parent := os.path.dirname(os.path.abspath(above))) != above:
+    if os.path.isdir(os.path.join(parent, "base")):
+      return os.path.relpath(parent) if not os.path.isabs(folder) else parent
+    above = parent
+  return ROOT
 
 
 def train(

@@ -104,6 +104,13 @@ def test_runs_are_loaded_from_their_folders(run, root):
       load(os.path.join(root, "nothing"))
 
 
+def test_a_loaded_run_finds_its_base_policy_wherever_it_lies(run, root):
+  assert load_run(run.folder).root == "runs"  # there is none
+  os.makedirs(os.path.join(root, "base"))
+  assert load_run(run.folder) == run
+  os.rmdir(os.path.join(root, "base"))
+
+
 @pytest.mark.parametrize(
   "overrides",
   [{"group_size": 1}, {"task.name": "spel_backward"}, {"optimizer.learning_rate": -1.0}],
