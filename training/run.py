@@ -4,6 +4,7 @@ Importing this imports no jax: a config is checked before.
 """
 
 import dataclasses
+import glob
 import importlib.util
 import os
 from collections.abc import Callable
@@ -144,11 +145,12 @@ def load_runs(folder: str, *, root: str = "") -> list[Run]:
 
 
 def _root_of(folder: str) -> str:
+  """The nearest folder above a run (of a sweep, of a deployment) that has base policies in base/."""
   above = folder
-  while (parent := os.path.dirname(os.path.abspath(above))) != above:
-    if os.path.isdir(os.path.join(parent, "base")):
-      return os.path.relpath(parent) if not os.path.isabs(folder) else parent
-    above = parent
+  for _ in range(3):
+    above = os.path.dirname(os.path.abspath(above))
+    if glob.glob(os.path.join(above, "base", "*", "config.json")):
+      return above if os.path.isabs(folder) else os.path.relpath(above)
   return ROOT
 
 

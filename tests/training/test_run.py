@@ -1,6 +1,7 @@
 """A run from Python: trained, read, asked, evaluated; and refused in the words of the command."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -104,11 +105,11 @@ def test_runs_are_loaded_from_their_folders(run, root):
       load(os.path.join(root, "nothing"))
 
 
-def test_a_loaded_run_finds_its_base_policy_wherever_it_lies(run, root):
-  assert load_run(run.folder).root == "runs"  # there is none
-  os.makedirs(os.path.join(root, "base"))
-  assert load_run(run.folder) == run
-  os.rmdir(os.path.join(root, "base"))
+def test_a_loaded_run_finds_its_base_policy_wherever_it_lies(run, tmp_path):
+  moved = shutil.copytree(run.folder, tmp_path / "sweep" / "grpo-s0")
+  assert load_run(str(moved)).root == "runs"  # none is near
+  shutil.copytree(run.folder, tmp_path / "base" / "spell_backward-1")
+  assert load_run(str(moved)).root == str(tmp_path)
 
 
 @pytest.mark.parametrize(
