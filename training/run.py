@@ -145,7 +145,7 @@ def load_runs(folder: str, *, root: str = "") -> list[Run]:
 
 
 def _root_of(folder: str) -> str:
-  """The nearest folder above a run (of a sweep, of a deployment) that has base policies in base/."""
+  """The nearest folder above a run (of a sweep, a deployment) that has base policies in base/."""
   above = folder
   for _ in range(3):
     above = os.path.dirname(os.path.abspath(above))
