@@ -9,7 +9,7 @@ import importlib.util
 import os
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -32,8 +32,14 @@ Report = Callable[[dict[str, Any]], None]
 class Run:
   """A run in its folder. Everything is read, or loaded, when it is first asked for."""
 
+  _places: ClassVar[tuple[str, str]]  # of the folder and the root, absolute
+
   folder: str
   root: str = ROOT
+
+  def __post_init__(self) -> None:
+    here = os.path.abspath(self.folder), os.path.abspath(self.root)
+    object.__setattr__(self, "_places", here)  # a notebook may go to another folder later
 
   @property
   def name(self) -> str:
@@ -90,7 +96,7 @@ class Run:
 
     if "scores" in loss_signatures.words_of(self.config):
       raise UserError(f"{self.folder} is a reward model; its eval/accuracy is in metrics.jsonl")
-    return Policy.of_run(self._files, self.root, step)
+    return Policy.of_run(self._files, self._places[1], step)
 
   def evaluate(
     self, task: Any = None, *, samples: int = 16, step: int | None = None
@@ -119,7 +125,7 @@ class Run:
 
   @property
   def _files(self) -> RunFolder:
-    return RunFolder(self.folder)
+    return RunFolder(self._places[0])
 
 
 def load_run(folder: str, *, root: str = "") -> Run:
