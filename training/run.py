@@ -9,7 +9,7 @@ import importlib.util
 import os
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -32,10 +32,9 @@ Report = Callable[[dict[str, Any]], None]
 class Run:
   """A run in its folder. Everything is read, or loaded, when it is first asked for."""
 
-  _places: ClassVar[tuple[str, str]]  # of the folder and the root, absolute
-
   folder: str
   root: str = ROOT
+  _places: tuple[str, str] = dataclasses.field(init=False, repr=False, compare=False)  # absolute
 
   def __post_init__(self) -> None:
     here = os.path.abspath(self.folder), os.path.abspath(self.root)
