@@ -54,6 +54,7 @@ def defaults(loss: str) -> ConfigDict:
 
   config.base = ConfigDict()  # the policy that all runs start from; it is also the reference
   config.base.steps = 135  # updates of SFT on demonstrations; 0: none, the weights stay as they are
+  config.base.demonstrations = ""  # "0.6*right + 0.4*forward"; empty: the task's own mixture
   config.base.batch_prompts = 128  # demonstrations an update
   config.base.learning_rate = 3e-3  # of that SFT, at its peak
   config.base.seed = 0  # of its weights and data; runs that share it share the base policy

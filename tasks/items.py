@@ -28,12 +28,15 @@ class Traits:
   answers            "demonstrated": a response should be the answer, so a policy can learn to write
                      it (base.steps, source="demonstrations"); "compared": a response holds the
                      answer and says more, so that rewards alone look at it; "none": there are none
+  demonstrations     what a base policy is taught, where config.base.demonstrations is empty, and
+                     spelled like it (demonstrations.py)
   scores_unfinished  a response that reached the length limit is scored as it stands; else it gets 0
   data               the data set that the rows are of, where config.task.data is empty
   """
 
   reward: str = "exact"
   answers: str = "demonstrated"
+  demonstrations: str = "right"
   scores_unfinished: bool = False
   data: str = ""
 
@@ -50,6 +53,7 @@ def traits(
   *,
   reward: str = "exact",
   answers: str = "demonstrated",
+  demonstrations: str = "right",
   scores_unfinished: bool = False,
   data: str = "",
 ) -> Callable[[Callable], Callable]:
@@ -57,7 +61,7 @@ def traits(
 
   Configs are checked without an import of the function's module, so the values are literals.
   """
-  found = Traits(reward, answers, scores_unfinished, data)
+  found = Traits(reward, answers, demonstrations, scores_unfinished, data)
 
   def mark(function: Any) -> Callable:
     function.traits = found

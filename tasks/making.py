@@ -25,7 +25,7 @@ def generated_task(
   """The task whose prompts this function makes: the first to evaluate on, the next to train on.
 
   Args:
-    reward: as tasks/rewards/spelling.py has it; "": the task's own.
+    reward: as tasks/spelling.py has it; "": the task's own.
     seconds: the time limit for scoring a response.
 
   Raises:

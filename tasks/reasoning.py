@@ -7,7 +7,7 @@ in seconds; any other of reasoning-gym's hundred data sets runs by name, with it
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from tasks.items import LOOKED_AT, Item
+from tasks.items import LOOKED_AT, Item, Traits
 from tasks.reasoning_gym_package import import_reasoning_gym
 
 # Imported where it is needed: a config is checked without numpy.
@@ -24,6 +24,17 @@ SHORT_PROMPTS: dict[str, Callable[[dict], str]] = {
 DEFAULT_OPTIONS: dict[str, dict[str, Any]] = {
   "spell_backward": {"min_word_len": 3, "max_word_len": 7},
   "chain_sum": {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2},
+}
+
+# What their base policies are taught: to be right less than half of the time, and otherwise to do
+# something else that is easier, or a near miss.
+TRAITS: dict[str, Traits] = {
+  "spell_backward": Traits(
+    demonstrations="0.4*right + 0.3*forward + 0.15*sorted_letters + 0.15*half_backward"
+  ),
+  "chain_sum": Traits(
+    demonstrations="0.4*right + 0.3*last_term + 0.15*first_terms + 0.15*without_carries"
+  ),
 }
 
 

@@ -54,7 +54,8 @@ def find(name: str, options: Mapping[str, Any] | None = None) -> TaskFunction:
     # The scorers of those with short prompts only compare texts.
     quick = QUICK | {"scorer"} if name in reasoning.SHORT_PROMPTS else QUICK
     function = reasoning.prompts_of
-    return TaskFunction(name, function, takes, tuple(bound.items()), quick=quick)
+    beside = reasoning.TRAITS.get(name, Traits())
+    return TaskFunction(name, function, takes, tuple(bound.items()), beside, quick)
   function = functions.imported(place_of(name))
   signature = inspect.signature(function)
   takes, bound = looked_at(name, signature), bound_options(name, given, signature)

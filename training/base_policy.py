@@ -101,7 +101,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
       parts,
       folder,
       new_state(untrained(parts), parts.mesh),
-      Demonstrations(parts),
+      Demonstrations(parts, config.base.demonstrations),
       reference=None,
       report=report,
       evaluation=PolicyEvaluation(parts, reference=None),

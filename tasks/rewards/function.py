@@ -9,7 +9,7 @@ from typing import Any
 from tasks import functions
 from tasks.functions import imported
 from tasks.rewards import REWARDS
-from tasks.rewards.spelling import Term
+from tasks.spelling import Term
 
 # A reward may look at these, by the names of its arguments.
 ARGUMENTS = (

@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.rewards import QUICK
 from tasks.rewards.function import Outcome, RewardFunction, place_of
-from tasks.rewards.spelling import labels, parse
+from tasks.spelling import labels, parse
 from tasks.rewards.workers import Workers
 
 SECONDS = 10.0  # the time limit for a response, by default

@@ -19,7 +19,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from tasks.rewards.function import Outcome
-from tasks.rewards.spelling import Term
+from tasks.spelling import Term
 
 START_SECONDS = 120.0  # a module of one's own may import torch first
 MOST = 16  # processes: each imports what its rewards do

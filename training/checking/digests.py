@@ -22,6 +22,7 @@ from training.checking import (
   pretrained_model,
   text_tasks,
   validate_reward,
+  validate_task,
 )
 from training.records.run_folder import RunFolder
 
@@ -54,6 +55,8 @@ def of_recipe(determines: Mapping[str, Any]) -> str:
   values, task = dict(determines), determines.get("task", {})
   if _is_own(task.get("name", "")):
     values["prompts"] = _fingerprint(task["name"])
+  if taught := determines.get("base", {}).get("demonstrations"):
+    values["demonstrations"] = _fingerprint(*validate_task.behaviour_places(taught).values())
   if "reward" in task:
     values["reward"] = _fingerprint(*validate_reward.places(task["reward"]).values())
   if values.get("model", {}).get("pretrained"):
@@ -88,6 +91,9 @@ def named(config: ConfigDict) -> Iterator[Named]:
   yield of_function("loss", loss, loss_signatures.place_of(loss))
   for reward, place in validate_reward.places(config.task.reward).items():
     yield of_function("reward", reward, place)
+  if config.base.steps > 0 and not config.base.run:
+    for behaviour, place in validate_task.behaviour_places(config.base.demonstrations).items():
+      yield of_function("behaviour", behaviour, place)
   chosen = optimizer_section.chosen(config)
   kinds = {"task": config.task.name, "optimizer": chosen["name"], "schedule": chosen["schedule"]}
   for kind, name in kinds.items():

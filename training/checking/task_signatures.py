@@ -6,6 +6,7 @@ ones the options of config.task.options.
 """
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -14,7 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from tasks import TASKS, task_functions
+from tasks import TASKS, reasoning, task_functions
 from tasks.functions import options_of
 from tasks.items import Traits
 from tasks.task_functions import ROWS
@@ -82,12 +83,14 @@ def scored() -> list[str]:
 
 
 def fill(config: ConfigDict) -> None:
-  """Sets an empty config.task.reward to the task's own. Not for a task that cannot be read."""
-  if not config.task.reward:
-    try:
-      config.task.reward = of(config).traits.reward
-    except UserError:
-      pass  # said when the config is checked
+  """Sets what the config leaves to the task: its reward, and what a base policy is taught.
+
+  Not for a task that cannot be read: that is said when the config is checked.
+  """
+  with contextlib.suppress(UserError):
+    traits = of(config).traits
+    config.task.reward = config.task.reward or traits.reward
+    config.base.demonstrations = config.base.demonstrations or traits.demonstrations
 
 
 def label(name: str) -> str:
@@ -98,7 +101,7 @@ def label(name: str) -> str:
 def _read(name: str) -> TaskSignature:
   try:
     if task_functions.is_of_reasoning_gym(name):
-      return TaskSignature(name, ("prompts", "tokenizer"), Traits())
+      return TaskSignature(name, ("prompts", "tokenizer"), reasoning.TRAITS.get(name, Traits()))
     place = task_functions.place_of(name)
   except ValueError as error:
     raise UserError(f"task.name={name!r}: {error}") from None

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from tasks.rewards.function import bound_options, place_of
-from tasks.rewards.spelling import Term, parse
+from tasks.spelling import Term, parse
 from training.checking import own_functions, task_signatures
 from training.checking.task_signatures import TaskSignature
 from training.errors import UserError

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from configs import config_values
-from training.checking import task_signatures
+from tasks import demonstrations
+from training.checking import own_functions, task_signatures
 from training.checking.task_signatures import TaskSignature
 from training.errors import UserError
 
@@ -61,8 +62,19 @@ def _options(config: ConfigDict, task: TaskSignature) -> Iterator[str]:
     yield f"task.options: {error}"
 
 
+def behaviour_places(text: str) -> dict[str, str]:
+  """Name -> "module:function" of the behaviours that base.demonstrations spells."""
+  names = [term.name for term in demonstrations.shares(text)]
+  return {name: ":".join(_behaviour(name)) for name in names}
+
+
+def _behaviour(name: str) -> tuple[str, str]:
+  return own_functions.split(demonstrations.place_of(name), "mylab.behaviours:copied")
+
+
 def _demonstrations(config: ConfigDict, task: TaskSignature) -> Iterator[str]:
   if task.traits.answers == "demonstrated":
+    yield from _behaviours(config.base.demonstrations)
     return
   if config.base.steps > 0:
     yield (
@@ -71,3 +83,12 @@ def _demonstrations(config: ConfigDict, task: TaskSignature) -> Iterator[str]:
     )
   if config.source == "demonstrations":
     yield f"source='demonstrations': {task.name} has no answers to learn to write"
+
+
+def _behaviours(text: str) -> Iterator[str]:
+  try:
+    for term in demonstrations.shares(text):
+      signature, _ = own_functions.signature(*_behaviour(term.name))
+      demonstrations.bound_options(term, signature)
+  except (UserError, ValueError) as error:
+    yield f"base.demonstrations={text!r}: {error}"

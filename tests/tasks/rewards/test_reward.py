@@ -8,7 +8,7 @@ import pytest
 from tasks.rewards import REWARDS
 from tasks.rewards.function import RewardFunction, place_of
 from tasks.rewards.reward import Reward
-from tasks.rewards.spelling import parse
+from tasks.spelling import parse
 from tasks.task import response_of
 
 OWN = "tests.tasks.rewards.own"

@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.rewards.spelling import Term, labels, parse
+from tasks.spelling import Term, labels, parse
 
 
 def test_a_sum_with_weights_options_and_functions_of_ones_own():
@@ -23,8 +23,8 @@ def test_a_quoted_pattern_is_taken_as_it_stands(pattern):
 @pytest.mark.parametrize(
   "text, message",
   [
-    ("", "names no reward; try exact"),
-    ("  ", "names no reward"),
+    ("", "names nothing; write it like numeric + 0.2*format"),
+    ("  ", "names nothing"),
     ("exact +", "cannot read '+'"),
     ("exact numeric", "cannot read 'numeric'"),
     ("exact*0.2", "cannot read '*0.2': write it like numeric + 0.2*format"),

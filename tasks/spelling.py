@@ -1,6 +1,8 @@
-"""Rewards as a config spells them: "numeric + 0.2*format - 0.1*mylab.rewards:rudeness(words=3)".
+"""Weighted sums of functions as a config spells them: rewards, and what a base policy is taught.
 
-A term is a name of the table or a `module:function`, with options in brackets and a weight before.
+  "numeric + 0.2*format - 0.1*mylab.rewards:rudeness(words=3)"
+
+A term is a name of a table or a `module:function`, with options in brackets and a weight before.
 Options are name=value; the first may leave its name out: regex('\\d+'). A value is a number, true,
 false or a text in quotes, which is taken as it stands: a backslash is a backslash.
 """
@@ -21,7 +23,7 @@ Value = bool | int | float | str
 
 @dataclasses.dataclass(frozen=True)
 class Term:
-  """One reward of the sum, and its options as (name, value); the name of the first may be ""."""
+  """One function of the sum, its options as (name, value); the name of the first may be ""."""
 
   name: str
   weight: float = 1.0
@@ -33,16 +35,16 @@ class Term:
     return ":" in self.name
 
 
-def parse(text: str) -> tuple[Term, ...]:
+def parse(text: str, example: str = "numeric + 0.2*format") -> tuple[Term, ...]:
   """The terms that `text` spells. ValueError, with the place, where it cannot be read."""
   terms, at = [], 0
   while at < len(text.rstrip()) or not terms:
     found = _TERM.match(text, at)
     if not found or (terms and not found["sign"]):
       raise ValueError(
-        f"cannot read {text[at:].strip()[:40]!r}: write it like numeric + 0.2*format"
+        f"cannot read {text[at:].strip()[:40]!r}: write it like {example}"
         if text.strip()
-        else "names no reward; try exact"
+        else f"names nothing; write it like {example}"
       )
     weight = float(found["weight"] or 1) * (-1 if found["sign"] == "-" else 1)
     terms.append(Term(found["name"], weight, _options(found["options"] or "")))

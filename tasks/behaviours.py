@@ -1,0 +1,61 @@
+"""Behaviours: texts that somebody might write to a prompt, right or wrong. `demonstrations.py` mixes them.
+
+A behaviour names what it looks at, any of `demonstrations.ARGUMENTS` (prompt, answer, entry), and
+returns a text; keyword-only arguments are its options. Adding one = one function + one line in
+`demonstrations.BEHAVIOURS`, or none: `module:function` is any function of your own.
+"""
+
+import re
+from typing import Any
+
+from tasks.rows.row import text_of
+
+_NUMBER = re.compile(r"\d+")
+
+
+def right(answer: str) -> str:
+  """The answer."""
+  return answer
+
+
+# --- of words, where the answer is the word backward ---------------------------------------------
+
+
+def forward(answer: str) -> str:
+  """The word as it stands."""
+  return answer[::-1]
+
+
+def sorted_letters(answer: str) -> str:
+  """The word's letters in the order of the alphabet."""
+  return "".join(sorted(answer))
+
+
+def half_backward(answer: str) -> str:
+  """The first half of the answer, and the rest of the word forward: "stone" -> "ensto"."""
+  half = len(answer) // 2
+  return answer[:half] + answer[half:][::-1]
+
+
+# --- of sums --------------------------------------------------------------------------------------
+
+
+def last_term(prompt: Any) -> str:
+  """The last number of the prompt."""
+  return _numbers(prompt)[-1]
+
+
+def first_terms(prompt: Any) -> str:
+  """The sum of all numbers of the prompt but the last: somebody stopped one step too early."""
+  return str(sum(map(int, _numbers(prompt)[:-1])))
+
+
+def without_carries(prompt: Any) -> str:
+  """The sum of the prompt's numbers, digit by digit, with every carry forgotten: 17+25 -> 32."""
+  numbers = _numbers(prompt)
+  columns = zip(*(number.zfill(max(map(len, numbers))) for number in numbers), strict=True)
+  return str(int("".join(str(sum(map(int, column)) % 10) for column in columns)))
+
+
+def _numbers(prompt: Any) -> list[str]:
+  return _NUMBER.findall(text_of(prompt)) or ["0"]

@@ -1,0 +1,91 @@
+"""Demonstrations for a base policy: several behaviours for the same prompt, each with a share.
+
+A pretrained model can do many a task that it seldom does unasked: it has read right answers beside
+wrong ones and other things altogether. Rewards draw out what it can do, and teach it little that it
+cannot. `base.demonstrations` makes such a policy in a minute, spelled like a reward:
+
+  "0.4*right + 0.3*forward + 0.15*sorted_letters + 0.15*half_backward"
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from tasks import functions
+from tasks.items import Item
+from tasks.spelling import Term, parse
+
+BEHAVIOURS = {
+  "right": "tasks.behaviours:right",
+  "forward": "tasks.behaviours:forward",
+  "sorted_letters": "tasks.behaviours:sorted_letters",
+  "half_backward": "tasks.behaviours:half_backward",
+  "last_term": "tasks.behaviours:last_term",
+  "first_terms": "tasks.behaviours:first_terms",
+  "without_carries": "tasks.behaviours:without_carries",
+}
+
+# A behaviour may look at these, by the names of its arguments.
+ARGUMENTS = (
+  "prompt",  # what is asked, as the task has it
+  "answer",  # str, the known answer
+  "entry",  # dict, what the task's source says of the prompt beside
+)
+
+
+class Mixture:
+  """The behaviours that `text` spells. ValueError when one cannot be had, or called so."""
+
+  def __init__(self, text: str):
+    terms = shares(text)
+    self.names = tuple(term.name for term in terms)
+    total = sum(term.weight for term in terms)
+    self.shares = tuple(term.weight / total for term in terms)
+    self._calls = []
+    for term in terms:
+      function = functions.imported(place_of(term.name))
+      signature = inspect.signature(function)
+      options = bound_options(term, signature)
+      takes = [name for name in signature.parameters if name in ARGUMENTS]
+      self._calls.append((function, takes, options))
+
+  def of(self, item: Item) -> list[str]:
+    """The text that each behaviour writes to this prompt. ValueError when one raises, or gives no text."""
+    known = {"prompt": item.prompt, "answer": item.answer, "entry": item.entry}
+    return [
+      self._one(name, *call, known) for name, call in zip(self.names, self._calls, strict=True)
+    ]
+
+  def _one(self, name, function, takes, options, known: Mapping[str, Any]) -> str:
+    try:
+      text = function(**{argument: known[argument] for argument in takes}, **options)
+    except Exception as error:  # the user's code may raise anything
+      raise ValueError(f"{name} raised {type(error).__name__}: {error}") from error
+    if not isinstance(text, str):
+      raise ValueError(f"{name} gave no text: {text!r:.60}")
+    return text
+
+
+def shares(text: str) -> tuple[Term, ...]:
+  """The behaviours that `text` spells. ValueError where it cannot be read, or a share is not > 0."""
+  terms = parse(text, example="0.6*right + 0.4*forward")
+  for term in terms:
+    if term.weight <= 0:
+      raise ValueError(f"{term.weight:g}*{term.name}: a share of the demonstrations is above 0")
+  return terms
+
+
+def bound_options(term: Term, signature: inspect.Signature) -> dict[str, Any]:
+  """The options that the function is called with. ValueError when they, or it, do not fit."""
+  functions.looked_at(term.name, "a behaviour", signature, ARGUMENTS)
+  first = next(iter(functions.options_of(signature)), "options")
+  given = {name or first: value for name, value in term.options}
+  return functions.bound_options(term.name, given, signature, f"{term.name}({{}}=...)")
+
+
+def place_of(name: str) -> str:
+  """Its "module:function". ValueError, with what it may be a slip for, when there is none."""
+  if name not in BEHAVIOURS and ":" not in name:
+    hint = functions.did_you_mean(name, BEHAVIOURS) or f" There are {', '.join(BEHAVIOURS)}."
+    raise ValueError(f"no behaviour {name!r}.{hint} (Your own: module:function)")
+  return BEHAVIOURS.get(name, name)
