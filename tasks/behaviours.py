@@ -1,4 +1,4 @@
-"""Behaviours: texts that somebody might write to a prompt, right or wrong. `demonstrations.py` mixes them.
+"""Behaviours: texts that somebody might write to a prompt, right or wrong, for mixtures of them.
 
 A behaviour names what it looks at, any of `demonstrations.ARGUMENTS` (prompt, answer, entry), and
 returns a text; keyword-only arguments are its options. Adding one = one function + one line in

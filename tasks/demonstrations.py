@@ -50,7 +50,7 @@ class Mixture:
       self._calls.append((function, takes, options))
 
   def of(self, item: Item) -> list[str]:
-    """The text that each behaviour writes to this prompt. ValueError when one raises, or gives no text."""
+    """The text of each behaviour for this prompt. ValueError when one raises, or gives no text."""
     known = {"prompt": item.prompt, "answer": item.answer, "entry": item.entry}
     return [
       self._one(name, *call, known) for name, call in zip(self.names, self._calls, strict=True)
@@ -67,7 +67,7 @@ class Mixture:
 
 
 def shares(text: str) -> tuple[Term, ...]:
-  """The behaviours that `text` spells. ValueError where it cannot be read, or a share is not > 0."""
+  """The behaviours that `text` spells. ValueError where it cannot be read; shares are above 0."""
   terms = parse(text, example="0.6*right + 0.4*forward")
   for term in terms:
     if term.weight <= 0:

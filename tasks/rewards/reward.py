@@ -9,8 +9,8 @@ import numpy as np
 
 from tasks.rewards import QUICK
 from tasks.rewards.function import Outcome, RewardFunction, place_of
-from tasks.spelling import labels, parse
 from tasks.rewards.workers import Workers
+from tasks.spelling import labels, parse
 
 SECONDS = 10.0  # the time limit for a response, by default
 
