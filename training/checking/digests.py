@@ -55,8 +55,10 @@ def of_recipe(determines: Mapping[str, Any]) -> str:
   values, task = dict(determines), determines.get("task", {})
   if _is_own(task.get("name", "")):
     values["prompts"] = _fingerprint(task["name"])
-  if taught := determines.get("base", {}).get("demonstrations"):
-    values["demonstrations"] = _fingerprint(*validate_task.behaviour_places(taught).values())
+  base = determines.get("base")  # of a data set or a reward model: its digest
+  if isinstance(base, Mapping) and "demonstrations" in base:
+    places = validate_task.behaviour_places(base["demonstrations"])
+    values["demonstrations"] = _fingerprint(*places.values())
   if "reward" in task:
     values["reward"] = _fingerprint(*validate_reward.places(task["reward"]).values())
   if values.get("model", {}).get("pretrained"):
