@@ -53,7 +53,7 @@ def defaults(loss: str) -> ConfigDict:
   config.model.dtype = "float32"  # of activations, "float32" or "bfloat16"; parameters are float32
 
   config.base = ConfigDict()  # the policy that all runs start from; it is also the reference
-  config.base.steps = 135  # updates of SFT on demonstrations; 0: none, the weights stay as they are
+  config.base.steps = 400  # updates of SFT on demonstrations; 0: none, the weights stay as they are
   config.base.demonstrations = ""  # "0.6*right + 0.4*forward"; empty: the task's own mixture
   config.base.batch_prompts = 128  # demonstrations an update
   config.base.learning_rate = 3e-3  # of that SFT, at its peak
