@@ -31,5 +31,5 @@ def get_tuning() -> dict[str, Any]:
   return {
     "optimizer.learning_rate": rate,
     "dpo-*": {"algorithm.beta": log_uniform(0.05, 5.0)},
-    "*grpo-*": {"algorithm.beta": [0.0, 0.03, 0.1]},
+    "*grpo-*": {"algorithm.beta": [0.0, 0.04, 0.2]},
   }
