@@ -29,7 +29,7 @@ def defaults(loss: str) -> ConfigDict:
   config.task.options = ""  # the task's, such as "min_word_len=3,max_word_len=7"; empty: defaults
   config.task.reward = ""  # a weighted sum, "numeric + 0.2*format"; empty: the task's own reward
   config.task.train_prompts = 16384  # distinct prompts to train on
-  config.task.eval_prompts = 512  # distinct prompts held out
+  config.task.eval_prompts = 256  # distinct prompts held out
   config.task.data = ""  # for tasks of texts: a file, or the name of a data set of tasks.build
 
   config.model = ConfigDict()

@@ -1,6 +1,6 @@
 """DPO against GRPO, offline and online, K = 2 and K = 8: same base policy, budget and tuning.
 
-Every run makes 40 updates on 256 responses each, whatever K; 5 seeds.
+Every run makes 32 updates on 256 responses each, whatever K; 5 seeds.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 from configs.hyper import Interval, log_uniform
 
-BUDGET = {"steps": 40, "eval.every": 5, "eval.samples": 2, "checkpoint.every": 40}
+BUDGET = {"steps": 32, "eval.every": 4, "checkpoint.every": 32}
 
 VARIANTS = (
   {"name": "dpo-offline", "config": "configs/dpo.py"},
