@@ -6,8 +6,9 @@ them, as another seed would make another checkpoint; whoever shows such a gap ha
 """
 
 import dataclasses
-import functools
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -54,33 +55,36 @@ def rewards(variant: Variant, metric: str, *, at_start: bool = False) -> Rewards
   the runs were not evaluated on the same prompts.
   """
   found = [_of_run(run, metric, at_start) for run in variant.finished]
-  if not found or any(row is None for row in found) or len({len(row) for row in found}) > 1:
+  known = [row for row in found if row is not None]
+  if not known or len(known) < len(found) or len({len(row) for row in known}) > 1:
     return None
-  return np.mean(np.array(found, dtype=float), axis=0)
+  return np.mean(np.array(known), axis=0)
 
 
 def of_gains(result: Comparison, metric: str) -> dict[str, PromptGap]:
   """Variant -> its gain over the base policy, where each of its runs kept both its ends."""
-  ends = {v.name: (rewards(v, metric), rewards(v, metric, at_start=True)) for v in result.variants}
-  names = [n for n, (a, b) in ends.items() if a is not None and b is not None and len(a) == len(b)]
-  return dict(zip(names, gaps([ends[n][0] - ends[n][1] for n in names]), strict=True))
+  found = {}
+  for variant in result.variants:
+    end, start = rewards(variant, metric), rewards(variant, metric, at_start=True)
+    if end is not None and start is not None and len(end) == len(start):
+      found[variant.name] = end - start
+  return _tested(found) if len(set(map(len, found.values()))) == 1 else {}
 
 
 def of_pairs(result: Comparison, metric: str) -> dict[tuple[str, str], PromptGap]:
-  """(a, b) -> a minus b for all pairs of variants, both ways; {} if not all can be compared.
+  """(a, b) -> a minus b for all pairs of variants, both ways, of those that can be compared.
 
   All pairs, because it is the data that choose which variant the others are compared with.
   """
-  scored = [v for v in result.variants if v.final(metric)]
-  found = {v.name: rewards(v, metric) for v in scored}
-  tasks = {repr(run.config.get("task")) for v in scored for run in v.finished}
-  known = [x for x in found.values() if x is not None]
-  if len(known) < max(2, len(scored)) or len(tasks) > 1 or len({len(x) for x in known}) > 1:
-    return {}
-  pairs = [(a, b) for i, a in enumerate(found) for b in list(found)[i + 1 :]]
-  made = gaps([found[a] - found[b] for a, b in pairs])
-  there = dict(zip(pairs, made, strict=bool(made)))
-  return there | {(b, a): _turned(gap) for (a, b), gap in there.items()}
+  scored = {v.name: found for v in result.variants if (found := rewards(v, metric)) is not None}
+  tasks = {
+    repr(run.config.get("task")) for v in result.variants if v.name in scored for run in v.finished
+  }
+  if len(tasks) > 1 or len({len(found) for found in scored.values()}) > 1:
+    return {}  # they answered other prompts
+  pairs = itertools.combinations(scored, 2)
+  made = _tested({(a, b): scored[a] - scored[b] for a, b in pairs})
+  return made | {(b, a): _turned(gap) for (a, b), gap in made.items()}
 
 
 def gaps(differences: Sequence[Rewards]) -> list[PromptGap]:
@@ -106,7 +110,12 @@ def gaps(differences: Sequence[Rewards]) -> list[PromptGap]:
   low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
   p_values = np.where(means == 0, 1.0, (1 + reached) / (1 + RESAMPLES))
   made = zip(means, low, high, p_values, strict=True)
-  return [PromptGap(*map(float, numbers), n) for numbers in made]
+  return [PromptGap(float(m), float(a), float(b), float(p), n) for m, a, b, p in made]
+
+
+def _tested(differences: Mapping[Any, Rewards]) -> dict[Any, PromptGap]:
+  made = gaps(list(differences.values()))
+  return dict(zip(differences, made, strict=bool(made)))
 
 
 def _resamples(n: int) -> Iterator[Int[np.ndarray, "r n"]]:
@@ -122,12 +131,7 @@ def _turned(gap: PromptGap) -> PromptGap:
 
 
 def _of_run(run: Run, metric: str, at_start: bool) -> Rewards | None:
-  rows = _rows(run)
+  rows = run.prompts
   if metric not in _KINDS or not rows or (at_start and rows[0]["step"] != 0):
     return None
   return np.array(rows[0 if at_start else -1][_KINDS[metric]], dtype=float)  # None becomes NaN
-
-
-@functools.lru_cache(maxsize=256)
-def _rows(run: Run) -> list[dict]:
-  return run.folder.read_prompts()

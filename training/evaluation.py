@@ -153,10 +153,8 @@ def rewards_by_prompt(measured: Measured, step: int) -> dict:
   scored = np.isfinite(m.rewards)
   counts = scored.sum(axis=1)
   sampled = np.where(scored, m.rewards, 0.0).sum(axis=1) / np.where(counts, counts, np.nan)
-  by_prompt = {"greedy": m.greedy_rewards, "sampled": sampled}
-  return {"step": step} | {
-    name: np.asarray(x, np.float64).round(4).tolist() for name, x in by_prompt.items()
-  }
+  by_prompt = {"greedy": m.greedy_rewards.astype(float), "sampled": sampled}
+  return {"step": step} | {name: values.round(4).tolist() for name, values in by_prompt.items()}
 
 
 def completions(parts: Parts, measured: Measured, step: int, count: int) -> list[dict]:

@@ -158,7 +158,7 @@ class RunFolder:
     self._append("prompts.jsonl", [row])
 
   def truncate(self, step: int) -> None:
-    """Drops what evaluations and steps wrote after `step`, where the run resumes and writes them again.
+    """Drops rows after `step`, where the run resumes and writes them again.
 
     Also drops a half-written last line; -1 drops everything.
     """
