@@ -84,4 +84,6 @@ def _change(gain: Gain | None) -> str:
 
 def _mean(variant: Variant, metric: str, is_count: bool = False) -> str:
   found = variant.final(metric)
-  return number(found and (round(found.mean) if is_count else found.mean))
+  if not found:
+    return number(None)
+  return number(round(found.mean) if is_count else found.mean)

@@ -118,7 +118,7 @@ def _gain_sentence(found: Verdict) -> list[str]:
   elif up:
     text = f"Clear gains over {origin}: {_names(up)}"
   else:
-    text = f"Clear gains over {origin}: none"
+    text = f"No variant gains clearly over {origin}"
   return [text + (f"; clearly below it: {_names(down)}" if down else "") + "."]
 
 
