@@ -48,9 +48,12 @@ function fitted(layout, data) {
       ? { ...note, xanchor: "right", yanchor: "bottom", text: note.text.replace("<br>", " ") } : note);
   if (layout.grid) {
     const panels = Object.keys(layout).filter((key) => /^xaxis\d*$/.test(key)).length;
-    fit.grid = { ...layout.grid, rows: panels, columns: 1 };
+    fit.grid = { ...layout.grid, rows: panels, columns: 1, xgap: 0, ygap: 0.42 };
     fit.height = 100 + 220 * panels + 19 * legend;
     fit.legend = { ...layout.legend, y: 1 + 26 / (220 * panels - 4) };
+  }
+  for (const key of Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))) {
+    fit[key] = { ...layout[key], title: { ...layout[key].title, font: { size: 12 } } };
   }
   return fit;
 }
@@ -60,6 +63,7 @@ function draw(figure) {
   if (!canvas.offsetParent) return; // inside closed details: drawn when they open
   const { data, layout } = chosen(figure);
   const options = { responsive: true, displaylogo: false, showSendToCloud: false };
+  options.displayModeBar = narrow.matches ? false : "hover"; // it would cover the legend
   options.toImageButtonOptions = { filename: figure.dataset.plot, scale: 3 };
   Plotly.react(canvas, data, coloured(layout), options);
 }

@@ -113,11 +113,12 @@ def _numeric(settings: Mapping[str, Settings]) -> list[str]:
 
 def _lines(result: Comparison, settings: Mapping[str, Settings], field: str) -> list[Line]:
   groups = {key: members for key, members in _alike(settings, (field,)).items() if len(members) > 1}
+  alone = set(itertools.chain(*groups.values()))  # in a line where it changes alone
   for other in _numeric(settings):
     if other != field:
       for key, members in _alike(settings, (field,), made_up_by=other).items():
-        if len(members) > 1 and members not in groups.values():
-          groups.setdefault(key, members)
+        if len(members) > 1 and sum(member in alone for member in members) <= 1:
+          groups.setdefault(key, members)  # else it crosses lines that are there
   by_name = {v.name: v for v in result.variants}
   lines = []
   for name, members in zip(_names([dict(key) for key in groups]), groups.values(), strict=True):
