@@ -12,13 +12,10 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from comparing import runs
 from comparing.runs import Run, RunSet
 from training.errors import UserError
-from training.estimates import Estimate, estimate, number
+from training.estimates import Estimate, estimate
 
 REWARD, SAMPLED, KL = "eval/reward", "eval/reward_sampled", "eval/kl"
 
@@ -90,7 +87,7 @@ class Variant:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
-  """All that the terminal table and the report show. `variants` are in the order of the sweep."""
+  """All that the terminal table and the page show. `variants` are in the order of the sweep."""
 
   name: str
   folders: tuple[str, ...]
@@ -181,36 +178,6 @@ def read(*folders: str, baseline: str = "") -> Comparison:
     variants=variants,
     baseline=variants[names.index(baseline) if baseline else 0],
   )
-
-
-def print_table(folder: str, console: Console | None = None) -> None:
-  """Prints the final table of a sweep, then a line for each run that failed."""
-  console = console or Console()
-  if not console.is_terminal:  # a file has no width: never fold a number
-    console.width = max(console.width, 120)
-  result = read(folder)
-  console.print(_table(result))
-  for run in result.unfinished:
-    reason = f", {run.status['reason']}" if run.status.get("reason") else ""
-    where = f"  ({run.folder.log})" if os.path.exists(run.folder.log) else ""
-    console.print(f"{run.name}: {run.state}{reason}{where}", markup=False, soft_wrap=True)
-
-
-def _table(result: Comparison) -> Table:
-  base = result.base(REWARD)
-  title = "final eval/reward, mean ± 95% CI over seeds"
-  if base is not None:
-    title += f"; base policy {number(base)}"
-  table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-  table.add_column("variant", no_wrap=True)
-  for column in ("seeds", "reward", "sampled", "kl", "rollouts", "failed"):
-    table.add_column(column, justify="right", no_wrap=True)
-  for variant in result.variants:
-    kl, rollouts = variant.final(KL), variant.final("rollouts")
-    estimates = [str(variant.final(metric) or "—") for metric in (REWARD, SAMPLED)]
-    means = [number(kl.mean if kl else None), number(round(rollouts.mean) if rollouts else None)]
-    table.add_row(variant.name, variant.seeds, *estimates, *means, str(variant.failed))
-  return table
 
 
 def _merge(run_sets: Sequence[RunSet]) -> dict[str, list[Run]]:

@@ -1,20 +1,23 @@
 """The finding of a comparison in sentences, computed from its numbers, with no claim beyond them.
 
 A difference is claimed if its p-value is below 0.05 after correction (Holm) for the number of
-differences that are told together. The ± beside a difference is its own interval, not corrected.
+differences that are told together; "level with" means that no difference was found. The ± beside a
+difference is its own interval, not corrected. Of fewer than three seeds the held-out prompts are
+asked instead (`over_prompts`), and the sentence says that it is about these checkpoints.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from comparing import scores
-from comparing.comparison import SAMPLED, Comparison, Variant, at_end
+from comparing import over_prompts, scores
+from comparing.comparison import REWARD, Comparison, Variant, at_end
+from comparing.over_prompts import PromptGap
 from training.estimates import LEVEL, Estimate, holm, number
 
 _GROUPING = ("group_size", "batch_prompts", "micro_batches")  # fields of how rollouts are grouped
 _SAME = 0.01  # budgets that differ by at most this share count as equal
 
-Item = tuple[Variant, Estimate]
+Item = tuple[Variant, Estimate | PromptGap]
 
 
 def sentences(result: Comparison) -> list[str]:
@@ -32,65 +35,81 @@ def sentences(result: Comparison) -> list[str]:
     return ["No finished run was evaluated on held-out prompts, so there is nothing to conclude."]
   found = []
   for metric in metrics:
-    is_second = metric == SAMPLED and len(metrics) > 1
-    found.append(("Sampled, not greedy: " if is_second else "") + _against_base(result, metric))
-    opening = "Sampled and paired by seed: " if is_second else "Paired by seed: "
-    found += [opening + text for text in _against_baseline(result, metric)]
+    told = [*_against_base(result, metric), *_against_baseline(result, metric)]
+    is_second = metric == REWARD and len(metrics) > 1
+    found += [f"Greedy. {text}" if is_second else text for text in told]
   return [*found, *_group_sizes(result, metrics[0]), *_budgets(result), *_missing(result)]
 
 
-def _against_base(result: Comparison, metric: str) -> str:
+def _against_base(result: Comparison, metric: str) -> list[str]:
   gains = [(v, gain) for v in result.variants if (gain := v.gain(metric))]
   if not gains:
-    return "The base policy was not evaluated, so no gain can be told."
+    return ["The base policy was not evaluated, so no gain can be told."]
   base = result.base(metric)
   origin = "the base policy" + (f" ({number(base)})" if base is not None else "")
   lacking = _names([v for v in result.variants if v.final(metric) and not v.gain(metric)])
   missing = f"no gain can be told of {lacking}: no evaluation at step 0" if lacking else ""
-  return _sentence(gains, origin, scores.phrase(metric), "change", missing)
+  few = any(gain.half_width is None for _, gain in gains)
+  over = over_prompts.of_gains(result, metric) if few else {}
+  return _told("", gains, over, f"{origin} in {scores.phrase(metric)}", missing)
 
 
 def _against_baseline(result: Comparison, metric: str) -> list[str]:
-  name = result.baseline.name
-  gaps = [(v, gap) for v in result.others if (gap := v.minus(result.baseline, at_end(metric)))]
-  paired = [v for v, _ in gaps]
-  lacking = _names([v for v in result.others if v.final(metric) and v not in paired])
+  name, scored = result.baseline.name, [v for v in result.others if v.final(metric)]
+  gaps = [(v, gap) for v in scored if (gap := v.minus(result.baseline, at_end(metric)))]
+  over = {}
+  if len(gaps) < len(scored) or any(gap.half_width is None for _, gap in gaps):
+    pairs = over_prompts.of_pairs(result, metric)
+    over = {a: gap for (a, b), gap in pairs.items() if b == name}
+  paired = {v for v, _ in gaps}
+  gaps += [(v, over[v.name]) for v in scored if v not in paired and v.name in over]
+  lacking = _names([v for v in scored if v not in paired and v.name not in over])
   missing = f"no seed of {lacking} can be paired with one of {name}" if lacking else ""
-  if not gaps:
-    return [f"{missing}."] if missing else []
-  return [_sentence(gaps, name, scores.phrase(metric), "difference", missing)]
+  origin = f"{name} in {scores.phrase(metric)}"
+  return _told("Paired by seed: ", gaps, over, origin, missing)
 
 
-def _sentence(items: list[Item], origin: str, what: str, kind: str, missing: str) -> str:
-  """Returns "a and b improve on the base policy in ...; c shows no clear change; <missing>."."""
-  corrected = holm([found.p for _, found in items])
-  clear, alone, unclear = [], [], []
-  untested: dict[str, list[Item]] = {}  # by the reason
-  for item, p in zip(items, corrected, strict=True):
-    is_clear = p is not None and p < LEVEL
-    pile = clear if is_clear else alone if item[1].is_clear else unclear
-    (untested.setdefault(reason, []) if (reason := item[1].untested) else pile).append(item)
-  better, worse = [i for i in clear if i[1].mean > 0], [i for i in clear if i[1].mean <= 0]
-  parts = []
-  if better:
-    parts.append(f"{_list(better)} {_verb('improve', better)} on {origin} in {what}")
-  if worse:
-    where = "it" if better else f"{origin} in {what}"
-    parts.append(f"{_list(worse)} {_verb('fall', worse)} below {where}")
-  if alone:
-    tail = "" if parts else f" from {origin} in {what}"
-    tests = sum(p is not None for p in corrected)
-    parts.append(
-      f"{_list(alone)} would alone be a clear {kind}{tail}, but {_verb('be', alone)} not "
-      f"among {tests} comparisons"
-    )
-  if unclear:
-    tail = "" if parts else f" from {origin} in {what}"
-    parts.append(f"{_list(unclear)} {_verb('show', unclear)} no clear {kind}{tail}")
-  for reason, found in untested.items():
-    tail = "" if parts else f" against {origin}"
-    parts.append(f"{_list(found)} cannot be judged{tail}: {reason}")
-  return "; ".join([*parts, missing] if missing else parts) + "."
+def _told(
+  opening: str, items: Sequence[Item], over: Mapping[str, PromptGap], origin: str, missing: str
+) -> list[str]:
+  """Returns a sentence on the gaps over seeds, and one on those that only prompts can test."""
+  few = [v for v, gap in items if isinstance(gap, PromptGap) or gap.half_width is None]
+  by_prompt = [(v, over[v.name]) for v in few if v.name in over]
+  asked = {v for v, _ in by_prompt}
+  by_seed = [(v, gap) for v, gap in items if v not in asked and isinstance(gap, Estimate)]
+  told = []
+  if by_seed or missing:
+    p_values = holm([gap.p for _, gap in by_seed])
+    told.append(opening + _sentence(by_seed, p_values, origin, missing))
+  if by_prompt:
+    of = f"These checkpoints, over {by_prompt[0][1].n} held-out prompts: "
+    told.append(of + _sentence(by_prompt, [gap.p for _, gap in by_prompt], origin, ""))
+  return told
+
+
+def _sentence(
+  items: Sequence[Item], p_values: Sequence[float | None], origin: str, missing: str
+) -> str:
+  """Returns "a and b improve on ORIGIN; c is level with it; <missing>."."""
+  tests = sum(p is not None for p in p_values)
+  up, down, level = "improve on {}", "fall below {}", "be level with {}"
+  maybe = f"differ from {{}} by a test alone, which among {tests} comparisons may be chance"
+  piles: dict[str, list[Item]] = {pile: [] for pile in (up, down, maybe, level)}  # what is said
+  for item, p in zip(items, p_values, strict=True):
+    gap = item[1]
+    if p is not None and p < LEVEL:
+      pile = up if gap.mean > 0 else down
+    elif isinstance(gap, Estimate) and gap.untested:
+      pile = f"be {'above' if gap.mean > 0 else 'below'} {{}}, untested: {gap.untested}"
+    else:
+      pile = maybe if gap.is_clear and isinstance(gap, Estimate) else level
+    piles.setdefault(pile, []).append(item)
+  words = []
+  for pile, told in piles.items():
+    if told:
+      verb, _, rest = pile.partition(" ")
+      words.append(f"{_list(told)} {_verb(verb, told)} {rest.format('it' if words else origin)}")
+  return "; ".join([*words, *([missing] if missing else [])]) + "."
 
 
 def _group_sizes(result: Comparison, metric: str) -> list[str]:
@@ -137,11 +156,8 @@ def _group_size_sentence(
   if gap is None:
     return f"{pair}: no seed in common, so no paired difference."
   among = f" among {tests} such comparisons" if tests > 1 else ""
-  if gap.untested:
-    verdict = gap.untested
-  else:
-    is_clear = p is not None and p < LEVEL
-    verdict = f"{'a' if is_clear else 'no'} clear difference{among}"
+  is_clear = p is not None and p < LEVEL
+  verdict = gap.untested or f"{'a' if is_clear else 'no'} clear difference{among}"
   return f"{pair}: {sizes} is {gap.signed()}, {verdict}."
 
 
@@ -174,7 +190,7 @@ def _without_grouping(variant: Variant) -> str:
   return repr(sorted((key, repr(settings[key])) for key in settings if key not in _GROUPING))
 
 
-def _list(items: list[Item]) -> str:
+def _list(items: Sequence[Item]) -> str:
   if len(items) > 6:  # a sentence, not a table
     items, count = [max(items, key=lambda item: abs(item[1].mean))], len(items)
     return f"{count} variants, most of all {_list(items)},"
@@ -186,7 +202,9 @@ def _names(variants: list[Variant]) -> str:
   return f"{len(names)} variants" if len(names) > 6 else _join(names) if names else ""
 
 
-def _signed(found: Estimate) -> str:
+def _signed(found: Estimate | PromptGap) -> str:
+  if isinstance(found, PromptGap):
+    return str(found).replace(" (", ", ").removesuffix(")")
   return found.signed().replace(" (n=", ", n=").removesuffix(")")
 
 
@@ -194,7 +212,7 @@ def _join(texts: Sequence[str]) -> str:
   return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
 
 
-def _verb(verb: str, items: list[Any]) -> str:
+def _verb(verb: str, items: Sequence[Any]) -> str:
   if verb == "be":
     return "are" if len(items) > 1 else "is"
   return verb if len(items) > 1 else verb + "s"

@@ -10,7 +10,20 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from comparing import completions, curves, finding, plots, rounds, scores, summary, traces, weights
+from comparing import (
+  completions,
+  curves,
+  finding,
+  plots,
+  rounds,
+  scores,
+  summary,
+  swept_plots,
+  traces,
+  verdict,
+  verdict_table,
+  weights,
+)
 from comparing.comparison import KL, REWARD, SAMPLED, Comparison, Variant, at_end
 from comparing.leaders import leaders
 from configs.config_values import flatten
@@ -67,12 +80,16 @@ def fill(template: str, folder: str = _HERE, **values: Any) -> str:
 def render(result: Comparison) -> str:
   """Returns the page as one HTML text that needs no other file."""
   differences = _differences(result.variants)
-  primary = scores.primary(result) or [REWARD]
+  won = verdict.verdict(result)
+  sentences = finding.sentences(result)
+  primary = scores.primary(result) or [SAMPLED]
   is_wide = len(result.variants) > _WIDEST
   shown = {
     "curves": plots.learning_curves(result),
     "frontier": plots.frontier(result),
     "final": plots.final_rewards(result),
+    "swept": swept_plots.along(result),
+    "map": swept_plots.over_two(result),
     "implied": plots.implied_rewards(result),
     "diagnostics": plots.small_curves("diagnostics", result, _DIAGNOSTICS),
     "others": plots.small_curves("others", result, _other_metrics(result)),
@@ -81,7 +98,14 @@ def render(result: Comparison) -> str:
   return fill(
     "report.html.j2",
     result=result,
-    finding=[text.replace(" ± ", f"{_NBSP}±{_NBSP}") for text in finding.sentences(result)],
+    verdict=won,
+    verdict_sentences=_unbroken(verdict.sentences(won) if won else sentences),
+    verdict_csv=verdict_table.as_csv(won) if won else "",
+    verdict_latex=verdict_table.as_latex(won) if won else "",
+    forest=verdict_table.Forest.of(won) if won else None,
+    gain=verdict_table.gain,
+    many=len(result.variants) > plots.MANY,
+    finding=_unbroken(sentences),
     statistics=summary.tables(result),
     weights=weights.by_variant(result),
     facts=_facts(result),
@@ -99,6 +123,10 @@ def render(result: Comparison) -> str:
     completions=completions.by_prompt(result),
     eval_prompts=_shared_value(result, "task", "eval_prompts"),
   )
+
+
+def _unbroken(sentences: Sequence[str]) -> list[str]:
+  return [text.replace(" ± ", f"{_NBSP}±{_NBSP}") for text in sentences]
 
 
 def _facts(result: Comparison) -> dict[str, str]:
@@ -147,10 +175,13 @@ def _columns(result: Comparison) -> list[Column]:
   def spent(counter: str) -> Column:
     return Column(counter, lambda v: v.final(counter), is_count=True)
 
-  rewards = {REWARD: "reward, greedy", SAMPLED: "reward, sampled"}
+  named = {SAMPLED: "reward, sampled", REWARD: "reward, greedy"}
+  present = {m: named.get(m, name) for m, name in scores.present(result).items()}
+  (first, title), *others = [*present.items()] or [(SAMPLED, named[SAMPLED])]
   columns = [
-    *[of(title, m, has_best=True) for m, title in (scores.present(result) | rewards).items()],
-    *(of("KL", KL), of("entropy", "eval/entropy"), of("length", "eval/length")),
+    *(of(title, first, has_best=True), of("KL", KL)),
+    *[of(title, metric, has_best=True) for metric, title in others],
+    *(of("entropy", "eval/entropy"), of("length", "eval/length")),
     *(spent("rollouts"), spent("tokens"), Column("seconds", lambda v: v.final("seconds"))),
   ]
   return [column for column in columns if any(column.cell(v) for v in result.variants)]

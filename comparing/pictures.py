@@ -20,7 +20,7 @@ _WIDTH, _MARGIN = 960, 32  # pixels
 
 
 def write(result: Comparison, folder: str) -> list[str]:
-  """Writes each main plot as NAME.png and NAME-dark.png, of the sampled reward as NAME-sampled.
+  """Writes each main plot as NAME.png and NAME-dark.png, of the greedy reward as NAME-greedy.
 
   Returns the paths. Raises UserError if there is no browser, or it cannot draw.
   """
@@ -31,7 +31,7 @@ def write(result: Comparison, folder: str) -> list[str]:
     )
   drawn = (plots.learning_curves(result), plots.frontier(result), plots.final_rewards(result))
   present = scores.present(result)
-  first, *others = [m for m in (REWARD, SAMPLED) if m in present] or [*present][:1] or [""]
+  first, *others = [m for m in (SAMPLED, REWARD) if m in present] or [*present][:1] or [""]
   paths = []
   for plot in filter(None, drawn):
     for metric in (first, *others):

@@ -8,8 +8,10 @@ from comparing import curves, scores, traces
 from comparing.comparison import KL, Comparison, Variant
 from comparing.runs import Run
 from comparing.traces import AXES, Json, Lines, Style, axis, label, layout
+from training.estimates import FEWEST
 
 BEST, WORST = "train/implied_rewards/best", "train/implied_rewards/worst"
+MANY = 8  # variants: of more, bands would hide each other
 _COLUMNS = 3
 _TICKS = [digit * 10.0**power for power in range(-4, 5) for digit in (1, 2, 5)]
 _LOG_TICKS = {"tickvals": _TICKS, "ticktext": [f"{tick:g}" for tick in _TICKS]}
@@ -35,11 +37,11 @@ def learning_curves(result: Comparison) -> Plot | None:
   axes = {key: name for key, name in AXES.items() if any(run.final(key) for run in result.runs)}
   if not rewards or not axes:
     return None
-  spreads = {"band": "95 % band", "seeds": "every seed"}
+  spreads = _spreads(result)
   width = curves.bin_width(result.runs)
 
   def draw(metric: str, cost: str, spread: str) -> Json:
-    lines = Lines(cost, width, every_seed=spread == "seeds")
+    lines = Lines(cost, width, spread)
     look = traces.base_line(result.base(metric), across="y")
     look |= {"xaxis": axis(AXES[cost], rangemode="tozero"), "yaxis": axis(scores.title(metric))}
     data = [
@@ -49,7 +51,20 @@ def learning_curves(result: Comparison) -> Plot | None:
 
   text = "Held-out reward of each variant while training."
   switches = {"Score": rewards, "Against": axes, "Spread": spreads}
-  return _plot("curves", text, switches, draw)
+  return of_choices("curves", text, switches, draw)
+
+
+def _spreads(result: Comparison) -> dict[str, str]:
+  """Returns how seeds may be shown, what suits so many variants and seeds first."""
+  spreads = {"band": "95 % band", "seeds": "every seed"}
+  if len(result.variants) > MANY:
+    return {"": "mean alone"} | spreads
+  has_bands = any(len(variant.finished) >= FEWEST for variant in result.variants)
+  return spreads if has_bands else dict(reversed(spreads.items()))
+
+
+def _small_spread(result: Comparison) -> str:
+  return "" if len(result.variants) > MANY else "band"
 
 
 def frontier(result: Comparison) -> Plot | None:
@@ -69,7 +84,7 @@ def frontier(result: Comparison) -> Plot | None:
 
   text = "Held-out reward of each variant against its KL to the reference."
   switches = {"Score": rewards, "KL axis": {"linear": "linear", "log": "log"}}
-  return _plot("frontier", text, switches, draw)
+  return of_choices("frontier", text, switches, draw)
 
 
 def final_rewards(result: Comparison) -> Plot | None:
@@ -89,7 +104,7 @@ def final_rewards(result: Comparison) -> Plot | None:
     return {"data": sum(data, []), "layout": layout(96 + 42 * len(names), **look)}
 
   text = "Final held-out reward of each variant with its 95 % interval."
-  return _plot("final", text, {"Score": rewards}, draw)
+  return of_choices("final", text, {"Score": rewards}, draw)
 
 
 def implied_rewards(result: Comparison) -> Plot | None:
@@ -104,7 +119,7 @@ def implied_rewards(result: Comparison) -> Plot | None:
     key = {"x": [None], "y": [None], "mode": "lines", "line": line}
     data.append(key | {"name": word, "legendgroup": word, "showlegend": True})
   for panel, (variant, look) in enumerate(drawn):
-    lines = Lines("step", width, markers=False, panel=panel)
+    lines = Lines("step", width, spread=_small_spread(result), markers=False, panel=panel)
     for metric, dash in ((BEST, "solid"), (WORST, "dot")):
       for trace in lines.of(variant, dataclasses.replace(look, dash=dash), metric):
         data.append(trace | {"showlegend": False})
@@ -116,7 +131,7 @@ def implied_rewards(result: Comparison) -> Plot | None:
 
   text = "Implied reward of the best and the worst response of a group, for each variant."
   switches = {"Scale": {"own": "each its own", "shared": "the same for all"}}
-  return _plot("implied", text, switches, draw)
+  return of_choices("implied", text, switches, draw)
 
 
 def small_curves(name: str, result: Comparison, metrics: dict[str, str]) -> Plot | None:
@@ -127,7 +142,7 @@ def small_curves(name: str, result: Comparison, metrics: dict[str, str]) -> Plot
   width = curves.bin_width(result.runs, curves.MAX_PANEL_POINTS)
   data = [traces.legend_key(variant.name, look) for variant, look in styled(result)]
   for panel, metric in enumerate(titles):
-    lines = Lines("step", width, markers=False, panel=panel)
+    lines = Lines("step", width, spread=_small_spread(result), markers=False, panel=panel)
     for variant, look in styled(result):
       data += [trace | {"showlegend": False} for trace in lines.of(variant, look, metric)]
   figure = {"data": data, "layout": panels(list(titles.values()))}
@@ -135,9 +150,10 @@ def small_curves(name: str, result: Comparison, metrics: dict[str, str]) -> Plot
   return Plot(name, text, {}, {"": figure})
 
 
-def _plot(
+def of_choices(
   name: str, description: str, switches: dict[str, dict[str, str]], draw: Callable[..., Json]
 ) -> Plot:
+  """Returns a plot with a figure for each choice of the switches, which `draw` gets in order."""
   figures = {"|".join(choice): draw(*choice) for choice in itertools.product(*switches.values())}
   return Plot(name, description, switches, figures)
 

@@ -1,6 +1,7 @@
 """Runs read from their folders, and the set of runs that a folder holds."""
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -34,6 +35,11 @@ class Run:
   @property
   def seed(self) -> int:
     return self.config.get("seed", 0)
+
+  @functools.cached_property
+  def prompts(self) -> list[dict[str, Any]]:
+    """The rewards of each held-out prompt, a row an evaluation; [] if the run kept none."""
+    return self.folder.read_prompts()
 
   @property
   def settings(self) -> dict[str, Any]:

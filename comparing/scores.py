@@ -8,14 +8,14 @@ from comparing.runs import Run, value
 
 MODEL = "eval/reward_model"
 _RANKED_RIGHT = "share of held-out pairs ranked right"
-_NAMES = {  # the name on a button, and the title of an axis
-  REWARD: ("greedy", "held-out reward, greedy"),
+_NAMES = {  # the name on a button, and the title of an axis; the headline first
   SAMPLED: ("sampled", "held-out reward, sampled"),
+  REWARD: ("greedy", "held-out reward, greedy"),
   MODEL: ("sampled, by the reward model", "held-out score by the reward model"),
   "eval/implied_accuracy": ("implied accuracy", _RANKED_RIGHT),
   "eval/accuracy": ("accuracy", _RANKED_RIGHT),
 }
-_PRIMARY = ((REWARD, SAMPLED), ("eval/implied_accuracy",), ("eval/accuracy",))
+_PRIMARY = ((SAMPLED, REWARD), ("eval/implied_accuracy",), ("eval/accuracy",))
 
 
 def present(result: Comparison) -> dict[str, str]:
@@ -31,7 +31,10 @@ def present(result: Comparison) -> dict[str, str]:
 
 
 def primary(result: Comparison) -> list[str]:
-  """Returns the scores that variants are compared by: rewards if there are any, else accuracies."""
+  """Returns the scores that variants are compared by, the headline first.
+
+  Rewards if there are any (what is trained on is the sampled one), else accuracies.
+  """
   for metrics in _PRIMARY:
     if found := [m for m in metrics if any(v.final(m) for v in result.variants)]:
       return found

@@ -48,16 +48,16 @@ class Lines:
 
   axis: str
   width: int  # steps that a point averages
-  every_seed: bool = False  # instead of the band
+  spread: str = "band"  # or "seeds", each as a line; or "", the mean alone
   markers: bool = True
   panel: int = 0
 
   def of(self, variant: Variant, look: Style, metric: str) -> list[Json]:
     """Draws the finished runs' mean with its band or seeds; the other runs as thin lines."""
     mean = curves.mean_curve(variant.finished, metric, self.axis, self.width)
-    thin = [run for run in variant.runs if self.every_seed or run.state != "finished"]
+    thin = [run for run in variant.runs if self.spread == "seeds" or run.state != "finished"]
     traces = [line for run in thin if (line := self._thin(run, look, metric))["x"]]
-    if mean and not self.every_seed:
+    if mean and self.spread == "band":
       traces += self._band(mean, look)
     if mean:
       traces.append(self._mean(mean, look))
@@ -133,7 +133,7 @@ def dots(variant: Variant, look: Style, metric: str) -> list[Json]:
   """Draws a row of a dot plot: every seed as a tick, the mean with its interval."""
   final, row = variant.final(metric), label(variant.name)
   if not final:  # an empty row, so that the variant is not overlooked
-    return [{"x": [None], "y": [row], "mode": "markers"}]
+    return [{"x": [None], "y": [row], "mode": "markers", "legendgroup": variant.name}]
   scores = [(run, score) for run in variant.finished if (score := run.final(metric)) is not None]
   seeds = {
     "x": [_round(score) for _, score in scores],
@@ -151,7 +151,8 @@ def dots(variant: Variant, look: Style, metric: str) -> list[Json]:
     "error_x": _bars(final, look),
     "hovertemplate": hover(final),
   }
-  return [seeds | {"name": row}, mean | {"name": row}]
+  shared = {"name": row, "legendgroup": variant.name}
+  return [seeds | shared, mean | shared]
 
 
 def base_line(base: float | None, *, across: str) -> Json:

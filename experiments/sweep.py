@@ -23,7 +23,7 @@ from typing import Any
 
 from rich.console import Console
 
-from comparing import comparison
+from comparing import terminal_table
 from experiments import report
 from experiments.command_line import cli
 from experiments.sweeping import (
@@ -216,7 +216,7 @@ def _write_sweep(sweep: Plan) -> None:
 
 
 def _print_end(folder: str) -> None:
-  comparison.print_table(folder)
+  terminal_table.print_table(folder)
   print(f"report: {report.write(folder)}")
   _delete_wandb_stubs(folder)
   if glob.glob(os.path.join(folder, "wandb", "offline-run-*")):

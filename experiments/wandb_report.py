@@ -28,8 +28,8 @@ FLAGS = {
 # section -> metric -> title; each line is drawn by step, those of the first section by rollouts too
 SECTIONS = {
   "Reward on held-out prompts": {
-    "eval/reward": "reward, greedy",
     "eval/reward_sampled": "reward, sampled",
+    "eval/reward": "reward, greedy",
   },
   "Held-out prompts": {
     "eval/pass@": "solved by one of several samples",  # pass@4, or whatever eval.samples is

@@ -92,15 +92,16 @@ def draw_held_out(
 
 
 class PolicyEvaluation:
-  """An evaluation of the policy: its metrics, and completions to read."""
+  """An evaluation of the policy: its metrics, completions to read, and its rewards by prompt."""
 
   def __init__(self, parts: Parts, reference: Params | None, reward_model: Params | None = None):
     self._parts, self._reference, self._reward_model = parts, reference, reward_model
 
-  def __call__(self, params: Params, step: int) -> tuple[dict[str, float], list[dict]]:
+  def __call__(self, params: Params, step: int) -> tuple[dict[str, float], list[dict], dict]:
     samples = self._parts.config.eval.samples
     measured = measure(self._parts, params, self._reference, step, samples, self._reward_model)
-    return summary(measured), completions(self._parts, measured, step, COMPLETIONS_KEPT)
+    texts = completions(self._parts, measured, step, COMPLETIONS_KEPT)
+    return summary(measured), texts, rewards_by_prompt(measured, step)
 
 
 def summary(measured: Measured) -> dict[str, float]:
@@ -138,6 +139,22 @@ def summary(measured: Measured) -> dict[str, float]:
   if np.isnan(m.rewards).any() and "eval/reward" in metrics:
     metrics["eval/unscored"] = np.isnan(m.rewards).mean()
   return {name: float(value) for name, value in metrics.items()}
+
+
+def rewards_by_prompt(measured: Measured, step: int) -> dict:
+  """The rewards of each held-out prompt, as a row of prompts.jsonl; {} if none could be scored.
+
+  "greedy" has that of the greedy response, "sampled" the mean of the samples; NaN for a prompt
+  without a scored one.
+  """
+  m = measured
+  if not (np.isfinite(m.greedy_rewards).any() and np.isfinite(m.rewards).any()):
+    return {}
+  scored = np.isfinite(m.rewards)
+  counts = scored.sum(axis=1)
+  sampled = np.where(scored, m.rewards, 0.0).sum(axis=1) / np.where(counts, counts, np.nan)
+  by_prompt = {"greedy": m.greedy_rewards.astype(float), "sampled": sampled}
+  return {"step": step} | {name: values.round(4).tolist() for name, values in by_prompt.items()}
 
 
 def completions(parts: Parts, measured: Measured, step: int, count: int) -> list[dict]:

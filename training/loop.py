@@ -25,8 +25,8 @@ from training.update import compiled_update
 NOT_EVALUATED = -1e30  # a checkpoint between two evaluations is never the best
 SLOWEST_MEAN = 0.1  # the running mean of rewards: plain over ten steps, then this share a step
 
-# (parameters, step) -> metrics, and completions to read, a dict each.
-Evaluation = Callable[[Params, int], tuple[dict[str, float], list[dict]]]
+# (parameters, step) -> metrics; completions to read, a dict each; rewards by prompt, {} for none.
+Evaluation = Callable[[Params, int], tuple[dict[str, float], list[dict], dict]]
 
 
 def train(
@@ -56,8 +56,9 @@ def train(
     meter = Meter(config, recorder.resume(first if first else -1), source, rollouts_before)
 
     def evaluate(step: int) -> dict[str, float]:
-      metrics, completions = evaluation(state.params, step)
+      metrics, completions, by_prompt = evaluation(state.params, step)
       recorder.log_completions(completions)
+      recorder.log_prompts(by_prompt)
       recorder.warn(parts.task.reward.new_faults())
       return metrics
 

@@ -43,13 +43,13 @@ class ImpliedRewardEvaluation:
     self._parts, self._held_out, self._of_samples = parts, held_out, of_samples
     self._ref_logps = self._logps(adapters.reference_of(base, base))
 
-  def __call__(self, params: Params, step: int) -> tuple[dict[str, float], list[dict]]:
-    metrics, completions = self._of_samples(params, step)
+  def __call__(self, params: Params, step: int) -> tuple[dict[str, float], list[dict], dict]:
+    metrics, completions, by_prompt = self._of_samples(params, step)
     logps = self._logps(params)
     log_ratios = logps - self._ref_logps
     accuracy = estimate(self._by_prompt(log_ratios, right))
     if accuracy is None:
-      return metrics, completions  # no two scores differ
+      return metrics, completions, by_prompt  # no two scores differ
     margins = self._by_prompt(log_ratios, lambda gaps: gaps)
     metrics |= {
       "eval/implied_accuracy": accuracy.mean,
@@ -58,7 +58,7 @@ class ImpliedRewardEvaluation:
     }
     if accuracy.half_width is not None:
       metrics["eval/implied_accuracy_ci95"] = accuracy.half_width
-    return metrics, completions
+    return metrics, completions, by_prompt
 
   def _by_prompt(self, values: np.ndarray, of_gaps: Callable) -> list[float]:
     prompts = [row.prompt for row in self._held_out.rows]
@@ -122,17 +122,17 @@ class RewardModelEvaluation:
     prompts = [item.prompt for item in parts.task.evaluation]
     return cls(prompts, hosts.gather(mesh, local.rewards), scores)
 
-  def __call__(self, params: Params, step: int) -> tuple[dict[str, float], list[dict]]:
+  def __call__(self, params: Params, step: int) -> tuple[dict[str, float], list[dict], dict]:
     del step
     scores = self._scores(params)
     accuracy = estimate(by_prompt(self._prompts, self._rewards, scores, right))
     if accuracy is None:
-      return {}, []  # no two rewards differ: nothing to tell apart
+      return {}, [], {}  # no two rewards differ: nothing to tell apart
     gaps = by_prompt(self._prompts, self._rewards, scores, lambda gaps: gaps)
     metrics = {"eval/accuracy": accuracy.mean, "eval/gap": float(np.mean(gaps))}
     if accuracy.half_width is not None:
       metrics["eval/accuracy_ci95"] = accuracy.half_width
-    return metrics, []
+    return metrics, [], {}
 
 
 def by_prompt(

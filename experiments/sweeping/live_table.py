@@ -170,8 +170,8 @@ def _cells(row: JobStatus) -> list[RenderableType]:
     Text(f"{sign} {row.doing or row.state}", style=colour),
     ProgressBar(row.steps or 1, row.step) if is_running else "",
     f"{row.step}/{row.steps}" if row.steps and row.state != "queued" else "",
-    _number(metrics.get("eval/reward", metrics.get("train/reward"))),
-    _number(metrics.get("eval/kl", metrics.get("train/kl"))),
+    _number(_first(metrics, "eval/reward_sampled", "eval/reward", "train/reward")),
+    _number(_first(metrics, "eval/kl", "train/kl")),
     f"{metrics['rollouts']:,.0f}" if "rollouts" in metrics else "",
     f"{_clock(row.left)} left" if row.left else _clock(row.elapsed) if row.began else "",
   ]
@@ -182,11 +182,16 @@ def _line(row: JobStatus, reason: str) -> str:
   words = [f"{row.name}: {row.state}"]
   if row.state != "running":
     words += [f"{row.step}/{row.steps}" if row.steps else ""]
-    for label, key in (("reward", "eval/reward"), ("kl", "eval/kl")):
-      if row.metrics.get(key) is not None:
-        words += [f"{label} {row.metrics[key]:.3f}"]
+    for label, keys in (("reward", ("eval/reward_sampled", "eval/reward")), ("kl", ("eval/kl",))):
+      if (found := _first(row.metrics, *keys)) is not None:
+        words += [f"{label} {found:.3f}"]
     words += [_clock(row.elapsed), reason, f"warning: {row.warning}" if row.warning else ""]
   return "  ".join(word for word in words if word)
+
+
+def _first(metrics: dict[str, Any], *names: str) -> float | None:
+  """The first of these that there is."""
+  return next((metrics[name] for name in names if metrics.get(name) is not None), None)
 
 
 def _number(value: float | None) -> str:

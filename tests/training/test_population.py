@@ -88,6 +88,7 @@ def assert_same(member, single):
     for name in row.keys() - set(TIMED):
       assert row[name] == pytest.approx(other[name], abs=1e-5, rel=1e-5), name
   assert member.read_completions() == single.read_completions()
+  assert member.read_prompts() == single.read_prompts()
   for leaf, other in zip(params_of(member), params_of(single), strict=True):
     np.testing.assert_allclose(leaf, other, atol=1e-5)
   assert member.read_status()["state"] == single.read_status()["state"] == "finished"

@@ -12,6 +12,7 @@ from experiments import train as train_command
 from tests.experiments import commands
 from tests.training.small_configs import SMALL_MODEL
 from training import UserError, load_config, load_run, load_runs, train
+from training.records.run_folder import RunFolder
 
 SMALL = SMALL_MODEL | {
   "steps": 3,
@@ -43,6 +44,15 @@ def test_it_is_finished_and_its_metrics_are_columns(run):
   assert list(metrics["step"]) == [0, 1, 2, 3]
   assert np.isfinite(metrics["eval/reward_sampled"]).tolist() == [True, False, True, True]
   assert metrics["train/loss"][3] == run.latest["train/loss"] and run.latest["rollouts"] == 24
+
+
+def test_the_rewards_of_each_held_out_prompt_are_kept_and_their_means_are_the_metrics(run):
+  metrics, rows = run.metrics, RunFolder(run.folder).read_prompts()
+  assert [row["step"] for row in rows] == [0, 2, 3]
+  for row in rows:
+    assert len(row["greedy"]) == len(row["sampled"]) == SMALL["task.eval_prompts"]
+    for name, metric in (("greedy", "eval/reward"), ("sampled", "eval/reward_sampled")):
+      assert np.mean(row[name]) == pytest.approx(metrics[metric][row["step"]], abs=1e-4)
 
 
 def test_a_finished_run_is_returned_without_training(run, root):

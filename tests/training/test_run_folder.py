@@ -119,12 +119,16 @@ def test_a_resumed_run_writes_rows_after_its_checkpoint_once(folder):
   for step in range(5):
     folder.append_metrics({"step": step})
     folder.append_completions([{"step": step, "completion": "a\nb"}])
+    folder.append_prompts({"step": step, "greedy": [1.0, 0.5], "sampled": [0.25, float("nan")]})
   with open(f"{folder.path}/metrics.jsonl", "a") as file:
     file.write('{"step": 5')
   folder.truncate(2)
   folder.append_metrics({"step": 3})
   assert [row["step"] for row in folder.read_metrics()] == [0, 1, 2, 3]
   assert [row["step"] for row in folder.read_completions()] == [0, 1, 2]
+  assert folder.read_prompts()[1:] == [
+    {"step": step, "greedy": [1.0, 0.5], "sampled": [0.25, None]} for step in (1, 2)
+  ]
 
 
 def test_no_temporary_file_is_left(folder, tmp_path):

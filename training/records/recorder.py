@@ -60,6 +60,11 @@ class Recorder(contextlib.AbstractContextManager):
 
     self._mirror(lambda run: wandb_runs.log_completions(run, rows))
 
+  def log_prompts(self, row: dict[str, Any]) -> None:
+    """The rewards of an evaluation by held-out prompt; too much for W&B, so in the folder alone."""
+    if row:
+      self._folder.append_prompts(row)
+
   def _mirror(self, write: Callable[[Any], None]) -> None:
     """Does it in W&B, if that works; gives W&B up, and goes on, when it does not."""
     if self._wandb:

@@ -8,6 +8,7 @@
   status.json      how far it is, or how it ended
   metrics.jsonl    one flat row a line; rows of step 0 are the base policy's evaluation
   completions.jsonl  greedy completions of the same prompts at every evaluation
+  prompts.jsonl    the rewards of every held-out prompt at every evaluation that has rewards
   log.txt          what it printed, in a sweep
   checkpoints/<step>/
 
@@ -152,12 +153,16 @@ class RunFolder:
   def append_completions(self, rows: Iterable[Mapping[str, Any]]) -> None:
     self._append("completions.jsonl", rows)
 
+  def append_prompts(self, row: Mapping[str, Any]) -> None:
+    """Adds the rewards by prompt of one evaluation: {"step", "greedy": [...], "sampled": [...]}."""
+    self._append("prompts.jsonl", [row])
+
   def truncate(self, step: int) -> None:
-    """Drops metrics and completions after `step`, where the run resumes and writes them again.
+    """Drops rows after `step`, where the run resumes and writes them again.
 
     Also drops a half-written last line; -1 drops everything.
     """
-    for name in ("metrics.jsonl", "completions.jsonl"):
+    for name in ("metrics.jsonl", "completions.jsonl", "prompts.jsonl"):
       kept = [row for row in self._read_lines(name) if row["step"] <= step]
       self._write(name, "".join(json.dumps(row) + "\n" for row in kept))
 
@@ -181,6 +186,10 @@ class RunFolder:
 
   def read_completions(self) -> list[dict[str, Any]]:
     return self._read_lines("completions.jsonl")
+
+  def read_prompts(self) -> list[dict[str, Any]]:
+    """The rewards by prompt of each evaluation; [] of a run that was made before they were kept."""
+    return self._read_lines("prompts.jsonl")
 
   def state(self, digest: str) -> str:
     """The state that a launch with the config of this digest would find here:
@@ -274,6 +283,8 @@ def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
   """A plain Python number for an array's, and None for those that JSON cannot write."""
+  if isinstance(value, list):
+    return [_plain(x) for x in value]
   value = value.item() if hasattr(value, "item") else value
   return None if isinstance(value, float) and not math.isfinite(value) else value
 

@@ -174,6 +174,6 @@ def test_a_continuation_without_an_end_keeps_its_reward(place, params):
 def test_the_reference_is_the_pretrained_model(place, params):
   parts = parts_of(config(place))
   start = base_policy.starting_params(parts.config, parts, "nowhere", print)
-  metrics, completions = PolicyEvaluation(parts, params)(start, 0)
+  metrics, completions, _ = PolicyEvaluation(parts, params)(start, 0)
   assert metrics["eval/kl"] == 0
   assert completions[0]["prompt"] == parts.task.evaluation[0].prompt
