@@ -10,7 +10,18 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from comparing import completions, curves, finding, plots, rounds, scores, summary, traces, weights
+from comparing import (
+  completions,
+  curves,
+  finding,
+  plots,
+  rounds,
+  scores,
+  summary,
+  traces,
+  tuning,
+  weights,
+)
 from comparing.comparison import KL, REWARD, SAMPLED, Comparison, Variant, at_end
 from comparing.leaders import leaders
 from configs.config_values import flatten
@@ -87,6 +98,7 @@ def render(result: Comparison) -> str:
     facts=_facts(result),
     plots=shown,
     rounds=rounds.tables(result),
+    tunings=tuning.of(result.folders),
     styles={variant.name: traces.style(i) for i, variant in enumerate(result.variants)},
     base=result.base(primary[0]),
     noun="reward" if primary[0] in (REWARD, SAMPLED) else "accuracy",
