@@ -5,6 +5,7 @@ from setuptools import find_namespace_packages, setup
 FEEDBACK = ["fastapi", "uvicorn"]  # the page of experiments.collect_feedback
 CLUSTER = ["submitit>=1.5"]  # --launcher=slurm and the like
 REPORT = ["wandb-workspaces>=0.4"]  # experiments.wandb_report
+TUNE = ["optuna>=5"]  # experiments.tune
 FOLDERS = (
   *("algorithms", "models", "tasks", "configs", "training"),
   *("rounds", "comparing", "claims", "experiments", "benchmarks"),
@@ -58,10 +59,12 @@ setup(
     "cluster": CLUSTER,
     "feedback": FEEDBACK,
     "report": REPORT,
+    "tune": TUNE,
     "dev": [
       *CLUSTER,
       *FEEDBACK,
       *REPORT,
+      *TUNE,
       "beartype",
       "httpx",
       "pyrefly",

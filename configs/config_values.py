@@ -32,7 +32,7 @@ def convert(value: Any, kind: type, old: Any) -> Any:
   """
   given = value
   if isinstance(value, str) and kind is not str:
-    value = _spelled(value)
+    value = spelled(value)
   if kind in (object, type(None)) or type(value) is kind or (value is None and old is None):
     return value
   if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
@@ -89,7 +89,7 @@ def _walk(config: ConfigDict, prefix: str) -> Iterator[tuple[str, Field]]:
       yield prefix + name, (type(value), value)
 
 
-def _spelled(text: str) -> Any:
+def spelled(text: str) -> Any:
   """Text as Python would read it: "1e-3" -> 0.001, "true" -> True, "0.1,0.3" -> (0.1, 0.3)."""
   words = {"true": True, "false": False, "none": None}
   if text.lower() in words:

@@ -124,12 +124,12 @@ def _draws(name: str, domain: Interval | Sequence[Any], seed: int | str) -> Iter
       yield {name: draw.choice(domain)}
     elif domain.log:
       exponent = draw.uniform(math.log(domain.low), math.log(domain.high))
-      yield {name: _rounded(math.exp(exponent))}
+      yield {name: rounded(math.exp(exponent))}
     else:
-      yield {name: _rounded(draw.uniform(domain.low, domain.high))}
+      yield {name: rounded(draw.uniform(domain.low, domain.high))}
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
   """Rounds to four digits: the number is part of a run's name, and of a command that one reads."""
   return float(f"{value:.4g}")
 

@@ -10,14 +10,12 @@ Writes runs/<sweep>/report.html and results.csv. Exit code: 0 all finished, 1 so
 usage or config, 130 interrupted.
 """
 
-import contextlib
 import glob
 import itertools
 import os
 import shutil
-import signal
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -28,6 +26,7 @@ from experiments import report
 from experiments.command_line import cli
 from experiments.sweeping import (
   folder_lock,
+  interrupts,
   jobs,
   launchers,
   plan,
@@ -39,6 +38,7 @@ from experiments.sweeping.launchers import Launcher
 from experiments.sweeping.live_table import JobStatus, LiveTable
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
+from experiments.tuning import results
 from training.errors import UserError
 from training.records import environment, run_folder
 
@@ -57,6 +57,7 @@ FLAGS = {
     "where the runs train: worker processes here; or through submitit (pip install -e .[cluster])",
   ),
   "resources": ("", "for submitit's jobs: timeout_min=240,gpus_per_node=1,slurm_partition=NAME"),
+  "tuned": ("", "the values that experiments.tune found: its folder, or a copy of its best.json"),
   "out": ("", "the sweep's folder (default: runs/<name of the sweep file>)"),
 }
 
@@ -69,6 +70,10 @@ def main(argv: Sequence[str]) -> int:
   launchers.runs_a_program(flags.launcher, flags.vectorize)  # checks --vectorize
   make_plan = partial(plan.make, flags.config, flags.overrides, flags.out)
   sweep = make_plan()
+  tuning = results.read(flags.tuned) if flags.tuned else {}
+  if tuning:
+    make_plan = partial(make_plan, tuned=results.values(flags.tuned, tuning, sweep))
+    sweep = make_plan()
   chosen = _choose(sweep, flags.only)
   if flags.dry_run == "plan":
     plan_table.show(sweep, chosen, _programs(_to_do(chosen, flags), flags))
@@ -78,6 +83,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
   plan.refuse_changed(sweep.runs)  # all runs, as they are compared with each other
   with folder_lock.only_launch(sweep.folder):
+    if tuning:
+      results.write(sweep.folder, tuning)  # for the report
     return _run(launchers.plan_when_free(flags.launcher, make_plan), flags)
 
 
@@ -132,7 +139,7 @@ def _train(
   table = LiveTable(sweep.folder, statuses, flags.jobs, Console())
   with (
     launchers.make(flags.launcher, sweep.folder, flags.jobs, flags.resources) as launcher,
-    _stopping_on_interrupt(launcher, table) as interrupts,
+    interrupts.stopping(launcher, table) as signals,
     table.shown(),
   ):
     failed = _carry_out(list(bases.values()), launcher, table, flags.fail_fast)
@@ -142,7 +149,7 @@ def _train(
     _carry_out(tasks, launcher, table, flags.fail_fast)
   for job in lost.values():
     print(f"{job.name}: failed, {failed[job.name]}  ({job.log})")
-  return bool(interrupts)
+  return bool(signals)
 
 
 def _carry_out(
@@ -175,24 +182,6 @@ def _status_of(run: PlannedRun, is_done: bool) -> JobStatus:
   status = JobStatus(run.name, run.state if is_done else "queued", steps=run.config["steps"])
   status.step, status.metrics = written.get("step", 0), written.get("metrics", {})
   return status
-
-
-@contextlib.contextmanager
-def _stopping_on_interrupt(launcher: Launcher, table: LiveTable) -> Generator[list[int]]:
-  """Makes ^C (or SIGTERM) stop the jobs, and a second one kill them; yields the signals so far."""
-  interrupts: list[int] = []
-
-  def on_signal(number: int, frame: Any) -> None:
-    interrupts.append(number)
-    table.note = "stopping; ^C again to kill"
-    launcher.stop()
-
-  before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-  try:
-    yield interrupts
-  finally:
-    for number, handler in before.items():
-      signal.signal(number, handler)
 
 
 def _write_sweep(sweep: Plan) -> None:

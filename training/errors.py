@@ -16,6 +16,10 @@ class Diverged(Exception):
   """Training left the finite numbers; the message names the metric, step and last checkpoint."""
 
 
+class Stopped(Exception):
+  """Whoever watches a run ended it early; the message says why. The run did not fail."""
+
+
 def nearest(word: str, choices: Iterable[str]) -> list[str]:
   """The choices that `word` may be a slip for, nearest first; at most three."""
   return difflib.get_close_matches(word, list(choices), n=3, cutoff=0.6)

@@ -48,9 +48,16 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
 
 
 def parse(
-  argv: Sequence[str], doc: str, flags: Flags, *, configs: str | None = "configs"
+  argv: Sequence[str],
+  doc: str,
+  flags: Flags,
+  *,
+  configs: str | None = "configs",
+  dotted: Sequence[str] = (),
 ) -> types.SimpleNamespace:
   """Returns `.config` (the spec), `.overrides` (dotted field -> text) and every flag.
+
+  With dotted=("tune",) it takes --tune.FIELD=TEXT, too: `.tune` is {FIELD: TEXT}.
 
   A lone --config.field overrides with True and --noconfig.field with False, and so do --flag and
   --noflag. --help prints `doc`, the flags and the config files, or all fields of a given --config,
@@ -61,7 +68,7 @@ def parse(
   Raises:
     UserError: naming every argument that is no flag, or whose value is of another type.
   """
-  given, strangers = _read(argv, flags, takes_config=configs is not None)
+  given, strangers = _read(argv, flags, dotted, takes_config=configs is not None)
   spec = given.get("config", "")
   overrides = {key[len("config.") :]: v for key, v in given.items() if key.startswith("config.")}
   if "help" in given:
@@ -79,6 +86,9 @@ def parse(
     problems.append(f"--config is required, e.g. --config={example} (see --help)")
   if problems:
     raise UserError("\n".join(problems))
+  for family in dotted:
+    stem = f"{family}."
+    values[family] = {key.removeprefix(stem): v for key, v in given.items() if key.startswith(stem)}
   return types.SimpleNamespace(config=spec, overrides=overrides, **values)
 
 
@@ -92,7 +102,9 @@ def positional(command: str, doc: str | None) -> argparse.ArgumentParser:
   )
 
 
-def _read(argv: Sequence[str], flags: Flags, takes_config: bool) -> tuple[Given, list[str]]:
+def _read(
+  argv: Sequence[str], flags: Flags, dotted: Sequence[str], takes_config: bool
+) -> tuple[Given, list[str]]:
   """Returns the text given to each flag, and the words that are no flag."""
   given: Given = {}
   strangers: list[str] = []
@@ -109,6 +121,8 @@ def _read(argv: Sequence[str], flags: Flags, takes_config: bool) -> tuple[Given,
       given[name] = text if equals else _next(words, "" if name == "config" else True)
     elif takes_config and off.startswith("config."):
       given[off] = False
+    elif name.partition(".")[0] in dotted and "." in name:
+      given[name] = text if equals else _next(words, True)
     elif (flag := name.replace("-", "_")) in flags:
       is_switch = isinstance(flags[flag][0], (bool, OneOf))
       given[flag] = text if equals else True if is_switch else _next(words, True)

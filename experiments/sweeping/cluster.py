@@ -120,6 +120,7 @@ class Cluster:
     self._folder = os.path.join(folder, "cluster")
     self._size = size
     self._executor = _executor(launcher, self._kind, self._folder, size, resources)
+    self._waiting: list[Job] = []
     self._running: list[_Running] = []
     self._is_stopped = False
 
@@ -131,20 +132,24 @@ class Cluster:
 
   def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
     """Submits the jobs, or joins those that are in the cluster already; ends when all did."""
-    waiting = self._join(jobs) if self._kind == "slurm" else list(jobs)
+    self._waiting = self._join(jobs) if self._kind == "slurm" else list(jobs)
     if self._is_stopped:  # stopped before it knew of these jobs
       self.stop()
-    while (waiting and not self._is_stopped) or self._running:
-      room = len(waiting) if self._kind == "slurm" else self._size - len(self._running)
-      if room > 0 and waiting and not self._is_stopped:
-        self._submit(waiting[:room])
-        waiting = waiting[room:]
+    while (self._waiting and not self._is_stopped) or self._running:
+      room = len(self._waiting) if self._kind == "slurm" else self._size - len(self._running)
+      if room > 0 and self._waiting and not self._is_stopped:
+        taken, self._waiting = self._waiting[:room], self._waiting[room:]
+        self._submit(taken)
         if self._is_stopped:  # stopped meanwhile
           self.stop()
       for running in list(self._running):
         yield from self._news(running)
       if self._running:
         time.sleep(2 if self._kind == "slurm" else 0.2)
+
+  def add(self, job: Job) -> None:
+    """One more job for the `run` that just told of an event: it follows those that wait."""
+    self._waiting.append(job)
 
   def stop(self) -> None:
     """Cancels all jobs."""

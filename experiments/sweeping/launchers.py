@@ -27,6 +27,10 @@ class Launcher(Protocol):
     """Runs the jobs and tells what happens to them; ends when all did, or soon after `stop`."""
     ...
 
+  def add(self, job: Job) -> None:
+    """One more job for the `run` that just told of an event: it follows those that wait."""
+    ...
+
   def stop(self) -> None:
     """Stops the jobs and starts no more. May be called at any time, and twice."""
     ...

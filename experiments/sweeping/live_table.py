@@ -1,5 +1,6 @@
 """A sweep's progress: a table that redraws itself on a terminal, otherwise a line an event."""
 
+import collections
 import contextlib
 import dataclasses
 import time
@@ -18,11 +19,12 @@ _LOOK = {  # state -> its sign and colour
   "queued": ("·", "dim"),
   "running": ("▶", "cyan"),
   "finished": ("✓", "green"),
+  "pruned": ("✂", "dim"),
   "stopped": ("■", "yellow"),
   "diverged": ("✗", "red"),
   "failed": ("✗", "red"),
 }
-_IMPORTANCE = ("running", "failed", "diverged", "stopped", "finished", "queued")
+_IMPORTANCE = ("running", "failed", "diverged", "stopped", "finished", "pruned", "queued")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +110,10 @@ class LiveTable:
     if not self._console.is_terminal and event.kind != "progress":
       print(_line(row, event.reason), flush=True)
 
+  def leave_out(self, name: str) -> None:
+    """Forgets a queued row that nobody will run."""
+    self._rows.pop(name, None)
+
   def draw(self) -> RenderableType:
     """Draws the title and as many rows as fit on the terminal; the others are counted."""
     is_wide = self._console.width >= 100
@@ -132,9 +138,10 @@ class LiveTable:
 
   def _headline(self) -> Text:
     runs = [row for row in self._rows.values() if row.is_run]
-    ended = [row for row in runs if row.state in ("finished", "diverged", "failed")]
-    failed = sum(row.state != "finished" for row in ended)
-    words = f"{len(ended) - failed}/{len(runs)} finished" + (f", {failed} failed" if failed else "")
+    states = collections.Counter(row.state for row in runs)
+    failed = states["diverged"] + states["failed"]
+    words = f"{states['finished']}/{len(runs)} finished" + (f", {failed} failed" if failed else "")
+    words += f", {states['pruned']} pruned" if states["pruned"] else ""
     left = self._left(runs)
     times = _clock(time.time() - self._began) + (f", about {_clock(left)} left" if left else "")
     note = (f"   {self.note}", "yellow")

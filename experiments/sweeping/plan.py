@@ -79,15 +79,27 @@ class Plan:
   repeats: list[str]
 
 
-def make(file: str, common: Mapping[str, Any], out: str = "") -> Plan:
-  """Plans the sweep of `file`; raises UserError with the problems of all its items."""
+def make(
+  file: str,
+  common: Mapping[str, Any],
+  out: str = "",
+  tuned: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Plan:
+  """Plans the sweep of `file`; raises UserError with the problems of all its items.
+
+  `tuned` has overrides by variant, which count before those of the file.
+  """
   name = os.path.splitext(os.path.basename(file.partition(":")[0]))[0]
   folder = out or os.path.join("runs", name)
   items = [dict(item) | dict(common) for item in config_files.load_sweep(file)]
+  variants = _variants(items)
+  if tuned:
+    items = [item | tuned.get(name, {}) for item, name in zip(items, variants, strict=True)]
+    _refuse_tuned_names(file, variants, _variants(items))
   configs = _resolve(file, items)
   runs: dict[str, PlannedRun] = {}
   repeats: list[str] = []
-  for item, variant, config in zip(items, _variants(items), configs, strict=True):
+  for item, variant, config in zip(items, variants, configs, strict=True):
     of_run = digests.of_run(config)
     run = RunFolder(os.path.join(folder, f"{run_folder.file_name(variant)}-s{config.seed}"))
     planned = PlannedRun(
@@ -106,6 +118,35 @@ def make(file: str, common: Mapping[str, Any], out: str = "") -> Plan:
   _refuse_shared_names(file, list(runs.values()))
   _refuse_mixed_variants(file, list(runs.values()))
   return Plan(name, file, folder, dict(common), list(runs.values()), repeats)
+
+
+def resolve(config_file: str, overrides: Mapping[str, Any]) -> ConfigDict:
+  """The config of one run, checked. UserError with its problems."""
+  config = config_files.load(config_file, overrides)
+  validate.check(config)
+  pretrained_model.fill(config)
+  return config
+
+
+def with_values(
+  run: PlannedRun, values: Mapping[str, Any], sweep: str, variant: str, folder: str
+) -> PlannedRun:
+  """The run of another sweep, in its `folder`, that is this one but for the values."""
+  overrides = run.overrides | values
+  config = resolve(run.config_file, overrides)
+  of_run = digests.of_run(config)
+  files = RunFolder(os.path.join(folder, f"{run_folder.file_name(variant)}-s{config.seed}"))
+  return PlannedRun(
+    sweep=sweep,
+    name=files.name,
+    variant=variant,
+    config_file=run.config_file,
+    overrides=overrides,
+    config=config.to_dict(),
+    **of_run,
+    folder=files,
+    state=files.state(of_run["digest"]),
+  )
 
 
 def refuse_changed(runs: Sequence[PlannedRun]) -> None:
@@ -143,9 +184,7 @@ def _resolve(file: str, items: Sequence[Item]) -> list[Any]:
   configs, problems = [], collections.defaultdict(list)
   for index, item in enumerate(items):
     try:
-      configs.append(config_files.load(item["config"], _overrides(item)))
-      validate.check(configs[-1])
-      pretrained_model.fill(configs[-1])
+      configs.append(resolve(item["config"], _overrides(item)))
     except UserError as error:
       problems[str(error)].append(index)
   if problems:
@@ -195,6 +234,16 @@ def _telling_keys(overrides: Sequence[Item]) -> list[str]:
     if kinds([*telling, key]) > kinds(telling):
       telling.append(key)
   return telling
+
+
+def _refuse_tuned_names(file: str, names: Sequence[str], tuned: Sequence[str]) -> None:
+  """UserError if the tuned values would rename a variant: its name says what they replace."""
+  for name, other in zip(names, tuned, strict=True):
+    if name != other:
+      raise UserError(
+        f"{file}: {name} would be {other}: what tells the variants apart cannot be tuned; "
+        'give the items a "name" each'
+      )
 
 
 def _refuse_shared_names(file: str, runs: Sequence[PlannedRun]) -> None:

@@ -5,6 +5,7 @@ is replaced. Workers live in sessions of their own, so the terminal's ^C reaches
 which decides what it means: `Pool.stop`.
 """
 
+import collections
 import contextlib
 import dataclasses
 import json
@@ -49,6 +50,7 @@ class Pool:
     self._environment = environment
     self._workers: dict[int, _Worker] = {}  # by slot: a slot is a share of the machine's cores
     self._messages: queue.SimpleQueue[tuple[_Worker, str]] = queue.SimpleQueue()
+    self._waiting: collections.deque[Job] = collections.deque()
     self._stops = 0
 
   def __enter__(self) -> "Pool":
@@ -60,15 +62,19 @@ class Pool:
 
   def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
     """Runs the jobs in order, up to `size` at a time; ends when all did, or soon after `stop`."""
-    waiting = list(jobs)
+    self._waiting = collections.deque(jobs)
     while True:
-      while waiting and not self._stops and (worker := self._idle_worker()):
-        job = waiting.pop(0)
+      while self._waiting and not self._stops and (worker := self._idle_worker()):
+        job = self._waiting.popleft()
         worker.start(job)
         yield Event(job, "started")
       if not any(worker.job for worker in self._workers.values()):
         return
       yield from self._handle(*self._messages.get())
+
+  def add(self, job: Job) -> None:
+    """One more job for the `run` that just told of an event: it follows those that wait."""
+    self._waiting.append(job)
 
   def stop(self) -> None:
     """Interrupts the jobs and starts no more; called again, kills the workers."""

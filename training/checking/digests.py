@@ -27,7 +27,7 @@ from training.checking import (
 from training.records.run_folder import RunFolder
 
 # Settings that cannot change what a run computes (but for the last digits, on another mesh).
-_NOT_RESULTS = ("wandb", "require_accelerator", "mesh", "micro_batches", "checkpoint")
+NOT_RESULTS = ("wandb", "require_accelerator", "mesh", "micro_batches", "checkpoint")
 _EARLIER = "made by an earlier version of the code, whose digests cannot be compared with today's"
 
 
@@ -141,7 +141,7 @@ def _of_finished(run: str) -> str:
 
 def _results(values: Mapping[str, Any]) -> dict[str, Any]:
   """The values that can change the results. Not data.dir: what lies there counts."""
-  kept = {key: value for key, value in values.items() if key not in _NOT_RESULTS}
+  kept = {key: value for key, value in values.items() if key not in NOT_RESULTS}
   data = {key: value for key, value in kept.get("data", {}).items() if key != "dir"}
   return kept | {"data": data}
 

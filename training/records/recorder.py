@@ -6,6 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from training.errors import Stopped
 from training.records import wandb_runs
 from training.records.run_folder import RunFolder
 
@@ -27,7 +28,8 @@ class Recorder(contextlib.AbstractContextManager):
     self._warned: set[str] = set()
 
   def __exit__(self, kind, error, trace) -> None:
-    self._mirror(lambda run: wandb_runs.finish(run, self.latest, 0 if kind is None else 1))
+    code = 0 if kind in (None, Stopped) else 1
+    self._mirror(lambda run: wandb_runs.finish(run, self.latest, code))
 
   def resume(self, step: int) -> dict[str, Any]:
     """Forgets the rows after `step`, and returns the last row kept ({} if there is none)."""

@@ -28,7 +28,7 @@ from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from tasks.rows.row import Problem
-from training.errors import Diverged, UserError
+from training.errors import Diverged, Stopped, UserError
 from training.records import environment
 
 
@@ -130,6 +130,9 @@ class RunFolder:
       yield
     except KeyboardInterrupt:
       self.mark("stopped", "interrupted")
+      raise
+    except Stopped as error:
+      self.mark("stopped", str(error))
       raise
     except Diverged as error:
       self.mark("diverged", str(error))
