@@ -60,6 +60,10 @@ class Recorder(contextlib.AbstractContextManager):
 
     self._mirror(lambda run: wandb_runs.log_completions(run, rows))
 
+  def log_groups(self, rows: list[dict[str, Any]]) -> None:
+    """Groups that were trained on, to read; in the folder alone."""
+    self._folder.append_groups(rows)
+
   def _mirror(self, write: Callable[[Any], None]) -> None:
     """Does it in W&B, if that works; gives W&B up, and goes on, when it does not."""
     if self._wandb:

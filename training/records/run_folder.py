@@ -7,7 +7,8 @@
   bad_rows.jsonl   the rows that were left out, and why
   status.json      how far it is, or how it ended
   metrics.jsonl    one flat row a line; rows of step 0 are the base policy's evaluation
-  completions.jsonl  greedy completions of the same prompts at every evaluation
+  completions.jsonl  greedy and sampled completions of the same prompts at every evaluation
+  groups.jsonl     a few of the groups that were trained on
   log.txt          what it printed, in a sweep
   checkpoints/<step>/
 
@@ -152,12 +153,15 @@ class RunFolder:
   def append_completions(self, rows: Iterable[Mapping[str, Any]]) -> None:
     self._append("completions.jsonl", rows)
 
+  def append_groups(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    self._append("groups.jsonl", rows)
+
   def truncate(self, step: int) -> None:
-    """Drops metrics and completions after `step`, where the run resumes and writes them again.
+    """Drops what was written after `step`, where the run resumes and writes it again.
 
     Also drops a half-written last line; -1 drops everything.
     """
-    for name in ("metrics.jsonl", "completions.jsonl"):
+    for name in ("metrics.jsonl", "completions.jsonl", "groups.jsonl"):
       kept = [row for row in self._read_lines(name) if row["step"] <= step]
       self._write(name, "".join(json.dumps(row) + "\n" for row in kept))
 
@@ -181,6 +185,9 @@ class RunFolder:
 
   def read_completions(self) -> list[dict[str, Any]]:
     return self._read_lines("completions.jsonl")
+
+  def read_groups(self) -> list[dict[str, Any]]:
+    return self._read_lines("groups.jsonl")
 
   def state(self, digest: str) -> str:
     """The state that a launch with the config of this digest would find here:
@@ -273,7 +280,11 @@ def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-  """A plain Python number for an array's, and None for those that JSON cannot write."""
+  """A plain Python number for an array's, and None for those that JSON cannot write; within, too."""
+  if isinstance(value, Mapping):
+    return _finite(value)
+  if isinstance(value, list | tuple):
+    return [_plain(item) for item in value]
   value = value.item() if hasattr(value, "item") else value
   return None if isinstance(value, float) and not math.isfinite(value) else value
 
