@@ -3,15 +3,15 @@
 python -m experiments.show runs/quick/grpo-k8-s0                 at its last evaluation
 python -m experiments.show runs/quick/grpo-k8-s0 --step=0        of the base policy
 python -m experiments.show runs/quick/grpo-k8-s0 --failed        only those without the full reward
-python -m experiments.show runs/quick/grpo-k8-s0 --diff=runs/quick/dpo-online-s0    where they disagree
+python -m experiments.show runs/quick/grpo-k8-s0 --diff=runs/quick/grpo-k2-s0   where they disagree
 python -m experiments.show runs/quick/grpo-k8-s0 --groups        with what the loss did to each
 
 A completion is the greedy one, with samples at temperature 1 below it. The full reward is 1, or the
 highest of the run's completions if that is more. Two runs disagree where their greedy rewards
 differ, or where there are none, their texts.
 
-In a group, "weight" is what the loss put on the log-prob of a response, -d loss / d log pi(y), times
-the number of responses; "push" is that over all of its tokens, weight times tokens.
+In a group, "weight" is what the loss put on the log-prob of a response, -d loss / d log pi(y),
+times the number of responses; "push" is that over all of its tokens, weight times tokens.
 """
 
 import os
@@ -158,7 +158,9 @@ def _completions(run: Run, step: int | None) -> tuple[list[Row], float]:
 def _at(rows: list[Row], step: int | None, missing: str) -> list[Row]:
   steps = sorted({row["step"] for row in rows})
   if step is not None and step not in steps:
-    raise UserError(f"--step={step}: {missing} of that step; there are {', '.join(map(str, steps))}")
+    raise UserError(
+      f"--step={step}: {missing} of that step; there are {', '.join(map(str, steps))}"
+    )
   chosen = steps[-1] if step is None else step
   return [row for row in rows if row["step"] == chosen]
 

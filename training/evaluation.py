@@ -146,7 +146,7 @@ def summary(measured: Measured) -> dict[str, float]:
 
 
 def completions(parts: Parts, measured: Measured, step: int, count: int) -> list[dict]:
-  """Completions of the first `count` held-out prompts, as rows to read: greedy, and some samples."""
+  """Completions of the first `count` held-out prompts, to read: greedy, and some samples."""
   m = measured
 
   def read(tokens, reward, finished) -> dict:

@@ -75,7 +75,7 @@ def update(
 
 
 def loss_gradient(spec: UpdateSpec, state: TrainState, groups: Groups, numbers: dict[str, Any]):
-  """The loss's gradient in the parts of `TrainState.trained`, metrics (the loss among them), weights.
+  """The loss's gradient in the parts of `TrainState.trained`, metrics (with the loss), weights.
 
   The weights [B, K] are the implied rewards (`algorithms/implied_rewards.py`) times B*K: whatever
   the loss calls itself, what it does to each response. None for a loss without log-probs.

@@ -4,7 +4,13 @@ import unicodedata
 
 from rich.text import Text
 
-_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, directions of writing, lone surrogates, line ends
+_UNSEEN = {
+  "Cc",
+  "Cf",
+  "Cs",
+  "Zl",
+  "Zp",
+}  # controls, directions of writing, lone surrogates, line ends
 
 
 def safe_text(text: str, style: str = "") -> Text:

@@ -280,7 +280,7 @@ def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-  """A plain Python number for an array's, and None for those that JSON cannot write; within, too."""
+  """A plain Python number for an array's, and None for those that JSON cannot write."""
   if isinstance(value, Mapping):
     return _finite(value)
   if isinstance(value, list | tuple):
