@@ -119,12 +119,15 @@ def test_a_resumed_run_writes_rows_after_its_checkpoint_once(folder):
   for step in range(5):
     folder.append_metrics({"step": step})
     folder.append_completions([{"step": step, "completion": "a\nb"}])
+    folder.append_groups([{"step": step, "responses": [{"reward": float("nan")}]}])
   with open(f"{folder.path}/metrics.jsonl", "a") as file:
     file.write('{"step": 5')
   folder.truncate(2)
   folder.append_metrics({"step": 3})
   assert [row["step"] for row in folder.read_metrics()] == [0, 1, 2, 3]
   assert [row["step"] for row in folder.read_completions()] == [0, 1, 2]
+  assert [row["step"] for row in folder.read_groups()] == [0, 1, 2]
+  assert folder.read_groups()[0]["responses"] == [{"reward": None}]
 
 
 def test_no_temporary_file_is_left(folder, tmp_path):
