@@ -122,7 +122,7 @@ class _Training:
     if self._work.scores_reference and number:  # the first step does not wait, as in training
       jax.block_until_ready(groups.ref_logps)
       passed("reference")
-    self._state, metrics = self._update(self._state, groups, self._parts.numbers)
+    self._state, metrics, _ = self._update(self._state, groups, self._parts.numbers)
     jax.device_get(metrics)
     jax.block_until_ready(self._state)
     passed("update")

@@ -1,10 +1,12 @@
-"""The policies' completions of the same prompts, side by side."""
+"""The policies' completions of the same prompts, side by side, and groups that they trained on."""
 
 import dataclasses
 from typing import Any
 
 from comparing.comparison import Comparison, Variant
 from comparing.runs import Run, value
+
+RIGHT = 0.5  # a reward above it is one for a right answer, as for pass@k
 
 
 @dataclasses.dataclass
@@ -13,27 +15,95 @@ class Prompt:
   answer: str
   responses: list[dict[str, Any]]  # rows of completions.jsonl and "variant" ("": the base policy)
 
+  @property
+  def is_disputed(self) -> bool:
+    """Whether the greedy completions differ in reward."""
+    return len({row["reward"] for row in self.responses}) > 1
 
-def by_prompt(result: Comparison) -> list[Prompt]:
-  """Returns the completions of the base policy, and then of each variant's first run at its end."""
+  @property
+  def has_samples(self) -> bool:
+    return any(row.get("samples") for row in self.responses)
+
+
+@dataclasses.dataclass(frozen=True)
+class Flips:
+  """Greedy completions of a run that became right, or wrong, since step 0; of n prompts."""
+
+  variant: str
+  gained: int
+  lost: int
+  stayed_right: int
+  n: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+  """Texts of each variant's first run."""
+
+  prompts: list[Prompt]
+  flips: list[Flips]
+  groups: list[tuple[str, list[dict[str, Any]]]]  # variant, its rows of groups.jsonl
+
+  @property
+  def disputed(self) -> int:
+    return sum(prompt.is_disputed for prompt in self.prompts)
+
+
+def texts(result: Comparison) -> Texts:
+  """Completions at the end, flips since the start, groups of the first and of the last step."""
+  firsts = [(v.name, _first(v)) for v in result.variants]
+  runs = [(name, run) for name, run in firsts if run is not None]
+  flips = [found for name, run in runs if (found := _flips(name, run))]
+  groups = [(name, rows) for name, run in runs if (rows := _groups(run))]
+  return Texts(_by_prompt(result, runs), flips, groups)
+
+
+def flip(before: dict[str, Any] | None, after: dict[str, Any]) -> str:
+  """ "gained" for a completion that is right and was not, "lost" for the opposite, or ""."""
+  if before is None or None in (old := value(before, "reward"), new := value(after, "reward")):
+    return ""
+  return "" if (old > RIGHT) == (new > RIGHT) else "gained" if new > RIGHT else "lost"
+
+
+def _by_prompt(result: Comparison, runs: list[tuple[str, Run]]) -> list[Prompt]:
+  """Completions of the base policy, and then of each run at its end."""
   prompts: dict[str, Prompt] = {}
   base = next((rows for run in result.runs if (rows := _rows(run, last=False))), [])
   answers = [("", base if result.has_one_base else [])]
-  for variant in result.variants:
-    first = next((rows for run in _by_use(variant) if (rows := _rows(run))), [])
-    answers.append((variant.name, first))
-  for name, rows in answers:
+  for name, rows in answers + [(name, _rows(run)) for name, run in runs]:
     for row in rows:
       prompt = prompts.setdefault(
         row["prompt"], Prompt(row["prompt"], str(row.get("answer", "")), [])
       )
-      prompt.responses.append(row | {"variant": name, "reward": value(row, "reward")})
+      before = (
+        prompt.responses[0] if prompt.responses and not prompt.responses[0]["variant"] else None
+      )
+      own = {"variant": name, "reward": value(row, "reward"), "flip": flip(before, row)}
+      prompt.responses.append(row | own)
   return list(prompts.values())
 
 
-def _by_use(variant: Variant) -> list[Run]:
-  """Sorts the variant's runs: finished ones first, then by seed."""
-  return sorted(variant.runs, key=lambda run: (run.state != "finished", run.seed))
+def _flips(variant: str, run: Run) -> Flips | None:
+  before = {row["prompt"]: row for row in _rows(run, last=False)}
+  pairs = [(before[row["prompt"]], row) for row in _rows(run) if row["prompt"] in before]
+  if not pairs:
+    return None
+  found = [flip(*pair) for pair in pairs]
+  right = sum((value(row, "reward") or 0) > RIGHT for _, row in pairs)
+  gained = found.count("gained")
+  return Flips(variant, gained, found.count("lost"), right - gained, len(pairs))
+
+
+def _groups(run: Run) -> list[dict[str, Any]]:
+  rows = run.folder.read_groups()
+  steps = [row["step"] for row in rows]
+  return [row for row in rows if row["step"] in (steps[0], steps[-1])]
+
+
+def _first(variant: Variant) -> Run | None:
+  """The first of the variant's runs, by use, that has texts: finished ones first, then by seed."""
+  by_use = sorted(variant.runs, key=lambda run: (run.state != "finished", run.seed))
+  return next((run for run in by_use if _rows(run)), next(iter(by_use), None))
 
 
 def _rows(run: Run, last: bool = True) -> list[dict[str, Any]]:

@@ -122,7 +122,7 @@ def render(result: Comparison) -> str:
     differences=differences,
     settings=[_settings(differences, i) for i in range(len(result.variants))] if is_wide else [],
     commands=_commands(result.variants),
-    completions=completions.by_prompt(result),
+    completions=completions.texts(result),
     eval_prompts=_shared_value(result, "task", "eval_prompts"),
   )
 

@@ -1,5 +1,6 @@
 """A step's batch, in pieces to train on and in numbers to read."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -22,9 +23,24 @@ def minibatches(config: ConfigDict, mesh: Mesh, groups: Groups, step: int) -> li
   size = config.batch_prompts // config.minibatches
   pieces = []
   for epoch in range(config.inner_epochs):
-    order = np.random.default_rng((config.seed, step, epoch)).permutation(config.batch_prompts)
+    order = order_of(config, step, epoch)
     pieces += [compiled_rows(mesh)(groups, rows) for rows in order.reshape(-1, size)]
   return pieces
+
+
+def order_of(config: ConfigDict, step: int, epoch: int) -> np.ndarray:
+  """int [B]: the batch's groups in the order in which an epoch has them, if in minibatches."""
+  return np.random.default_rng((config.seed, step, epoch)).permutation(config.batch_prompts)
+
+
+def of_first_epoch(
+  config: ConfigDict, step: int, values: Sequence[np.ndarray | None]
+) -> np.ndarray | None:
+  """[B, K] in the batch's order, from the values [b, K] of each of the step's minibatches."""
+  if config.minibatches == 1 or values[0] is None:
+    return values[0]
+  in_turn = np.concatenate([np.asarray(value) for value in values[: config.minibatches]])
+  return in_turn[np.argsort(order_of(config, step, 0))]
 
 
 @cache

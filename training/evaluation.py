@@ -21,6 +21,7 @@ from training.parts import Parts
 from training.sources.order import key_for
 
 COMPLETIONS_KEPT = 16
+SAMPLES_KEPT = 2  # of each, beside the greedy one
 
 
 @jax.tree_util.register_dataclass
@@ -32,6 +33,8 @@ class Measured:
   greedy_lengths: Int[np.ndarray, " N"]  # tokens, EOS included
   greedy_finished: Bool[np.ndarray, " N"]  # ended by itself
   greedy_rewards: Float[np.ndarray, " N"]
+  sampled: Int[np.ndarray, "N s T"]  # the first samples, to read
+  sampled_finished: Bool[np.ndarray, "N s"]
   rewards: Float[np.ndarray, "N n"]  # of the samples
   entropy: Float[np.ndarray, " N"]  # of the policy at a sampled token, mean over tokens, in nats
   log_ratios: Float[np.ndarray, "N n"] | None  # log pi(y) - log pi_ref(y), in nats a sequence
@@ -49,7 +52,7 @@ def measure(
   """Greedy and sampled responses to the held-out prompts, scored by the task and the reference."""
   key = key_for("evaluation", parts.config.seed, step)
   best, best_finished = draw_held_out(parts, params, key, 1, greedy=True)
-  drawn, _ = draw_held_out(parts, params, key, samples)
+  drawn, finished = draw_held_out(parts, params, key, samples)
   log_probs = compiled_log_probs(parts.model, parts.mesh)
   read = hosts.to_global(parts.mesh, drawn)
   logps, entropy = hosts.to_local(log_probs(params, read, 1.0))
@@ -66,6 +69,8 @@ def measure(
     greedy_lengths=best.mask[:, 0].sum(axis=-1),
     greedy_finished=best_finished[:, 0],
     greedy_rewards=best.rewards[:, 0],
+    sampled=drawn.responses[:, :SAMPLES_KEPT],
+    sampled_finished=finished[:, :SAMPLES_KEPT],
     rewards=drawn.rewards,
     entropy=np.where(drawn.mask, entropy, 0.0).sum(axis=(1, 2)) / tokens,
     log_ratios=log_ratios,
@@ -158,18 +163,20 @@ def rewards_by_prompt(measured: Measured, step: int) -> dict:
 
 
 def completions(parts: Parts, measured: Measured, step: int, count: int) -> list[dict]:
-  """The greedy completions of the first `count` held-out prompts, as rows to read."""
-  return [
-    {
-      "step": step,
-      "prompt": text_of(item.prompt),
-      "answer": item.answer,
-      "completion": parts.task.tokenizer.decode(measured.greedy[i]),
-      "reward": float(measured.greedy_rewards[i]),
-      "finished": bool(measured.greedy_finished[i]),
-    }
-    for i, item in enumerate(parts.task.evaluation[:count])
-  ]
+  """Completions of the first `count` held-out prompts, to read: greedy, and some samples."""
+  m = measured
+
+  def read(tokens, reward, finished) -> dict:
+    text = parts.task.tokenizer.decode(tokens)
+    return {"completion": text, "reward": float(reward), "finished": bool(finished)}
+
+  rows = []
+  for i, item in enumerate(parts.task.evaluation[:count]):
+    row = {"step": step, "prompt": text_of(item.prompt), "answer": item.answer}
+    row |= read(m.greedy[i], m.greedy_rewards[i], m.greedy_finished[i])
+    drawn = zip(m.sampled[i], m.rewards[i], m.sampled_finished[i], strict=False)
+    rows.append(row | {"samples": [read(*one) for one in drawn]})
+  return rows
 
 
 class Mean(NamedTuple):

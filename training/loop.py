@@ -11,8 +11,9 @@ from models import adapters
 from models.transformer import Params
 from training import hosts
 from training.annotate import annotate
-from training.batches import batch_metrics, batch_warnings, minibatches
+from training.batches import batch_metrics, batch_warnings, minibatches, of_first_epoch
 from training.errors import Diverged
+from training.group_rows import group_rows
 from training.parts import Parts
 from training.population.membership import clock
 from training.records.checkpoints import Checkpoints
@@ -67,15 +68,16 @@ def train(
 
     for step in range(first, config.steps):
       started = clock()
-      batch = source.collect(step, state.params)  # responses, and their scores
-      groups = hosts.to_global(parts.mesh, batch.groups)
+      collected = source.collect(step, state.params)  # responses, and their scores
+      groups = hosts.to_global(parts.mesh, collected.groups)
       groups = annotate(parts, state, reference_at(state, reference), groups)
-      batch = batch.for_metrics(parts.mesh)
+      batch = collected.for_metrics(parts.mesh)
       recorder.warn([*batch_warnings(config, batch), *parts.task.reward.new_faults()])
-      updates = []
+      updates, weights = [], []
       for minibatch in minibatches(config, parts.mesh, groups, step):
-        state, metrics = update(state, minibatch, parts.numbers)
+        state, metrics, weight = update(state, minibatch, parts.numbers)
         updates.append(metrics)
+        weights.append(weight)
       metrics = means(jax.device_get(updates))
       state = after_step(parts, state, step, batch)
       stop_if_diverged(metrics, step + 1, config, checkpoints)
@@ -85,7 +87,11 @@ def train(
       metrics |= batch_metrics(config, batch, parts.task.reward_names)
       row |= {f"train/{name}": float(value) for name, value in metrics.items()}
       is_last = step + 1 == config.steps
-      if is_last or (step + 1) % config.eval.every == 0:
+      is_evaluated = is_last or (step + 1) % config.eval.every == 0
+      if step == 0 or is_evaluated:
+        in_order = of_first_epoch(config, step, jax.device_get(weights))
+        recorder.log_groups(group_rows(parts, source, collected, in_order, step + 1))
+      if is_evaluated:
         row |= evaluate(step + 1)
       recorder.log(row)
       if is_last or (step + 1) % config.checkpoint.every == 0:

@@ -84,6 +84,16 @@ class Run:
 
     return pandas.DataFrame(columns)
 
+  @property
+  def completions(self) -> list[dict[str, Any]]:
+    """Completions of the same held-out prompts at every evaluation: completions.jsonl, as dicts."""
+    return self._files.read_completions()
+
+  @property
+  def groups(self) -> list[dict[str, Any]]:
+    """A few of the groups that were trained on, with what the loss did to each: groups.jsonl."""
+    return self._files.read_groups()
+
   @cached_property
   def policy(self) -> "Policy":
     """The policy of the latest checkpoint. UserError for a reward model, or without one."""

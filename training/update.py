@@ -44,15 +44,18 @@ class UpdateSpec:
 
 @cache
 def compiled_update(spec: UpdateSpec) -> Shared:
-  """(state, groups, numbers) -> (state, metrics), jitted; the state's buffers are donated.
+  """(state, groups, numbers) -> (state, metrics, weights), jitted; the state's buffers are donated.
+
+  The weights, of `loss_gradient`, lie whole on every device.
 
   One compilation serves all runs with the same spec and shapes: the numbers are arguments. In a
   single run a Shared is just the jitted function.
   """
 
   def with_shardings(state: TrainState, groups: Groups, numbers: dict[str, Any]):
-    state, metrics = update(spec, state, groups, numbers)
-    return jax.lax.with_sharding_constraint(state, parameter_shardings(state, spec.mesh)), metrics
+    state, metrics, weights = update(spec, state, groups, numbers)
+    state = jax.lax.with_sharding_constraint(state, parameter_shardings(state, spec.mesh))
+    return state, metrics, jax.lax.with_sharding_constraint(weights, replicated(spec.mesh))
 
   in_shardings = (None, batch_sharding(spec.mesh), replicated(spec.mesh))
   step = on_mesh(spec.mesh, with_shardings)
@@ -62,17 +65,21 @@ def compiled_update(spec: UpdateSpec) -> Shared:
 
 def update(
   spec: UpdateSpec, state: TrainState, groups: Groups, numbers: dict[str, Any]
-) -> tuple[TrainState, dict[str, jax.Array]]:
+) -> tuple[TrainState, dict[str, jax.Array], jax.Array | None]:
   """One training step on one batch of groups. Pure. `numbers` are those of `Parts.numbers`."""
-  gradient, metrics = loss_gradient(spec, state, groups, numbers)
+  gradient, metrics, weights = loss_gradient(spec, state, groups, numbers)
   state, optimizer_metrics = optimizer_step(
     state, gradient, numbers["optimizer"], spec.optimizer, spec.schedule
   )
-  return state, metrics | optimizer_metrics
+  return state, metrics | optimizer_metrics, weights
 
 
 def loss_gradient(spec: UpdateSpec, state: TrainState, groups: Groups, numbers: dict[str, Any]):
-  """The loss's gradient in the parts of `TrainState.trained`, and metrics (the loss among them)."""
+  """The loss's gradient in the parts of `TrainState.trained`, metrics (with the loss), weights.
+
+  The weights [B, K] are the implied rewards (`algorithms/implied_rewards.py`) times B*K: whatever
+  the loss calls itself, what it does to each response. None for a loss without log-probs.
+  """
   wanted, given = loss_arrays(spec.loss, groups)
 
   def loss_of(outputs):
@@ -85,11 +92,13 @@ def loss_gradient(spec: UpdateSpec, state: TrainState, groups: Groups, numbers: 
   gradient, cotangent, metrics, scores = through_network(
     score, loss_of, state.trained, groups, spec.micro_batches
   )
+  weights = None
   if "logps" in cotangent:
     implied = from_gradient(cotangent["logps"], groups.mask)
     metrics |= best_and_worst(implied, groups.rewards)
     metrics["entropy"] = token_mean(scores["entropy"], groups.mask)
-  return gradient, metrics
+    weights = implied * implied.size
+  return gradient, metrics, weights
 
 
 def through_network(score: Callable, loss_of: Callable, params, groups, micro_batches: int):

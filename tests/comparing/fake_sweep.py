@@ -88,6 +88,7 @@ def write_run(folder: str, variant: str, seed: int, steps: int = 8) -> RunFolder
   for row in rows_of(variant, seed, steps):
     run.append_metrics(row)
   run.append_completions(completions_of(variant, seed, steps))
+  run.append_groups(groups_of(variant, steps))
   run.write_status("finished", step=steps, steps=steps)
   return run
 
@@ -147,5 +148,21 @@ def completions_of(variant: str, seed: int, steps: int) -> list[dict]:
       right = draw.random() < (0.4 if step == 0 else 0.8)
       row = {"step": step, "prompt": prompt, "answer": answer, "finished": True}
       wrong = "<script>alert(2)</script>"
-      rows.append(row | {"completion": answer if right else wrong, "reward": float(right)})
+      samples = [{"completion": "<b>sample</b>", "reward": 0.0, "finished": False}]
+      row |= {"completion": answer if right else wrong, "reward": float(right), "samples": samples}
+      rows.append(row)
+  return rows
+
+
+def groups_of(variant: str, steps: int) -> list[dict]:
+  *_, k, _, _, weight = VARIANTS[variant]
+  rows = []
+  for step in (1, steps):
+    responses = []
+    for i in range(k):
+      one = {"completion": f"<i>{i}</i>", "finished": i > 0, "tokens": 4, "reward": 1.0 * (i == 1)}
+      own = weight if i == 1 else -weight / (k - 1)
+      one |= {"rewards": {"exact": one["reward"], "brief": 0.5}, "weight": own, "push": 4 * own}
+      responses.append(one)
+    rows.append({"step": step, "prompt": "group of lamp", "answer": "pmal", "responses": responses})
   return rows

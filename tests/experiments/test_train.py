@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from experiments import evaluate
@@ -51,11 +52,11 @@ def environment(place):
 
 
 def results(folder):
-  """The metrics but for the times, and the completions."""
+  """The metrics but for the times, the completions, and the groups."""
   timed = ("seconds", "train/seconds", "train/step_time", "perf/tokens_per_second")
-  rows = RunFolder(str(folder)).read_metrics()
-  rows = [{k: v for k, v in row.items() if k not in timed} for row in rows]
-  return rows, RunFolder(str(folder)).read_completions()
+  files = RunFolder(str(folder))
+  rows = [{k: v for k, v in row.items() if k not in timed} for row in files.read_metrics()]
+  return rows, files.read_completions(), files.read_groups()
 
 
 def checkpoint_bytes(folder):
@@ -143,7 +144,25 @@ def test_what_a_run_leaves_behind(finished):
   assert {"train/loss", "train/reward", "train/implied_rewards/best"} <= rows[1].keys()
   assert rows[1]["train/ratio/mean"] == pytest.approx(1, abs=1e-5)
   assert folder.read_status()["state"] == "finished"
-  assert len(folder.read_completions()) == 16 * 3  # at steps 0, 3 and 6
+  completions = folder.read_completions()
+  assert len(completions) == 16 * 3  # at steps 0, 3 and 6
+  assert [len(row["samples"]) for row in completions] == [2] * len(completions)
+  assert completions[0]["samples"][0].keys() == {"completion", "reward", "finished"}
+
+
+def test_groups_that_were_trained_on_are_kept_with_what_the_loss_did_to_each(finished):
+  """GRPO's push on a response is its advantage: nothing was clipped in the first update."""
+  groups = RunFolder(str(finished)).read_groups()
+  assert [row["step"] for row in groups] == [1, 1, 3, 3, 6, 6]
+  for group in groups[:2]:
+    assert group["prompt"].endswith(">") and group["answer"]
+    responses = group["responses"]
+    assert len(responses) == 4 and all(1 <= one["tokens"] for one in responses)
+    rewards = np.array([one["reward"] for one in responses])
+    advantages = (rewards - rewards.mean()) / (rewards.std() + 1e-4)
+    pushes = [one["push"] for one in responses]
+    assert pushes == pytest.approx(advantages, abs=1e-4)
+    assert [one["weight"] * one["tokens"] for one in responses] == pytest.approx(pushes)
 
 
 def test_a_finished_run_is_left_alone_and_another_config_is_refused(place, finished):

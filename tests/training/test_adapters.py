@@ -33,7 +33,7 @@ def trained():
   before, losses = jax.tree.map(np.array, state.params), []
   numbers = {"algorithm": {"beta": 1.0}, "temperature": 1.0, "optimizer": OPTIMIZER}
   for _ in range(3):
-    state, metrics = update(state, groups, numbers)
+    state, metrics, _ = update(state, groups, numbers)
     losses.append(float(metrics["loss"]))
   return state, before, losses
 

@@ -89,8 +89,14 @@ def test_two_processes_end_with_the_parameters_and_metrics_of_one(tmp_path):
     assert done.returncode == 0, done.stderr
   for name in RUNS:
     folders = (two / "runs" / name, one / "runs" / name)
-    (rows, completions), (one_rows, one_completions) = map(results, folders)
+    (rows, completions, groups), (one_rows, one_completions, one_groups) = map(results, folders)
     assert completions == one_completions and len(rows) == 4
+    assert len(groups) == 4 and groups[0]["responses"][0]["weight"] != 0
+    for group, one_group in zip(groups, one_groups, strict=True):
+      responses, one_responses = group.pop("responses"), one_group.pop("responses")
+      assert group == one_group
+      for response, one_response in zip(responses, one_responses, strict=True):
+        assert response == pytest.approx(one_response, rel=1e-4, abs=1e-5), name
     for row, one_row in zip(rows, one_rows, strict=True):
       assert row == pytest.approx(one_row, rel=1e-5, abs=1e-6), name
     assert rows[-1]["train/grad_norm"] > 0 and rows[-1]["train/loss"] != 0

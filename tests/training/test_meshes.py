@@ -49,7 +49,7 @@ def trained(loss, *shape):
   state, losses = new_state(params, mesh), []
   for _ in range(3):
     before = state
-    state, metrics = compiled_update(UpdateSpec(MODEL, mesh, loss))(state, groups, NUMBERS)
+    state, metrics, _ = compiled_update(UpdateSpec(MODEL, mesh, loss))(state, groups, NUMBERS)
     losses += [float(metrics["loss"]), float(metrics["grad_norm"])]
     leaves = jax.tree.leaves((before.params, before.moments))
     assert all(leaf.is_deleted() for leaf in leaves)  # donated: never two states in memory

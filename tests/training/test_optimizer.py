@@ -237,7 +237,7 @@ def test_it_trains_donates_and_resumes_with_the_same_bits(name, tmp_path):
   state, losses = start_of(name), []
   for step in range(1, 5):
     before = state
-    state, metrics = update(state, groups(), numbers)
+    state, metrics, _ = update(state, groups(), numbers)
     losses.append(float(metrics["loss"]))
     donated = jax.tree.leaves((before.params, before.moments))
     assert all(leaf.is_deleted() for leaf in donated if leaf.ndim)
@@ -250,7 +250,7 @@ def test_it_trains_donates_and_resumes_with_the_same_bits(name, tmp_path):
     resumed = checkpoints.restore(start_of(name))
   assert int(resumed.step) == 2
   for _ in range(2):
-    resumed, _ = update(resumed, groups(), numbers)
+    resumed, *_ = update(resumed, groups(), numbers)
   assert_same_bits(resumed, state)
 
 
@@ -275,7 +275,7 @@ def test_its_own_numbers_and_the_schedules_compile_nothing_and_change_what_is_le
 def test_eight_devices_step_as_one_and_hold_their_part_of_the_moments(name):
   states = []
   for mesh in (make_mesh(), make_mesh(2, 2, 2)):
-    state, _ = compiled_update(spec_of(name, mesh))(
+    state, *_ = compiled_update(spec_of(name, mesh))(
       start_of(name, mesh), groups(), numbers_of(name)
     )
     states.append(state)
@@ -295,7 +295,7 @@ def test_adapters_alone_are_moved_and_have_moments(name):
   state = start_of(name, params=params)
   before = jax.tree.map(np.array, state.params)
   for _ in range(2):
-    state, _ = compiled_update(spec_of(name, model=model))(state, groups(), numbers_of(name))
+    state, *_ = compiled_update(spec_of(name, model=model))(state, groups(), numbers_of(name))
   moved = {
     leaf for leaf, x in state.params["layers"].items() if (x != before["layers"][leaf]).any()
   }
@@ -309,10 +309,10 @@ def test_members_of_a_population_step_as_each_by_itself():
   states = [start_of("muon", params=tiny_params(seed=seed)) for seed in (0, 1)]
   numbers = [numbers_of("muon", momentum=momentum) for momentum in (0.9, 0.5)]
   stack = lambda *trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)  # noqa: E731
-  together, _ = jax.jit(jax.vmap(update.function, in_axes=(0, None, 0)))(
+  together, *_ = jax.jit(jax.vmap(update.function, in_axes=(0, None, 0)))(
     stack(*states), groups(), stack(*numbers)
   )
   for i, (state, own) in enumerate(zip(states, numbers, strict=True)):
-    alone, _ = update(state, groups(), own)
+    alone, *_ = update(state, groups(), own)
     for a, b in zip(jax.tree.leaves(together.params), jax.tree.leaves(alone.params), strict=True):
       np.testing.assert_allclose(a[i], b, atol=0.01 * RATES["muon"])

@@ -81,6 +81,13 @@ def params_of(folder):
     return jax.tree.leaves(checkpoints.load(checkpoints.latest.step))
 
 
+def weights_of(folder):
+  """The numbers of each response in groups.jsonl."""
+  responses = [one for group in folder.read_groups() for one in group["responses"]]
+  assert responses
+  return [[one["reward"], one["tokens"], one["weight"], one["push"]] for one in responses]
+
+
 def assert_same(member, single):
   rows, expected = member.read_metrics(), single.read_metrics()
   assert [row.keys() for row in rows] == [row.keys() for row in expected]
@@ -89,6 +96,8 @@ def assert_same(member, single):
       assert row[name] == pytest.approx(other[name], abs=1e-5, rel=1e-5), name
   assert member.read_completions() == single.read_completions()
   assert member.read_prompts() == single.read_prompts()
+  for row, other in zip(weights_of(member), weights_of(single), strict=True):
+    assert row == pytest.approx(other, abs=1e-4, rel=1e-4)
   for leaf, other in zip(params_of(member), params_of(single), strict=True):
     np.testing.assert_allclose(leaf, other, atol=1e-5)
   assert member.read_status()["state"] == single.read_status()["state"] == "finished"

@@ -120,6 +120,7 @@ def test_a_resumed_run_writes_rows_after_its_checkpoint_once(folder):
     folder.append_metrics({"step": step})
     folder.append_completions([{"step": step, "completion": "a\nb"}])
     folder.append_prompts({"step": step, "greedy": [1.0, 0.5], "sampled": [0.25, float("nan")]})
+    folder.append_groups([{"step": step, "responses": [{"reward": float("nan")}]}])
   with open(f"{folder.path}/metrics.jsonl", "a") as file:
     file.write('{"step": 5')
   folder.truncate(2)
@@ -129,6 +130,8 @@ def test_a_resumed_run_writes_rows_after_its_checkpoint_once(folder):
   assert folder.read_prompts()[1:] == [
     {"step": step, "greedy": [1.0, 0.5], "sampled": [0.25, None]} for step in (1, 2)
   ]
+  assert [row["step"] for row in folder.read_groups()] == [0, 1, 2]
+  assert folder.read_groups()[0]["responses"] == [{"reward": None}]
 
 
 def test_no_temporary_file_is_left(folder, tmp_path):

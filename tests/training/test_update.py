@@ -127,12 +127,19 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(loss, options, monke
 
 def test_micro_batches_of_the_transformer_give_its_whole_gradient():
   groups = with_log_probs(ragged_groups(), tiny_params(seed=1), tiny_params(seed=2))
-  whole, metrics = gradient(grpo, groups, {"beta": 0.1})
-  parts, part_metrics = gradient(grpo, groups, {"beta": 0.1}, micro_batches=4)
+  whole, metrics, weights = gradient(grpo, groups, {"beta": 0.1})
+  parts, part_metrics, part_weights = gradient(grpo, groups, {"beta": 0.1}, micro_batches=4)
   scale = np.abs(vector(whole)).max()
   np.testing.assert_allclose(vector(parts), vector(whole), atol=2e-6 * scale)
   for name, value in metrics.items():
     np.testing.assert_allclose(part_metrics[name], value, rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(part_weights, weights, rtol=1e-5, atol=1e-6)
+
+
+def test_the_weights_are_implied_rewards_as_large_as_advantages():
+  groups = with_log_probs(ragged_groups(), tiny_params(), tiny_params())  # rewards (0, 1)
+  weights = gradient(dpo, groups, {"beta": 0.5})[2]  # beta sigmoid(-margin) a pair, margin 0
+  np.testing.assert_allclose(weights, np.tile([-0.5, 0.5], (8, 1)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("beta", [0.1, 0.5])
@@ -164,7 +171,7 @@ def test_a_new_number_compiles_nothing_and_changes_the_result():
   for beta, learning_rate in ((0.1, 1e-3), (0.2, 1e-3), (0.2, 1e-2)):
     numbers = {"algorithm": {"beta": beta, "label_smoothing": 0.0}, "temperature": 1.0}
     numbers["optimizer"] = OPTIMIZER | {"learning_rate": learning_rate}
-    state, metrics = update(new_state(tiny_params(), spec.mesh), groups, numbers)
+    state, metrics, _ = update(new_state(tiny_params(), spec.mesh), groups, numbers)
     losses.append((float(metrics["loss"]), float(jnp.abs(state.params["embedding"]).sum())))
   assert getattr(update.for_a_single_run, "_cache_size")() == 1  # noqa: B009  (jax keeps it private)
   assert len(set(losses)) == 3
@@ -178,7 +185,7 @@ def test_the_reference_stays_while_the_policy_trains():
   groups = with_log_probs(ragged_groups(), reference, reference)
   numbers = {"algorithm": {}, "temperature": 1.0, "optimizer": OPTIMIZER}
   for _ in range(3):
-    state, _ = compiled_update(spec)(state, groups, numbers)
+    state, *_ = compiled_update(spec)(state, groups, numbers)
   assert jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), before, reference))
   assert not jax.tree.all(jax.tree.map(lambda a, b: (a == b).all(), before, state.params))
 
@@ -190,7 +197,7 @@ def test_the_ratio_is_one_on_the_first_inner_step_only():
   numbers = {"algorithm": {}, "temperature": 1.0, "optimizer": OPTIMIZER}
   ratios = []
   for _ in range(2):
-    state, metrics = compiled_update(spec)(state, groups, numbers)
+    state, metrics, _ = compiled_update(spec)(state, groups, numbers)
     ratios.append(float(metrics["ratio/mean"]))
     assert metrics["grad_norm"] > 1e-3
   assert ratios[0] == pytest.approx(1, abs=1e-6)

@@ -67,6 +67,10 @@ class Recorder(contextlib.AbstractContextManager):
     if row:
       self._folder.append_prompts(row)
 
+  def log_groups(self, rows: list[dict[str, Any]]) -> None:
+    """Groups that were trained on, to read; in the folder alone."""
+    self._folder.append_groups(rows)
+
   def _mirror(self, write: Callable[[Any], None]) -> None:
     """Does it in W&B, if that works; gives W&B up, and goes on, when it does not."""
     if self._wandb:

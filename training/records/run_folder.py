@@ -7,8 +7,9 @@
   bad_rows.jsonl   the rows that were left out, and why
   status.json      how far it is, or how it ended
   metrics.jsonl    one flat row a line; rows of step 0 are the base policy's evaluation
-  completions.jsonl  greedy completions of the same prompts at every evaluation
   prompts.jsonl    the rewards of every held-out prompt at every evaluation that has rewards
+  completions.jsonl  greedy and sampled completions of the same prompts at every evaluation
+  groups.jsonl     a few of the groups that were trained on
   log.txt          what it printed, in a sweep
   checkpoints/<step>/
 
@@ -160,12 +161,15 @@ class RunFolder:
     """Adds the rewards by prompt of one evaluation: {"step", "greedy": [...], "sampled": [...]}."""
     self._append("prompts.jsonl", [row])
 
+  def append_groups(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    self._append("groups.jsonl", rows)
+
   def truncate(self, step: int) -> None:
-    """Drops rows after `step`, where the run resumes and writes them again.
+    """Drops what was written after `step`, where the run resumes and writes it again.
 
     Also drops a half-written last line; -1 drops everything.
     """
-    for name in ("metrics.jsonl", "completions.jsonl", "prompts.jsonl"):
+    for name in ("metrics.jsonl", "completions.jsonl", "prompts.jsonl", "groups.jsonl"):
       kept = [row for row in self._read_lines(name) if row["step"] <= step]
       self._write(name, "".join(json.dumps(row) + "\n" for row in kept))
 
@@ -193,6 +197,9 @@ class RunFolder:
   def read_prompts(self) -> list[dict[str, Any]]:
     """The rewards by prompt of each evaluation; [] of a run that was made before they were kept."""
     return self._read_lines("prompts.jsonl")
+
+  def read_groups(self) -> list[dict[str, Any]]:
+    return self._read_lines("groups.jsonl")
 
   def state(self, digest: str) -> str:
     """The state that a launch with the config of this digest would find here:
@@ -286,8 +293,10 @@ def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
   """A plain Python number for an array's, and None for those that JSON cannot write."""
-  if isinstance(value, list):
-    return [_plain(x) for x in value]
+  if isinstance(value, Mapping):
+    return _finite(value)
+  if isinstance(value, list | tuple):
+    return [_plain(item) for item in value]
   value = value.item() if hasattr(value, "item") else value
   return None if isinstance(value, float) and not math.isfinite(value) else value
 

@@ -21,6 +21,7 @@ FINISH_SECONDS = 60.0  # for what is still on its way at the end of a run
 _STEP = "train/global_step"
 _given_up: set[str] = set()  # servers that took no run of this process
 _COLUMNS: list[Any] = ["step", "prompt", "answer", "completion", "reward"]
+_OF_SAMPLE: list[Any] = ["sampled", "reward of sampled"]
 
 
 def start(folder: RunFolder, wanted: str, words: Collection[str], replay: bool = False) -> Any:
@@ -95,10 +96,15 @@ def log(run: Any, row: Mapping[str, Any]) -> None:
 
 
 def log_completions(run: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-  """The completions of one step, as a table."""
+  """The completions of one step, as a table: greedy, and a sampled one if there is one."""
   import wandb
 
-  table = wandb.Table(_COLUMNS, [[row[column] for column in _COLUMNS] for row in rows])
+  samples = [next(iter(row.get("samples", [])), {}) for row in rows]
+  data = [
+    [*(row[column] for column in _COLUMNS), sample.get("completion"), sample.get("reward")]
+    for row, sample in zip(rows, samples, strict=True)
+  ]
+  table = wandb.Table(_COLUMNS + _OF_SAMPLE, data)
   run.log({"completions": table}, step=rows[0]["step"])
 
 

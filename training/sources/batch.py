@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from models.groups import Groups
 from models.transformer import Params
+from tasks.items import Item
 from training import hosts
 
 
@@ -64,6 +65,10 @@ class Source(Protocol):
 
   def seconds(self, steps: int) -> float:
     """The time that the groups of the first `steps` steps took before training began."""
+    ...
+
+  def item(self, row: int) -> Item:
+    """The prompt, and answer, that `ScoredGroups.rows` means."""
     ...
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from models.groups import Groups
 from models.transformer import Params
 from tasks.demonstrations import Mixture
+from tasks.items import Item
 from tasks.tokenizers.tokenizer import right_pad
 from training import hosts
 from training.parts import Parts
@@ -45,3 +46,6 @@ class Demonstrations:
   def seconds(self, steps: int) -> float:
     del steps
     return 0.0
+
+  def item(self, row: int) -> Item:
+    return self._task.train[row]

@@ -8,6 +8,7 @@ import numpy as np
 from models.groups import Groups
 from models.transformer import Params
 from tasks import group_dataset
+from tasks.items import Item
 from tasks.tokenizers.tokenizer import left_pad
 from training import hosts
 from training.parts import Parts
@@ -67,6 +68,9 @@ class Offline:
   def seconds(self, steps: int) -> float:
     """The time it took to collect the groups used so far."""
     return self._seconds * self._used(steps) / self._count
+
+  def item(self, row: int) -> Item:
+    return Item(self._rows.prompts[row], self._rows.answers[row])
 
   def _used(self, steps: int) -> int:
     return min(steps * self._config.batch_prompts, self._count)

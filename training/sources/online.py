@@ -5,6 +5,7 @@ import numpy as np
 
 from models.groups import Groups
 from models.transformer import Params
+from tasks.items import Item
 from training import hosts
 from training.compiled import compiled_sampler
 from training.parts import Parts
@@ -67,6 +68,9 @@ class Online:
     """Sampling is a part of every step."""
     del steps
     return 0.0
+
+  def item(self, row: int) -> Item:
+    return self._task.train[row]
 
 
 def _with_rows(x: np.ndarray, rows: np.ndarray, new: np.ndarray) -> np.ndarray:
