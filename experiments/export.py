@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
   parser.add_argument("out", help="the folder to write; it must be new, or empty")
   parser.add_argument("--step", type=int, help="the checkpoint of this step")
   parser.add_argument(
-    "--best", action="store_true", help="the checkpoint with the best eval/reward"
+    "--best", action="store_true", help="the checkpoint with the best eval/reward_sampled"
   )
   parser.add_argument("--dry_run", action="store_true", help="say what would be written")
   arguments = parser.parse_args(argv)

@@ -4,6 +4,7 @@ With adapters a checkpoint holds them alone; the network under them is found as 
 """
 
 import contextlib
+import math
 import os
 from collections.abc import Callable
 from functools import cached_property
@@ -18,7 +19,7 @@ from training.population.membership import own_arrays
 from training.records.run_folder import RunFolder
 from training.state import TrainState, to_load
 
-BEST_BY = "eval/reward"
+BEST_BY = "headline"  # the name that Orbax keeps it under; older checkpoints have another
 
 
 class Checkpoints(contextlib.AbstractContextManager):
@@ -33,7 +34,7 @@ class Checkpoints(contextlib.AbstractContextManager):
     from orbax.checkpoint import v1 as ocp
 
     keep = ocp.training.preservation_policies
-    best = keep.BestN(get_metric_fn=lambda metrics: metrics[BEST_BY], n=1)
+    best = keep.BestN(get_metric_fn=lambda metrics: metrics.get(BEST_BY, -math.inf), n=1)
     every = ocp.training.save_decision_policies.FixedIntervalPolicy(1)  # the loop decides when
     return ocp.training.Checkpointer(
       self._path,

@@ -303,7 +303,7 @@ def _plain(value: Any) -> Any:
 
 def headline(row: Mapping[str, Any]) -> float | None:
   """The number that the best checkpoint has most of: the first of these that the row has."""
-  names = ("eval/reward", "eval/accuracy", "eval/implied_accuracy")
+  names = ("eval/reward_sampled", "eval/accuracy", "eval/implied_accuracy")
   return next((row[name] for name in names if name in row), None)
 
 
