@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from comparing import runs
+from comparing import archive, runs
 from comparing.runs import Run, RunSet
 from training.errors import UserError
 from training.estimates import Estimate, estimate
@@ -159,11 +159,14 @@ def at_end(metric: str) -> Measure:
 
 
 def read(*folders: str, baseline: str = "") -> Comparison:
-  """Reads the sweeps, or single runs, in `folders`.
+  """Reads the sweeps, or single runs, in `folders`, some of which may be archives.
 
   Raises UserError if a folder holds no runs, or no variant has the name `baseline`.
   """
-  run_sets = [runs.read_run_set(folder) for folder in dict.fromkeys(map(os.path.normpath, folders))]
+  run_sets = [
+    archive.read(path) if archive.is_archive(path) else runs.read_run_set(path)
+    for path in dict.fromkeys(map(os.path.normpath, folders))
+  ]
   variants = tuple(Variant(name, tuple(found)) for name, found in _merge(run_sets).items())
   names = [variant.name for variant in variants]
   if baseline and baseline not in names:
@@ -173,7 +176,7 @@ def read(*folders: str, baseline: str = "") -> Comparison:
     name=" + ".join(run_set.head.get("name") or run_set.name for run_set in run_sets),
     folders=tuple(folders),
     date=_date(max((run.status.get("time", 0.0) for run in everyone), default=0.0)),
-    commit=_one_or_several([run.folder.read_env().get("git") or "" for run in everyone]),
+    commit=_one_or_several([run.env.get("git") or "" for run in everyone]),
     file=_one_or_several([run_set.head.get("file", "") for run_set in run_sets]),
     variants=variants,
     baseline=variants[names.index(baseline) if baseline else 0],

@@ -133,7 +133,7 @@ def _unbroken(sentences: Sequence[str]) -> list[str]:
 
 def _facts(result: Comparison) -> dict[str, str]:
   """Returns the facts about the sweep in the page's header; only those that are known."""
-  environments = [run.folder.read_env() for run in result.runs]
+  environments = [run.env for run in result.runs]
   devices = dict.fromkeys(env["device"] for env in environments if env.get("device"))
   versions = dict.fromkeys(env.get("versions", {}).get("jax", "") for env in environments)
   facts = {

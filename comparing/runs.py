@@ -27,6 +27,7 @@ class Run:
   status: dict[str, Any]
   config: dict[str, Any]
   rows: list[dict[str, Any]]
+  env: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   @property
   def name(self) -> str:
@@ -129,4 +130,5 @@ def _read(path: str, variant: str) -> Run:
     status=folder.read_status(),
     config=about.get("config", {}),
     rows=rows,
+    env=folder.read_env(),
   )

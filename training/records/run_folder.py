@@ -326,5 +326,5 @@ def read_text(path: str) -> str:
   try:
     with open(path) as file:
       return file.read()
-  except FileNotFoundError:
+  except (FileNotFoundError, NotADirectoryError):
     return ""

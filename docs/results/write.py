@@ -1,0 +1,193 @@
+"""Writes the measured numbers into the documents that quote them, from the archives in this folder.
+
+python -m docs.results.write runs/quick        makes docs/results/quick.json from those runs, then:
+python -m docs.results.write                   writes all that quotes an archive
+python -m docs.results.write --picture         and draws docs/curves.png; this needs Chromium
+
+A document says where, as in <!-- quick: table -->; what stands from there to <!-- end --> is
+written here. The docstring of a sweep file says what came out after "Came out". A test holds all of
+them to the archives, and the archives to the sweep files.
+"""
+
+import argparse
+import glob
+import os
+import re
+import shlex
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+
+from comparing import archive, comparison, finding, verdict
+from comparing.comparison import KL, REWARD, Comparison, Variant
+from configs.config_values import flatten
+from experiments.sweeping import plan
+from training.errors import UserError
+from training.estimates import number
+from training.records.run_folder import write_atomically
+
+HERE = os.path.dirname(os.path.relpath(__file__))
+DOCUMENTS = ("README.md", "docs/results.md")
+_BLOCK = re.compile(r"(<!-- (?P<name>\w+): (?P<kind>\w+) -->\n).*?(?=<!-- end -->)", re.S)
+_CAME_OUT = re.compile(r"\n\nCame out .*?\n(?=\"\"\")", re.S)
+
+
+def main(argv: Sequence[str]) -> int:
+  parser = argparse.ArgumentParser("docs.results.write", description=__doc__)
+  parser.add_argument("folder", nargs="?", help="a sweep's folder, all of whose runs have finished")
+  parser.add_argument("--picture", action="store_true", help="draw docs/curves.png anew, too")
+  arguments = parser.parse_args(argv)
+  try:
+    if arguments.folder:
+      print(keep(arguments.folder))
+    for path, text in texts():
+      with open(path) as file:
+        is_new = file.read() != text
+      if is_new:
+        write_atomically(path, text)
+        print(path)
+    if arguments.picture:
+      print(draw())
+  except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+  return 0
+
+
+def keep(folder: str) -> str:
+  """Makes the archive of a sweep's runs; returns its path."""
+  result = comparison.read(folder)
+  name = os.path.basename(os.path.normpath(folder))
+  path = os.path.join(HERE, f"{name}.json")
+  command = f"python -m experiments.sweep --config={shlex.quote(result.file)}"
+  runs = {variant.name: variant.runs for variant in result.variants}
+  archive.write(path, runs, name=name, file=result.file, command=command)
+  return path
+
+
+def names() -> list[str]:
+  return sorted(os.path.basename(path)[:-5] for path in glob.glob(os.path.join(HERE, "*.json")))
+
+
+def read(name: str) -> Comparison:
+  """The comparison in an archive. UserError, saying where, if its sweep file is another by now."""
+  path = os.path.join(HERE, f"{name}.json")
+  result = comparison.read(path)
+  planned = {run.name: run for run in plan.make(result.file, {}).runs}
+  kept = {run.name: run for run in result.runs}
+  for one in planned.keys() ^ kept.keys():
+    raise UserError(f"{path}: {one} is in {'it' if one in kept else result.file} alone")
+  for one, run in kept.items():
+    now = flatten(planned[one].config)
+    differ = [f"{k} {x} -> {now[k]}" for k, x in flatten(run.config).items() if now.get(k, x) != x]
+    if differ:
+      raise UserError(f"{path}: {result.file} has another {one} by now: {'; '.join(differ[:3])}")
+  return result
+
+
+def texts() -> Iterator[tuple[str, str]]:
+  """Each document and sweep file that quotes an archive, and its text as it should be."""
+  results = {name: read(name) for name in names()}
+
+  def block(found: re.Match[str]) -> str:
+    name, kind = found["name"], found["kind"]
+    if name not in results or kind not in KINDS:
+      raise UserError(f"<!-- {name}: {kind} -->: archives {', '.join(results)}; kinds {[*KINDS]}")
+    return found[1] + KINDS[kind](results[name])
+
+  for path in DOCUMENTS:
+    with open(path) as file:
+      yield path, _BLOCK.sub(block, file.read())
+  for result in results.values():
+    with open(result.file) as file:
+      yield result.file, _CAME_OUT.sub(lambda _, r=result: docstring(r), file.read(), count=1)
+
+
+def draw() -> str:
+  """docs/curves.png: the default comparison's learning curves."""
+  from comparing import pictures  # Plotly takes a moment
+
+  folder = os.path.dirname(HERE)
+  written = pictures.write(read("quick"), folder)
+  kept = os.path.join(folder, "curves.png")
+  for path in written:
+    if path != kept:
+      os.remove(path)
+  return kept
+
+
+# --- what is quoted -------------------------------------------------------------------------------
+
+
+def about(result: Comparison) -> str:
+  seeds = max(len(variant.finished) for variant in result.variants)
+  return (
+    f"At commit {result.commit[:7]}, {result.date[:10]}: mean ± 95 % interval over {seeds} seeds "
+    f"([every evaluation](results/{result.name}.json)).\n"
+  )
+
+
+def table(result: Comparison) -> str:
+  found = verdict.verdict(result)
+  if not found:
+    raise UserError(f"{result.name}: nothing to rank")
+  rows = [
+    ["", "variant", "reward, sampled", "Δ to base", "reward, greedy", "KL to base", "rollouts"]
+  ]
+  rows.append(["---"] * len(rows[0]))
+  base = [number(result.base(metric)) for metric in (found.metric, REWARD)]
+  rows.append(["", "base policy", base[0], "", base[1], "0", ""])
+  for row in found.rows:
+    gain = f"{row.gain.mean:+.3f}{'' if row.gain.is_clear else ' (not clear)'}" if row.gain else ""
+    score = f"{number(row.score.mean)} {row.spread}"
+    final = [str(row.variant.final(metric)) for metric in (REWARD, KL)]
+    rows.append([row.sign, row.variant.name, score, gain, *final, _rollouts(row.variant)])
+  lines = ["| " + " | ".join(row) + " |" for row in rows]
+  return "\n" + "\n".join(lines) + "\n\n▲ best, = level with it, ▼ clearly below it (Holm).\n"
+
+
+def sentences(result: Comparison) -> str:
+  found = verdict.verdict(result)
+  told = [*(verdict.sentences(found) if found else []), *finding.sentences(result)]
+  return "\n" + "\n".join(_filled(f"- {text}", 118, subsequent_indent="  ") for text in told) + "\n"
+
+
+def outcome(result: Comparison) -> str:
+  """The verdict as a paragraph."""
+  found = verdict.verdict(result)
+  return _filled(" ".join(verdict.sentences(found) if found else []), 118) + "\n"
+
+
+def docstring(result: Comparison) -> str:
+  """The last paragraph of the sweep file's docstring."""
+  found = verdict.verdict(result)
+  rows = found.rows if found else ()
+  scores = ", ".join(f"{row.variant.name} {number(row.score.mean)}" for row in rows)
+  base = number(result.base(found.metric)) if found else "—"
+  seeds = max(len(variant.finished) for variant in result.variants)
+  text = (
+    f"Came out at commit {result.commit[:7]}, sampled reward, mean of {seeds} seeds: {scores}; "
+  )
+  text += f"base policy {base}."
+  return "\n\n" + _filled(text, 100) + "\n"
+
+
+KINDS: dict[str, Callable[[Comparison], str]] = {
+  "about": about,
+  "table": table,
+  "outcome": outcome,
+  "sentences": sentences,
+}
+
+
+def _filled(text: str, width: int, **options: str) -> str:
+  return textwrap.fill(text, width, break_on_hyphens=False, **options)
+
+
+def _rollouts(variant: Variant) -> str:
+  found = variant.final("rollouts")
+  return number(round(found.mean)) if found else ""
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))
