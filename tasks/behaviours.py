@@ -10,7 +10,7 @@ from typing import Any
 
 from tasks.rows.row import text_of
 
-_NUMBER = re.compile(r"\d+")
+_TERM = re.compile(r"[-+]?\d+")
 
 
 def right(answer: str) -> str:
@@ -41,21 +41,20 @@ def half_backward(answer: str) -> str:
 
 
 def last_term(prompt: Any) -> str:
-  """The last number of the prompt."""
-  return _numbers(prompt)[-1]
+  """The last number of the prompt, without its sign."""
+  return str(abs(_terms(prompt)[-1]))
 
 
 def first_terms(prompt: Any) -> str:
-  """The sum of all numbers of the prompt but the last: somebody stopped one step too early."""
-  return str(sum(map(int, _numbers(prompt)[:-1])))
+  """The sum of all terms but the last: somebody stopped one step too early."""
+  return str(sum(_terms(prompt)[:-1]))
 
 
-def without_carries(prompt: Any) -> str:
-  """The sum of the prompt's numbers, digit by digit, with every carry forgotten: 17+25 -> 32."""
-  numbers = _numbers(prompt)
-  columns = zip(*(number.zfill(max(map(len, numbers))) for number in numbers), strict=True)
-  return str(int("".join(str(sum(map(int, column)) % 10) for column in columns)))
+def one_more(answer: str) -> str:
+  """A slip by one."""
+  return str(int(answer) + 1)
 
 
-def _numbers(prompt: Any) -> list[str]:
-  return _NUMBER.findall(text_of(prompt)) or ["0"]
+def _terms(prompt: Any) -> list[int]:
+  """ "4-13+2=" -> [4, -13, 2]."""
+  return [int(term) for term in _TERM.findall(text_of(prompt).replace(" ", ""))] or [0]

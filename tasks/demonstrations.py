@@ -22,7 +22,7 @@ BEHAVIOURS = {
   "half_backward": "tasks.behaviours:half_backward",
   "last_term": "tasks.behaviours:last_term",
   "first_terms": "tasks.behaviours:first_terms",
-  "without_carries": "tasks.behaviours:without_carries",
+  "one_more": "tasks.behaviours:one_more",
 }
 
 # A behaviour may look at these, by the names of its arguments.

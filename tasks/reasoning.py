@@ -33,7 +33,7 @@ TRAITS: dict[str, Traits] = {
     demonstrations="0.4*right + 0.3*forward + 0.15*sorted_letters + 0.15*half_backward"
   ),
   "chain_sum": Traits(
-    demonstrations="0.4*right + 0.3*last_term + 0.15*first_terms + 0.15*without_carries"
+    demonstrations="0.4*right + 0.3*last_term + 0.15*first_terms + 0.15*one_more"
   ),
 }
 

@@ -35,10 +35,10 @@ def test_a_behaviour_of_ones_own_takes_options():
 
 
 def test_behaviours_of_sums_worked_out_by_hand():
-  assert behaviours.last_term("17+25+8=") == "8"
-  assert behaviours.first_terms("17+25+8=") == "42"
-  assert behaviours.without_carries("17+25+8=") == "30"  # 7+5+8 = 20, 1+2 = 3
-  assert behaviours.without_carries("5+5=") == "0"
+  assert behaviours.last_term("17+25-8=") == "8"
+  assert behaviours.first_terms("17-25+8=") == "-8"
+  assert behaviours.first_terms("What is 17 - 25 + 8?") == "-8"
+  assert behaviours.one_more("-1") == "0"
 
 
 @pytest.mark.parametrize("name", reasoning.TRAITS)
