@@ -27,9 +27,9 @@ def get_sweep() -> Iterator[dict[str, Any]]:
 
 def get_tuning() -> dict[str, Any]:
   """The fields and ranges that experiments.tune searched for each variant."""
-  rate: Interval = log_uniform(2e-5, 2e-3)
+  rate: Interval = log_uniform(1e-4, 1e-3)
   return {
     "optimizer.learning_rate": rate,
-    "dpo-*": {"algorithm.beta": log_uniform(0.05, 5.0)},
+    "dpo-*": {"algorithm.beta": log_uniform(0.05, 10.0)},
     "*grpo-*": {"algorithm.beta": [0.0, 0.04, 0.2]},
   }

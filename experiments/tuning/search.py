@@ -25,7 +25,7 @@ Curve = Sequence[tuple[int, float]]  # (steps spent on a trial, its score there)
 
 START = 4
 HALVING = 2  # of the trials that get so far, one in so many goes on
-RUNGS = 2  # halvings within a run: judged from its quarter on
+RUNGS = 1  # halvings within a run: at its quarter, high rates that will lead are still behind
 _REDRAWS = 20  # of values that were tried already
 
 
