@@ -25,7 +25,7 @@ def test_variants_are_ranked_by_the_sampled_reward_with_their_gains(tmp_path):
   assert [row[0] for row in ranked] == ["1", "2", "3"]
   assert ranked[0][6] == "▲" and ranked[2][1] == "dpo-offline" and ranked[2][6] == "▼"
   assert ranked[0][7].startswith("+0.2") and ranked[0][7].endswith("*")
-  assert lines[6].startswith(f"Best: {ranked[0][1]} (0.6")
+  assert lines[5].startswith("▲ best") and lines[6].startswith(f"Best: {ranked[0][1]} (0.6")
 
 
 def test_it_fits_a_terminal_of_eighty_columns(tmp_path):

@@ -31,14 +31,14 @@ def near(mean: float) -> dict[int, float]:
 
 
 def test_rows_are_in_the_order_of_the_score_with_marks_and_gains():
-  c_d = {0: 0.2, 1: 0.6, 2: 0.5}
-  found = judged(finished("c", near(0.3)), finished("a", near(0.6)), finished("d", c_d))
+  c, d = {0: 0.30, 1: 0.29, 2: 0.32}, {0: 0.2, 1: 0.6, 2: 0.5}
+  found = judged(finished("c", c), finished("a", near(0.6)), finished("d", d))
   assert [(row.rank, row.variant.name, row.sign) for row in found.rows] == [
-    *((1, "a", "▲"), (2, "d", "="), (3, "c", "=")),
+    *((1, "a", "▲"), (2, "d", "="), (3, "c", "▼")),
   ]
   assert [row.gain is not None and row.gain.is_clear for row in found.rows] == [True, False, True]
   assert verdict.sentences(found) == [
-    "Best: a (0.600 ± 0.029); level with it: d and c.",
+    "Best: a (0.600 ± 0.029); level with it: d; clearly below: c.",
     "Clear gains over the base policy (0.000): a and c.",
   ]
 
