@@ -6,20 +6,22 @@ them, as another seed would make another checkpoint; whoever shows such a gap ha
 """
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from comparing.comparison import REWARD, SAMPLED, Comparison, Variant
 from comparing.runs import Run
 from training.estimates import LEVEL, number
 
 FEWEST = 30  # prompts: of fewer, resampling is surer of itself than it should be
-RESAMPLES = 10_000
-_CHUNK = 1_000  # resamples held at once
+RESAMPLES = 5_000  # of which 250 are the 5 % of a p-value
+_CHUNK = 1_000  # resamples made at once
+_KEPT = 1_024  # prompts up to which all resamples are kept for the next gaps: 40 MB
 _KINDS = {REWARD: "greedy", SAMPLED: "sampled"}
 
 Rewards = Float[np.ndarray, " N"]
@@ -118,8 +120,17 @@ def _tested(differences: Mapping[Any, Rewards]) -> dict[Any, PromptGap]:
   return dict(zip(differences, made, strict=bool(made)))
 
 
-def _resamples(n: int) -> Iterator[Int[np.ndarray, "r n"]]:
+def _resamples(n: int) -> Iterable[Float[np.ndarray, "r n"]]:
   """How often each of n prompts is drawn, in each of RESAMPLES: the same for the same n."""
+  return _kept(n) if n <= _KEPT else _drawn(n)
+
+
+@functools.lru_cache(maxsize=1)
+def _kept(n: int) -> list[Float[np.ndarray, "r n"]]:
+  return list(_drawn(n))
+
+
+def _drawn(n: int) -> Iterator[Float[np.ndarray, "r n"]]:
   draw = np.random.default_rng(0)
   for _ in range(RESAMPLES // _CHUNK):
     drawn = draw.integers(0, n, size=(_CHUNK, n)) + n * np.arange(_CHUNK)[:, None]

@@ -10,6 +10,8 @@ from comparing.comparison import KL, REWARD, SAMPLED, Comparison, Variant
 from comparing.verdict import PROMPTS, Gain, Verdict, sentences, verdict
 from training.estimates import number
 
+_SIGNS = "▲ best  = level with it  ▼ clearly below  * clear change from the base policy"
+
 
 def print_table(folder: str, console: Console | None = None) -> None:
   """Prints the final table of a sweep and its verdict, then a line for each run that failed."""
@@ -22,14 +24,17 @@ def show(result: Comparison, console: Console | None = None) -> None:
   if not console.is_terminal:  # a file has no width: never fold a number
     console.width = max(console.width, 120)
   found = verdict(result)
+  metric = found.metric if found else SAMPLED
+  base = f"; base policy {number(found.base)}" if found and found.base is not None else ""
+  console.print(f"final {metric}, mean ± 95% CI over seeds{base}", style="bold", highlight=False)
   console.print(_table(result, found))
+  if found:
+    console.print(_SIGNS, style="dim", highlight=False)
   for sentence in sentences(found) if found else []:
     console.print(sentence, markup=False, highlight=False)
   if found and found.over(PROMPTS):
-    text = (
-      f"Tested over {found.prompts} held-out prompts: of these checkpoints, not of other seeds'."
-    )
-    console.print(text, markup=False, highlight=False)
+    of = "of these checkpoints, not of other seeds'."
+    console.print(f"Tested over {found.prompts} held-out prompts: {of}", highlight=False)
   for run in result.unfinished:
     reason = f", {run.status['reason']}" if run.status.get("reason") else ""
     where = f"  ({run.folder.log})" if os.path.exists(run.folder.log) else ""
@@ -39,10 +44,7 @@ def show(result: Comparison, console: Console | None = None) -> None:
 def _table(result: Comparison, found: Verdict | None) -> Table:
   """Returns the table in the order of the headline score."""
   metric = found.metric if found else SAMPLED
-  title = f"final {metric}, mean ± 95% CI over seeds"
-  if found and found.base is not None:
-    title += f"; base policy {number(found.base)}"
-  table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+  table = Table(box=None, pad_edge=False)
   table.add_column("#", justify="right")
   table.add_column("variant", no_wrap=True)
   noun = "reward" if metric == SAMPLED else metric.removeprefix("eval/")
@@ -70,9 +72,6 @@ def _table(result: Comparison, found: Verdict | None) -> Table:
     row = rows.get(variant.name)
     cells = [cell(variant, row) for cell in columns.values()]
     table.add_row(str(row.rank) if row else "—", variant.name, *cells)
-  if rows:
-    table.caption = "▲ best  = level with it  ▼ clearly below  * clear change from the base policy"
-    table.caption_justify, table.caption_style = "left", "dim"
   return table
 
 

@@ -168,22 +168,26 @@ def _count(gaps: dict[str, PromptGap]) -> int:
   return next((gap.n for gap in gaps.values()), 0)
 
 
+def over_seeds_gains(result: Comparison, metric: str) -> dict[str, Gain]:
+  """Returns each variant's gain over the base policy, clear or not, by Holm over the variants."""
+  gains = {v.name: gain for v in result.variants if (gain := v.gain(metric))}
+  p_values = holm([gain.p for gain in gains.values()])
+  return {
+    name: Gain(gain.mean, gain.spread, p is not None and p < LEVEL, "" if gain.untested else SEEDS)
+    for (name, gain), p in zip(gains.items(), p_values, strict=True)
+  }
+
+
 def _gains(result: Comparison, metric: str) -> tuple[dict[str, Gain], int]:
   """Returns each variant's gain, over seeds where they test it, else over so many prompts."""
-  over_seeds = {v.name: gain for v in result.variants if (gain := v.gain(metric))}
-  corrected = dict(zip(over_seeds, holm([gain.p for gain in over_seeds.values()]), strict=True))
-  lacks_seeds = any(gain.untested for gain in over_seeds.values())
-  by_prompt = over_prompts.of_gains(result, metric) if lacks_seeds else {}
-  found = {}
-  for name, gain in over_seeds.items():
-    p, gap = corrected[name], by_prompt.get(name)
-    if not gain.untested:
-      found[name] = Gain(gain.mean, gain.spread, p is not None and p < LEVEL, SEEDS)
-    elif gap:
+  found = over_seeds_gains(result, metric)
+  if all(gain.over for gain in found.values()):
+    return found, 0
+  by_prompt = over_prompts.of_gains(result, metric)
+  for name, gap in by_prompt.items():
+    if not found[name].over:
       spread = f"{number(gap.low)} to {number(gap.high)}"
-      found[name] = Gain(gain.mean, spread, gap.is_clear, PROMPTS)
-    else:
-      found[name] = Gain(gain.mean, gain.spread, False, "")
+      found[name] = Gain(gap.mean, spread, gap.is_clear, PROMPTS)
   return found, _count(by_prompt)
 
 

@@ -6,7 +6,8 @@ python -m experiments.report runs/quick --baseline=grpo-k8    differences from t
 python -m experiments.report runs/quick --png         also its plots as pictures, for papers; this
                                                       needs Chromium or Chrome on the PATH
 
-Writes report.html and results.csv (a row a run). A sweep writes both itself when it ends.
+Writes report.html and results.csv (a row a run, with the config fields that differ). A sweep
+writes both itself when it ends.
 """
 
 import csv
@@ -14,6 +15,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from comparing import comparison
 from comparing.comparison import Comparison
@@ -77,12 +79,17 @@ def _home(folders: Sequence[str]) -> str:
 
 
 def _csv(result: Comparison) -> str:
-  """Returns a CSV: the base policy's row, then a row a run, with final values of eval/ metrics."""
+  """Returns a CSV: the base policy's row, then a row a run.
+
+  Its columns are the state, the config fields in which runs differ, and final eval/ metrics.
+  """
   metrics = sorted(
     {key for run in result.runs for row in run.rows for key in row if key[:5] == "eval/"}
   )
   table = io.StringIO()
-  writer = csv.DictWriter(table, [*_STATE, *metrics], lineterminator="\n")
+  fields = _differing([run.settings for run in result.runs if run.config])
+  names = [*_STATE, *(f"config.{field}" for field in fields), *metrics]
+  writer = csv.DictWriter(table, names, lineterminator="\n")
   writer.writeheader()
   if result.has_one_base:
     writer.writerow({"run": "base policy"} | {metric: result.base(metric) for metric in metrics})
@@ -90,8 +97,16 @@ def _csv(result: Comparison) -> str:
     for run in variant.runs:
       about = {"run": run.name, "variant": variant.name, "seed": run.seed, "state": run.state}
       counts = {key: _whole(run.final(key)) for key in _STATE[4:]}
-      writer.writerow(about | counts | {metric: run.final(metric) for metric in metrics})
+      config = {f"config.{field}": run.settings.get(field) for field in fields}
+      ends = {metric: run.final(metric) for metric in metrics}
+      writer.writerow(about | counts | config | ends)
   return table.getvalue()
+
+
+def _differing(settings: Sequence[dict[str, Any]]) -> list[str]:
+  """Returns the fields in which some of these configs differ."""
+  fields = dict.fromkeys(field for found in settings for field in found)
+  return [field for field in fields if len({repr(found.get(field)) for found in settings}) > 1]
 
 
 def _whole(count: float | None) -> float | int | None:

@@ -3,9 +3,10 @@
 python -m experiments.wandb_report --sweep=quick --dry_run     shows what it would write; no login
 python -m experiments.wandb_report --sweep=runs/quick          writes both; prints their addresses
 
-The sweep's runs have to be in W&B (trained online, `wandb sync`, or experiments.upload). There are
-panels for the metrics in their metrics.jsonl, of means over seeds with the standard error. Needs
-pip install -e ".[report]". Exit code: 0 written, 2 bad usage, or W&B refused.
+The report opens with who won, in the words of the sweep's own page. Its panels are of the metrics
+in the runs' metrics.jsonl: means over seeds with the standard error. The runs have to be in W&B
+(trained online, `wandb sync`, or experiments.upload). Needs pip install -e ".[report]". Exit code:
+0 written, 2 bad usage, or W&B refused.
 """
 
 import importlib.util
@@ -13,6 +14,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from comparing import comparison, verdict
 from experiments.command_line import cli
 from experiments.upload import runs_in
 from training.errors import UserError
@@ -80,12 +82,13 @@ def main(argv: Sequence[str]) -> int:
     where["entity"] = "you" if flags.dry_run else default_entity()
   name = run_folder.read_json(os.path.join(folder, "sweep.json"))["name"]
   sections = panels_of(metrics)
+  told = verdict_of(folder)
   if flags.dry_run:
-    report_of(name, sections, where, asks_wandb=False)._to_model()  # refuses what W&B would
+    report_of(name, sections, where, told, asks_wandb=False)._to_model()  # refuses what W&B would
     view_of(name, sections, where)._to_model()
-    print("\n".join(outline(name, sections, where)))
+    print("\n".join(outline(name, sections, where, told)))
     return 0
-  for thing in (report_of(name, sections, where), view_of(name, sections, where)):
+  for thing in (report_of(name, sections, where, told), view_of(name, sections, where)):
     try:
       thing.save()
     except Exception as error:  # W&B's, whatever it is
@@ -112,6 +115,12 @@ def default_entity() -> str:
   except Exception as error:
     reason = " ".join(str(error).split())
     raise UserError(f"W&B: {reason} (--dry_run needs no login)") from None
+
+
+def verdict_of(folder: str) -> list[str]:
+  """Returns who won, in sentences; [] while no run has finished."""
+  found = verdict.verdict(comparison.read(folder))
+  return verdict.sentences(found) if found else []
 
 
 def panels_of(metrics: Iterable[str]) -> Sections:
@@ -149,14 +158,20 @@ def panels_of(metrics: Iterable[str]) -> Sections:
 
 
 def report_of(
-  name: str, sections: Sections, where: Mapping[str, str], asks_wandb: bool = True
+  name: str,
+  sections: Sections,
+  where: Mapping[str, str],
+  told: Sequence[str] = (),
+  asks_wandb: bool = True,
 ) -> Any:
-  """Makes the report. Without asks_wandb its sets of runs name no project: that would ask W&B."""
+  """Makes the report, which opens with what is `told`.
+
+  Without asks_wandb its sets of runs name no project: that would ask W&B.
+  """
   import wandb_workspaces.reports.v2 as wr
 
-  blocks: list[Any] = [
-    wr.P(text=f"Runs of the sweep {name}, grouped by variant: means over seeds, standard errors.")
-  ]
+  about = f"Runs of the sweep {name}, grouped by variant: means over seeds, standard errors."
+  blocks: list[Any] = [wr.P(text=text) for text in (*told, about)]
   place: dict[str, Any] = dict(where) if asks_wandb else {}
   for title, panels in sections.items():
     runs = wr.Runset(
@@ -178,10 +193,13 @@ def view_of(name: str, sections: Sections, where: Mapping[str, str]) -> Any:
   )
 
 
-def outline(name: str, sections: Sections, where: Mapping[str, str]) -> list[str]:
+def outline(
+  name: str, sections: Sections, where: Mapping[str, str], told: Sequence[str]
+) -> list[str]:
   """Describes the report and the view, a line a panel."""
   place = "/".join(filter(None, (where["entity"], where["project"])))
   lines = [f"report '{name}: a comparison' and workspace view 'sweep {name}', in {place}"]
+  lines += told
   for title, panels in sections.items():
     lines.append(title)
     lines += [

@@ -73,6 +73,23 @@ def write_sweep(folder: str, runs: list[dict]) -> None:
     json.dump(head | {"runs": runs}, file)
 
 
+def write_prompts(folder: str, shares: dict[str, float], prompts: int = 200) -> None:
+  """Writes these runs' rewards by prompt: about half of them 1 at step 0, `shares` of them at last.
+
+  Their means are the runs' final rewards from then on.
+  """
+  for name, share in shares.items():
+    run = RunFolder(os.path.join(folder, name))
+    draw = random.Random(name)
+    last = run.read_metrics()[-1]["step"]
+    for step, chance in ((0, 0.5), (last, share)):
+      sampled = [sum(draw.random() < chance for _ in range(4)) / 4 for _ in range(prompts)]
+      greedy = [float(reward > 0.5) for reward in sampled]
+      run.append_prompts({"step": step, "greedy": greedy, "sampled": sampled})
+    row = {"eval/reward": sum(greedy) / prompts, "eval/reward_sampled": sum(sampled) / prompts}
+    run.append_metrics({"step": last} | row)
+
+
 def write_run(folder: str, variant: str, seed: int, steps: int = 8) -> RunFolder:
   config_file, *_ = VARIANTS[variant]
   run = RunFolder(os.path.join(folder, f"{variant}-s{seed}"))

@@ -10,11 +10,11 @@ def test_the_same_gap_on_all_seeds_is_named_as_what_it_is():
   never, always = dict.fromkeys(range(3), 0.0), dict.fromkeys(range(3), 1.0)
   against_base, paired = finding.sentences(compare(finished("a", never), finished("b", always)))
   assert against_base == (
-    "a (0.000 ± 0.000) shows no clear change from the base policy (0.000) in held-out reward; "
-    "b (+1.000 ± 0.000) cannot be judged: the same gap on all seeds, so there is no t test."
+    "a (0.000 ± 0.000) is level with the base policy (0.000) in held-out reward; "
+    "b (+1.000 ± 0.000) is above it, untested: the same gap on all seeds, so there is no t test."
   )
   assert paired == (
-    "Paired by seed: b (+1.000 ± 0.000) cannot be judged against a: "
+    "Paired by seed: b (+1.000 ± 0.000) is above a in held-out reward, untested: "
     "the same gap on all seeds, so there is no t test."
   )
 
@@ -23,7 +23,7 @@ def test_variants_without_a_seed_of_the_baseline_are_named():
   a, b = finished("a", NOISY), finished("b", {0: 0.4, 1: 0.5, 2: 0.4})
   c, d = finished("c", {3: 0.4, 4: 0.5, 5: 0.6}), finished("d", {7: 0.4})
   assert finding.sentences(compare(a, b, c, d))[1] == (
-    "Paired by seed: b (+0.033 ± 0.143) shows no clear difference from a in held-out reward; "
+    "Paired by seed: b (+0.033 ± 0.143) is level with a in held-out reward; "
     "no seed of c and d can be paired with one of a."
   )
   assert finding.sentences(compare(a, c))[1] == (

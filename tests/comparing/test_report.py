@@ -60,6 +60,29 @@ def test_the_page_stands_beside_its_runs_with_the_numbers_of_each(sweep):
   assert float(rows[0]["rollouts"]) == 20480 and 0.5 < float(rows[0]["eval/reward"]) < 0.7
 
 
+def test_results_have_the_config_fields_in_which_runs_differ(sweep):
+  report.write(sweep)
+  with open(os.path.join(sweep, "results.csv")) as file:
+    base, first, *rows = csv.DictReader(file)
+  named = [name for name in first if name.startswith("config.")]
+  assert named[:3] == ["config.group_size", "config.batch_prompts", "config.source"]
+  assert "config.seed" not in named and "config.steps" not in named
+  assert (first["config.group_size"], base["config.group_size"]) == ("2", "")
+  assert {row["config.algorithm.beta"] for row in rows} == {"0.1", ""}
+
+
+def test_the_page_opens_with_the_verdict(page):
+  header = find("<header>.*?</header>", without_plotly(page))
+  assert re.search(r'<p class="finding">Best: grpo-k\d \(0.6\d\d\N{NO-BREAK SPACE}±', header)
+  rows = re.findall(r'<tr data-variant="(.*?)">(.*?)</tr>', find("<tbody>.*?</tbody>", header))
+  assert len(rows) == 5 and {rows[0][0], rows[1][0]} == {"grpo-k2", "grpo-k8"}
+  assert rows[-1][0] == "dpo-offline" and "▼" in rows[-1][1]
+  assert all("<svg" in row and "<circle" in row for _, row in rows)
+  assert header.index("<details") > header.index("</tbody>")  # the sentences are folded, below
+  assert 'data-copy="rank,variant' in header and "\\begin{tabular}" in header
+  assert "Filter" not in header  # of five variants one needs none
+
+
 def test_the_page_needs_no_network(page):
   own = without_plotly(page)
   assert not re.search(r"(src|href)=\"?(https?:)?//", own)
@@ -143,7 +166,7 @@ def test_failed_runs_are_named_with_their_reason_and_drawn(tmp_path):
   assert "grpo-k8-s1" in section and "train/loss is nan at step 42" in section
   assert "grpo-k8-s2" in section and "not started" in section
   curves = drawn(plots.learning_curves(comparison.read(folder)))
-  figure = curves.figures["eval/reward|step|band"]
+  figure = curves.figures["eval/reward_sampled|step|band"]
   assert any(trace["name"] == "grpo-k8, diverged" for trace in figure["data"])
 
 
@@ -200,7 +223,7 @@ def test_a_wrong_folder_is_one_line_and_exit_2(capsys):
 
 def test_the_statistics_of_each_score_are_a_table(page):
   section = find('<section id="statistics">.*?</section>', without_plotly(page))
-  assert section.count("<table>") == 2 and section.count("</tr>") == 2 * (1 + 5)
+  assert section.count("<table") == 2 and section.count("</tr>") == 2 * (1 + 5)
   row = find("</svg>grpo-k2</th>.*?</tr>", section)
   mean, _, _, gain, difference = re.findall(r"<td>\s*(\S*?)\s*<small>", row)[:5]
   assert 0.7 < float(mean) < 0.9 and gain.startswith("+") and difference.startswith("+")
@@ -215,6 +238,14 @@ def test_the_baseline_can_be_chosen(tmp_path, capsys):
   assert "minus grpo-k8, paired" in read(os.path.join(folder, "report.html"))
   assert report.main([folder, "--baseline=k8"]) == 2
   assert "no variant 'k8'" in capsys.readouterr().err
+
+
+def test_one_seed_is_judged_over_prompts_and_the_page_says_of_what(tmp_path):
+  folder = fake_sweep.write(tmp_path / "one", variants=("grpo-k2", "grpo-k8"), seeds=(0,))
+  fake_sweep.write_prompts(folder, {"grpo-k2-s0": 0.7, "grpo-k8-s0": 0.3})
+  header = find("<header>.*?</header>", without_plotly(read(report.write(folder))))
+  assert "over the 200 held-out prompts" in header and "not the algorithms" in header
+  assert 'title="clearly below the best, over prompts">▼' in header
 
 
 def test_two_seeds_have_their_n_but_no_interval(tmp_path):
@@ -288,7 +319,7 @@ def test_png_writes_the_main_plots_as_pictures(tmp_path, capsys):
   RunFolder(f"{folder}/grpo-k2-s0").mark("stopped")  # leaves the learning curves alone to draw
   assert report.main([folder, "--png"]) == 0
   page, *pictures = capsys.readouterr().out.split()
-  names = ["curves.png", "curves-dark.png", "curves-sampled.png", "curves-sampled-dark.png"]
+  names = ["curves.png", "curves-dark.png", "curves-greedy.png", "curves-greedy-dark.png"]
   assert [os.path.basename(path) for path in pictures] == names
   for path in pictures:
     with open(path, "rb") as file:

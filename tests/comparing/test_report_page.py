@@ -2,6 +2,8 @@
 
 import base64
 import re
+import shutil
+import time
 
 import pytest
 
@@ -67,7 +69,7 @@ def test_the_switch_shows_one_table_of_statistics(page):
 
 def test_the_dark_scheme_is_dark_and_legible(page):
   colours = (
-    "[document.body, document.querySelector('.findings li')].map((e) => getComputedStyle(e))"
+    "[document.body, document.querySelector('.ranking small')].map((e) => getComputedStyle(e))"
   )
   dark = [{"name": "prefers-color-scheme", "value": "dark"}]
   for features in ([], dark):
@@ -81,14 +83,69 @@ def test_the_dark_scheme_is_dark_and_legible(page):
     )
 
 
-def test_a_narrow_screen_scrolls_plots_and_tables_not_the_page(page, url):
+def test_a_narrow_screen_has_plots_of_its_width_and_scrolls_tables_not_the_page(page, url):
   page.ask(
     "Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=1, mobile=False
   )
   page.open(url)
   page.wait("document.querySelector('#final .main-svg') !== null")
   assert page.run("document.documentElement.scrollWidth") <= 390
-  assert page.run("document.querySelector('#final .scroll').tabIndex") == 0  # by keyboard too
+  assert (
+    page.run("document.querySelector('#final .scroll:has(table)').tabIndex") == 0
+  )  # by keyboard
+  page.wait("document.querySelectorAll('.plot > .scroll > .canvas > .plot-container').length >= 5")
+  widths = "[...document.querySelectorAll('.canvas svg.main-svg')].map((s) => s.clientWidth)"
+  assert max(page.run(widths)) <= 390 - 2 * 18
+  assert page.run("document.querySelector('.ranking').scrollWidth") <= 390 - 2 * 18
+  second = "document.querySelector('#final thead').rows[0].cells[3].textContent"
+  assert page.run(second) == "KL"  # after the variant, its seeds and its reward
+
+
+def test_tables_are_sorted_by_a_click_on_a_header(page):
+  order = (
+    "[...document.querySelectorAll('.ranking tr[data-variant]')].map((r) => r.dataset.variant)"
+  )
+  ranked = page.run(order)
+  kl = "[...document.querySelectorAll('.ranking th button')].find((b) => b.textContent === 'KL')"
+  for sort, best in (("descending", "dpo-online"), ("ascending", "dpo-offline")):
+    page.run(f"{kl}.click()")
+    assert page.run(f"{kl}.closest('th').ariaSort") == sort and page.run(order)[0] == best
+  assert sorted(page.run(order)) == sorted(ranked)
+
+
+def test_a_plot_is_saved_as_svg_and_the_table_copied(page, tmp_path):
+  page.ask("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+  page.run("document.querySelector('#curves .save').click()")
+  end = time.monotonic() + 60
+  while not list(tmp_path.glob("curves*.svg")):
+    assert time.monotonic() < end, "no picture was saved"
+    time.sleep(0.05)
+  page.run("""navigator.clipboard.writeText = async (text) => { window.copied = text; }""")
+  page.run("document.querySelectorAll('[data-copy]').forEach((button) => button.click())")
+  page.wait("window.copied?.includes('tabular')")
+
+
+def test_many_variants_can_be_filtered_and_hidden(tab, tmp_path):
+  run = fake_sweep.write_run(str(tmp_path), "grpo-k8", 0)
+  names = [f"grpo-{i}" for i in range(9)]
+  for name in names:
+    shutil.copytree(run.path, tmp_path / name)
+  fake_sweep.write_sweep(str(tmp_path), [{"name": name, "variant": name} for name in names])
+  tab.open(f"file://{report.write(str(tmp_path))}")
+  tab.wait("document.querySelector('#final .main-svg') !== null")
+  shown = (
+    "[...document.querySelectorAll('#final tbody tr')].filter((r) => r.offsetParent).length - 1"
+  )
+  drawn = "document.querySelectorAll('#curves .legend .traces').length"
+  assert (tab.run(shown), tab.run(drawn)) == (9, 9)
+  assert tab.run("document.querySelector('#curves .switch input[name$=Spread]').value") == ""
+  tab.run("document.querySelector('.ranking input').click()")
+  tab.wait(f"{drawn} === 8")
+  assert tab.run(shown) == 8
+  tab.run("document.querySelector('.filter input').focus()")
+  tab.type("grpo-3")
+  tab.wait(f"{drawn} === 1")
+  assert tab.run(shown) == 1
 
 
 def test_it_prints_in_light_with_every_table_and_no_switches(page):
@@ -100,7 +157,7 @@ def test_it_prints_in_light_with_every_table_and_no_switches(page):
   page.ask("Emulation.setEmulatedMedia", media="print", features=[])
   visible = "[...document.querySelectorAll('{}')].filter((e) => e.offsetParent).length"
   assert page.run(visible.format("#statistics table")) == 2
-  assert page.run(visible.format(".switch")) == 0
+  assert page.run(visible.format(".switch")) == page.run(visible.format(".save")) == 0
 
 
 def test_everything_has_a_name_for_those_who_do_not_see_it(page):

@@ -155,7 +155,7 @@ def test_the_table_compares_up_to_the_common_budget(tmp_path):
       {"step": 9, "rollouts": 99999, "eval/reward": 0.9, "eval/kl": 3.0}
     )
   result = comparison.read(folder)
-  table, sampled = summary.tables(result)
+  sampled, table = summary.tables(result)
   assert (table.budget, table.kl_limit) == (20480, pytest.approx(3.0))
   assert (table.comparisons, sampled.metric) == (2, "eval/reward_sampled")
   k2, k8, dpo = table.rows

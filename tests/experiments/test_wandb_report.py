@@ -60,6 +60,8 @@ def test_report_and_view_are_models_of_this_sweeps_runs(sweep):
   report = wandb_report.report_of("quick", sections, WHERE, asks_wandb=False)
   text = report._to_model().model_dump_json()
   assert "eval/reward" in text and "variant" in text
+  told = wandb_report.report_of("quick", sections, WHERE, ["Best: a."], asks_wandb=False)
+  assert "Best: a." in told._to_model().model_dump_json()
   view = wandb_report.view_of("quick", sections, WHERE)
   text = json.dumps(view._to_model().model_dump(mode="json"), default=str)
   assert "sweep quick" in text and "eval/reward" in text
@@ -71,6 +73,7 @@ def test_a_dry_run_lists_the_panels_without_a_login(sweep, capsys, monkeypatch):
   out = capsys.readouterr().out
   assert "'quick: a comparison'" in out and "  reward, greedy, by rollouts" in out
   assert "  table of completions" in out
+  assert "Best: grpo-k8 (0.6" in out
 
 
 def test_a_name_is_looked_up_in_runs(sweep, monkeypatch, tmp_path):
