@@ -144,7 +144,7 @@ def _at(domain: Domain, position: float) -> Any:
   return _fitted(domain, value)
 
 
-def _fitted(domain: Interval, value: float) -> float | int:
+def _fitted(domain: Interval, value: float | int) -> float | int:
   """A number that one can read, within the range; whole if its ends are."""
   if isinstance(domain.low, int) and isinstance(domain.high, int):
     return round(value)

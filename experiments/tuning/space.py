@@ -128,8 +128,8 @@ def _typed(field: str, text: Any) -> Domain:
   low, dots, high = str(text).partition("..")
   high, colon, kind = high.partition(":")
   if not dots:
-    values = config_values.spelled(str(text))
-    if not isinstance(values, tuple) or len(values) < 2:
+    values = [config_values.spelled(part) for part in str(text).split(",")]
+    if len(values) < 2:
       raise UserError(f"{where}: a range such as {_EXAMPLE}, or values such as 1e-4,2e-4,4e-4")
     return _domain(where, values)
   ends = [config_values.spelled(end) for end in (low, high)]
