@@ -102,7 +102,7 @@ def _show_groups(console: Console, run: Run, step: int | None) -> None:
     parts = [name for name in responses[0].get("rewards", {})]
     own = [name for name in ("task_reward", "reward") if name in responses[0]]
     costs = [name for name in ("tokens", "weight", "push") if name in responses[0]]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in [*parts, *own, *costs]:
       table.add_column(safe_text(name.replace("_", " ")), justify="right", no_wrap=True)
     table.add_column("completion", overflow="fold")
@@ -114,7 +114,7 @@ def _show_groups(console: Console, run: Run, step: int | None) -> None:
         for name in costs
       ]
       table.add_row(*numbers, _text(one))
-    console.print(_prompt(group), Padding(table, (0, 0, 0, 2)), sep="\n")
+    console.print(_prompt(group), Padding(table, (0, 0, 0, 2), expand=False), sep="\n")
   console.print(Text(f"\n{len(rows)} of the {run.config.batch_prompts} groups of the step"))
 
 
