@@ -24,6 +24,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from comparing.completions import best_first
 from comparing.runs import value
 from experiments.command_line import cli
 from experiments.command_line.safe_text import safe_text
@@ -98,7 +99,7 @@ def _show_groups(console: Console, run: Run, step: int | None) -> None:
   rows = _at(found, step, f"{run.folder} has no groups")
   console.print(_title(run, rows))
   for group in rows:
-    responses = sorted(group["responses"], key=lambda one: -(value(one, "reward") or 0))
+    responses = best_first(group["responses"])
     parts = [name for name in responses[0].get("rewards", {})]
     own = [name for name in ("task_reward", "reward") if name in responses[0]]
     costs = [name for name in ("tokens", "weight", "push") if name in responses[0]]
@@ -172,10 +173,10 @@ def _is_failed(row: Row, full: float) -> bool:
 
 def disagree(one: Row, two: Row) -> bool:
   """Whether two greedy completions of a prompt differ in reward; in text, where one has none."""
-  rewards = value(one, "reward"), value(two, "reward")
-  if None in rewards:
+  first, second = value(one, "reward"), value(two, "reward")
+  if first is None or second is None:
     return one["completion"] != two["completion"]
-  return abs(rewards[0] - rewards[1]) > 1e-6
+  return abs(first - second) > 1e-6
 
 
 # --- how it looks --------------------------------------------------------------------------------

@@ -116,6 +116,8 @@ def test_samples_stand_beside_greedy_answers_and_groups_are_folded(page):
   assert "&lt;b&gt;sample&lt;/b&gt;" in section and '<th scope="col">sampled</th>' in section
   groups = re.findall(r'<details class="groups">.*?</details>', section)
   assert len(groups) == 5 and all("Step 1:" in group and "Step 8:" in group for group in groups)
+  assert "exact" not in groups[0] and "weight" in groups[0]  # one reward, no parts
+  assert groups[3].rindex("&lt;i&gt;0") > groups[3].rindex("&lt;i&gt;7")  # unscored: last
   best = find('<tr><th scope="row"><samp>&lt;i&gt;1.*?</tr>', groups[3])
   assert re.findall("<td>(.*?)</td>", best) == ["1.00", "0.50", "1.00", "4", "1.300", "5.200"]
 
