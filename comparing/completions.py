@@ -60,9 +60,10 @@ def texts(result: Comparison) -> Texts:
 
 def flip(before: dict[str, Any] | None, after: dict[str, Any]) -> str:
   """ "gained" for a completion that is right and was not, "lost" for the opposite, or ""."""
-  if before is None or None in (old := value(before, "reward"), new := value(after, "reward")):
+  old, new = value(before or {}, "reward"), value(after, "reward")
+  if old is None or new is None or (old > RIGHT) == (new > RIGHT):
     return ""
-  return "" if (old > RIGHT) == (new > RIGHT) else "gained" if new > RIGHT else "lost"
+  return "gained" if new > RIGHT else "lost"
 
 
 def _by_prompt(result: Comparison, runs: list[tuple[str, Run]]) -> list[Prompt]:
@@ -95,9 +96,20 @@ def _flips(variant: str, run: Run) -> Flips | None:
 
 
 def _groups(run: Run) -> list[dict[str, Any]]:
+  """Groups of the first and of the last step, the best response first, unscored ones last."""
   rows = run.folder.read_groups()
-  steps = [row["step"] for row in rows]
-  return [row for row in rows if row["step"] in (steps[0], steps[-1])]
+  ends = {row["step"] for row in rows[:1] + rows[-1:]}
+  return [row | {"responses": best_first(row["responses"])} for row in rows if row["step"] in ends]
+
+
+def best_first(responses: list[dict[str, Any]]) -> list[dict[str, Any]]:
+  """Sorted by the reward that is trained on; unscored ones are last."""
+
+  def rank(response: dict[str, Any]) -> float:
+    reward = value(response, "reward")
+    return float("inf") if reward is None else -reward
+
+  return sorted(responses, key=rank)
 
 
 def _first(variant: Variant) -> Run | None:

@@ -24,6 +24,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from comparing.completions import best_first
 from comparing.runs import value
 from experiments.command_line import cli
 from experiments.command_line.safe_text import safe_text
@@ -98,11 +99,11 @@ def _show_groups(console: Console, run: Run, step: int | None) -> None:
   rows = _at(found, step, f"{run.folder} has no groups")
   console.print(_title(run, rows))
   for group in rows:
-    responses = sorted(group["responses"], key=lambda one: -(value(one, "reward") or 0))
+    responses = best_first(group["responses"])
     parts = [name for name in responses[0].get("rewards", {})]
     own = [name for name in ("task_reward", "reward") if name in responses[0]]
     costs = [name for name in ("tokens", "weight", "push") if name in responses[0]]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in [*parts, *own, *costs]:
       table.add_column(safe_text(name.replace("_", " ")), justify="right", no_wrap=True)
     table.add_column("completion", overflow="fold")
@@ -114,7 +115,7 @@ def _show_groups(console: Console, run: Run, step: int | None) -> None:
         for name in costs
       ]
       table.add_row(*numbers, _text(one))
-    console.print(_prompt(group), Padding(table, (0, 0, 0, 2)), sep="\n")
+    console.print(_prompt(group), Padding(table, (0, 0, 0, 2), expand=False), sep="\n")
   console.print(Text(f"\n{len(rows)} of the {run.config.batch_prompts} groups of the step"))
 
 
@@ -172,10 +173,10 @@ def _is_failed(row: Row, full: float) -> bool:
 
 def disagree(one: Row, two: Row) -> bool:
   """Whether two greedy completions of a prompt differ in reward; in text, where one has none."""
-  rewards = value(one, "reward"), value(two, "reward")
-  if None in rewards:
+  first, second = value(one, "reward"), value(two, "reward")
+  if first is None or second is None:
     return one["completion"] != two["completion"]
-  return abs(rewards[0] - rewards[1]) > 1e-6
+  return abs(first - second) > 1e-6
 
 
 # --- how it looks --------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def _response(
   """One response. "reward" is the one that is trained on; the others are there if they differ."""
   scored, groups = batch.scored, batch.groups
   tokens = int(groups.mask[b, k].sum())  # 0: the scoring left it out
-  found = {
+  found: dict[str, Any] = {
     "completion": parts.task.tokenizer.decode(groups.responses[b, k]),
     "finished": bool(scored.finished[b, k]),
     "tokens": tokens,

@@ -179,7 +179,10 @@ def groups_of(variant: str, steps: int) -> list[dict]:
     for i in range(k):
       one = {"completion": f"<i>{i}</i>", "finished": i > 0, "tokens": 4, "reward": 1.0 * (i == 1)}
       own = weight if i == 1 else -weight / (k - 1)
-      one |= {"rewards": {"exact": one["reward"], "brief": 0.5}, "weight": own, "push": 4 * own}
+      one |= {"weight": own, "push": 4 * own}
+      if k > 2:
+        one |= {"rewards": {"exact": one["reward"], "brief": 0.5}}
+        one |= {"reward": None} if i == 0 else {}
       responses.append(one)
     rows.append({"step": step, "prompt": "group of lamp", "answer": "pmal", "responses": responses})
   return rows

@@ -104,6 +104,47 @@ def test_completions_are_shown_as_text_never_run(page):
   assert "alert(1)" not in re.sub(r"&lt;script&gt;alert\(1\)", "", page)
 
 
+def test_completions_count_flips_and_where_policies_disagree(tmp_path):
+  folder = str(tmp_path / "quick")
+  finals = {"grpo-k2": ("naeco", "x"), "grpo-k8": ("x", "pmal")}  # of ocean, which was wrong; lamp
+  for variant, answers in finals.items():
+    run = fake_sweep.write_run(folder, variant, 0)
+    run.truncate(-1)
+    rows = [{"step": step} | fake_sweep.rows_of(variant, 0, 8)[step] for step in (0, 8)]
+    for row in rows:
+      run.append_metrics(row)
+    for step, texts in ((0, ("x", "pmal")), (8, answers)):
+      for text, (prompt, answer) in zip((*texts, "x"), fake_sweep.PROMPTS.items(), strict=True):
+        row = {"step": step, "prompt": prompt, "answer": answer, "completion": text}
+        run.append_completions([row | {"reward": float(text == answer)}])  # as of older runs
+  fake_sweep.write_sweep(folder, [{"name": f"{v}-s0", "variant": v} for v in finals])
+  section = find(
+    '<section id="completions">.*?</section>', without_plotly(read(report.write(folder)))
+  )
+  flips = find('<table class="flips">.*?</table>', section)
+  assert re.findall(
+    r"</svg>(.*?)</th><td>(\d)</td><td>(\d)</td> <td>(\d)</td><td>(\d)</td>", flips
+  ) == [
+    ("grpo-k2", "1", "1", "1", "3"),
+    ("grpo-k8", "0", "0", "2", "3"),
+  ]
+  assert "Only where they disagree: 2 of 3" in section
+  assert section.count('<details class="prompt agreed">') == 1
+  assert section.count("▲ wrong → right") == 1 and section.count("▼ right → wrong") == 1
+  assert "sampled" not in section and "training groups" not in section  # there are none
+
+
+def test_samples_stand_beside_greedy_answers_and_groups_are_folded(page):
+  section = find('<section id="completions">.*?</section>', without_plotly(page))
+  assert "&lt;b&gt;sample&lt;/b&gt;" in section and '<th scope="col">sampled</th>' in section
+  groups = re.findall(r'<details class="groups">.*?</details>', section)
+  assert len(groups) == 5 and all("Step 1:" in group and "Step 8:" in group for group in groups)
+  assert "exact" not in groups[0] and "weight" in groups[0]  # one reward, no parts
+  assert groups[3].rindex("&lt;i&gt;0") > groups[3].rindex("&lt;i&gt;7")  # unscored: last
+  best = find('<tr><th scope="row"><samp>&lt;i&gt;1.*?</tr>', groups[3])
+  assert re.findall("<td>(.*?)</td>", best) == ["1.00", "0.50", "1.00", "4", "1.300", "5.200"]
+
+
 def test_names_cannot_leave_the_data_they_stand_in(tmp_path):
   evil = "</script><b>grpo"
   run = fake_sweep.write_run(str(tmp_path), "grpo-k2", 0)

@@ -50,6 +50,19 @@ def test_every_plot_is_drawn_whatever_is_chosen(page):
   assert page.run("document.querySelector('#curves .ytitle').textContent") == "held-out pass@4"
 
 
+def test_a_switch_leaves_the_prompts_on_which_policies_disagree(page):
+  shown = "[...document.querySelectorAll('.prompt')].filter((e) => e.offsetParent).length"
+  agreed = page.run("document.querySelectorAll('.prompt.agreed').length")
+  every = page.run(shown)
+  page.run(
+    "document.querySelector('.prompt').classList.add('agreed')"
+  )  # else they may all disagree
+  page.run("document.querySelector('#disputed').focus()")
+  page.ask("Input.dispatchKeyEvent", type="keyDown", key=" ", text=" ", windowsVirtualKeyCode=32)
+  page.ask("Input.dispatchKeyEvent", type="keyUp", key=" ", windowsVirtualKeyCode=32)
+  assert page.run(shown) == every - agreed - 1
+
+
 def test_arrow_keys_choose_what_the_curves_are_against(page):
   page.run("document.querySelector('#curves input[value=rollouts]').focus()")
   seen = []

@@ -30,6 +30,7 @@ STOP_AT = {  # the others: the first function that is called once the arguments 
   "experiments.evaluate": "RunFolder",
   "experiments.export": "config_of",
   "experiments.report": "comparison.read",
+  "experiments.show": "load_run",
   "experiments.upload": "runs_in",
   "experiments.wandb_report": "folder_of",
 }

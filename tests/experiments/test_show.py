@@ -41,7 +41,7 @@ def place(tmp_path_factory):
       completion(8, "ocean>", "n\x1b[2Jaeco\u202e", samples=[sample]),
       completion(8, "at>", "ta"),
     ],
-    fake_sweep.groups_of("grpo-k2", 8),
+    fake_sweep.groups_of("grpo-k8", 8),
   )
   write(
     place,
@@ -106,8 +106,8 @@ def test_groups_have_their_rewards_by_part_and_what_the_loss_did(place):
   out = shown(place, "runs/quick/a-s0", "--groups")
   lines = [line.split() for line in out.splitlines()]
   assert ["exact", "brief", "reward", "tokens", "weight", "push", "completion"] in lines
-  best = lines.index(["1.00", "0.50", "1.00", "4", "+1.000", "+4.000", "<i>1</i>"])
-  assert lines[best + 1] == "0.00 0.50 0.00 4 -1.000 -4.000 <i>0</i> (cut off)".split()
+  best = lines.index(["1.00", "0.50", "1.00", "4", "+1.300", "+5.200", "<i>1</i>"])
+  assert lines[best + 7] == "0.00 0.50 — 4 -0.186 -0.743 <i>0</i> (cut off)".split()  # unscored
   assert "step 8 of 8" in out
   assert "step 1 of 8" in shown(place, "runs/quick/a-s0", "--groups", "--step=1")
 
@@ -132,4 +132,4 @@ def test_a_file_that_cannot_be_read_is_named(place):
 def test_from_python_they_are_dicts(place):
   run = load_run(str(place / "runs" / "quick" / "a-s0"))
   assert run.completions[-1]["completion"] == "ta"
-  assert json.loads(json.dumps(run.groups))[0]["responses"][1]["push"] == 4.0
+  assert json.loads(json.dumps(run.groups))[0]["responses"][1]["push"] == 5.2
