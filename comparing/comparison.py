@@ -185,10 +185,14 @@ def read(*folders: str, baseline: str = "") -> Comparison:
 
 def print_table(folder: str, console: Console | None = None) -> None:
   """Prints the final table of a sweep, then a line for each run that failed."""
+  print_result(read(folder), console)
+
+
+def print_result(result: Comparison, console: Console | None = None) -> None:
+  """Prints the final table of a comparison, then a line for each run that failed."""
   console = console or Console()
   if not console.is_terminal:  # a file has no width: never fold a number
     console.width = max(console.width, 120)
-  result = read(folder)
   console.print(_table(result))
   for run in result.unfinished:
     reason = f", {run.status['reason']}" if run.status.get("reason") else ""
