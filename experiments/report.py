@@ -86,7 +86,7 @@ def check_out(out: str, folders: Sequence[str]) -> None:
     return
   if os.path.exists(os.path.join(out, "sweep.json")) or RunFolder(out).read_config():
     raise UserError(
-      f"--out={out} is a sweep's or a run's folder, with its own report; name another"
+      f"--out={out} is a sweep's or a run's folder, whose report it has; name another"
     )
 
 

@@ -1,10 +1,14 @@
-"""Trains one policy from a config file.
+"""Trains one policy from a config file, or one for each value of a few fields.
 
 python -m experiments.train --config=configs/grpo.py:k=8 --config.optimizer.learning_rate=1e-4
+python -m experiments.train --config=configs/grpo.py --sweep.optimizer.learning_rate=1e-4,2e-4 \\
+  --seeds=3
 
-Writes runs/<run>/: metrics.jsonl, completions.jsonl, checkpoints and W&B's files. Typed again, it
-goes on from the last checkpoint, or says that the run is finished. Exit code: 0 finished, 2 bad
-usage or config, 3 diverged, 130 interrupted.
+The first writes runs/<run>/: metrics.jsonl, completions.jsonl, checkpoints and W&B's files. Typed
+again, it goes on from the last checkpoint, or says that the run is finished. The second is a sweep
+of six runs with a report, in runs/grpo-sweep-lr/; it takes the flags of experiments.sweep, such as
+--jobs=2 and --dry_run, and ends with its exit codes. Exit code of one run: 0 finished, 2 bad usage
+or config, 3 diverged, 130 interrupted.
 
 On several machines start it once on each, with the same arguments and --distributed (TPU pods,
 SLURM, Open MPI, Kubernetes: jax finds the others), or with the address of the first and numbers:
@@ -31,7 +35,8 @@ from training.records import environment, run_folder
 
 FLAGS = {
   "out": ("", "the run's folder (default: runs/<name made of the config and its overrides>)"),
-  "sweep": ("", "the sweep that the run is of: its group in W&B"),
+  "seeds": (0, "a sweep: the config, and each value of --sweep.FIELD, with so many seeds"),
+  "group": ("", "the sweep that the run is of: its group in W&B"),
   "overwrite": (False, "delete the run that is there and start again"),
   "dry_run": (False, "print the resolved config, the memory and the folder; train nothing"),
   "distributed": (False, "one of several processes that train together; jax finds the others"),
@@ -42,7 +47,11 @@ FLAGS = {
 
 
 def main(argv: Sequence[str]) -> int:
-  args = cli.parse(argv, __doc__, FLAGS)
+  if any(word.startswith(("--sweep.", "--seeds")) for word in argv):
+    from experiments import sweep
+
+    return sweep.main(argv)
+  args = cli.parse(argv, __doc__, FLAGS, sweeps=True)
   # jax reads them when it is imported, which the code of one's own task may do.
   for name, value in environment.compilation_cache(run.ROOT).items():
     os.environ.setdefault(name, value)
@@ -81,7 +90,7 @@ def train(config: ConfigDict, path: str, args, command: str) -> None:
       overwrite=args.overwrite,
       processes=processes,
       config_file=args.config,
-      sweep=args.sweep,
+      sweep=args.group,
       command=command,
     )
   if shown.has_begun:

@@ -1,5 +1,7 @@
 """The command line of every command: `--config=FILE[:ARG]`, `--config.dotted.field=value`, flags.
 
+Where a command sweeps, `--sweep.dotted.field=value,value` gives a field several values.
+
 A command is
 
   def main(argv):
@@ -27,6 +29,7 @@ from training.errors import Diverged, UserError, did_you_mean, nearest
 
 Flags = Mapping[str, tuple[Any, str]]  # name -> (default, which gives the type, or OneOf; help)
 Given = dict[str, Any]  # {"config": spec, "config.steps": "7", "help": True, flag: text}
+SWEEP = "sweep."  # before a field that is given several values
 
 
 class OneOf(tuple[str, ...]):
@@ -48,9 +51,14 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
 
 
 def parse(
-  argv: Sequence[str], doc: str, flags: Flags, *, configs: str | None = "configs"
+  argv: Sequence[str],
+  doc: str,
+  flags: Flags,
+  *,
+  configs: str | None = "configs",
+  sweeps: bool = False,
 ) -> types.SimpleNamespace:
-  """Returns `.config` (the spec), `.overrides` (dotted field -> text) and every flag.
+  """Returns `.config` (the spec), `.overrides` (dotted field -> text), `.swept` and every flag.
 
   A lone --config.field overrides with True and --noconfig.field with False, and so do --flag and
   --noflag. --help prints `doc`, the flags and the config files, or all fields of a given --config,
@@ -58,16 +66,26 @@ def parse(
 
   Args:
     configs: the folder whose files --config chooses from; None if the command takes no config.
+    sweeps: whether it takes --sweep.FIELD=VALUE,VALUE, which `.swept` has as field -> texts.
   Raises:
     UserError: naming every argument that is no flag, or whose value is of another type.
   """
-  given, strangers = _read(argv, flags, takes_config=configs is not None)
+  given, strangers = _read(argv, flags, takes_config=configs is not None, sweeps=sweeps)
   spec = given.get("config", "")
   overrides = {key[len("config.") :]: v for key, v in given.items() if key.startswith("config.")}
   if "help" in given:
-    print(cli_help.fields(spec, overrides) if spec else cli_help.overview(doc, flags, configs))
+    print(
+      cli_help.fields(spec, overrides) if spec else cli_help.overview(doc, flags, configs, sweeps)
+    )
     sys.exit(0)
-  values, problems = {}, []
+  values, problems, swept = {}, [], {}
+  for word in (key for key in given if key.startswith(SWEEP)):
+    field, texts = word.removeprefix(SWEEP), [t for t in str(given[word]).split(",") if t.strip()]
+    swept[field] = texts
+    if given[word] is True or not texts:
+      problems.append(f"--{word} needs values after a `=`: --{word}=1,2")
+    if field in overrides:
+      problems.append(f"--{word} and --config.{field}: give one of them")
   for name, (default, _) in flags.items():
     try:
       values[name] = _value(given.get(name), default)
@@ -79,7 +97,7 @@ def parse(
     problems.append(f"--config is required, e.g. --config={example} (see --help)")
   if problems:
     raise UserError("\n".join(problems))
-  return types.SimpleNamespace(config=spec, overrides=overrides, **values)
+  return types.SimpleNamespace(config=spec, overrides=overrides, swept=swept, **values)
 
 
 def positional(command: str, doc: str | None) -> argparse.ArgumentParser:
@@ -92,7 +110,9 @@ def positional(command: str, doc: str | None) -> argparse.ArgumentParser:
   )
 
 
-def _read(argv: Sequence[str], flags: Flags, takes_config: bool) -> tuple[Given, list[str]]:
+def _read(
+  argv: Sequence[str], flags: Flags, takes_config: bool, sweeps: bool
+) -> tuple[Given, list[str]]:
   """Returns the text given to each flag, and the words that are no flag."""
   given: Given = {}
   strangers: list[str] = []
@@ -107,6 +127,8 @@ def _read(argv: Sequence[str], flags: Flags, takes_config: bool) -> tuple[Given,
       strangers.append(word)
     elif takes_config and (name == "config" or name.startswith("config.")):
       given[name] = text if equals else _next(words, "" if name == "config" else True)
+    elif sweeps and name.startswith(SWEEP):
+      given[name] = text if equals else _next(words, True)
     elif takes_config and off.startswith("config."):
       given[off] = False
     elif (flag := name.replace("-", "_")) in flags:

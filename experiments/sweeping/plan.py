@@ -15,12 +15,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs.config_values import flatten
+from configs.hyper import product, sweep
 from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
 from training.records import run_folder
 from training.records.run_folder import RunFolder
 
 Item = Mapping[str, Any]
+Swept = Mapping[str, Sequence[Any]]  # field -> its values
 
 # The fields in which runs of one variant may differ: seeds, and results of runs of the same seed.
 PER_SEED = (
@@ -64,7 +66,7 @@ class PlannedRun:
   def command(self) -> str:
     words = ["python", "-m", "experiments.train", f"--config={self.config_file}"]
     words += [f"--config.{key}={value}" for key, value in self.overrides.items()]
-    return shlex.join([*words, f"--sweep={self.sweep}", f"--out={self.folder.path}"])
+    return shlex.join([*words, f"--group={self.sweep}", f"--out={self.folder.path}"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +81,22 @@ class Plan:
   repeats: list[str]
 
 
-def make(file: str, common: Mapping[str, Any], out: str = "") -> Plan:
-  """Plans the sweep of `file`; raises UserError with the problems of all its items."""
-  name = os.path.splitext(os.path.basename(file.partition(":")[0]))[0]
+def make(file: str, common: Mapping[str, Any], out: str = "", swept: Swept | None = None) -> Plan:
+  """Plans a sweep; raises UserError with the problems of all its items.
+
+  Args:
+    file: a sweep's; or, with `swept`, a config's.
+    swept: fields with several values each; every combination is an item.
+  """
+  if swept:
+    items = product(sweep(key, values) for key, values in swept.items())
+    items = [{"config": file} | item for item in items]
+    name = _name_of(file, common, swept)
+  else:
+    items = config_files.load_sweep(file)
+    name = os.path.splitext(os.path.basename(file.partition(":")[0]))[0]
   folder = out or os.path.join("runs", name)
-  items = [dict(item) | dict(common) for item in config_files.load_sweep(file)]
+  items = [dict(item) | dict(common) for item in items]
   configs = _resolve(file, items)
   runs: dict[str, PlannedRun] = {}
   repeats: list[str] = []
@@ -106,6 +119,14 @@ def make(file: str, common: Mapping[str, Any], out: str = "") -> Plan:
   _refuse_shared_names(file, list(runs.values()))
   _refuse_mixed_variants(file, list(runs.values()))
   return Plan(name, file, folder, dict(common), list(runs.values()), repeats)
+
+
+def _name_of(file: str, common: Mapping[str, Any], swept: Swept) -> str:
+  """ "grpo-k8-sweep-lr": the fields and not their values, so that more of them join the sweep."""
+  fields = [run_folder.short_field(key) for key in swept if key != "seed"] or ["seed"]
+  settings = {key: value for key, value in common.items() if not key.startswith("wandb.")}
+  base = run_folder.variant_name(file, settings)
+  return run_folder.file_name("-".join([base, "sweep", *fields]))
 
 
 def refuse_changed(runs: Sequence[PlannedRun]) -> None:

@@ -62,7 +62,7 @@ def test_wandb_reads_the_file_and_its_agent_runs_the_commands(sweep, tmp_path, c
       "experiments.train",
       f"--config={run.config_file}",
       *(f"--config.{key}={value}" for key, value in run.overrides.items()),
-      "--sweep=mine",
+      "--group=mine",
       f"--out={run.folder.path}",
     ]
 
