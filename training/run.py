@@ -15,7 +15,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from configs import common
-from training.checking import config_files, digests, loss_signatures, pretrained_model, validate
+from training.checking import (
+  config_files,
+  digests,
+  longer,
+  loss_signatures,
+  pretrained_model,
+  validate,
+)
 from training.errors import UserError
 from training.records.run_folder import RunFolder, file_name
 
@@ -171,7 +178,8 @@ def train(
 ) -> Run:
   """Trains what the config asks for, or goes on where the folder's last checkpoint left it.
 
-  A finished run is returned as it is, so that a notebook's cell can be run again.
+  A finished run is returned as it is, so that a notebook's cell can be run again; given more steps,
+  it goes on where that makes the run that had them from the start (`checking.longer`).
 
   Args:
     config: of `load_config`, or a file's get_config(); or the file: "configs/grpo.py:k=4".
@@ -207,8 +215,8 @@ def train(
     if not hosts.first_decides(lambda: ready(files)):
       return Run(path, root)
   names: dict[str, Any] = {"config_file": "", **about, **of_run}
-  files.create(config.to_dict(), **names)
-  with files.recording_outcome():
+  with files.recording_outcome():  # first: a run of more steps than before is finished no more
+    files.create(config.to_dict(), **names)
     report({"doing": "start", "step": 0, "steps": config.steps})
     assembly.train(config, files, root, report)
   hosts.wait("run finished")  # the first may still be busy with W&B
@@ -223,7 +231,7 @@ def check(config: ConfigDict) -> None:
 
 def prepare(files: RunFolder, *, config: ConfigDict, digest: str, overwrite: bool) -> bool:
   """Whether there is something to train. UserError where training would lose, or disturb, a run."""
-  state = files.state(digest)
+  state = longer.state_of(files, config, digest)
   if overwrite and state != "running":
     _refuse_to_delete(files)
     files.clear()
@@ -240,7 +248,7 @@ def _refuse(files: RunFolder, state: str, config: ConfigDict) -> None:
   if state == "changed":
     raise UserError(
       f"{files.path} holds a run of {digests.difference(files.read_config(), config)}.\n"
-      "Give this one --out=FOLDER, or --overwrite to delete that one"
+      f"{longer.advice(files, config)}Give this one --out=FOLDER, or --overwrite to delete that one"
     )
   if state == "diverged":
     raise UserError(

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from configs.config_values import flatten
 from configs.hyper import product, sweep
-from training.checking import config_files, digests, pretrained_model, validate
+from training.checking import config_files, digests, longer, pretrained_model, validate
 from training.errors import UserError
 from training.records import run_folder
 from training.records.run_folder import RunFolder
@@ -112,7 +112,7 @@ def make(file: str, common: Mapping[str, Any], out: str = "", swept: Swept | Non
       config=config.to_dict(),
       **of_run,
       folder=run,
-      state=run.state(of_run["digest"]),
+      state=longer.state_of(run, config, of_run["digest"]),
     )
     if runs.setdefault(planned.digest, planned) is not planned:
       repeats.append(runs[planned.digest].name)
@@ -134,8 +134,10 @@ def refuse_changed(runs: Sequence[PlannedRun]) -> None:
   problems = []
   for run in runs:
     if run.state == "changed":
-      differs = digests.difference(run.folder.read_config(), ConfigDict(run.config))
+      config = ConfigDict(run.config)
+      differs = digests.difference(run.folder.read_config(), config)
       problems.append(f"{run.folder.path} holds a run of {differs}")
+      problems += filter(None, [longer.advice(run.folder, config).strip()])
   if problems:
     problems.append("give the sweep another --out, or delete that folder")
     raise UserError("\n".join(problems))
