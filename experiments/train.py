@@ -27,11 +27,12 @@ import yaml
 from ml_collections import ConfigDict
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.command_line import cli
+from experiments.command_line import cli, progress_line
 from training import load_config, run
 from training.checking import digests, text_tasks
 from training.errors import UserError
 from training.records import environment, run_folder
+from training.records.run_folder import RunFolder
 
 FLAGS = {
   "out": ("", "the run's folder (default: runs/<name made of the config and its overrides>)"),
@@ -82,19 +83,25 @@ def train(config: ConfigDict, path: str, args, command: str) -> None:
 
     processes = hosts.join(args.coordinator, args.processes, args.process)
     is_first = hosts.is_first()
-  with Shown(config, path) as shown:
-    ended = run.train(
-      config,
-      path,
-      report=shown.report if is_first else lambda row: None,
-      overwrite=args.overwrite,
-      processes=processes,
-      config_file=args.config,
-      sweep=args.group,
-      command=command,
-    )
+  files = RunFolder(path)
+  try:
+    with Shown(config, files) as shown:
+      ended = run.train(
+        config,
+        path,
+        report=shown.report if is_first else lambda row: None,
+        overwrite=args.overwrite,
+        processes=processes,
+        config_file=args.config,
+        sweep=args.group,
+        command=command,
+      )
+  except KeyboardInterrupt:
+    if shown.has_begun:
+      print(progress_line.stopped(files))
+    raise
   if shown.has_begun:
-    print(f"done  {numbers(ended.latest)}  {ended.latest['rollouts']:,} rollouts")
+    print(progress_line.done(files, config))
   elif is_first:
     step = ended.latest_step
     print(f"{path}: finished already (step {step}); --overwrite to start again")
@@ -103,16 +110,17 @@ def train(config: ConfigDict, path: str, args, command: str) -> None:
 class Shown(contextlib.AbstractContextManager):
   """A run on the terminal: a head when it begins, then a bar with the numbers that matter."""
 
-  def __init__(self, config: ConfigDict, path: str):
-    self._config, self._path = config, path
+  def __init__(self, config: ConfigDict, files: RunFolder):
+    self._config, self._files = config, files
     self._progress = Progress(
-      TextColumn("{task.description}"),
+      TextColumn("{task.description:<12}"),
       BarColumn(),
       MofNCompleteColumn(),
       TextColumn("{task.fields[numbers]}"),
       TimeRemainingColumn(),
     )
     self._bar = self._progress.add_task("base policy", total=None, numbers="")
+    self._latest: dict[str, Any] = {}
     self.has_begun = False
 
   def __exit__(self, *_: object) -> None:
@@ -123,17 +131,22 @@ class Shown(contextlib.AbstractContextManager):
     """Shows a row of metrics, a warning, or what is being prepared."""
     if not self.has_begun:
       self.has_begun = True
-      print_head(self._config, self._path)
+      print_head(self._config, self._files.path)
+      if step := self._files.checkpoint_step:
+        print(f"resuming at step {step}")
+        self._latest = self._files.read_status().get("metrics", {})
       self._progress.start()
     if "warning" in row:
       self._progress.console.print(f"warning: {row['warning']}")
       return
+    if "doing" not in row:
+      self._latest |= row
     self._progress.update(
       self._bar,
       description=row.get("doing", "train"),
       completed=row["step"],
       total=row["steps"],
-      numbers=numbers(row),
+      numbers=progress_line.numbers(self._config, self._latest),
     )
 
 
@@ -185,23 +198,6 @@ def check_processes(args) -> None:
     )
   if args.processes > 1 and not args.coordinator:
     raise UserError(f"--processes={args.processes}: needs --coordinator=HOST:PORT")
-
-
-SHOWN = {
-  "accuracy": ("eval/accuracy", "eval/implied_accuracy"),
-  "reward": ("eval/reward", "train/reward"),
-  "kl": ("eval/kl",),
-  "loss": ("train/loss",),
-}
-
-
-def numbers(row: dict) -> str:
-  """The numbers that matter, of those that the row has: "reward 0.612  kl 0.880"."""
-  found = {
-    label: next((row[name] for name in names if name in row), None)
-    for label, names in SHOWN.items()
-  }
-  return "  ".join(f"{label} {value:.3f}" for label, value in found.items() if value is not None)
 
 
 if __name__ == "__main__":

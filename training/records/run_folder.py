@@ -48,6 +48,12 @@ class RunFolder:
     return os.path.abspath(self._file("checkpoints"))
 
   @property
+  def checkpoint_step(self) -> int:
+    """The step of the latest checkpoint, from which a run that was stopped goes on; 0: none."""
+    names = os.listdir(self.checkpoints) if os.path.isdir(self.checkpoints) else []
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+  @property
   def log(self) -> str:
     return self._file("log.txt")
 
