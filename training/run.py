@@ -7,17 +7,17 @@ import dataclasses
 import glob
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from configs import common
 from training.checking import (
   config_files,
   digests,
+  evaluated_config,
   longer,
   loss_signatures,
   pretrained_model,
@@ -96,13 +96,16 @@ class Run:
     """The policy of the latest checkpoint. UserError for a reward model, or without one."""
     return self.policy_at(None)
 
-  def policy_at(self, step: int | None) -> "Policy":
-    """The policy of the checkpoint at `step` (None: the latest). UserError if there is none."""
-    from training.policy import Policy  # it imports jax
+  def policy_at(self, step: int | None, mesh: Mapping[str, int] | None = None) -> "Policy":
+    """The policy of the checkpoint at `step` (None: the latest). UserError if there is none.
+
+    It lies on one device, or on this mesh: {"data": 2, "fsdp": 1, "tensor": 1}.
+    """
+    from training.policy import ONE_DEVICE, Policy  # it imports jax
 
     if "scores" in loss_signatures.words_of(self.config):
       raise UserError(f"{self.folder} is a reward model; its eval/accuracy is in metrics.jsonl")
-    return Policy.of_run(self._files, self._places[1], step)
+    return Policy.of_run(self._files, self._places[1], step, mesh or ONE_DEVICE)
 
   def evaluate(
     self, task: Any = None, *, samples: int = 16, step: int | None = None
@@ -121,11 +124,7 @@ class Run:
     if task is None:
       return policy.evaluate(samples)
     if isinstance(task, str):
-      config = self.config.copy_and_resolve_references()
-      with config.unlocked():
-        config.task.update(options="", data="")
-        common.use_task(config, task)
-      validate.check(config)
+      config = evaluated_config.of_run(self.config, task, {})
       return policy.with_config(config).evaluate(samples)
     return policy.with_task(task).evaluate(samples)
 

@@ -36,6 +36,10 @@ class OneOf(tuple[str, ...]):
   """The words that a flag takes. Without the flag it is the first; --flag alone is the second."""
 
 
+class Words(tuple[str, ...]):
+  """Of a flag that may be given several times, and that words without a flag belong to."""
+
+
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
   """Calls main(arguments) and exits with its code, or with the code of what it raised."""
   try:
@@ -57,6 +61,7 @@ def parse(
   *,
   configs: str | None = "configs",
   sweeps: bool = False,
+  of_runs: bool = False,
 ) -> types.SimpleNamespace:
   """Returns `.config` (the spec), `.overrides` (dotted field -> text), `.swept` and every flag.
 
@@ -66,11 +71,13 @@ def parse(
 
   Args:
     configs: the folder whose files --config chooses from; None if the command takes no config.
+    of_runs: whether it takes --config.FIELD=VALUE all the same, for the configs that runs have.
     sweeps: whether it takes --sweep.FIELD=VALUE,VALUE, which `.swept` has as field -> texts.
   Raises:
     UserError: naming every argument that is no flag, or whose value is of another type.
   """
-  given, strangers = _read(argv, flags, takes_config=configs is not None, sweeps=sweeps)
+  prefixes = (*(["config."] if configs or of_runs else []), *([SWEEP] if sweeps else []))
+  given, strangers = _read(argv, flags, prefixes, takes_config=configs is not None)
   spec = given.get("config", "")
   overrides = {key[len("config.") :]: v for key, v in given.items() if key.startswith("config.")}
   if "help" in given:
@@ -111,11 +118,15 @@ def positional(command: str, doc: str | None) -> argparse.ArgumentParser:
 
 
 def _read(
-  argv: Sequence[str], flags: Flags, takes_config: bool, sweeps: bool
+  argv: Sequence[str], flags: Flags, prefixes: tuple[str, ...], takes_config: bool
 ) -> tuple[Given, list[str]]:
-  """Returns the text given to each flag, and the words that are no flag."""
+  """Returns the text given to each flag, and the words that are no flag.
+
+  `prefixes` are of the names that stand for fields: "config.".
+  """
   given: Given = {}
   strangers: list[str] = []
+  many = next((name for name, (default, _) in flags.items() if isinstance(default, Words)), "")
   words = collections.deque(argv)
   while words:
     word = words.popleft()
@@ -123,15 +134,19 @@ def _read(
     off = name.removeprefix("no") if name.startswith("no") and not equals else ""
     if word in ("-h", "--help"):
       given["help"] = True
+    elif many and not word.startswith("-"):
+      given.setdefault(many, []).append(word)
     elif not word.startswith("--"):
       strangers.append(word)
-    elif takes_config and (name == "config" or name.startswith("config.")):
-      given[name] = text if equals else _next(words, "" if name == "config" else True)
-    elif sweeps and name.startswith(SWEEP):
+    elif takes_config and name == "config":
+      given[name] = text if equals else _next(words, "")
+    elif name.startswith(prefixes):
       given[name] = text if equals else _next(words, True)
-    elif takes_config and off.startswith("config."):
+    elif off.startswith("config.") and "config." in prefixes:
       given[off] = False
-    elif (flag := name.replace("-", "_")) in flags:
+    elif (flag := name.replace("-", "_")) in flags and flag == many:
+      given.setdefault(many, []).append(text if equals else _next(words, ""))
+    elif flag in flags:
       is_switch = isinstance(flags[flag][0], (bool, OneOf))
       given[flag] = text if equals else True if is_switch else _next(words, True)
     elif (flag := off.replace("-", "_")) in flags and isinstance(flags[flag][0], bool):
@@ -145,6 +160,8 @@ def _value(given: Any, default: Any) -> Any:
   """Returns a flag's value; `given` is None without the flag. ValueError if it does not fit."""
   if given is None:
     return default[0] if isinstance(default, OneOf) else default
+  if isinstance(default, Words):
+    return Words(given)
   if not isinstance(default, OneOf):
     return config_values.convert(given, type(default), default)
   word = default[1] if given is True else given

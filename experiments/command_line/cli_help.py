@@ -30,7 +30,7 @@ def overview(
       rows.append(("--sweep.FIELD=VALUE,VALUE", "a sweep over these values, with all others'"))
     files = config_modules.available(configs).items()
   for name, (default, text) in flags.items():
-    if isinstance(default, tuple):  # cli.OneOf
+    if isinstance(default, tuple) and default:  # cli.OneOf
       flag = f"--{name}[={'|'.join(default[1:])}]"
     else:
       flag = f"--{name}" if isinstance(default, bool) else f"--{name}={default or '...'}"
