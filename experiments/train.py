@@ -36,6 +36,7 @@ from training.records.run_folder import RunFolder
 
 FLAGS = {
   "out": ("", "the run's folder (default: runs/<name made of the config and its overrides>)"),
+  "into": ("", "the folder below which the run's own is (default: runs); it is named as ever"),
   "seeds": (0, "a sweep: the config, and each value of --sweep.FIELD, with so many seeds"),
   "group": ("", "the sweep that the run is of: its group in W&B"),
   "overwrite": (False, "delete the run that is there and start again"),
@@ -58,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
     os.environ.setdefault(name, value)
   config = load_config(args.config, args.overrides)
   run.check(config)
-  path = args.out or os.path.join(run.ROOT, run_name(args.config, args.overrides))
+  path = args.out or os.path.join(args.into or run.ROOT, run_name(args.config, args.overrides))
   if args.dry_run:
     print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
     print(f"# {args.config} -> {path}  (config {digests.of_run(config)['digest']})")

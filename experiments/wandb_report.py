@@ -4,7 +4,8 @@ python -m experiments.wandb_report --sweep=quick --dry_run     shows what it wou
 python -m experiments.wandb_report --sweep=runs/quick          writes both; prints their addresses
 
 The sweep's runs have to be in W&B (trained online, `wandb sync`, or experiments.upload). There are
-panels for the metrics in their metrics.jsonl, of means over seeds with the standard error. Needs
+panels for the metrics in their metrics.jsonl, of means over seeds with the standard error. The
+report opens with what the comparison's own page says of the runs that are here. Needs
 pip install -e ".[report]". Exit code: 0 written, 2 bad usage, or W&B refused.
 """
 
@@ -13,6 +14,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from comparing import comparison, finding
 from experiments.command_line import cli
 from experiments.upload import runs_in
 from training.errors import UserError
@@ -28,8 +30,8 @@ FLAGS = {
 # section -> metric -> title; each line is drawn by step, those of the first section by rollouts too
 SECTIONS = {
   "Reward on held-out prompts": {
-    "eval/reward": "reward, greedy",
     "eval/reward_sampled": "reward, sampled",
+    "eval/reward": "reward, greedy",
   },
   "Held-out prompts": {
     "eval/pass@": "solved by one of several samples",  # pass@4, or whatever eval.samples is
@@ -79,13 +81,13 @@ def main(argv: Sequence[str]) -> int:
   if not where["entity"]:
     where["entity"] = "you" if flags.dry_run else default_entity()
   name = run_folder.read_json(os.path.join(folder, "sweep.json"))["name"]
-  sections = panels_of(metrics)
+  sections, said = panels_of(metrics), finding.sentences(comparison.read(folder))
   if flags.dry_run:
-    report_of(name, sections, where, asks_wandb=False)._to_model()  # refuses what W&B would
+    report_of(name, said, sections, where, asks_wandb=False)._to_model()  # refuses what W&B would
     view_of(name, sections, where)._to_model()
-    print("\n".join(outline(name, sections, where)))
+    print("\n".join(outline(name, said, sections, where)))
     return 0
-  for thing in (report_of(name, sections, where), view_of(name, sections, where)):
+  for thing in (report_of(name, said, sections, where), view_of(name, sections, where)):
     try:
       thing.save()
     except Exception as error:  # W&B's, whatever it is
@@ -149,13 +151,21 @@ def panels_of(metrics: Iterable[str]) -> Sections:
 
 
 def report_of(
-  name: str, sections: Sections, where: Mapping[str, str], asks_wandb: bool = True
+  name: str,
+  said: Sequence[str],
+  sections: Sections,
+  where: Mapping[str, str],
+  asks_wandb: bool = True,
 ) -> Any:
-  """Makes the report. Without asks_wandb its sets of runs name no project: that would ask W&B."""
+  """Makes the report, which opens with what is `said`.
+
+  Without asks_wandb its sets of runs name no project: that would ask W&B.
+  """
   import wandb_workspaces.reports.v2 as wr
 
   blocks: list[Any] = [
-    wr.P(text=f"Runs of the sweep {name}, grouped by variant: means over seeds, standard errors.")
+    *[wr.P(text=sentence) for sentence in said],
+    wr.P(text=f"Runs of the sweep {name}, grouped by variant: means over seeds, standard errors."),
   ]
   place: dict[str, Any] = dict(where) if asks_wandb else {}
   for title, panels in sections.items():
@@ -178,10 +188,12 @@ def view_of(name: str, sections: Sections, where: Mapping[str, str]) -> Any:
   )
 
 
-def outline(name: str, sections: Sections, where: Mapping[str, str]) -> list[str]:
+def outline(
+  name: str, said: Sequence[str], sections: Sections, where: Mapping[str, str]
+) -> list[str]:
   """Describes the report and the view, a line a panel."""
   place = "/".join(filter(None, (where["entity"], where["project"])))
-  lines = [f"report '{name}: a comparison' and workspace view 'sweep {name}', in {place}"]
+  lines = [f"report '{name}: a comparison' and workspace view 'sweep {name}', in {place}", *said]
   for title, panels in sections.items():
     lines.append(title)
     lines += [

@@ -49,6 +49,7 @@ class PlannedRun:
   digests: dict[str, str]  # of all that the config names
   folder: RunFolder
   state: str
+  is_named: bool  # by its item
 
   @property
   def rollouts(self) -> int:
@@ -113,6 +114,7 @@ def make(file: str, common: Mapping[str, Any], out: str = "", swept: Swept | Non
       **of_run,
       folder=run,
       state=longer.state_of(run, config, of_run["digest"]),
+      is_named="name" in item,
     )
     if runs.setdefault(planned.digest, planned) is not planned:
       repeats.append(runs[planned.digest].name)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from comparing import comparison, finding
 from experiments import wandb_report
 from tests.comparing import fake_sweep
 from training.errors import UserError
@@ -57,9 +58,11 @@ def test_every_metric_of_a_panel_is_one_that_training_logs():
 
 def test_report_and_view_are_models_of_this_sweeps_runs(sweep):
   sections = wandb_report.panels_of(["eval/reward", "eval/kl", "rollouts", "train/loss"])
-  report = wandb_report.report_of("quick", sections, WHERE, asks_wandb=False)
+  said = ["Best: grpo-k8."]
+  report = wandb_report.report_of("quick", said, sections, WHERE, asks_wandb=False)
   text = report._to_model().model_dump_json()
   assert "eval/reward" in text and "variant" in text
+  assert report.blocks[0].text == said[0]
   view = wandb_report.view_of("quick", sections, WHERE)
   text = json.dumps(view._to_model().model_dump(mode="json"), default=str)
   assert "sweep quick" in text and "eval/reward" in text
@@ -69,6 +72,7 @@ def test_a_dry_run_lists_the_panels_without_a_login(sweep, capsys, monkeypatch):
   monkeypatch.delenv("WANDB_API_KEY", raising=False)
   assert wandb_report.main([f"--sweep={sweep}", "--dry_run"]) == 0
   out = capsys.readouterr().out
+  assert "\n".join(finding.sentences(comparison.read(sweep))) in out
   assert "'quick: a comparison'" in out and "  reward, greedy, by rollouts" in out
   assert "  table of completions" in out
 
