@@ -1,27 +1,31 @@
 """Writes the comparison of a sweep's runs as one page that needs no network, and as a table.
 
 python -m experiments.report runs/quick
-python -m experiments.report runs/quick runs/mine     both in one comparison, in runs/
+python -m experiments.report runs/quick runs/mine     both in one, in runs/compare-quick-mine/
 python -m experiments.report runs/quick --baseline=grpo-k8    differences from that variant
 python -m experiments.report runs/quick --png         also its plots as pictures, for papers; this
                                                       needs Chromium or Chrome on the PATH
 
-Writes report.html and results.csv (a row a run, with the config fields that differ). A sweep
-writes both itself when it ends.
+Prints the table, and writes report.html and results.csv (a row a run, with the config fields that
+differ): of one folder into it, of several into --out. A sweep does so itself when it ends.
 """
 
 import csv
+import hashlib
 import io
 import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from comparing import comparison
+from comparing import comparison, terminal_table
 from comparing.comparison import Comparison
 from experiments.command_line import cli
 from training.errors import UserError
-from training.records.run_folder import write_atomically
+from training.records import run_folder
+from training.records.run_folder import RunFolder, write_atomically
+
+ROOT = "runs"  # comparisons of several folders have one of their own in it
 
 _STATE = ("run", "variant", "seed", "state", "step", "rollouts", "tokens", "seconds")
 
@@ -33,49 +37,74 @@ def main(argv: Sequence[str]) -> int:
     "--baseline", default="", help="the variant that others are compared with (default: the first)"
   )
   parser.add_argument("--png", action="store_true", help="also write the plots as PNG files")
+  parser.add_argument(
+    "--out",
+    default="",
+    help="the folder to write into (default: the one folder, or runs/compare-…)",
+  )
   arguments = parser.parse_args(argv)
   try:
+    check_out(arguments.out, arguments.folders)
     result = comparison.read(*arguments.folders, baseline=arguments.baseline)
     for note in filter(None, (*result.problems, result.nothing_shared)):
       print(f"note: {note}", file=sys.stderr)
-    written = [_write(result), *(_write_pictures(result) if arguments.png else [])]
+    terminal_table.show(result)
+    out = arguments.out or home(arguments.folders)
+    written = [_write(result, out), *(_write_pictures(result, out) if arguments.png else [])]
   except (UserError, OSError) as error:
     print(f"error: {error}", file=sys.stderr)
     return 2
-  print("\n".join(written))
+  print("report: " + "\n        ".join(written))
   return 0
 
 
 def write(*folders: str) -> str:
-  """Writes report.html and results.csv and returns the page's path.
+  """Writes report.html and results.csv into `home(folders)` and returns the page's path.
 
-  They go into the folder, or if there are several into the one that holds them all.
   Raises UserError if a folder holds no runs.
   """
-  return _write(comparison.read(*folders))
+  return _write(comparison.read(*folders), home(folders))
 
 
-def _write(result: Comparison) -> str:
+def home(folders: Sequence[str]) -> str:
+  """The folder that a comparison is written into if none is given.
+
+  One folder's is itself; several have one of their own, which says what is compared.
+  """
+  paths = list(dict.fromkeys(map(os.path.realpath, folders)))
+  if len(paths) == 1:
+    return folders[0]
+  names = [os.path.basename(path) for path in paths]
+  told = names[:3] + ([f"and-{len(names) - 3}-more"] if names[3:] else [])
+  if names[3:] or len(set(names)) < len(names):  # the names do not say which
+    told.append(hashlib.sha256("\n".join(paths).encode()).hexdigest()[:6])
+  return os.path.join(ROOT, run_folder.file_name("-".join(["compare", *told])))
+
+
+def check_out(out: str, folders: Sequence[str]) -> None:
+  """UserError if --out is the folder of a sweep or a run, whose own report would be lost."""
+  if not out or [os.path.realpath(folder) for folder in folders] == [os.path.realpath(out)]:
+    return
+  if os.path.exists(os.path.join(out, "sweep.json")) or RunFolder(out).read_config():
+    raise UserError(
+      f"--out={out} is a sweep's or a run's folder, whose report it has; name another"
+    )
+
+
+def _write(result: Comparison, out: str) -> str:
   from comparing import page  # Plotly and Jinja2 take half a second to import
 
-  folders = result.folders
-  path = os.path.join(_home(folders), "report.html")
-  write_atomically(os.path.join(_home(folders), "results.csv"), _csv(result))
+  path = os.path.join(out, "report.html")
+  write_atomically(os.path.join(out, "results.csv"), _csv(result))
   write_atomically(path, page.render(result))
   return path
 
 
-def _write_pictures(result: Comparison) -> list[str]:
+def _write_pictures(result: Comparison, out: str) -> list[str]:
   """Writes the main plots, each light and dark, beside the page; returns their paths."""
   from comparing import pictures
 
-  return pictures.write(result, _home(result.folders))
-
-
-def _home(folders: Sequence[str]) -> str:
-  if len(folders) == 1:
-    return folders[0]
-  return os.path.relpath(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
+  return pictures.write(result, out)
 
 
 def _csv(result: Comparison) -> str:

@@ -1,6 +1,7 @@
-"""Trains every run of a sweep file and compares them.
+"""Trains every run of a sweep file, or of fields with several values, and compares them.
 
 python -m experiments.sweep --config=configs/sweeps/quick.py
+python -m experiments.sweep --config=configs/grpo.py --sweep.algorithm.loss=grpo,rloo --seeds=3
 
 The runs are planned and checked before anything runs. Finished runs are skipped and interrupted
 ones go on from their last checkpoint: repeat the command until all are done. A run that diverges or
@@ -59,16 +60,18 @@ FLAGS = {
   "resources": ("", "for submitit's jobs: timeout_min=240,gpus_per_node=1,slurm_partition=NAME"),
   "tuned": ("", "the values that experiments.tune found: its folder, or a copy of its best.json"),
   "out": ("", "the sweep's folder (default: runs/<name of the sweep file>)"),
+  "seeds": (0, "of one config: each setting with the seeds 0, 1, ... below this number"),
 }
 
 
 def main(argv: Sequence[str]) -> int:
-  flags = cli.parse(argv, __doc__ or "", FLAGS, configs="configs/sweeps")
+  flags = cli.parse(argv, __doc__ or "", FLAGS, configs="configs/sweeps", sweeps=True)
   if flags.jobs < 1:
     raise UserError(f"--jobs={flags.jobs}: at least one run at a time")
   launchers.check_resources(flags.launcher, flags.resources)
   launchers.runs_a_program(flags.launcher, flags.vectorize)  # checks --vectorize
-  make_plan = partial(plan.make, flags.config, flags.overrides, flags.out)
+  swept = _swept(flags)
+  make_plan = partial(plan.make, flags.config, flags.overrides, flags.out, swept)
   sweep = make_plan()
   tuning = results.read(flags.tuned) if flags.tuned else {}
   if tuning:
@@ -86,6 +89,16 @@ def main(argv: Sequence[str]) -> int:
     if tuning:
       results.write(sweep.folder, tuning)  # for the report
     return _run(launchers.plan_when_free(flags.launcher, make_plan), flags)
+
+
+def _swept(flags: Any) -> dict[str, list[Any]]:
+  """The fields of the command line that have several values; the seeds come first."""
+  if flags.seeds < 0:
+    raise UserError(f"--seeds={flags.seeds}: how many seeds, from 0")
+  if flags.seeds and ("seed" in flags.overrides or "seed" in flags.swept):
+    raise UserError(f"--seeds={flags.seeds} are 0 to {flags.seeds - 1}: give no other seed")
+  seeds = {"seed": list(range(flags.seeds))} if flags.seeds else {}
+  return seeds | flags.swept
 
 
 def _choose(sweep: Plan, only: str) -> list[PlannedRun]:

@@ -1,10 +1,14 @@
-"""Trains one policy from a config file.
+"""Trains one policy from a config file, or one for each value of a few fields.
 
 python -m experiments.train --config=configs/grpo.py:k=8 --config.optimizer.learning_rate=1e-4
+python -m experiments.train --config=configs/grpo.py --sweep.optimizer.learning_rate=1e-4,2e-4 \\
+  --seeds=3
 
-Writes runs/<run>/: metrics.jsonl, completions.jsonl, checkpoints and W&B's files. Typed again, it
-goes on from the last checkpoint, or says that the run is finished. Exit code: 0 finished, 2 bad
-usage or config, 3 diverged, 130 interrupted.
+The first writes runs/<run>/: metrics.jsonl, completions.jsonl, checkpoints and W&B's files. Typed
+again, it goes on from the last checkpoint, or says that the run is finished. The second is a sweep
+of six runs with a report, in runs/grpo-sweep-lr/; it takes the flags of experiments.sweep, such as
+--jobs=2 and --dry_run, and ends with its exit codes. Exit code of one run: 0 finished, 2 bad usage
+or config, 3 diverged, 130 interrupted.
 
 On several machines start it once on each, with the same arguments and --distributed (TPU pods,
 SLURM, Open MPI, Kubernetes: jax finds the others), or with the address of the first and numbers:
@@ -23,15 +27,18 @@ import yaml
 from ml_collections import ConfigDict
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.command_line import cli
+from experiments.command_line import cli, progress_line
 from training import load_config, run
 from training.checking import digests, text_tasks
 from training.errors import UserError
 from training.records import environment, run_folder
+from training.records.run_folder import RunFolder
 
 FLAGS = {
   "out": ("", "the run's folder (default: runs/<name made of the config and its overrides>)"),
-  "sweep": ("", "the sweep that the run is of: its group in W&B"),
+  "into": ("", "the folder below which the run's own is (default: runs); it is named as ever"),
+  "seeds": (0, "a sweep: the config, and each value of --sweep.FIELD, with so many seeds"),
+  "group": ("", "the sweep that the run is of: its group in W&B"),
   "overwrite": (False, "delete the run that is there and start again"),
   "dry_run": (False, "print the resolved config, the memory and the folder; train nothing"),
   "distributed": (False, "one of several processes that train together; jax finds the others"),
@@ -42,13 +49,17 @@ FLAGS = {
 
 
 def main(argv: Sequence[str]) -> int:
-  args = cli.parse(argv, __doc__, FLAGS)
+  if any(word.startswith(("--sweep.", "--seeds")) for word in argv):
+    from experiments import sweep
+
+    return sweep.main(argv)
+  args = cli.parse(argv, __doc__, FLAGS, sweeps=True)
   # jax reads them when it is imported, which the code of one's own task may do.
   for name, value in environment.compilation_cache(run.ROOT).items():
     os.environ.setdefault(name, value)
   config = load_config(args.config, args.overrides)
   run.check(config)
-  path = args.out or os.path.join(run.ROOT, run_name(args.config, args.overrides))
+  path = args.out or os.path.join(args.into or run.ROOT, run_name(args.config, args.overrides))
   if args.dry_run:
     print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
     print(f"# {args.config} -> {path}  (config {digests.of_run(config)['digest']})")
@@ -73,19 +84,25 @@ def train(config: ConfigDict, path: str, args, command: str) -> None:
 
     processes = hosts.join(args.coordinator, args.processes, args.process)
     is_first = hosts.is_first()
-  with Shown(config, path) as shown:
-    ended = run.train(
-      config,
-      path,
-      report=shown.report if is_first else lambda row: None,
-      overwrite=args.overwrite,
-      processes=processes,
-      config_file=args.config,
-      sweep=args.sweep,
-      command=command,
-    )
+  files = RunFolder(path)
+  try:
+    with Shown(config, files) as shown:
+      ended = run.train(
+        config,
+        path,
+        report=shown.report if is_first else lambda row: None,
+        overwrite=args.overwrite,
+        processes=processes,
+        config_file=args.config,
+        sweep=args.group,
+        command=command,
+      )
+  except KeyboardInterrupt:
+    if shown.has_begun:
+      print(progress_line.stopped(files))
+    raise
   if shown.has_begun:
-    print(f"done  {numbers(ended.latest)}  {ended.latest['rollouts']:,} rollouts")
+    print(progress_line.done(files, config))
   elif is_first:
     step = ended.latest_step
     print(f"{path}: finished already (step {step}); --overwrite to start again")
@@ -94,16 +111,17 @@ def train(config: ConfigDict, path: str, args, command: str) -> None:
 class Shown(contextlib.AbstractContextManager):
   """A run on the terminal: a head when it begins, then a bar with the numbers that matter."""
 
-  def __init__(self, config: ConfigDict, path: str):
-    self._config, self._path = config, path
+  def __init__(self, config: ConfigDict, files: RunFolder):
+    self._config, self._files = config, files
     self._progress = Progress(
-      TextColumn("{task.description}"),
+      TextColumn("{task.description:<12}"),
       BarColumn(),
       MofNCompleteColumn(),
       TextColumn("{task.fields[numbers]}"),
       TimeRemainingColumn(),
     )
     self._bar = self._progress.add_task("base policy", total=None, numbers="")
+    self._latest: dict[str, Any] = {}
     self.has_begun = False
 
   def __exit__(self, *_: object) -> None:
@@ -114,17 +132,22 @@ class Shown(contextlib.AbstractContextManager):
     """Shows a row of metrics, a warning, or what is being prepared."""
     if not self.has_begun:
       self.has_begun = True
-      print_head(self._config, self._path)
+      print_head(self._config, self._files.path)
+      if step := self._files.checkpoint_step:
+        print(f"resuming at step {step}")
+        self._latest = self._files.read_status().get("metrics", {})
       self._progress.start()
     if "warning" in row:
       self._progress.console.print(f"warning: {row['warning']}")
       return
+    if "doing" not in row:
+      self._latest |= row
     self._progress.update(
       self._bar,
       description=row.get("doing", "train"),
       completed=row["step"],
       total=row["steps"],
-      numbers=numbers(row),
+      numbers=progress_line.numbers(self._config, self._latest),
     )
 
 
@@ -176,23 +199,6 @@ def check_processes(args) -> None:
     )
   if args.processes > 1 and not args.coordinator:
     raise UserError(f"--processes={args.processes}: needs --coordinator=HOST:PORT")
-
-
-SHOWN = {
-  "accuracy": ("eval/accuracy", "eval/implied_accuracy"),
-  "reward": ("eval/reward", "train/reward"),
-  "kl": ("eval/kl",),
-  "loss": ("train/loss",),
-}
-
-
-def numbers(row: dict) -> str:
-  """The numbers that matter, of those that the row has: "reward 0.612  kl 0.880"."""
-  found = {
-    label: next((row[name] for name in names if name in row), None)
-    for label, names in SHOWN.items()
-  }
-  return "  ".join(f"{label} {value:.3f}" for label, value in found.items() if value is not None)
 
 
 if __name__ == "__main__":

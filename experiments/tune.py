@@ -48,7 +48,7 @@ FIRST_SEED = 1000
 
 
 def main(argv: Sequence[str]) -> int:
-  flags = cli.parse(argv, __doc__ or "", FLAGS, configs="configs/sweeps", dotted=("tune",))
+  flags = cli.parse(argv, __doc__ or "", FLAGS, configs="configs/sweeps", tunes=True)
   if flags.jobs < 1:
     raise UserError(f"--jobs={flags.jobs}: at least one run at a time")
   launchers.check_resources(flags.launcher, flags.resources)

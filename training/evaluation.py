@@ -195,6 +195,12 @@ class Evaluated:
 
   metrics: dict[str, Mean]
   completions: list[dict]
+  per_prompt: dict[str, Float[np.ndarray, " N"]]  # of which the metrics are the means
+
+  def minus(self, other: "Evaluated") -> dict[str, Mean]:
+    """Differences of the metrics that both have, paired over the prompts: they must be the same."""
+    both = [name for name in self.per_prompt if name in other.per_prompt]
+    return {name: _mean(self.per_prompt[name] - other.per_prompt[name]) for name in both}
 
   def __str__(self) -> str:
     return "\n".join(f"{name}: {mean}" for name, mean in self.metrics.items())
@@ -218,11 +224,14 @@ def evaluated(parts: Parts, measured: Measured, step: int) -> Evaluated:
   while is_scored and k <= measured.rewards.shape[1]:
     per_prompt[f"pass@{k}"] = pass_at_k(measured.rewards, k)
     k *= 2
-  metrics = {
-    name: Mean(float(np.nanmean(x)), float(np.nanstd(x) / np.sqrt(np.isfinite(x).sum())))
-    for name, x in per_prompt.items()
-  }
-  return Evaluated(metrics, completions(parts, measured, step, COMPLETIONS_KEPT))
+  metrics = {name: _mean(x) for name, x in per_prompt.items()}
+  texts = completions(parts, measured, step, COMPLETIONS_KEPT)
+  return Evaluated(metrics, texts, {n: np.asarray(x, float) for n, x in per_prompt.items()})
+
+
+def _mean(x: Float[np.ndarray, " N"]) -> Mean:
+  """Of the prompts that have a value."""
+  return Mean(float(np.nanmean(x)), float(np.nanstd(x) / np.sqrt(np.isfinite(x).sum())))
 
 
 def pass_at_k(rewards: Float[np.ndarray, "N n"], k: int) -> Float[np.ndarray, " N"]:

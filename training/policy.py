@@ -1,7 +1,7 @@
 """A trained policy to use: it answers prompts, scores responses, and is evaluated."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import jax
@@ -24,6 +24,7 @@ from training.records.run_folder import RunFolder
 from training.sources.order import key_for
 from training.start import starting_state
 
+ONE_DEVICE = {"data": 1, "fsdp": 1, "tensor": 1}  # as config.mesh has it
 Messages = Sequence[dict[str, str]]  # {"role", "content"}, of a conversation
 
 
@@ -33,18 +34,30 @@ class Policy:
 
   parts: Parts
   params: Params
-  reference: Params  # the base policy, against which the KL is measured
+  reference: Params | None  # the base policy, against which the KL is measured; None: it is that
   step: int
 
   @classmethod
-  def of_run(cls, files: RunFolder, root: str, step: int | None = None) -> "Policy":
-    """The checkpoint at `step` of the run in this folder (None: the latest), on one device."""
+  def of_run(
+    cls,
+    files: RunFolder,
+    root: str,
+    step: int | None = None,
+    mesh: Mapping[str, int] = ONE_DEVICE,
+  ) -> "Policy":
+    """The checkpoint at `step` of the run in this folder (None: the latest), on this mesh."""
     config = ConfigDict(files.read_config()["config"])
-    config.mesh.update(data=1, fsdp=1, tensor=1)  # whatever the run was trained on
+    config.mesh.update(mesh)  # whatever the run was trained on
     parts = parts_of(config)
     reference = base_policy.starting_params(config, parts, root, lambda row: None)
     state = loaded(files, partial(starting_state, parts), reference, parts.mesh, step)
     return cls(parts, state.params, reference, int(state.step))
+
+  @classmethod
+  def pretrained(cls, config: ConfigDict) -> "Policy":
+    """The model of config.model.pretrained as it is, to answer the config's task."""
+    parts = parts_of(config)
+    return cls(parts, base_policy.untrained(parts), None, 0)
 
   def sample(
     self,
@@ -110,8 +123,11 @@ class Policy:
     return dataclasses.replace(self, parts=dataclasses.replace(self.parts, task=task))
 
   def with_config(self, config: ConfigDict) -> "Policy":
-    """The same policy, to be evaluated on the task of another config."""
-    return self.with_task(parts_of(config).task)
+    """The same policy, to be evaluated by another config; its mesh stays."""
+    config = config.copy_and_resolve_references()
+    config.mesh.update(self.parts.config.mesh)
+    parts = dataclasses.replace(self.parts, config=config)
+    return dataclasses.replace(self, parts=parts).with_task(parts_of(config).task)
 
   def _prompts(self, prompts: Sequence[str | Messages]) -> tuple[np.ndarray, np.ndarray]:
     encode = self.parts.task.tokenizer.encode_prompt

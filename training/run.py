@@ -7,15 +7,22 @@ import dataclasses
 import glob
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from configs import common
-from training.checking import config_files, digests, loss_signatures, pretrained_model, validate
+from training.checking import (
+  config_files,
+  digests,
+  evaluated_config,
+  longer,
+  loss_signatures,
+  pretrained_model,
+  validate,
+)
 from training.errors import UserError
 from training.records.run_folder import RunFolder, file_name
 
@@ -99,13 +106,16 @@ class Run:
     """The policy of the latest checkpoint. UserError for a reward model, or without one."""
     return self.policy_at(None)
 
-  def policy_at(self, step: int | None) -> "Policy":
-    """The policy of the checkpoint at `step` (None: the latest). UserError if there is none."""
-    from training.policy import Policy  # it imports jax
+  def policy_at(self, step: int | None, mesh: Mapping[str, int] | None = None) -> "Policy":
+    """The policy of the checkpoint at `step` (None: the latest). UserError if there is none.
+
+    It lies on one device, or on this mesh: {"data": 2, "fsdp": 1, "tensor": 1}.
+    """
+    from training.policy import ONE_DEVICE, Policy  # it imports jax
 
     if "scores" in loss_signatures.words_of(self.config):
       raise UserError(f"{self.folder} is a reward model; its eval/accuracy is in metrics.jsonl")
-    return Policy.of_run(self._files, self._places[1], step)
+    return Policy.of_run(self._files, self._places[1], step, mesh or ONE_DEVICE)
 
   def evaluate(
     self, task: Any = None, *, samples: int = 16, step: int | None = None
@@ -124,11 +134,7 @@ class Run:
     if task is None:
       return policy.evaluate(samples)
     if isinstance(task, str):
-      config = self.config.copy_and_resolve_references()
-      with config.unlocked():
-        config.task.update(options="", data="")
-        common.use_task(config, task)
-      validate.check(config)
+      config = evaluated_config.of_run(self.config, task, {})
       return policy.with_config(config).evaluate(samples)
     return policy.with_task(task).evaluate(samples)
 
@@ -181,7 +187,8 @@ def train(
 ) -> Run:
   """Trains what the config asks for, or goes on where the folder's last checkpoint left it.
 
-  A finished run is returned as it is, so that a notebook's cell can be run again.
+  A finished run is returned as it is, so that a notebook's cell can be run again; given more steps,
+  it goes on where that makes the run that had them from the start (`checking.longer`).
 
   Args:
     config: of `load_config`, or a file's get_config(); or the file: "configs/grpo.py:k=4".
@@ -217,8 +224,8 @@ def train(
     if not hosts.first_decides(lambda: ready(files)):
       return Run(path, root)
   names: dict[str, Any] = {"config_file": "", **about, **of_run}
-  files.create(config.to_dict(), **names)
-  with files.recording_outcome():
+  with files.recording_outcome():  # first: a run of more steps than before is finished no more
+    files.create(config.to_dict(), **names)
     report({"doing": "start", "step": 0, "steps": config.steps})
     assembly.train(config, files, root, report)
   hosts.wait("run finished")  # the first may still be busy with W&B
@@ -233,7 +240,7 @@ def check(config: ConfigDict) -> None:
 
 def prepare(files: RunFolder, *, config: ConfigDict, digest: str, overwrite: bool) -> bool:
   """Whether there is something to train. UserError where training would lose, or disturb, a run."""
-  state = files.state(digest)
+  state = longer.state_of(files, config, digest)
   if overwrite and state != "running":
     _refuse_to_delete(files)
     files.clear()
@@ -250,7 +257,7 @@ def _refuse(files: RunFolder, state: str, config: ConfigDict) -> None:
   if state == "changed":
     raise UserError(
       f"{files.path} holds a run of {digests.difference(files.read_config(), config)}.\n"
-      "Give this one --out=FOLDER, or --overwrite to delete that one"
+      f"{longer.advice(files, config)}Give this one --out=FOLDER, or --overwrite to delete that one"
     )
   if state == "diverged":
     raise UserError(

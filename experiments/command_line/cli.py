@@ -1,5 +1,7 @@
 """The command line of every command: `--config=FILE[:ARG]`, `--config.dotted.field=value`, flags.
 
+Where a command sweeps, `--sweep.dotted.field=value,value` gives a field several values.
+
 A command is
 
   def main(argv):
@@ -27,10 +29,15 @@ from training.errors import Diverged, UserError, did_you_mean, nearest
 
 Flags = Mapping[str, tuple[Any, str]]  # name -> (default, which gives the type, or OneOf; help)
 Given = dict[str, Any]  # {"config": spec, "config.steps": "7", "help": True, flag: text}
+SWEEP, TUNE = "sweep.", "tune."  # before a field that is given several values, or a domain
 
 
 class OneOf(tuple[str, ...]):
   """The words that a flag takes. Without the flag it is the first; --flag alone is the second."""
+
+
+class Words(tuple[str, ...]):
+  """Of a flag that may be given several times, and that words without a flag belong to."""
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
@@ -53,11 +60,11 @@ def parse(
   flags: Flags,
   *,
   configs: str | None = "configs",
-  dotted: Sequence[str] = (),
+  sweeps: bool = False,
+  tunes: bool = False,
+  of_runs: bool = False,
 ) -> types.SimpleNamespace:
   """Returns `.config` (the spec), `.overrides` (dotted field -> text) and every flag.
-
-  With dotted=("tune",) it takes --tune.FIELD=TEXT, too: `.tune` is {FIELD: TEXT}.
 
   A lone --config.field overrides with True and --noconfig.field with False, and so do --flag and
   --noflag. --help prints `doc`, the flags and the config files, or all fields of a given --config,
@@ -65,16 +72,29 @@ def parse(
 
   Args:
     configs: the folder whose files --config chooses from; None if the command takes no config.
+    of_runs: whether it takes --config.FIELD=VALUE all the same, for the configs that runs have.
+    sweeps: whether it takes --sweep.FIELD=VALUE,VALUE, which `.swept` has as field -> texts.
+    tunes: whether it takes --tune.FIELD=DOMAIN, which `.tune` has as field -> text.
   Raises:
     UserError: naming every argument that is no flag, or whose value is of another type.
   """
-  given, strangers = _read(argv, flags, dotted, takes_config=configs is not None)
+  wanted = {"config.": configs or of_runs, SWEEP: sweeps, TUNE: tunes}
+  prefixes = tuple(prefix for prefix, is_wanted in wanted.items() if is_wanted)
+  given, strangers = _read(argv, flags, prefixes, takes_config=configs is not None)
   spec = given.get("config", "")
-  overrides = {key[len("config.") :]: v for key, v in given.items() if key.startswith("config.")}
+  overrides, tune = _fields(given, "config."), _fields(given, TUNE)
   if "help" in given:
-    print(cli_help.fields(spec, overrides) if spec else cli_help.overview(doc, flags, configs))
+    print(
+      cli_help.fields(spec, overrides) if spec else cli_help.overview(doc, flags, configs, sweeps)
+    )
     sys.exit(0)
-  values, problems = {}, []
+  values, problems, swept = {}, [], {}
+  for field, text in _fields(given, SWEEP).items():
+    swept[field] = [part for part in str(text).split(",") if part.strip()]
+    if text is True or not swept[field]:
+      problems.append(f"--{SWEEP}{field} needs values after a `=`: --{SWEEP}{field}=1,2")
+    if field in overrides:
+      problems.append(f"--{SWEEP}{field} and --config.{field}: give one of them")
   for name, (default, _) in flags.items():
     try:
       values[name] = _value(given.get(name), default)
@@ -86,10 +106,8 @@ def parse(
     problems.append(f"--config is required, e.g. --config={example} (see --help)")
   if problems:
     raise UserError("\n".join(problems))
-  for family in dotted:
-    stem = f"{family}."
-    values[family] = {key.removeprefix(stem): v for key, v in given.items() if key.startswith(stem)}
-  return types.SimpleNamespace(config=spec, overrides=overrides, **values)
+  found = {"overrides": overrides, "swept": swept, "tune": tune}
+  return types.SimpleNamespace(config=spec, **found, **values)
 
 
 def positional(command: str, doc: str | None) -> argparse.ArgumentParser:
@@ -102,12 +120,21 @@ def positional(command: str, doc: str | None) -> argparse.ArgumentParser:
   )
 
 
+def _fields(given: Given, prefix: str) -> Given:
+  """{"steps": "7"} of what was given as --config.steps=7, for one of the prefixes."""
+  return {key.removeprefix(prefix): v for key, v in given.items() if key.startswith(prefix)}
+
+
 def _read(
-  argv: Sequence[str], flags: Flags, dotted: Sequence[str], takes_config: bool
+  argv: Sequence[str], flags: Flags, prefixes: tuple[str, ...], takes_config: bool
 ) -> tuple[Given, list[str]]:
-  """Returns the text given to each flag, and the words that are no flag."""
+  """Returns the text given to each flag, and the words that are no flag.
+
+  `prefixes` are of the names that stand for fields: "config.".
+  """
   given: Given = {}
   strangers: list[str] = []
+  many = next((name for name, (default, _) in flags.items() if isinstance(default, Words)), "")
   words = collections.deque(argv)
   while words:
     word = words.popleft()
@@ -115,15 +142,19 @@ def _read(
     off = name.removeprefix("no") if name.startswith("no") and not equals else ""
     if word in ("-h", "--help"):
       given["help"] = True
+    elif many and not word.startswith("-"):
+      given.setdefault(many, []).append(word)
     elif not word.startswith("--"):
       strangers.append(word)
-    elif takes_config and (name == "config" or name.startswith("config.")):
-      given[name] = text if equals else _next(words, "" if name == "config" else True)
-    elif takes_config and off.startswith("config."):
-      given[off] = False
-    elif name.partition(".")[0] in dotted and "." in name:
+    elif takes_config and name == "config":
+      given[name] = text if equals else _next(words, "")
+    elif name.startswith(prefixes):
       given[name] = text if equals else _next(words, True)
-    elif (flag := name.replace("-", "_")) in flags:
+    elif off.startswith("config.") and "config." in prefixes:
+      given[off] = False
+    elif (flag := name.replace("-", "_")) in flags and flag == many:
+      given.setdefault(many, []).append(text if equals else _next(words, ""))
+    elif flag in flags:
       is_switch = isinstance(flags[flag][0], (bool, OneOf))
       given[flag] = text if equals else True if is_switch else _next(words, True)
     elif (flag := off.replace("-", "_")) in flags and isinstance(flags[flag][0], bool):
@@ -137,6 +168,8 @@ def _value(given: Any, default: Any) -> Any:
   """Returns a flag's value; `given` is None without the flag. ValueError if it does not fit."""
   if given is None:
     return default[0] if isinstance(default, OneOf) else default
+  if isinstance(default, Words):
+    return Words(given)
   if not isinstance(default, OneOf):
     return config_values.convert(given, type(default), default)
   word = default[1] if given is True else given

@@ -13,7 +13,9 @@ from configs import config_values
 from training.checking import config_files, config_modules, loss_signatures, optimizer_section
 
 
-def overview(doc: str, flags: Mapping[str, tuple[Any, str]], configs: str | None) -> str:
+def overview(
+  doc: str, flags: Mapping[str, tuple[Any, str]], configs: str | None, sweeps: bool = False
+) -> str:
   """Returns the command's docstring, its flags, and the config files that it may be given."""
   rows, files = [], []
   if configs:
@@ -24,9 +26,11 @@ def overview(doc: str, flags: Mapping[str, tuple[Any, str]], configs: str | None
         "changes a field, such as --config.optimizer.learning_rate=1e-4",
       ),
     ]
+    if sweeps:
+      rows.append(("--sweep.FIELD=VALUE,VALUE", "a sweep over these values, with all others'"))
     files = config_modules.available(configs).items()
   for name, (default, text) in flags.items():
-    if isinstance(default, tuple):  # cli.OneOf
+    if isinstance(default, tuple) and default:  # cli.OneOf
       flag = f"--{name}[={'|'.join(default[1:])}]"
     else:
       flag = f"--{name}" if isinstance(default, bool) else f"--{name}={default or '...'}"

@@ -15,12 +15,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs.config_values import flatten
-from training.checking import config_files, digests, pretrained_model, validate
+from configs.hyper import product, sweep
+from training.checking import config_files, digests, longer, pretrained_model, validate
 from training.errors import UserError
 from training.records import run_folder
 from training.records.run_folder import RunFolder
 
 Item = Mapping[str, Any]
+Swept = Mapping[str, Sequence[Any]]  # field -> its values
 
 # The fields in which runs of one variant may differ: seeds, and results of runs of the same seed.
 PER_SEED = (
@@ -47,6 +49,7 @@ class PlannedRun:
   digests: dict[str, str]  # of all that the config names
   folder: RunFolder
   state: str
+  is_named: bool  # by its item
 
   @property
   def rollouts(self) -> int:
@@ -64,7 +67,7 @@ class PlannedRun:
   def command(self) -> str:
     words = ["python", "-m", "experiments.train", f"--config={self.config_file}"]
     words += [f"--config.{key}={value}" for key, value in self.overrides.items()]
-    return shlex.join([*words, f"--sweep={self.sweep}", f"--out={self.folder.path}"])
+    return shlex.join([*words, f"--group={self.sweep}", f"--out={self.folder.path}"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,15 +86,25 @@ def make(
   file: str,
   common: Mapping[str, Any],
   out: str = "",
+  swept: Swept | None = None,
   tuned: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Plan:
-  """Plans the sweep of `file`; raises UserError with the problems of all its items.
+  """Plans a sweep; raises UserError with the problems of all its items.
 
-  `tuned` has overrides by variant, which count before those of the file.
+  Args:
+    file: a sweep's; or, with `swept`, a config's.
+    swept: fields with several values each; every combination is an item.
+    tuned: overrides by variant, which count before those of the file.
   """
-  name = os.path.splitext(os.path.basename(file.partition(":")[0]))[0]
+  if swept:
+    items = product(sweep(key, values) for key, values in swept.items())
+    items = [{"config": file} | item for item in items]
+    name = _name_of(file, common, swept)
+  else:
+    items = config_files.load_sweep(file)
+    name = os.path.splitext(os.path.basename(file.partition(":")[0]))[0]
   folder = out or os.path.join("runs", name)
-  items = [dict(item) | dict(common) for item in config_files.load_sweep(file)]
+  items = [dict(item) | dict(common) for item in items]
   variants = _variants(items)
   if tuned:
     items = [item | tuned.get(name, {}) for item, name in zip(items, variants, strict=True)]
@@ -111,7 +124,8 @@ def make(
       config=config.to_dict(),
       **of_run,
       folder=run,
-      state=run.state(of_run["digest"]),
+      state=longer.state_of(run, config, of_run["digest"]),
+      is_named="name" in item,
     )
     if runs.setdefault(planned.digest, planned) is not planned:
       repeats.append(runs[planned.digest].name)
@@ -149,13 +163,23 @@ def with_values(
   )
 
 
+def _name_of(file: str, common: Mapping[str, Any], swept: Swept) -> str:
+  """ "grpo-k8-sweep-lr": the fields and not their values, so that more of them join the sweep."""
+  fields = [run_folder.short_field(key) for key in swept if key != "seed"] or ["seed"]
+  settings = {key: value for key, value in common.items() if not key.startswith("wandb.")}
+  base = run_folder.variant_name(file, settings)
+  return run_folder.file_name("-".join([base, "sweep", *fields]))
+
+
 def refuse_changed(runs: Sequence[PlannedRun]) -> None:
   """Raises UserError, naming them, if folders hold runs of other configs."""
   problems = []
   for run in runs:
     if run.state == "changed":
-      differs = digests.difference(run.folder.read_config(), ConfigDict(run.config))
+      config = ConfigDict(run.config)
+      differs = digests.difference(run.folder.read_config(), config)
       problems.append(f"{run.folder.path} holds a run of {differs}")
+      problems += filter(None, [longer.advice(run.folder, config).strip()])
   if problems:
     problems.append("give the sweep another --out, or delete that folder")
     raise UserError("\n".join(problems))

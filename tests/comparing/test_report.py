@@ -246,13 +246,40 @@ def test_a_run_that_wrote_only_its_first_rows_gets_a_page(tmp_path):
   assert "No run has finished yet" in read(report.write(run.path))
 
 
-def test_several_folders_are_reported_where_they_meet(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def two_sweeps(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   for name in ("quick", "mine"):
     fake_sweep.write(tmp_path / "runs" / name, variants=("grpo-k2",), seeds=(0,))
-  assert report.main(["runs/quick", "runs/mine"]) == 0
-  assert capsys.readouterr().out.strip() == os.path.join("runs", "report.html")
-  assert "quick/grpo-k2" in read("runs/report.html")
+  return "runs/quick", "runs/mine"
+
+
+def test_several_folders_are_reported_in_a_folder_of_their_own(two_sweeps, capsys):
+  assert report.main([*two_sweeps]) == 0
+  *table, last = capsys.readouterr().out.splitlines()
+  assert last == "report: runs/compare-quick-mine/report.html"
+  assert any(line.startswith("quick/grpo-k2 ") for line in table)
+  assert "quick/grpo-k2" in read("runs/compare-quick-mine/report.html")
+  assert sorted(os.listdir("runs")) == ["compare-quick-mine", "mine", "quick"]
+  assert not os.path.exists("runs/quick/report.html")
+
+
+def test_a_comparison_goes_where_one_says_but_over_no_sweeps_own_report(two_sweeps, capsys):
+  assert report.main([*two_sweeps, "--out=here/both"]) == 0
+  assert os.path.exists("here/both/report.html") and os.path.exists("here/both/results.csv")
+  for out in ("runs/mine", "runs/mine/grpo-k2-s0"):
+    assert report.main([*two_sweeps, f"--out={out}"]) == 2
+    assert f"error: --out={out} is a sweep's or a run's folder" in capsys.readouterr().err
+  assert report.main(["runs/mine", "--out=runs/mine/"]) == 0
+
+
+def test_folders_that_share_a_name_or_are_many_get_a_folder_that_is_theirs(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  assert report.home(["runs/quick"]) == report.home(["runs/quick", "runs/quick/"]) == "runs/quick"
+  ones, others = report.home(["a/quick", "b/quick"]), report.home(["a/quick", "c/quick"])
+  assert ones != others and ones.startswith("runs/compare-quick-quick-")
+  many = report.home([f"runs/x{n}" for n in range(9)])
+  assert many.startswith("runs/compare-x0-x1-x2-and-6-more-")
 
 
 def test_a_wrong_folder_is_one_line_and_exit_2(capsys):
@@ -359,7 +386,7 @@ def test_png_writes_the_main_plots_as_pictures(tmp_path, capsys):
   folder = fake_sweep.write(tmp_path / "quick", variants=("grpo-k2",), seeds=(0,))
   RunFolder(f"{folder}/grpo-k2-s0").mark("stopped")  # leaves the learning curves alone to draw
   assert report.main([folder, "--png"]) == 0
-  page, *pictures = capsys.readouterr().out.split()
+  page, *pictures = capsys.readouterr().out.partition("report: ")[2].split()
   names = ["curves.png", "curves-dark.png", "curves-greedy.png", "curves-greedy-dark.png"]
   assert [os.path.basename(path) for path in pictures] == names
   for path in pictures:

@@ -200,7 +200,9 @@ def test_nothing_is_overwritten(tmp_path, capsys):
   assert "is no run's folder (it would hold config.json)" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("judged_by", ["eval/reward_sampled", "eval/accuracy", "eval/implied_accuracy"])
+@pytest.mark.parametrize(
+  "judged_by", ["eval/reward_sampled", "eval/accuracy", "eval/implied_accuracy"]
+)
 def test_the_best_checkpoint_is_the_one_with_the_best_evaluation(tmp_path, judged_by):
   rows = [{"step": 2, judged_by: 0.5}, {"step": 3, judged_by: 0.9}, {"step": 4}]
   folder = written(tmp_path, (2, 4), rows=rows)

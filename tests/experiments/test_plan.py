@@ -166,7 +166,7 @@ def test_the_command_trains_the_same_run_alone(make):
   run = make(dpo(task__options="min_word_len=3", seed=2)).runs[0]
   assert run.command == (
     "python -m experiments.train --config=configs/dpo.py "
-    f"--config.task.options=min_word_len=3 --config.seed=2 --sweep=mine --out={run.folder.path}"
+    f"--config.task.options=min_word_len=3 --config.seed=2 --group=mine --out={run.folder.path}"
   )
 
 

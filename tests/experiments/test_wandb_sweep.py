@@ -9,7 +9,10 @@ import sys
 import pytest
 import yaml
 
+from experiments import train
+from experiments.command_line import cli
 from experiments.sweeping import plan, wandb_sweep
+from training.checking import config_files, digests
 
 SWEEP = """
 def get_sweep():
@@ -62,15 +65,55 @@ def test_wandb_reads_the_file_and_its_agent_runs_the_commands(sweep, tmp_path, c
       "experiments.train",
       f"--config={run.config_file}",
       *(f"--config.{key}={value}" for key, value in run.overrides.items()),
-      "--sweep=mine",
+      "--group=mine",
       f"--out={run.folder.path}",
     ]
 
 
-def test_wandbs_own_schema_accepts_it(sweep):
+@pytest.fixture
+def product(tmp_path):
+  swept = {"seed": [0, 1], "optimizer.learning_rate": ["1e-4", "2e-4"], "model.tied": ["true"]}
+  return plan.make("configs/grpo.py:k=8", {}, str(tmp_path / "a folder"), swept)
+
+
+def test_every_combination_of_fields_is_real_parameters(product):
+  config = wandb_sweep.sweep_config(product, product.runs)
+  assert config["parameters"] == {
+    "config.seed": {"values": [0, 1]},
+    "config.optimizer.learning_rate": {"values": [1e-4, 2e-4]},  # numbers, not the texts typed
+    "config.model.tied": {"values": [True]},
+  }
+  assert config["metric"] == {"name": "eval/reward_sampled", "goal": "maximize"}
+
+
+def test_the_agents_commands_are_the_runs_of_the_plan(product):
+  config, found = wandb_sweep.sweep_config(product, product.runs), set()
+  for words in commands_of_agent(yaml.safe_load(yaml.safe_dump(config))):
+    assert words[:4] == ["/usr/bin/env", "python", "-m", "experiments.train"]
+    args = cli.parse(words[4:], "", train.FLAGS, sweeps=True)
+    assert (args.group, args.into) == (product.name, product.folder)
+    found.add(digests.of_run(config_files.load(args.config, args.overrides))["digest"])
+  assert found == {run.digest for run in product.runs} and len(found) == 4
+
+
+def test_what_is_no_product_of_fields_keeps_its_whole_commands(product, sweep, tmp_path):
+  assert list(wandb_sweep.parameters(product.runs)) and not wandb_sweep.parameters(sweep.runs)
+  assert wandb_sweep.parameters(product.runs[:2]) and not wandb_sweep.parameters(product.runs[:3])
+  file = tmp_path / "files.py"
+  file.write_text("""
+def get_sweep():
+  for config in ("configs/grpo.py", "configs/dpo.py"):
+    yield {"config": config, "seed": 1}
+""")
+  assert not wandb_sweep.parameters(plan.make(str(file), {}).runs)
+
+
+def test_wandbs_own_schema_accepts_it(sweep, product):
   sweeps = pytest.importorskip("sweeps")  # W&B's engine; installed by wandb[sweeps]
   config = wandb_sweep.sweep_config(sweep, sweep.runs)
   assert sweeps.schema_violations_from_proposed_config(config) == []
+  fields = wandb_sweep.sweep_config(product, product.runs)
+  assert sweeps.schema_violations_from_proposed_config(fields | {"method": "bayes"}) == []
   assert sweeps.next_run(config, []).config["command"]["value"] == sweep.runs[0].command
 
 

@@ -54,6 +54,7 @@ def test_a_run_says_where_it_belongs(sweep):
   assert about["config"]["group_size"] == 8 and about["config"]["device"] == "cpu x1"
   assert about["config"]["variant"] == "grpo-k8" and "jax" in about["config"]["versions"]
   assert wandb_runs.about(run, {"logps"})["id"] == about["id"]
+  assert about["id"].startswith("grpo-k8-s0-quick-")
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,12 @@ class RunFolder:
     return os.path.abspath(self._file("checkpoints"))
 
   @property
+  def checkpoint_step(self) -> int:
+    """The step of the latest checkpoint, from which a run that was stopped goes on; 0: none."""
+    names = os.listdir(self.checkpoints) if os.path.isdir(self.checkpoints) else []
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+  @property
   def log(self) -> str:
     return self._file("log.txt")
 
@@ -272,8 +278,8 @@ def write_atomically(path: str, text: str) -> None:
   os.replace(temporary, path)
 
 
-def _short(key: str, value: Any) -> str:
-  """("optimizer.learning_rate", 0.001) -> "lr0.001"; a word says enough alone: "cosine"."""
+def short_field(key: str) -> str:
+  """ "optimizer.learning_rate" -> "lr", as the names of runs have it."""
   section, _, field = key.rpartition(".")
   if section in (
     "base",
@@ -282,9 +288,13 @@ def _short(key: str, value: Any) -> str:
     "checkpoint",
   ):  # their fields repeat others' names
     field = key
-  field = {"learning_rate": "lr", "group_size": "k"}.get(field, field)
+  return {"learning_rate": "lr", "group_size": "k"}.get(field, field)
+
+
+def _short(key: str, value: Any) -> str:
+  """("optimizer.learning_rate", 0.001) -> "lr0.001"; a word says enough alone: "cosine"."""
   is_word = isinstance(value, str) and not re.fullmatch(r"[-+.\d].*|true|false|", value.lower())
-  return re.split(r"[/:]", value)[-1] if is_word else f"{field}{value}"
+  return re.split(r"[/:]", value)[-1] if is_word else f"{short_field(key)}{value}"
 
 
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,8 +79,9 @@ def about(folder: RunFolder, words: Collection[str]) -> dict[str, Any]:
   return {
     "project": wandb.get("project", "counterpoint"),
     "entity": wandb.get("entity") or None,
-    # A run started over is another run to W&B, which would take none of its first rows.
-    "id": f"{sweep or 'run'}-{folder.name}-{named.get('digest', '')}-{named.get('created', 0)}",
+    # Its name first, to find its files by. A run started over is another run to W&B, which would
+    # take none of its first rows; one that goes on to more steps is the same, of another digest.
+    "id": f"{folder.name}-{sweep or 'run'}-{named.get('created', 0)}",
     "name": folder.name,
     "group": f"{sweep}/{variant}" if sweep else variant,
     "job_type": _job_type(config, words),
