@@ -1,8 +1,7 @@
 """Best of K: sample K responses, imitate the best (rejection-sampling fine-tuning).
 
 The loss is `sft`, on the policy's own responses (RAFT: Dong et al., 2023). It has no negative
-examples: what is wrong is never pushed down. Expect the sampled reward to hardly move from 0.36,
-and the greedy one to fall.
+examples: what is wrong is never pushed down.
 """
 
 from ml_collections import ConfigDict

@@ -1,7 +1,6 @@
 """CISPO: REINFORCE weighted by a ratio that is capped and constant, so no token's push is lost.
 
 Where GRPO's clip drops a token from the gradient, this only limits its weight. Two updates a batch.
-Expect the sampled reward to go from 0.36 to 0.41.
 """
 
 from ml_collections import ConfigDict

@@ -1,8 +1,7 @@
 """DPO on pairs that the base policy wrote; --config.source=online lets the policy write them.
 
 The better response of a pair is the one with the higher reward; a pair of equal rewards teaches
-nothing. Offline, expect the sampled reward to rise by a point from 0.36 (at a learning rate of 2e-4
-it falls); online with optimizer.learning_rate=2e-4, to 0.40, in about 30 s on 2 CPU cores.
+nothing.
 """
 
 from ml_collections import ConfigDict

@@ -2,9 +2,6 @@
 
 Every batch is used for one update, so the ratio to the sampling policy is 1 and the clip does
 nothing here; it matters for data that is older (configs/off_policy_grpo.py).
-
-Expect the sampled reward to go from 0.36 to 0.41, in about 25 s on 2 CPU cores; with
---config.steps=160 and optimizer.learning_rate=1e-4 it gains about twice that.
 """
 
 from ml_collections import ConfigDict

@@ -1,7 +1,6 @@
 """IPO: DPO's margin pulled to 1/(2 beta) by a square, so that a pair once learned pulls no more.
 
-On pairs that the base policy wrote, where near misses make it fall (sampled reward 0.36 to 0.32);
---config.source=online lets the policy write them.
+On pairs that the base policy wrote; --config.source=online lets the policy write them.
 """
 
 from ml_collections import ConfigDict

@@ -1,8 +1,7 @@
 """Offline GRPO: weighted likelihood of fixed responses, no importance ratio and no clipping.
 
 The weights of a group sum to zero; algorithm.weights=dpo makes the gradient exactly DPO's. Nothing
-holds the policy near the reference otherwise, so keep the learning rate low. About 20 s on 2 CPU
-cores after the responses are collected.
+holds the policy near the reference otherwise, so keep the learning rate low.
 """
 
 from ml_collections import ConfigDict

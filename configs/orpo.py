@@ -1,7 +1,6 @@
 """ORPO: supervised training on the better response, and a penalty on the odds of the worse.
 
-No reference: the supervised term is what holds the policy. Expect the sampled reward to go from
-0.36 to 0.40 at a KL of 0.07, more than any other loss gains from these pairs.
+No reference: the supervised term is what holds the policy.
 """
 
 from ml_collections import ConfigDict

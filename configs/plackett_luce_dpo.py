@@ -1,7 +1,6 @@
 """Plackett-Luce DPO: a whole ranking of K responses instead of one pair; with K = 2 it is DPO.
 
-With rewards of 0 and 1 a ranking has two levels; --config.task.reward=scorer has more. Expect the
-sampled reward to stay where it is, at 0.36.
+With rewards of 0 and 1 a ranking has two levels; --config.task.reward=scorer has more.
 """
 
 from ml_collections import ConfigDict

@@ -1,7 +1,7 @@
 """REINFORCE: reward less a baseline, times the log-prob; one response a prompt, no ratio, no clip.
 
 The baseline is the batch's mean reward; --config.algorithm.baseline=running takes the mean of
-earlier steps, "none" none. Expect the sampled reward to go from 0.36 to 0.43.
+earlier steps, "none" none.
 """
 
 from ml_collections import ConfigDict

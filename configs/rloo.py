@@ -1,7 +1,7 @@
 """RLOO: REINFORCE whose baseline is the mean reward of the prompt's other K - 1 responses.
 
 That baseline leaves the gradient unbiased (the group's own mean scales it by 1 - 1/K). The KL to
-the reference is part of the reward. Expect the sampled reward to go from 0.36 to 0.41.
+the reference is part of the reward.
 """
 
 from ml_collections import ConfigDict

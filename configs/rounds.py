@@ -4,11 +4,11 @@ Each round the policy in service writes two responses to each of 2,048 new promp
 the true rewards says which is better, and DPO makes 16 updates from that policy, which is also the
 reference. `configs/rounds.py:algorithm=off_policy_grpo` takes another algorithm's config.
 
-Eight rounds (32,768 rollouts, 5.5 CPU-minutes) raise the sampled reward of the base policy, 0.361,
-by 0.040 and 0.029 (seeds 0 and 1; standard error over prompts 0.004, 32 samples) at KL 0.11 and
-0.10. One round of as many rollouts and updates (--config.steps=128, 2.2 CPU-minutes) raises it by
-0.037 and 0.038, at KL 0.05 and 0.06. So here eight rounds do not beat one: at beta = 2 the policy
-stays so near that one round's data is still fresh at its end (its effective share is 0.90).
+Eight rounds (32,768 rollouts, 5.5 CPU-minutes) raised the sampled reward of an earlier base policy,
+0.361, by 0.040 and 0.029 (seeds 0 and 1; standard error over prompts 0.004, 32 samples) at KL 0.11
+and 0.10. One round of as many rollouts and updates (--config.steps=128, 2.2 CPU-minutes) raises it
+by 0.037 and 0.038, at KL 0.05 and 0.06. So here eight rounds do not beat one: at beta = 2 the
+policy stays so near that one round's data is still fresh at its end (its effective share is 0.90).
 """
 
 from ml_collections import ConfigDict

@@ -1,7 +1,6 @@
 """SFT: more supervised training on correct answers, the yardstick for the losses that use rewards.
 
-No response is sampled to train on, so `rollouts` stays 0. The base policy has seen the same kind of
-demonstrations already: expect a slow rise from its score, in about 20 s on 2 CPU cores.
+No response is sampled to train on, so `rollouts` stays 0.
 """
 
 from ml_collections import ConfigDict

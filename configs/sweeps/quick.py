@@ -8,8 +8,6 @@ from typing import Any
 
 from configs.hyper import Interval, log_uniform
 
-BUDGET = {"steps": 32, "eval.every": 4, "checkpoint.every": 32}
-
 VARIANTS = (
   {"name": "dpo-offline", "config": "configs/dpo.py"},
   {"name": "dpo-online", "config": "configs/dpo.py", "source": "online"},
@@ -22,7 +20,7 @@ VARIANTS = (
 def get_sweep() -> Iterator[dict[str, Any]]:
   for seed in range(5):
     for variant in VARIANTS:
-      yield variant | BUDGET | {"seed": seed}
+      yield variant | {"seed": seed}
 
 
 def get_tuning() -> dict[str, Any]:
