@@ -1,6 +1,6 @@
 """The main algorithms on one budget: what they learn from the same number of responses and updates.
 
-Each run trains on 15,360 responses in 60 updates of 256, two updates a collection, so that ratios
+Each run trains on 8,192 responses in 32 updates of 256, two updates a collection, so that ratios
 and clips have something to do; 5 seeds of 14 algorithms. SFT alone uses demonstrations instead.
 
   sft, best-of-8                        no negative examples: the yardsticks
@@ -26,7 +26,7 @@ from typing import Any
 from configs.hyper import Item, product, sweep
 
 RESPONSES, UPDATES = 512, 2  # a collection
-BUDGET = {"steps": 30, "minibatches": UPDATES, "inner_epochs": 1, "eval.every": 10}
+BUDGET = {"steps": 16, "minibatches": UPDATES, "inner_epochs": 1, "eval.every": 2}
 
 
 def get_sweep() -> list[Item]:

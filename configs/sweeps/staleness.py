@@ -1,12 +1,15 @@
-"""From offline to online: DPO and GRPO on responses that are 60, 20, 4 or no updates old.
+"""From offline to online: DPO and GRPO on responses that are 32, 16, 4 or no updates old.
 
-Every run trains on 15,360 responses in 60 updates of 256, each response once. What varies is when
+Every run trains on 8,192 responses in 32 updates of 256, each response once. What varies is when
 the policy writes them:
 
   offline      all before the first update, by the base policy (configs/dpo.py's source)
-  20-updates   three rounds: 5,120 responses, then 20 updates on them
-  4-updates    fifteen rounds
+  16-updates   two rounds: 4,096 responses, then 16 updates on them
+  4-updates    eight rounds
   online       256 responses for every update
+
+The miniature of "Bridging offline and online RL for LLMs" (arXiv 2506.21495), where semi-online DPO
+is as good as online, and offline falls behind.
 
 Rounds here keep the reference and Adam's state; experiments.rounds, which is for a policy in
 service, moves the reference on and tests each round before it deploys it. One learning rate for
@@ -21,9 +24,9 @@ from typing import Any
 
 from configs.hyper import Item, product, sweep
 
-UPDATES, RESPONSES = 60, 256
+UPDATES, RESPONSES = 32, 256
 ALGORITHMS = {"dpo": ("configs/dpo.py", 2), "grpo-k8": ("configs/grpo.py:k=8", 8)}
-AGES = {"20-updates": 20, "4-updates": 4, "online": 1}  # updates a round
+AGES = {"16-updates": 16, "4-updates": 4, "online": 1}  # updates a round
 
 
 def get_sweep() -> list[Item]:
@@ -39,13 +42,13 @@ def get_sweep() -> list[Item]:
 
 
 def _rounds_of(updates: int, k: int) -> dict[str, Any]:
-  """Returns the fields for rounds of so many updates, evaluated every 20 updates as the others."""
+  """Returns the fields for rounds of so many updates, evaluated every 4 updates or every round."""
   steps = UPDATES // updates
   groups = RESPONSES // k * updates
   return {
     "steps": steps,
     "batch_prompts": groups,
     "minibatches": updates,
-    "eval.every": steps // 3,
-    "checkpoint.every": steps // 3,
+    "eval.every": max(4 // updates, 1),
+    "checkpoint.every": steps // 2,
   }

@@ -1,25 +1,26 @@
-"""Does GRPO need large groups? 2, 4, 8 and 16 responses a prompt, at two kinds of equal budget.
+"""Does GRPO need large groups? 2, 4, 8 and 16 responses a prompt, at three kinds of equal budget.
 
-"It takes two" (2025) says that 2-GRPO keeps 97.6 % of 16-GRPO's score on an eighth of the rollouts.
-Two budgets ask two questions, 5 seeds each:
+"It takes two" (arXiv 2510.00977) says that 2-GRPO keeps 97.6 % of 16-GRPO's score on an eighth of
+the rollouts. Three budgets ask three questions, 5 seeds each:
 
   equal rollouts   256 responses a step: 2-GRPO sees 128 prompts, 16-GRPO the same number of
                    responses on 16. Is a response better spent on another prompt?
   equal prompts    16 prompts a step: 2-GRPO draws 32 responses, an eighth of 16-GRPO's 256. How
-                   much do more responses to a prompt buy?
+                   much do more responses to a prompt buy? In grpo-k2-resampled groups of equal
+                   rewards, most of those of two, are drawn anew, three times at most.
+  the paper's      (appendix D) 2-GRPO has the same prompts, 128 of them an update, so that updates
+                   are as large as 16-GRPO's: an eighth of the updates, at 8 times the rate.
 
-grpo-k16 is in both. All make 60 updates from the same base policy; 35 runs, of 1,920 to 15,360
-rollouts; 26 minutes on 2 CPU cores that had other work. Expect no difference at equal rollouts: a
-group of two has a noisier baseline, but there are eight times as many groups. At equal prompts
-expect the reward to fall with K: on an eighth of the rollouts, at the same learning rate, 2-GRPO
-ends below the policy that it began from.
+grpo-k16 is in all three. All but the paper's make 32 updates from the same base policy.
 """
 
 from typing import Any
 
+from configs import grpo
 from configs.hyper import Item, chain, product, sweep
 
 RESPONSES, PROMPTS = 256, 16  # a step
+FEWER = 8  # 16-GRPO's rollouts over 2-GRPO's, at equal prompts
 
 
 def get_sweep() -> list[Item]:
@@ -27,8 +28,20 @@ def get_sweep() -> list[Item]:
   for k in (8, 4, 2):
     more_prompts = _grpo(k, "-equal-rollouts") | {"batch_prompts": RESPONSES // k}
     variants.append([more_prompts, _grpo(k, "-equal-prompts") | {"batch_prompts": PROMPTS}])
+  variants.append([_grpo(2, "-resampled") | {"batch_prompts": PROMPTS, "sampling.refills": 3}])
+  variants.append([_papers()])
   return product([sweep("seed", range(5)), chain(variants)])
 
 
 def _grpo(k: int, budget: str) -> dict[str, Any]:
   return {"name": f"grpo-k{k}{budget}", "config": f"configs/grpo.py:k={k}"}
+
+
+def _papers() -> dict[str, Any]:
+  config = grpo.get_config("k=2")
+  return _grpo(2, "-paper") | {
+    "batch_prompts": FEWER * PROMPTS,
+    "steps": config.steps // FEWER,
+    "optimizer.learning_rate": FEWER * config.optimizer.learning_rate,
+    "eval.every": 1,
+  }

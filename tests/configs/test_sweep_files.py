@@ -41,7 +41,7 @@ def test_the_first_seed_of_all_variants_comes_before_the_second(plans):
 
 @pytest.mark.parametrize("name", ["beta", "clip", "staleness", "kl_estimators", "baselines"])
 def test_what_is_compared_has_one_budget(plans, name):
-  assert set(rollouts(plans[name]).values()) == {15_360}
+  assert set(rollouts(plans[name]).values()) == {8_192}
   updates = {
     run.config["steps"] * run.config["minibatches"] * run.config["inner_epochs"]
     for run in plans[name].runs
@@ -52,10 +52,10 @@ def test_what_is_compared_has_one_budget(plans, name):
 def test_compare_gives_all_the_same_rollouts_and_updates(plans):
   budgets = rollouts(plans["compare"])
   assert budgets.pop("sft") == 0  # demonstrations
-  assert set(budgets.values()) == {15_360}
+  assert set(budgets.values()) == {8_192}
   for run in plans["compare"].runs:
     assert run.most_rollouts == run.rollouts
-    assert run.config["steps"] * run.config["minibatches"] * run.config["inner_epochs"] == 60
+    assert run.config["steps"] * run.config["minibatches"] * run.config["inner_epochs"] == 32
 
 
 def test_takes_two_compares_at_equal_rollouts_and_at_equal_prompts(plans):
@@ -66,3 +66,14 @@ def test_takes_two_compares_at_equal_rollouts_and_at_equal_prompts(plans):
     4,
     2,
   ]
+
+
+def test_takes_twos_own_protocol_is_an_eighth_of_the_rollouts_in_updates_as_large(plans):
+  by_name = {run.variant: run for run in plans["takes_two"].runs}
+  papers, large = by_name["grpo-k2-paper"], by_name["grpo-k16"]
+  assert (
+    8 * papers.rollouts == large.rollouts and 8 * papers.config["steps"] == large.config["steps"]
+  )
+  sizes = [run.rollouts // run.config["steps"] for run in (papers, large)]
+  rates = [run.config["optimizer"]["learning_rate"] for run in (papers, large)]
+  assert sizes[0] == sizes[1] and rates[0] == 8 * rates[1]
