@@ -94,8 +94,9 @@ def gaps(differences: Sequence[Rewards]) -> list[PromptGap]:
 
   Prompts are drawn again with replacement, the same ones for all. The p-value of a difference d_j
   with standard error s_j is the share of resamples in which any difference is as far from its mean,
-  max_k |d*_k - d_k| / s_k >= |d_j| / s_j: if no difference were real, at most 5 % of families would
-  hold a p below 0.05, however the differences depend on each other (Westfall and Young, 1993).
+  max_k |d*_k - d_k| / s*_k >= |d_j| / s_j: were no difference real, at most 5 % of families would
+  hold a p below 0.05, however the differences depend on each other (Westfall and Young, 1993). The
+  resample's own standard error s*_k is what makes this right for few prompts, too.
   """
   if not differences:
     return []
@@ -105,11 +106,12 @@ def gaps(differences: Sequence[Rewards]) -> list[PromptGap]:
   if n < FEWEST:
     return []
   means = values.mean(axis=0)
-  errors = np.maximum(values.std(axis=0, ddof=1) / np.sqrt(n), 1e-12)  # all prompts alike: 0
-  resampled = np.concatenate([counts @ values / n for counts in _resamples(n)])  # [R, J]
-  largest = (np.abs(resampled - means) / errors).max(axis=1)
-  reached = (largest[:, None] >= np.abs(means) / errors).sum(axis=0)
-  low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+  centred = values - means
+  resampled = np.concatenate([counts @ centred / n for counts in _resamples(n)])  # [R, J]
+  squares = np.concatenate([counts @ centred**2 / n for counts in _resamples(n)])
+  largest = (np.abs(resampled) / _error(squares - resampled**2, n)).max(axis=1)
+  reached = (largest[:, None] >= np.abs(means) / _error(centred.var(axis=0), n)).sum(axis=0)
+  low, high = means + np.quantile(resampled, [0.025, 0.975], axis=0)
   p_values = np.where(means == 0, 1.0, (1 + reached) / (1 + RESAMPLES))
   made = zip(means, low, high, p_values, strict=True)
   return [PromptGap(float(m), float(a), float(b), float(p), n) for m, a, b, p in made]
@@ -118,6 +120,11 @@ def gaps(differences: Sequence[Rewards]) -> list[PromptGap]:
 def _tested(differences: Mapping[Any, Rewards]) -> dict[Any, PromptGap]:
   made = gaps(list(differences.values()))
   return dict(zip(differences, made, strict=bool(made)))
+
+
+def _error(variance: Float[np.ndarray, "... J"], n: int) -> Float[np.ndarray, "... J"]:
+  """The standard error of a mean over n prompts; next to none where all of them are alike."""
+  return np.maximum(np.sqrt(np.maximum(variance, 0.0) / (n - 1)), 1e-12)
 
 
 def _resamples(n: int) -> Iterable[Float[np.ndarray, "r n"]]:

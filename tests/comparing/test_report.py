@@ -73,7 +73,7 @@ def test_results_have_the_config_fields_in_which_runs_differ(sweep):
 
 def test_the_page_opens_with_the_verdict(page):
   header = find("<header>.*?</header>", without_plotly(page))
-  assert re.search(r'<p class="finding">Best: grpo-k\d \(0.6\d\d\N{NO-BREAK SPACE}±', header)
+  assert re.search(r'<p class="finding">Best: grpo-k\d \(0.6\d\d ±', header)
   rows = re.findall(r'<tr data-variant="(.*?)">(.*?)</tr>', find("<tbody>.*?</tbody>", header))
   assert len(rows) == 5 and {rows[0][0], rows[1][0]} == {"grpo-k2", "grpo-k8"}
   assert rows[-1][0] == "dpo-offline" and "▼" in rows[-1][1]
@@ -155,6 +155,7 @@ def test_names_cannot_leave_the_data_they_stand_in(tmp_path):
 
 def test_the_table_marks_the_best_and_its_ties_and_pairs_differences(page):
   own = without_plotly(page)
+  own = find('<section id="final">.*', own)
   row = find("</svg>grpo-k2</th>.*?</tr>", own)
   assert 'class="best"' in row and "n=1" not in row
   row = find("</svg>dpo-offline</th>.*?</tr>", own)
@@ -294,7 +295,7 @@ def test_the_statistics_of_each_score_are_a_table(page):
   assert section.count("<table") == 2 and section.count("</tr>") == 2 * (1 + 5)
   row = find("</svg>grpo-k2</th>.*?</tr>", section)
   mean, _, _, gain, difference = re.findall(r"<td>\s*(\S*?)\s*<small>", row)[:5]
-  assert 0.7 < float(mean) < 0.9 and gain.startswith("+") and difference.startswith("+")
+  assert 0.6 < float(mean) < 0.7 and gain.startswith("+") and difference.startswith("+")
   assert "&lt; 0.001" in row or re.search(r'class="best">0\.0\d\d', row)
   for words in ("by bootstrap", "Holm", "area to 20,480 rollouts", "hypervolume to KL 2"):
     assert words in section
