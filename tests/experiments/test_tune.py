@@ -189,9 +189,8 @@ def test_killed_at_any_time_it_goes_on_with_the_same_trials(home, tuned):
     }
 
   for more in (3, 20):  # rows of metrics: in the first trials, and in later ones
-    before = sum(steps().values())
-    process = start(home, "--out=runs/killed")
-    until(lambda: sum(steps().values()) >= before + more or process.poll() is not None)
+    enough, process = sum(steps().values()) + more, start(home, "--out=runs/killed")
+    until(lambda n=enough, p=process: sum(steps().values()) >= n or p.poll() is not None)
     process.kill()  # -9: it can write nothing down
     process.communicate()
   ended = {
