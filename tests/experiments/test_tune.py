@@ -64,7 +64,7 @@ def start(home, *words):
   )
 
 
-def until(is_so, seconds=300):
+def until(is_so, seconds=900):
   deadline = time.time() + seconds
   while not is_so():
     assert time.time() < deadline
