@@ -17,6 +17,8 @@ FILE = "best.json"
 
 _SHOWN = {"score": "score", "greedy": "reward, greedy", "kl": "KL"}
 _SCORES = {"eval/reward_sampled": "reward, sampled"}
+_NUMBERS = [digit * 10.0**power for power in range(-9, 5) for digit in (1, 2, 5)]
+_TICKS = {"tickvals": _NUMBERS, "ticktext": [f"{number:g}" for number in _NUMBERS]}
 _WORDS = ("complete", "pruned", "diverged", "failed")
 
 
@@ -88,7 +90,7 @@ def response_curves(about: Mapping[str, Any]) -> Plot | None:
       data += [trace | traces.panel_of(panel) for trace in _points(one, field, key, style)]
     if any(_is_log(one["space"][field]) for one in having.values()):
       for axis in [name for name in look if name.startswith("xaxis")]:
-        look[axis] |= {"type": "log", "rangemode": "normal", "exponentformat": "e"}
+        look[axis] |= {"type": "log", "rangemode": "normal"} | _TICKS
     return {"data": data, "layout": look | {"showlegend": False}}
 
   text = "Score and KL of each variant's trials against each tuned field."

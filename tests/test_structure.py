@@ -110,6 +110,7 @@ def test_a_file_is_a_room_one_can_see_across(path):
   [
     "configs.common",
     "experiments.sweep",
+    "experiments.tune",
     "experiments.report",
     "experiments.rounds",
     "experiments.collect_feedback",
@@ -119,7 +120,16 @@ def test_a_file_is_a_room_one_can_see_across(path):
   ],
 )
 def test_nothing_slow_at_import(module):
-  heavy = ("jax", "flax", "wandb", "plotly", "reasoning_gym", "tensorflow_datasets", "tensorflow")
+  heavy = (
+    "jax",
+    "flax",
+    "wandb",
+    "plotly",
+    "reasoning_gym",
+    "tensorflow_datasets",
+    "tensorflow",
+    "optuna",
+  )
   code = f"import sys, {module}; sys.exit(str([m for m in {heavy} if m in sys.modules] or ''))"
   done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT)
   assert done.stderr.strip() in ("", "[]"), done.stderr

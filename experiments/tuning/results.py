@@ -139,7 +139,8 @@ def show_plan(tune: Plan, all_trials: Sequence[Trials], seeds: Sequence[int]) ->
     console.width = 140
   runs = sum(len(one.names) for one in all_trials)
   steps = sum(len(one.names) * one.base.config["steps"] for one in all_trials)
-  words = f"{tune.file}: {len(all_trials)} variants, at most {runs} runs and {steps:,} steps"
+  variants = "1 variant" if len(all_trials) == 1 else f"{len(all_trials)} variants"
+  words = f"{tune.file}: {variants}, at most {runs} runs and {steps:,} steps"
   print(f"{words}, in {tune.folder}; tuning seeds {', '.join(map(str, seeds))}")
   table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
   for column in ("variant", "field", "over", "now", "trials", "runs", "steps a run", "judged at"):

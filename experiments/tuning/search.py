@@ -54,9 +54,12 @@ def require_optuna() -> None:
 
 def combinations(domains: Domains) -> int | None:
   """The number of choices that there are, None if a range makes them endless."""
-  if any(isinstance(domain, Interval) for domain in domains.values()):
-    return None
-  return math.prod(len(domain) for domain in domains.values())
+  lists = _lists(domains)
+  return math.prod(map(len, lists)) if len(lists) == len(domains) else None
+
+
+def _lists(domains: Domains) -> list[Sequence[Any]]:
+  return [domain for domain in domains.values() if not isinstance(domain, Interval)]
 
 
 def contains(domain: Domain, value: Any) -> bool:
@@ -95,14 +98,13 @@ def should_stop(earlier: Sequence[Curve], curve: Curve, steps: int) -> bool:
   pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=HALVING)
   sampler = optuna.samplers.RandomSampler(seed=0)  # asked for nothing
   study = optuna.create_study(direction="maximize", pruner=pruner, sampler=sampler)
-  stops = False
   for one in [*earlier, curve]:
-    trial = study.ask()
+    trial, stops = study.ask(), False
     for spent, score in one:
       trial.report(score, spent)
       stops = trial.should_prune()
     study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-  return stops
+  return stops  # of the last
 
 
 def _ideas(
@@ -113,7 +115,7 @@ def _ideas(
     yield {field: defaults[field] for field in domains}
   if combinations(domains) is not None:
     every = [
-      dict(zip(domains, choice, strict=True)) for choice in itertools.product(*domains.values())
+      dict(zip(domains, choice, strict=True)) for choice in itertools.product(*_lists(domains))
     ]
     random.Random("lists").shuffle(every)
     yield from every
@@ -169,16 +171,18 @@ def _by_tpe(domains: Domains, trials: Sequence[Trial], seed: int) -> Values:
 def _told(domains: Domains, spaces: Mapping[str, Any], trial: Trial) -> Any:
   """A trial as Optuna has it. One that diverged is worse than all that were pruned: no score."""
   optuna = _optuna()
-  params = {
-    field: value if isinstance(domains[field], Interval) else list(domains[field]).index(value)
-    for field, value in trial.values.items()
-  }
+  params = {field: _drawn(domains[field], value) for field, value in trial.values.items()}
   about: dict[str, Any] = {"params": params, "distributions": spaces}
   if trial.outcome == "complete":
     return optuna.trial.create_trial(value=trial.score, **about)
   known = dict(trial.curve) if trial.outcome == "pruned" else {}
   state = optuna.trial.TrialState.PRUNED
   return optuna.trial.create_trial(state=state, intermediate_values=known, **about)
+
+
+def _drawn(domain: Domain, value: Any) -> Any:
+  """As _distribution has it: a list's value by its place."""
+  return value if isinstance(domain, Interval) else list(domain).index(value)
 
 
 def _distribution(domain: Domain) -> Any:

@@ -68,8 +68,8 @@ class Trials:
 
   @property
   def best(self) -> Done | None:
-    complete = [trial for trial in self.done if trial.outcome == "complete"]
-    return max(complete, key=lambda trial: trial.score or 0.0, default=None)
+    complete = [trial for trial in self.done if trial.outcome == "complete" and trial.curve]
+    return max(complete, key=lambda trial: trial.curve[-1][1], default=None)
 
   def next(self) -> PlannedRun | None:
     """The run to train next; None when all trials are done. UserError if a folder does not fit."""

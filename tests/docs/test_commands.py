@@ -22,7 +22,7 @@ from training.policy import Policy
 COMMANDS = list(dict.fromkeys(c for page in pages.PAGES for c in pages.commands(page)))
 DRY = (  # commands that can stop after their checks
   *("experiments.train", "experiments.sweep", "experiments.rounds", "experiments.claims"),
-  *("tasks.build", "benchmarks.bench"),
+  *("experiments.tune", "tasks.build", "benchmarks.bench"),
 )
 STOP_AT = {  # the others: the first function that is called once the arguments are read
   "benchmarks.population": "sweep",
@@ -82,6 +82,8 @@ def nothing_begins(monkeypatch, place):
 
   monkeypatch.setattr(text_data, "locate", small)
   monkeypatch.setattr("experiments.train.memory_needed", lambda config: "")
+  monkeypatch.setattr("experiments.tuning.results.read", lambda path: {"variants": {}})
+  monkeypatch.setattr("experiments.tuning.results.values", lambda *of_a_tune: {})
   for module, function in STOP_AT.items():
     monkeypatch.setattr(f"{module}.{function}", stop)
   for name in [name for name in sys.modules if name.partition(".")[0] == "mylab"]:
