@@ -111,6 +111,7 @@ def test_a_file_is_a_room_one_can_see_across(path):
     "configs.common",
     "experiments.sweep",
     "experiments.report",
+    "experiments.show",
     "experiments.rounds",
     "experiments.collect_feedback",
     "training.run",
