@@ -112,6 +112,7 @@ def test_a_file_is_a_room_one_can_see_across(path):
     "experiments.sweep",
     "experiments.tune",
     "experiments.report",
+    "experiments.show",
     "experiments.rounds",
     "experiments.collect_feedback",
     "training.run",
