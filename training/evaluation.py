@@ -224,9 +224,9 @@ def evaluated(parts: Parts, measured: Measured, step: int) -> Evaluated:
   while is_scored and k <= measured.rewards.shape[1]:
     per_prompt[f"pass@{k}"] = pass_at_k(measured.rewards, k)
     k *= 2
+  per_prompt = {name: np.asarray(x, float) for name, x in per_prompt.items()}
   metrics = {name: _mean(x) for name, x in per_prompt.items()}
-  texts = completions(parts, measured, step, COMPLETIONS_KEPT)
-  return Evaluated(metrics, texts, {n: np.asarray(x, float) for n, x in per_prompt.items()})
+  return Evaluated(metrics, completions(parts, measured, step, COMPLETIONS_KEPT), per_prompt)
 
 
 def _mean(x: Float[np.ndarray, " N"]) -> Mean:

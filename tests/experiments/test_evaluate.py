@@ -1,6 +1,7 @@
 """Several policies evaluated by one command: runs and models, compared over the same prompts."""
 
 import os
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,11 +18,8 @@ from training.checking import evaluated_config
 
 SMALL = SMALL_MODEL | {"batch_prompts": 4, "group_size": 2, "base.steps": 0, "eval.samples": 2}
 SMALL |= {"task.train_prompts": 32, "task.eval_prompts": 8, "wandb.mode": "disabled"}
-MODEL = ModelConfig(
-  vocab_size=len(tiny_tokenizer.TOKENS),
-  **{key.removeprefix("model."): value for key, value in SMALL_MODEL.items()},
-  qk_norm=False,
-)
+SHAPE: dict[str, Any] = {key.removeprefix("model."): size for key, size in SMALL_MODEL.items()}
+MODEL = ModelConfig(vocab_size=len(tiny_tokenizer.TOKENS), qk_norm=False, **SHAPE)
 
 
 @pytest.fixture(scope="module")

@@ -109,6 +109,19 @@ def test_runs_of_one_process_in_threads_keep_their_rows_apart(sweep):
   assert len(rows) == 5 and all(f'"train/who": {who}' in json.dumps(row) for row in rows)
 
 
+def test_what_is_printed_is_sent_but_for_a_replay(sweep):
+  folder, texts = RunFolder(os.path.join(sweep, "grpo-k8-s0")), []
+  for replay in (False, True):
+    run = wandb_runs.start(folder, "offline", (), replay=replay)
+    print("a warning of the run's own")
+    wandb_runs.log(run, {"step": 0})
+    wandb_runs.finish(run, {}, 0)
+    assert run.settings.x_disable_stats == replay
+    console = os.path.join(run.dir, "output.log")
+    texts.append(open(console).read() if os.path.exists(console) else "")
+  assert "a warning of the run's own" in texts[0] and texts[1] == ""
+
+
 @pytest.mark.parametrize("answers", [False, None], ids=["refuses", "is silent"])
 def test_a_server_that_cannot_be_reached_costs_seconds_once(sweep, monkeypatch, answers, capsys):
   server = socket.socket()

@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import common, config_values
-from training.checking import field_names, pretrained_model, validate
+from training.checking import config_files, field_names, pretrained_model, validate
 from training.errors import UserError, did_you_mean
 
 # Fields that an evaluation depends on; the others are of training, or of what was trained.
@@ -54,7 +54,7 @@ def of_files(
     config.base.update(steps=0, run="")
     config.source, config.offline.dataset = "online", ""
     config.algorithm = common.defaults("grpo").algorithm
-  config = of_run(config, task, overrides)
+  config = of_run(config_files.complete(config), task, overrides)
   pretrained_model.fill(config)
   return config
 
