@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 PROJECT = pathlib.Path(__file__).parents[2]
 README = "README.md"
-RESULTS = PROJECT / "docs" / "results" / "quick.csv"
+RESULTS = PROJECT / "docs" / "results"
 DOCS = sorted(f"docs/{path.name}" for path in (PROJECT / "docs").glob("*.md"))
 PAGES = (README, "ARCHITECTURE.md", "benchmarks/README.md", *DOCS)
 ENDS = ("|", ">", "&&", ";")  # of a command on its line

@@ -1,30 +1,22 @@
 """The README and docs/ list what there is, link to what is there, and quote what was measured."""
 
 import ast
-import csv
 import json
 import re
 
 import pytest
 
 from algorithms import LOSSES
+from docs.results import write
 from models.pretrained.families import FAMILIES
 from tasks import TASKS
 from tasks.rewards import REWARDS
 from tests.docs import pages
 from training.checking import config_files, validate
-from training.estimates import estimate, number
+from training.errors import UserError
 from training.optimizer import OPTIMIZERS, SCHEDULES
 
 NAME = re.compile(r"`(\w+)`")
-METRICS = {
-  "reward, greedy": "eval/reward",
-  "reward, sampled": "eval/reward_sampled",
-  "pass@4": "eval/pass@4",
-  "KL to base": "eval/kl",
-}
-
-
 # --- form ---------------------------------------------------------------------------------------
 
 
@@ -84,36 +76,26 @@ def test_a_link_leads_somewhere(page):
 # --- numbers ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-  "page, title",
-  [(pages.README, "## The result"), ("docs/results.md", "## DPO against GRPO, offline and online")],
-)
-def test_the_result_is_that_of_the_committed_runs(page, title):
-  section = pages.section(page, title)
-  assert "`./quickstart`" in section and "commit 7aa018f" in section and "quick.csv" in section
-  with open(pages.RESULTS) as file:
-    base, *runs = csv.DictReader(file)
-  shown = {row["variant"]: row for row in pages.table(section)}
-  assert shown.keys() == {"base policy", *(run["variant"] for run in runs)}
-  assert {run["state"] for run in runs} == {"finished"}
-  for variant, row in shown.items():
-    of_variant = [run for run in runs if run["variant"] == variant]
-    for column, metric in METRICS.items():
-      if column not in row:
-        continue
-      if variant == "base policy":
-        assert row[column] == ("0" if metric == "eval/kl" else number(float(base[metric])))
-      else:
-        assert row[column] == str(estimate(float(run[metric]) for run in of_variant))
-    rollouts = {f"{int(run['rollouts']):,}" for run in of_variant} or {""}
-    assert {row["rollouts"]} == rollouts
-    assert row.get("seeds", "") in ("", str(len(of_variant)))
+def test_what_is_quoted_is_what_came_out():
+  """Of every archive in docs/results: the tables and texts, and the sweep files' docstrings."""
+  for path, text in write.texts():
+    assert text == pages.text(path), f"{path}: python -m docs.results.write"
+
+
+def test_a_result_whose_sweep_file_has_changed_is_refused_by_name(tmp_path, monkeypatch):
+  archive = json.loads((pages.RESULTS / "quick.json").read_text())
+  archive["config"]["steps"] += 1
+  (tmp_path / "quick.json").write_text(json.dumps(archive))
+  monkeypatch.setattr(write, "HERE", str(tmp_path))
+  with pytest.raises(
+    UserError, match=r"quick\.json: .*quick\.py has another dpo-offline-s0 by now"
+  ):
+    write.read("quick")
 
 
 def test_the_first_command_ends_with_the_numbers_of_that_run():
-  with open(pages.RESULTS) as file:
-    run = next(row for row in csv.DictReader(file) if row["run"] == "grpo-k8-s0")
-  shown = f"done  reward {float(run['eval/reward']):.3f}  kl {float(run['eval/kl']):.3f}"
+  run = next(run for run in write.read("quick").runs if run.name == "grpo-k8-s0")
+  shown = f"done  sampled reward {run.final('eval/reward_sampled'):.3f}"
   assert shown in pages.section(pages.README, "## Train one")
 
 

@@ -52,6 +52,7 @@ def start(folder: RunFolder, wanted: str, words: Collection[str], replay: bool =
     # has none of either.
     x_disable_stats=replay,
     console="off" if replay else "wrap",
+    x_save_requirements=False,  # of all packages: half a second a run; the config has ours
     init_timeout=INIT_SECONDS,
     finish_timeout=FINISH_SECONDS,
   )
