@@ -89,7 +89,7 @@ def defaults(loss: str) -> ConfigDict:
 
   config.optimizer = ConfigDict()  # an optimizer and a schedule add numbers of their own
   config.optimizer.name = "adamw"  # of training/optimizer.py ("lion", "muon", ...), or your own
-  config.optimizer.learning_rate = 2e-4  # at its peak
+  config.optimizer.learning_rate = 5e-4  # at its peak
   config.optimizer.warmup_steps = 0  # in which the rate rises linearly from 0
   config.optimizer.schedule = "linear"  # of training/optimizer.py ("cosine", ...), or your own
   config.optimizer.weight_decay = 0.0  # decoupled: a share of the weights, times the learning rate
