@@ -85,8 +85,9 @@ def train(config: ConfigDict, path: str, args, command: str) -> None:
     processes = hosts.join(args.coordinator, args.processes, args.process)
     is_first = hosts.is_first()
   files = RunFolder(path)
+  shown = Shown(config, files)
   try:
-    with Shown(config, files) as shown:
+    with shown:
       ended = run.train(
         config,
         path,
