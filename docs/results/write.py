@@ -1,5 +1,7 @@
 """Writes the measured numbers into the documents that quote them, from the archives in this folder.
 
+NAME.json is a comparison, tuned/NAME.json the best.json of the experiments.tune before it, if any.
+
 python -m docs.results.write runs/quick        makes docs/results/quick.json from those runs, then:
 python -m docs.results.write                   writes all that quotes an archive
 python -m docs.results.write --picture         and draws docs/curves.png; this needs Chromium
@@ -24,7 +26,7 @@ from configs.config_values import flatten
 from experiments.sweeping import plan
 from training.errors import UserError
 from training.estimates import number
-from training.records.run_folder import write_atomically
+from training.records.run_folder import read_json, write_atomically
 
 HERE = os.path.dirname(os.path.relpath(__file__))
 DOCUMENTS = ("README.md", "docs/results.md")
@@ -142,8 +144,7 @@ def table(result: Comparison) -> str:
     score = f"{number(row.score.mean)} {row.spread}"
     final = [str(row.variant.final(metric)) for metric in (REWARD, KL)]
     rows.append([row.sign, row.variant.name, score, gain, *final, _rollouts(row.variant)])
-  lines = ["| " + " | ".join(row) + " |" for row in rows]
-  return "\n" + "\n".join(lines) + "\n\n▲ best, = level with it, ▼ clearly below it (Holm).\n"
+  return "\n" + _markdown(rows) + "\n▲ best, = level with it, ▼ clearly below it (Holm).\n"
 
 
 def sentences(result: Comparison) -> str:
@@ -172,12 +173,42 @@ def docstring(result: Comparison) -> str:
   return "\n\n" + _filled(text, 100) + "\n"
 
 
+def tuned(result: Comparison) -> str:
+  """How the values were found, and those that were."""
+  found = read_json(os.path.join(HERE, "tuned", f"{result.name}.json"))
+  if not found:
+    raise UserError(f"docs/results/tuned/{result.name}.json is not there")
+  fields = list(
+    dict.fromkeys(field for one in found["variants"].values() for field in one["space"])
+  )
+  rows = [
+    ["variant", *(f"`{field}`" for field in fields), "trials, pruned", "updates", "reward, sampled"]
+  ]
+  rows.append(["---"] * len(rows[0]))
+  for name, one in found["variants"].items():
+    best, trials = one["best"], one["trials"]
+    pruned = sum(trial["outcome"] == "pruned" for trial in trials)
+    score = number(trials[one["best_trial"]]["score"])
+    values = [f"{best[field]:g}" if field in best else "" for field in fields]
+    rows.append([name, *values, f"{len(trials)}, {pruned}", str(one["steps"]), score])
+  seeds = ", ".join(map(str, found["seeds"]))
+  head = (
+    f"At commit {found['commit'][:7]}, on seeds {seeds}, which the comparison does not use:\n\n"
+  )
+  return head + _markdown(rows)
+
+
 KINDS: dict[str, Callable[[Comparison], str]] = {
   "about": about,
   "table": table,
   "outcome": outcome,
   "sentences": sentences,
+  "tuned": tuned,
 }
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+  return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
 def _filled(text: str, width: int, **options: str) -> str:
