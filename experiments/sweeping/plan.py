@@ -107,7 +107,7 @@ def make(
   items = [dict(item) | dict(common) for item in items]
   variants = _variants(items)
   if tuned:
-    items = [item | tuned.get(name, {}) for item, name in zip(items, variants, strict=True)]
+    items = [item | dict(tuned.get(name, {})) for item, name in zip(items, variants, strict=True)]
     _refuse_tuned_names(file, variants, _variants(items))
   configs = _resolve(file, items)
   runs: dict[str, PlannedRun] = {}
@@ -146,7 +146,7 @@ def with_values(
   run: PlannedRun, values: Mapping[str, Any], sweep: str, variant: str, folder: str
 ) -> PlannedRun:
   """The run of another sweep, in its `folder`, that is this one but for the values."""
-  overrides = run.overrides | values
+  overrides = run.overrides | dict(values)
   config = resolve(run.config_file, overrides)
   of_run = digests.of_run(config)
   files = RunFolder(os.path.join(folder, f"{run_folder.file_name(variant)}-s{config.seed}"))
