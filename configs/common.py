@@ -15,7 +15,7 @@ def defaults(loss: str) -> ConfigDict:
   """Returns all fields, locked; only `algorithm` and `optimizer` take new ones, their numbers."""
   config = ConfigDict()
   config.seed = 0  # of everything random in the run: the order of the prompts, the sampling
-  config.steps = 32  # batches of groups that are collected and trained on
+  config.steps = 28  # batches of groups that are collected and trained on
   config.source = "online"  # "online", "offline" (a data set), "demonstrations" (SFT) or "rounds"
   config.batch_prompts = 32  # B: prompts (groups) a step
   config.group_size = 8  # K: responses to each prompt
@@ -115,7 +115,7 @@ def defaults(loss: str) -> ConfigDict:
   config.eval.samples = 4  # sampled responses a prompt, for pass@k and the KL
 
   config.checkpoint = ConfigDict()
-  config.checkpoint.every = 16  # steps between checkpoints
+  config.checkpoint.every = 14  # steps between checkpoints
 
   config.mesh = ConfigDict()
   config.mesh.data = 1  # devices that split the prompts

@@ -1,6 +1,6 @@
 """Baselines: which mean to subtract from a reward, and whether to divide by the group's spread.
 
-The policy gradient needs no baseline, only less noise. K = 8, 32 prompts, 32 updates on 256 fresh
+The policy gradient needs no baseline, only less noise. K = 8, 32 prompts, 28 updates on 256 fresh
 responses each, no KL; 5 seeds of 7 variants:
 
   none, running, batch   REINFORCE: nothing, the mean of earlier steps, the mean of the batch

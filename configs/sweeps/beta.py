@@ -5,10 +5,10 @@ to be pulled apart. GRPO's is the price of a nat of KL in units of reward (here 
 spread); its usual value is 0. So compare each with itself; the reward-KL frontier of the report
 compares all three.
 
-32 updates on 256 responses each, 5 seeds of 14 variants that differ only in numbers within each of
+28 updates on 256 responses each, 5 seeds of 14 variants that differ only in numbers within each of
 the three. Expect the KL to fall as beta grows, everywhere; offline DPO to fall below its base
 policy at a small beta, where nothing stops it from pushing near misses down; and GRPO's beta to
-cost little reward until it is large, because 32 updates do not go far.
+cost little reward until it is large, because 28 updates do not go far.
 """
 
 from typing import Any

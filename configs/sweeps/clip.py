@@ -1,7 +1,7 @@
 """GRPO's clip: how narrow, how lopsided, and what happens without one.
 
 Four passes over each batch, because in the first update on fresh responses the ratio is 1 and no
-clip does anything. K = 8, 32 batches of 256 responses, 128 updates, 5 seeds of 7 variants that
+clip does anything. K = 8, 28 batches of 256 responses, 112 updates, 5 seeds of 7 variants that
 differ in numbers only, but for the last two:
 
   0.05, 0.1, 0.2, 0.4   the same on both sides

@@ -2,7 +2,7 @@
 
 As a loss k1 has a gradient of mean zero, so that it holds nothing; k2's is the true one; k3's is
 the gradient of the KL the other way round (algorithms/divergences.py). Each at two prices of a nat,
-and a run without a penalty; K = 8, 32 updates on 256 responses each, 5 seeds of 7 variants.
+and a run without a penalty; K = 8, 28 updates on 256 responses each, 5 seeds of 7 variants.
 
 Expect k1 to go as far from the reference as no penalty does, with more noise, and k2 and k3 to stay
 nearer the dearer a nat is; near the reference they agree to first order, so expect no difference

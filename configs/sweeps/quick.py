@@ -1,6 +1,6 @@
 """DPO against GRPO, offline and online, K = 2 and K = 8: same base policy, budget and tuning.
 
-Every run makes 32 updates on 256 responses each, whatever K; 5 seeds. The base policy has learned
+Every run makes 28 updates on 256 responses each, whatever K; 5 seeds. The base policy has learned
 four things to do with a word, of which the reward wants one (docs/tasks.md).
 
 Came out .

@@ -32,7 +32,7 @@ AGES = {"16-updates": 16, "4-updates": 4, "online": 1}  # updates a round
 def get_sweep() -> list[Item]:
   variants = []
   for algorithm, (config, k) in ALGORITHMS.items():
-    shared = {"config": config, "optimizer.learning_rate": 1e-4}
+    shared = {"config": config, "optimizer.learning_rate": 3e-4, "steps": UPDATES}
     variants.append(shared | {"name": f"{algorithm}-offline", "source": "offline"})
     variants += [
       shared | {"name": f"{algorithm}-{name}", "source": "online"} | _rounds_of(updates, k)

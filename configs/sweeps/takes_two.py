@@ -19,7 +19,7 @@ from typing import Any
 from configs import grpo
 from configs.hyper import Item, chain, product, sweep
 
-RESPONSES, PROMPTS = 256, 16  # a step
+STEPS, RESPONSES, PROMPTS = 32, 256, 16  # responses and prompts a step
 FEWER = 8  # 16-GRPO's rollouts over 2-GRPO's, at equal prompts
 
 
@@ -34,14 +34,13 @@ def get_sweep() -> list[Item]:
 
 
 def _grpo(k: int, budget: str) -> dict[str, Any]:
-  return {"name": f"grpo-k{k}{budget}", "config": f"configs/grpo.py:k={k}"}
+  return {"name": f"grpo-k{k}{budget}", "config": f"configs/grpo.py:k={k}", "steps": STEPS}
 
 
 def _papers() -> dict[str, Any]:
-  config = grpo.get_config("k=2")
   return _grpo(2, "-paper") | {
     "batch_prompts": FEWER * PROMPTS,
-    "steps": config.steps // FEWER,
-    "optimizer.learning_rate": FEWER * config.optimizer.learning_rate,
+    "steps": STEPS // FEWER,
+    "optimizer.learning_rate": FEWER * grpo.get_config("k=2").optimizer.learning_rate,
     "eval.every": 1,
   }

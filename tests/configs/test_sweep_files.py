@@ -41,7 +41,7 @@ def test_the_first_seed_of_all_variants_comes_before_the_second(plans):
 
 @pytest.mark.parametrize("name", ["beta", "clip", "staleness", "kl_estimators", "baselines"])
 def test_what_is_compared_has_one_budget(plans, name):
-  assert set(rollouts(plans[name]).values()) == {8_192}
+  assert len(set(rollouts(plans[name]).values())) == 1
   updates = {
     run.config["steps"] * run.config["minibatches"] * run.config["inner_epochs"]
     for run in plans[name].runs

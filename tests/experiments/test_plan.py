@@ -178,7 +178,7 @@ def test_the_plan_is_a_table_with_budgets(make, capsys):
   sweep = make(dpo(algorithm__beta=0.1), dpo(algorithm__beta=0.2))
   plan_table.show(sweep, sweep.runs, [])
   out = capsys.readouterr().out
-  assert "beta" in out and "8,192" in out and "≤ 65,536" in out and "2 to do" in out
+  assert "beta" in out and "7,168" in out and "≤ 57,344" in out and "2 to do" in out
   assert "warning" not in out
 
 
@@ -192,7 +192,7 @@ def test_unequal_budgets_are_said_in_words(make):
   )
   warning = plan_table.unequal(sweep.runs)
   assert warning.startswith("warning: ")
-  assert "  8,192: many\n  4,096: few" in warning and "demonstrations" not in warning
+  assert "  7,168: many\n  3,584: few" in warning and "demonstrations" not in warning
 
 
 def test_columns_of_fields_with_one_name_say_which(make, capsys):
