@@ -26,6 +26,7 @@ from tasks.items import Item, traits
 # one of reasoning-gym's data sets.
 TASKS = {
   "sentiment": "tasks.sentiment:sentiment",
+  "running_sum": "tasks.sums:running_sum",
   "gsm8k": "tasks.texts:gsm8k",
   "questions": "tasks.texts:questions",
   "groups": "tasks.texts:groups",

@@ -55,6 +55,20 @@ def one_more(answer: str) -> str:
   return str(int(answer) + 1)
 
 
+# --- of sums in steps, where the answer is the running totals --------------------------------------
+
+
+def one_step_early(answer: str) -> str:
+  """All totals but the last: "15 6 9" -> "15 6"."""
+  return answer.rpartition(" ")[0]
+
+
+def last_step_wrong(answer: str) -> str:
+  """The last total is one too high: "15 6 9" -> "15 6 10"."""
+  before, space, last = answer.rpartition(" ")
+  return f"{before}{space}{int(last) + 1}"
+
+
 def _terms(prompt: Any) -> list[int]:
   """ "4-13+2=" -> [4, -13, 2]."""
   return [int(term) for term in _TERM.findall(text_of(prompt).replace(" ", ""))] or [0]

@@ -23,6 +23,8 @@ BEHAVIOURS = {
   "last_term": "tasks.behaviours:last_term",
   "first_terms": "tasks.behaviours:first_terms",
   "one_more": "tasks.behaviours:one_more",
+  "one_step_early": "tasks.behaviours:one_step_early",
+  "last_step_wrong": "tasks.behaviours:last_step_wrong",
 }
 
 # A behaviour may look at these, by the names of its arguments.
