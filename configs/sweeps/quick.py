@@ -3,7 +3,8 @@
 Every run makes 28 updates on 256 responses each, whatever K; 5 seeds. The base policy has learned
 four things to do with a word, of which the reward wants one (docs/tasks.md).
 
-Came out .
+Came out at commit 4debd6c, sampled reward, mean of 5 seeds: grpo-k2 0.513, grpo-k8 0.505,
+dpo-online 0.483, dpo-offline 0.395, off-policy-grpo-k8 0.385; base policy 0.256.
 """
 
 from collections.abc import Iterator

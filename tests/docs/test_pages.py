@@ -93,12 +93,6 @@ def test_a_result_whose_sweep_file_has_changed_is_refused_by_name(tmp_path, monk
     write.read("quick")
 
 
-def test_the_first_command_ends_with_the_numbers_of_that_run():
-  run = next(run for run in write.read("quick").runs if run.name == "grpo-k8-s0")
-  shown = f"done  sampled reward {run.final('eval/reward_sampled'):.3f}"
-  assert shown in pages.section(pages.README, "## Train one")
-
-
 # --- lists --------------------------------------------------------------------------------------
 
 ROWS = [
