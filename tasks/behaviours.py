@@ -55,7 +55,7 @@ def one_more(answer: str) -> str:
   return str(int(answer) + 1)
 
 
-# --- of sums in steps, where the answer is the running totals --------------------------------------
+# --- of sums in steps, where the answer is the running totals -------------------------------------
 
 
 def one_step_early(answer: str) -> str:

@@ -7,8 +7,9 @@ cannot. `base.demonstrations` makes such a policy in a minute, spelled like a re
   "0.4*right + 0.3*forward + 0.15*sorted_letters + 0.15*half_backward"
 """
 
+import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 from tasks import functions
@@ -35,37 +36,47 @@ ARGUMENTS = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Behaviour:
+  """A function of the mixture, what it looks at, and its options."""
+
+  name: str
+  function: Callable[..., str]
+  takes: tuple[str, ...]  # of ARGUMENTS
+  options: dict[str, Any]
+
+  def __call__(self, item: Item) -> str:
+    """Its text for this prompt. ValueError when it raises, or gives no text."""
+    known = {"prompt": item.prompt, "answer": item.answer, "entry": item.entry}
+    try:
+      text = self.function(**{name: known[name] for name in self.takes}, **self.options)
+    except Exception as error:  # the user's code may raise anything
+      raise ValueError(f"{self.name} raised {type(error).__name__}: {error}") from error
+    if not isinstance(text, str):
+      raise ValueError(f"{self.name} gave no text: {text!r:.60}")
+    return text
+
+
 class Mixture:
   """The behaviours that `text` spells. ValueError when one cannot be had, or called so."""
 
   def __init__(self, text: str):
     terms = shares(text)
-    self.names = tuple(term.name for term in terms)
     total = sum(term.weight for term in terms)
     self.shares = tuple(term.weight / total for term in terms)
-    self._calls = []
-    for term in terms:
-      function = functions.imported(place_of(term.name))
-      signature = inspect.signature(function)
-      options = bound_options(term, signature)
-      takes = [name for name in signature.parameters if name in ARGUMENTS]
-      self._calls.append((function, takes, options))
+    self._behaviours = [_behaviour(term) for term in terms]
 
   def of(self, item: Item) -> list[str]:
     """The text of each behaviour for this prompt. ValueError when one raises, or gives no text."""
-    known = {"prompt": item.prompt, "answer": item.answer, "entry": item.entry}
-    return [
-      self._one(name, *call, known) for name, call in zip(self.names, self._calls, strict=True)
-    ]
+    return [behaviour(item) for behaviour in self._behaviours]
 
-  def _one(self, name, function, takes, options, known: Mapping[str, Any]) -> str:
-    try:
-      text = function(**{argument: known[argument] for argument in takes}, **options)
-    except Exception as error:  # the user's code may raise anything
-      raise ValueError(f"{name} raised {type(error).__name__}: {error}") from error
-    if not isinstance(text, str):
-      raise ValueError(f"{name} gave no text: {text!r:.60}")
-    return text
+
+def _behaviour(term: Term) -> Behaviour:
+  function = functions.imported(place_of(term.name))
+  signature = inspect.signature(function)
+  options = bound_options(term, signature)
+  takes = tuple(name for name in signature.parameters if name in ARGUMENTS)
+  return Behaviour(term.name, function, takes, options)
 
 
 def shares(text: str) -> tuple[Term, ...]:

@@ -150,7 +150,7 @@ def table(result: Comparison) -> str:
 def sentences(result: Comparison) -> str:
   found = verdict.verdict(result)
   told = [*(verdict.sentences(found) if found else []), *finding.sentences(result)]
-  return "\n" + "\n".join(_filled(f"- {text}", 118, subsequent_indent="  ") for text in told) + "\n"
+  return "\n" + "\n".join(_filled(f"- {text}", 118, indent="  ") for text in told) + "\n"
 
 
 def outcome(result: Comparison) -> str:
@@ -211,8 +211,8 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
   return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
-def _filled(text: str, width: int, **options: str) -> str:
-  return textwrap.fill(text, width, break_on_hyphens=False, **options)
+def _filled(text: str, width: int, indent: str = "") -> str:
+  return textwrap.fill(text, width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _rollouts(variant: Variant) -> str:
