@@ -21,7 +21,8 @@ from rounds.deployment import Deployment
 from training.checking import pretrained_model
 from training.errors import UserError
 from training.records import environment
-from training.records.run_folder import RunFolder, file_name
+from training.records.run_folder import RunFolder
+from training.records.run_names import file_name
 
 FLAGS = {
   "deployment": ("", "a deployment's folder: what is in service there is served"),

@@ -22,7 +22,7 @@ from comparing import comparison, terminal_table
 from comparing.comparison import Comparison
 from experiments.command_line import cli
 from training.errors import UserError
-from training.records import run_folder
+from training.records import run_names
 from training.records.run_folder import RunFolder, write_atomically
 
 ROOT = "runs"  # comparisons of several folders have one of their own in it
@@ -78,7 +78,7 @@ def home(folders: Sequence[str]) -> str:
   told = names[:3] + ([f"and-{len(names) - 3}-more"] if names[3:] else [])
   if names[3:] or len(set(names)) < len(names):  # the names do not say which
     told.append(hashlib.sha256("\n".join(paths).encode()).hexdigest()[:6])
-  return os.path.join(ROOT, run_folder.file_name("-".join(["compare", *told])))
+  return os.path.join(ROOT, run_names.file_name("-".join(["compare", *told])))
 
 
 def check_out(out: str, folders: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ from experiments.command_line import cli
 from rounds.deployment import Deployment, Waiting
 from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
-from training.records import environment, run_folder
+from training.records import environment, run_names
 
 FLAGS = {
   "rounds": (0, "go on until the deployment has so many rounds (default: one more)"),
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
   pretrained_model.fill(config)
   about = digests.of_run(config)
   settings = {key: v for key, v in args.overrides.items() if not key.startswith("wandb.")}
-  path = args.out or os.path.join(ROOT, run_folder.run_name(args.config, settings))
+  path = args.out or os.path.join(ROOT, run_names.run_name(args.config, settings))
   if args.dry_run:
     print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
     print(f"# {args.config} -> {path}  (config {about['digest']})")

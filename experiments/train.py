@@ -31,7 +31,7 @@ from experiments.command_line import cli, progress_line
 from training import load_config, run
 from training.checking import digests, text_tasks
 from training.errors import UserError
-from training.records import environment, run_folder
+from training.records import environment, run_names
 from training.records.run_folder import RunFolder
 
 FLAGS = {
@@ -167,7 +167,7 @@ def print_head(config: ConfigDict, path: str) -> None:
 
 def run_name(config_file: str, overrides: dict[str, Any]) -> str:
   settings = {key: value for key, value in overrides.items() if not key.startswith("wandb.")}
-  return run_folder.run_name(config_file, settings)
+  return run_names.run_name(config_file, settings)
 
 
 def memory_needed(config: ConfigDict) -> str:

@@ -24,7 +24,8 @@ from training.checking import (
   validate,
 )
 from training.errors import UserError
-from training.records.run_folder import RunFolder, file_name
+from training.records.run_folder import RunFolder
+from training.records.run_names import file_name
 
 if TYPE_CHECKING:
   from training.evaluation import Evaluated

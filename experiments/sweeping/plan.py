@@ -18,7 +18,7 @@ from configs.config_values import flatten
 from configs.hyper import product, sweep
 from training.checking import config_files, digests, longer, pretrained_model, validate
 from training.errors import UserError
-from training.records import run_folder
+from training.records import run_names
 from training.records.run_folder import RunFolder
 
 Item = Mapping[str, Any]
@@ -114,7 +114,7 @@ def make(
   repeats: list[str] = []
   for item, variant, config in zip(items, variants, configs, strict=True):
     of_run = digests.of_run(config)
-    run = RunFolder(os.path.join(folder, f"{run_folder.file_name(variant)}-s{config.seed}"))
+    run = RunFolder(os.path.join(folder, f"{run_names.file_name(variant)}-s{config.seed}"))
     planned = PlannedRun(
       sweep=name,
       name=run.name,
@@ -149,7 +149,7 @@ def with_values(
   overrides = run.overrides | dict(values)
   config = resolve(run.config_file, overrides)
   of_run = digests.of_run(config)
-  files = RunFolder(os.path.join(folder, f"{run_folder.file_name(variant)}-s{config.seed}"))
+  files = RunFolder(os.path.join(folder, f"{run_names.file_name(variant)}-s{config.seed}"))
   return PlannedRun(
     sweep=sweep,
     name=files.name,
@@ -160,15 +160,16 @@ def with_values(
     **of_run,
     folder=files,
     state=files.state(of_run["digest"]),
+    is_named=True,
   )
 
 
 def _name_of(file: str, common: Mapping[str, Any], swept: Swept) -> str:
   """ "grpo-k8-sweep-lr": the fields and not their values, so that more of them join the sweep."""
-  fields = [run_folder.short_field(key) for key in swept if key != "seed"] or ["seed"]
+  fields = [run_names.short_field(key) for key in swept if key != "seed"] or ["seed"]
   settings = {key: value for key, value in common.items() if not key.startswith("wandb.")}
-  base = run_folder.variant_name(file, settings)
-  return run_folder.file_name("-".join([base, "sweep", *fields]))
+  base = run_names.variant_name(file, settings)
+  return run_names.file_name("-".join([base, "sweep", *fields]))
 
 
 def refuse_changed(runs: Sequence[PlannedRun]) -> None:
@@ -235,14 +236,14 @@ def _variants(items: Sequence[Item]) -> list[str]:
   by_file = collections.defaultdict(list)
   for item in items:
     if "name" not in item:
-      by_file[run_folder.variant_name(item["config"], {})].append(_overrides(item))
+      by_file[run_names.variant_name(item["config"], {})].append(_overrides(item))
   telling = {file: _telling_keys(overrides) for file, overrides in by_file.items()}
 
   def variant(item: Item) -> str:
     if "name" in item:
       return item["name"]
-    keys = telling[run_folder.variant_name(item["config"], {})]
-    return run_folder.variant_name(item["config"], {key: item[key] for key in keys if key in item})
+    keys = telling[run_names.variant_name(item["config"], {})]
+    return run_names.variant_name(item["config"], {key: item[key] for key in keys if key in item})
 
   return [variant(item) for item in items]
 

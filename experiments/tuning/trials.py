@@ -18,6 +18,7 @@ from experiments.sweeping.workers import Job
 from experiments.tuning import search, space
 from experiments.tuning.search import Curve, Domain, Trial, Values
 from training.errors import Stopped, UserError
+from training.records import run_names
 from training.records.run_folder import RunFolder
 
 # The score of a trial: the first of these that its runs have.
@@ -157,7 +158,7 @@ class Trials:
     return {field: config[field] for field in self.domains}
 
   def _stem(self, number: int) -> str:
-    return plan.run_folder.file_name(f"{self.variant}-t{number:02}")
+    return run_names.file_name(f"{self.variant}-t{number:02}")
 
 
 def curve_of(folders: Sequence[RunFolder], steps: int) -> list[tuple[int, float]]:

@@ -25,6 +25,7 @@ DRY = (  # commands that can stop after their checks
   *("experiments.tune", "tasks.build", "benchmarks.bench"),
 )
 STOP_AT = {  # the others: the first function that is called once the arguments are read
+  "docs.results.write": "keep",
   "benchmarks.population": "sweep",
   "experiments.collect_feedback": "served",
   "experiments.evaluate": "RunFolder",
@@ -34,7 +35,7 @@ STOP_AT = {  # the others: the first function that is called once the arguments 
   "experiments.upload": "runs_in",
   "experiments.wandb_report": "folder_of",
 }
-NO_ARGUMENTS = ("benchmarks.logits",)
+NO_ARGUMENTS = ("benchmarks.logits", "tests.comparing.false_alarms")
 MODEL = ModelConfig(
   vocab_size=len(TOKENS) + 7,
   layers=1,

@@ -112,7 +112,7 @@ def test_another_config_is_refused(place):
   changed = rounds(place, "--out=runs/other", "--config.seed=3")
   assert changed.returncode == 2
   assert "holds a run of another config (" in changed.stderr
-  assert "base.steps 135 -> 4" in changed.stderr
+  assert "base.steps 400 -> 4" in changed.stderr
   bad = rounds(place, "--out=runs/new", "--config.rounds.noise=0.9", "--rounds=-1")
   assert bad.returncode == 2 and "--rounds=-1: at least 1" in bad.stderr
   assert not (place / "runs" / "new").exists()

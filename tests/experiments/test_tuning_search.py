@@ -112,16 +112,16 @@ def test_a_list_beside_a_range_is_searched_with_it():
 
 
 def test_the_better_half_goes_on_at_each_rung():
-  assert search.rungs(64, seeds=2) == [16, 32, 64]
-  better, worse = [(16, 0.5), (32, 0.6)], [(16, 0.4)]
+  assert search.rungs(64, seeds=2) == [32, 64]
+  better, worse = [(32, 0.5), (64, 0.6)], [(32, 0.4)]
   assert not search.should_stop([], worse, 64)  # the first to come
   assert search.should_stop([better], worse, 64)
   assert not search.should_stop([worse], better, 64)
-  assert search.should_stop([better, worse, worse], [(16, 0.45)], 64) is False  # second of four
-  assert search.should_stop([better, worse, better], [(16, 0.45)], 64)
+  assert search.should_stop([better, worse, worse], [(32, 0.45)], 64) is False  # second of four
+  assert search.should_stop([better, worse, better], [(32, 0.45)], 64)
 
 
 def test_between_rungs_nothing_stops():
-  better = [(8, 0.9), (16, 0.9), (24, 0.9)]
-  assert not search.should_stop([better], [(8, 0.1)], 64)
-  assert search.should_stop([better], [(8, 0.1), (20, 0.1)], 64)  # the first evaluation after it
+  better = [(16, 0.9), (32, 0.9), (48, 0.9)]
+  assert not search.should_stop([better], [(16, 0.1)], 64)
+  assert search.should_stop([better], [(16, 0.1), (40, 0.1)], 64)  # the first evaluation after it

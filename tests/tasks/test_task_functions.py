@@ -35,14 +35,18 @@ def test_equal_settings_are_one_task_and_its_prompts_are_made_once():
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_names_of_the_table_are_where_it_says(name):
-  assert find(name).traits != Traits() and find(name).takes
+  assert find(name).traits != Traits()
 
 
 @pytest.mark.parametrize(
   "name, options, message",
   [
     ("sentimant", {}, "Did you mean sentiment?"),
-    ("nothing like it", {}, "neither sentiment, gsm8k, questions, groups nor one of reasoning-gym"),
+    (
+      "nothing like it",
+      {},
+      "neither sentiment, running_sum, gsm8k, questions, groups nor one",
+    ),
     (f"{OWN}:countdwn", {}, f"cannot import {OWN}:countdwn from"),
     ("not_there:f", {}, "ModuleNotFoundError: No module named 'not_there'"),
     (f"{OWN}:NO_FUNCTION", {}, "NO_FUNCTION is no function: 3"),

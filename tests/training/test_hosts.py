@@ -96,7 +96,11 @@ def test_two_processes_end_with_the_parameters_and_metrics_of_one(tmp_path):
       responses, one_responses = group.pop("responses"), one_group.pop("responses")
       assert group == one_group
       for response, one_response in zip(responses, one_responses, strict=True):
-        assert response == pytest.approx(one_response, rel=1e-4, abs=1e-5), name
+        texts = {key: x for key, x in response.items() if isinstance(x, str | bool)}
+        assert texts.items() <= one_response.items()
+        one_numbers = {key: x for key, x in one_response.items() if key not in texts}
+        numbers = {key: x for key, x in response.items() if key not in texts}
+        assert numbers == pytest.approx(one_numbers, rel=1e-4, abs=1e-5), name
     for row, one_row in zip(rows, one_rows, strict=True):
       assert row == pytest.approx(one_row, rel=1e-5, abs=1e-6), name
     assert rows[-1]["train/grad_norm"] > 0 and rows[-1]["train/loss"] != 0

@@ -9,7 +9,8 @@ import pytest
 
 from training.errors import Diverged, UserError
 from training.records import environment
-from training.records.run_folder import RunFolder, run_name
+from training.records.run_folder import RunFolder
+from training.records.run_names import run_name
 
 CONFIG = {"seed": 0, "steps": 80, "algorithm": {"loss": "dpo", "beta": 0.1}}
 

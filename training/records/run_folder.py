@@ -22,7 +22,6 @@ import dataclasses
 import json
 import math
 import os
-import re
 import shutil
 import time
 from collections.abc import Generator, Iterable, Mapping
@@ -251,50 +250,12 @@ class RunFolder:
     return [json.loads(line) for line in lines]
 
 
-def run_name(config_file: str, overrides: Mapping[str, Any]) -> str:
-  """("configs/grpo.py:k=8", {"algorithm.beta": 0.1, "seed": 2}) -> "grpo-k8-beta0.1-s2"."""
-  return f"{variant_name(config_file, overrides)}-s{overrides.get('seed', 0)}"
-
-
-def variant_name(config_file: str, overrides: Mapping[str, Any]) -> str:
-  """The name without the seed: runs that differ only in their seed share it."""
-  path, _, argument = config_file.partition(":")
-  parts = [os.path.splitext(os.path.basename(path))[0]]
-  parts += [part.replace("=", "") for part in argument.split(",") if part]
-  parts += [_short(key, value) for key, value in overrides.items() if key != "seed"]
-  return file_name("-".join(parts))
-
-
-def file_name(text: str) -> str:
-  """`text` with every run of characters that a path or a shell could mistake as one "_"."""
-  return re.sub(r"[^\w.+-]+", "_", text)
-
-
 def write_atomically(path: str, text: str) -> None:
   os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
   temporary = f"{path}.{os.getpid()}.tmp"
   with open(temporary, "w") as file:
     file.write(text)
   os.replace(temporary, path)
-
-
-def short_field(key: str) -> str:
-  """ "optimizer.learning_rate" -> "lr", as the names of runs have it."""
-  section, _, field = key.rpartition(".")
-  if section in (
-    "base",
-    "eval",
-    "mesh",
-    "checkpoint",
-  ):  # their fields repeat others' names
-    field = key
-  return {"learning_rate": "lr", "group_size": "k"}.get(field, field)
-
-
-def _short(key: str, value: Any) -> str:
-  """("optimizer.learning_rate", 0.001) -> "lr0.001"; a word says enough alone: "cosine"."""
-  is_word = isinstance(value, str) and not re.fullmatch(r"[-+.\d].*|true|false|", value.lower())
-  return re.split(r"[/:]", value)[-1] if is_word else f"{short_field(key)}{value}"
 
 
 def _finite(row: Mapping[str, Any]) -> dict[str, Any]:

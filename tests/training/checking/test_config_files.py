@@ -65,7 +65,7 @@ def test_the_algorithm_section_is_the_keyword_arguments_of_the_loss():
   config = config_files.load("configs/dpo.py", {})
   assert config.algorithm.to_dict() == {
     "loss": "dpo",
-    "beta": 0.5,
+    "beta": 0.8,
     "label_smoothing": 0.0,
     "pairs": "best_worst",
     "divergence": "reverse_kl",
@@ -164,12 +164,12 @@ def test_a_wrong_file_or_argument_names_the_right_one(spec, message):
     ("epsilon", "0.1", "configs/dpo.py has no field 'epsilon'."),  # a loss with a clip has it
     ("modl.layers", "1", "Did you mean --config.model.layers?"),
     ("model", "1", "model is a section of configs/dpo.py; set its fields, such as --config.model."),
-    ("steps", "2.5", "--config.steps is int (default 60); '2.5' is not."),
-    ("steps", "4.0", "--config.steps is int (default 60); '4.0' is not."),
-    ("steps", True, "--config.steps needs a value after a `=`: int (default 60)."),
+    ("steps", "2.5", "--config.steps is int (default 28); '2.5' is not."),
+    ("steps", "4.0", "--config.steps is int (default 28); '4.0' is not."),
+    ("steps", True, "--config.steps needs a value after a `=`: int (default 28)."),
     ("model.tied", "yes", "--config.model.tied is bool (default True); 'yes' is not."),
     ("model.tied", 1, "--config.model.tied is bool (default True); 1 is not."),
-    ("algorithm.beta", "high", "--config.algorithm.beta is float (default 0.5); 'high' is not."),
+    ("algorithm.beta", "high", "--config.algorithm.beta is float (default 0.8); 'high' is not."),
     ("algorithm.loss", "dpoo", "no loss 'dpoo'. Did you mean dpo or"),
     ("algorithm.loss", True, "--config.algorithm.loss=True: must be the name of a loss"),
   ],
@@ -235,7 +235,7 @@ def test_the_int_default_of_a_users_loss_explains_itself(tmp_path, monkeypatch):
 
 def test_the_quick_sweep_compares_five_variants_at_one_budget():
   items = config_files.load_sweep("configs/sweeps/quick.py")
-  assert len(items) == 15
+  assert len(items) == 25
   budgets, groups = set(), {}
   for item in items:
     overrides = {key: item[key] for key in item if key not in ("config", "name")}

@@ -173,7 +173,7 @@ def test_bases_and_reward_models_are_trained_by_adamw_whatever_the_run_is():
     base, judge = base_policy.base_config(config), reward_model.config_of(config)
     assert base.optimizer.to_dict() == numbers | {
       "learning_rate": 3e-3,
-      "warmup_steps": 13,
+      "warmup_steps": 20,
       "schedule": "cosine",
     }
     assert judge.optimizer.to_dict() == numbers | {

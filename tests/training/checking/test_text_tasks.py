@@ -83,7 +83,7 @@ def train(config, folder):
 
 def test_dpo_on_pairs_learns_what_people_prefer_of_other_prompts(tmp_path):
   path = write(tmp_path / "pairs.jsonl", pairs())
-  rows = train(load(path, steps=25, eval__every=25), tmp_path)
+  rows = train(load(path, steps=25, eval__every=25, algorithm__beta=0.5), tmp_path)
   before, after = rows[0], rows[-1]
   assert before["eval/implied_accuracy"] == 0.5 and before["eval/implied_margin"] == 0
   assert after["eval/implied_accuracy"] > 0.9 and after["eval/implied_margin"] > 0

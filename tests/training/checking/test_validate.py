@@ -34,7 +34,7 @@ def test_the_projects_configs_are_valid(name):
     ("seed", -1, "seed=-1: must not be negative"),
     ("optimizer.learning_rate", 0, "optimizer.learning_rate=0.0: must be above 0"),
     ("optimizer.learning_rate", float("nan"), "must be a finite number"),
-    ("optimizer.warmup_steps", 81, "optimizer.warmup_steps=81: the run has only 60 steps"),
+    ("optimizer.warmup_steps", 81, "optimizer.warmup_steps=81: the run has only 28 steps"),
     ("optimizer.schedule", "cosin", "Did you mean cosine?"),
     ("optimizer.b2", 1.0, "must be at least 0 and below 1"),
     ("sampling.temperature", 0, "sampling.temperature=0.0: must be above 0 (evaluation samples"),

@@ -72,7 +72,7 @@ def test_a_config_made_in_python_gets_the_tasks_own_reward_too(name, reward):
     (
       "sentimnt",
       {},
-      "task.name='sentimnt': neither sentiment, gsm8k, questions, groups nor",
+      "task.name='sentimnt': neither sentiment, running_sum, gsm8k, questions, groups nor",
     ),
     ("sentimnt", {}, "Did you mean sentiment? (Your own: module:function)"),
     ("zzz", {}, "Try spell_backward or chain_sum."),
