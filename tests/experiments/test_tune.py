@@ -25,6 +25,7 @@ TINY = {
   "task.train_prompts": 64, "task.eval_prompts": 32, "eval.samples": 4, "wandb.mode": "disabled",
   "model.layers": 1, "model.d_model": 16, "model.ff_dim": 16, "model.head_dim": 8,
   "task.reward": "length(max=4)",
+  "optimizer.learning_rate": 4e-2,  # good: the first trial leads, and others are stopped
 }
 
 def get_sweep():

@@ -87,11 +87,13 @@ def test_two_processes_end_with_the_parameters_and_metrics_of_one(tmp_path):
   for name, flags in RUNS.items():
     done = commands.run(train.main, *flags, *SETTINGS, f"--out=runs/{name}", place=one)
     assert done.returncode == 0, done.stderr
+  moved = 0  # responses that some loss moved: where all rewards are equal none does
   for name in RUNS:
     folders = (two / "runs" / name, one / "runs" / name)
     (rows, completions, groups), (one_rows, one_completions, one_groups) = map(results, folders)
     assert completions == one_completions and len(rows) == 4
-    assert len(groups) == 4 and groups[0]["responses"][0]["weight"] != 0
+    assert len(groups) == 4
+    moved += sum(one["weight"] != 0 for group in groups for one in group["responses"])
     for group, one_group in zip(groups, one_groups, strict=True):
       responses, one_responses = group.pop("responses"), one_group.pop("responses")
       assert group == one_group
@@ -106,6 +108,7 @@ def test_two_processes_end_with_the_parameters_and_metrics_of_one(tmp_path):
     assert rows[-1]["train/grad_norm"] > 0 and rows[-1]["train/loss"] != 0
     for a, b in zip(*map(checkpoint_leaves, folders), strict=True):
       np.testing.assert_allclose(a, b, atol=1e-6, err_msg=name)
+  assert moved
 
 
 def checkpoint_leaves(folder):
