@@ -98,7 +98,4 @@ def bound_options(term: Term, signature: inspect.Signature) -> dict[str, Any]:
 
 def place_of(name: str) -> str:
   """Its "module:function". ValueError, with what it may be a slip for, when there is none."""
-  if name not in BEHAVIOURS and ":" not in name:
-    hint = functions.did_you_mean(name, BEHAVIOURS) or f" There are {', '.join(BEHAVIOURS)}."
-    raise ValueError(f"no behaviour {name!r}.{hint} (Your own: module:function)")
-  return BEHAVIOURS.get(name, name)
+  return functions.place_in(BEHAVIOURS, "behaviour", name)

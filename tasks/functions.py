@@ -84,6 +84,17 @@ def bound_options(
   return options
 
 
+def place_in(table: Mapping[str, str], kind: str, name: str) -> str:
+  """Its "module:function". ValueError, with what it may be a slip for, when there is none.
+
+  `kind`: of function, as in "no reward 'exat'".
+  """
+  if name not in table and ":" not in name:
+    hint = did_you_mean(name, table) or f" There are {', '.join(table)}."
+    raise ValueError(f"no {kind} {name!r}.{hint} (Your own: module:function)")
+  return table.get(name, name)
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
   """The end of a message, " Did you mean a or b?"; empty if nothing is near."""
   near = with_colon(word) or difflib.get_close_matches(word, list(choices), n=3)

@@ -19,7 +19,7 @@ from configs.config_values import flatten
 from experiments.sweeping import plan
 from experiments.sweeping.plan import Plan
 from experiments.tuning import search, space
-from experiments.tuning.trials import SCORES, Done, Trials, score_of
+from experiments.tuning.trials import Done, Trials, score_of
 from training.checking import digests
 from training.errors import UserError
 from training.records import environment, run_folder
@@ -210,7 +210,10 @@ def _score_name(all_trials: Sequence[Trials]) -> str:
     for trial in one.done
     for run in trial.runs
   ]
-  return next((name for name in SCORES for metrics in found if metrics.get(name) is not None), "")
+  return next(
+    (name for name in run_folder.HEADLINES for metrics in found if metrics.get(name) is not None),
+    "",
+  )
 
 
 def _tuned_as(config: Mapping[str, Any], tuned: Mapping[str, Any]) -> dict[str, Any]:

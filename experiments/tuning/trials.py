@@ -19,10 +19,8 @@ from experiments.tuning import search, space
 from experiments.tuning.search import Curve, Domain, Trial, Values
 from training.errors import Stopped, UserError
 from training.records import run_names
-from training.records.run_folder import RunFolder
+from training.records.run_folder import HEADLINES, RunFolder
 
-# The score of a trial: the first of these that its runs have.
-SCORES = ("eval/reward_sampled", "eval/accuracy", "eval/implied_accuracy")
 _PRUNED = "pruned at step "  # so begins the reason of a run that was stopped
 
 
@@ -178,7 +176,7 @@ def curve_of(folders: Sequence[RunFolder], steps: int) -> list[tuple[int, float]
 
 
 def score_of(row: Mapping[str, Any]) -> float | None:
-  return next((row[name] for name in SCORES if row.get(name) is not None), None)
+  return next((row[name] for name in HEADLINES if row.get(name) is not None), None)
 
 
 def _is_pruned(folder: RunFolder) -> bool:

@@ -66,7 +66,4 @@ def bound_options(term: Term, signature: inspect.Signature) -> dict[str, Any]:
 
 def place_of(name: str) -> str:
   """Its "module:function". ValueError, with what it may be a slip for, when there is none."""
-  if name not in REWARDS and ":" not in name:
-    hint = functions.did_you_mean(name, REWARDS) or f" There are {', '.join(REWARDS)}."
-    raise ValueError(f"no reward {name!r}.{hint} (Your own: module:function)")
-  return REWARDS.get(name, name)
+  return functions.place_in(REWARDS, "reward", name)

@@ -31,6 +31,9 @@ from tasks.rows.row import Problem
 from training.errors import Diverged, Stopped, UserError
 from training.records import environment
 
+# A run is judged by the first of these that it has.
+HEADLINES = ("eval/reward_sampled", "eval/accuracy", "eval/implied_accuracy")
+
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
@@ -273,9 +276,8 @@ def _plain(value: Any) -> Any:
 
 
 def headline(row: Mapping[str, Any]) -> float | None:
-  """The number that the best checkpoint has most of: the first of these that the row has."""
-  names = ("eval/reward_sampled", "eval/accuracy", "eval/implied_accuracy")
-  return next((row[name] for name in names if name in row), None)
+  """The number that the best checkpoint has most of."""
+  return next((row[name] for name in HEADLINES if name in row), None)
 
 
 def write_json(path: str, value: Any) -> None:
