@@ -28,4 +28,4 @@ VARIANTS: list[Item] = [
 
 
 def get_sweep() -> list[Item]:
-  return product([sweep("seed", range(5)), VARIANTS])
+  return product([sweep("seed", range(5)), sweep("eval.every", [7]), VARIANTS])

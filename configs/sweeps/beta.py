@@ -5,7 +5,7 @@ to be pulled apart. GRPO's is the price of a nat of KL in units of reward (here 
 spread); its usual value is 0. So compare each with itself; the reward-KL frontier of the report
 compares all three.
 
-28 updates on 256 responses each, 5 seeds of 14 variants that differ only in numbers within each of
+28 updates on 256 responses each, 5 seeds of 12 variants that differ only in numbers within each of
 the three. Expect the KL to fall as beta grows, everywhere; offline DPO to fall below its base
 policy at a small beta, where nothing stops it from pushing near misses down; and GRPO's beta to
 cost little reward until it is large, because 28 updates do not go far.
@@ -15,19 +15,21 @@ from typing import Any
 
 from configs.hyper import Item, chain, product, sweep
 
-DPO_BETAS = (0.1, 0.2, 0.5, 1.0, 2.0)
+DPO_BETAS = (0.1, 0.3, 1.0, 3.0)
 GRPO_BETAS = (0.0, 0.02, 0.1, 0.5)
 
 
 def get_sweep() -> list[Item]:
-  online = {"source": "online", "optimizer.learning_rate": 2e-4}
   variants = [
     _betas("dpo-offline", {"config": "configs/dpo.py"}, DPO_BETAS),
-    _betas("dpo-online", {"config": "configs/dpo.py"} | online, DPO_BETAS),
+    _betas("dpo-online", {"config": "configs/dpo.py", "source": "online"}, DPO_BETAS),
     _betas("grpo-k8", {"config": "configs/grpo.py:k=8"}, GRPO_BETAS),
   ]
   return product([sweep("seed", range(5)), chain(variants)])
 
 
 def _betas(name: str, item: dict[str, Any], betas: tuple[float, ...]) -> list[Item]:
-  return [item | {"name": f"{name}-beta{beta:g}", "algorithm.beta": beta} for beta in betas]
+  return [
+    item | {"name": f"{name}-beta{beta:g}", "algorithm.beta": beta, "eval.every": 7}
+    for beta in betas
+  ]

@@ -33,4 +33,4 @@ def _clip(name: str, low: float, high: float) -> dict[str, Any]:
 
 
 def _grpo(name: str) -> dict[str, Any]:
-  return {"name": name, "config": "configs/grpo.py:k=8", "inner_epochs": 4}
+  return {"name": name, "config": "configs/grpo.py:k=8", "inner_epochs": 4, "eval.every": 7}

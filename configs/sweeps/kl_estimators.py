@@ -19,5 +19,5 @@ def get_sweep() -> list[Item]:
     for kl in ("k1", "k2", "k3")
     for beta in (0.1, 0.5)
   ]
-  config = [{"config": "configs/grpo.py:k=8"}]
+  config = [{"config": "configs/grpo.py:k=8", "eval.every": 7}]
   return product([sweep("seed", range(5)), config, chain([without, penalties])])

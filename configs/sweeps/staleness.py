@@ -32,7 +32,8 @@ AGES = {"16-updates": 16, "4-updates": 4, "online": 1}  # updates a round
 def get_sweep() -> list[Item]:
   variants = []
   for algorithm, (config, k) in ALGORITHMS.items():
-    shared = {"config": config, "optimizer.learning_rate": 3e-4, "steps": UPDATES}
+    shared = {"config": config, "optimizer.learning_rate": 3e-4}
+    shared |= {"steps": UPDATES, "eval.every": 8}
     variants.append(shared | {"name": f"{algorithm}-offline", "source": "offline"})
     variants += [
       shared | {"name": f"{algorithm}-{name}", "source": "online"} | _rounds_of(updates, k)
@@ -42,13 +43,13 @@ def get_sweep() -> list[Item]:
 
 
 def _rounds_of(updates: int, k: int) -> dict[str, Any]:
-  """Returns the fields for rounds of so many updates, evaluated every 4 updates or every round."""
+  """Returns the fields for rounds of so many updates, evaluated every 8 updates or every round."""
   steps = UPDATES // updates
   groups = RESPONSES // k * updates
   return {
     "steps": steps,
     "batch_prompts": groups,
     "minibatches": updates,
-    "eval.every": max(4 // updates, 1),
+    "eval.every": max(8 // updates, 1),
     "checkpoint.every": steps // 2,
   }

@@ -34,7 +34,12 @@ def get_sweep() -> list[Item]:
 
 
 def _grpo(k: int, budget: str) -> dict[str, Any]:
-  return {"name": f"grpo-k{k}{budget}", "config": f"configs/grpo.py:k={k}", "steps": STEPS}
+  return {
+    "name": f"grpo-k{k}{budget}",
+    "config": f"configs/grpo.py:k={k}",
+    "steps": STEPS,
+    "eval.every": 8,
+  }
 
 
 def _papers() -> dict[str, Any]:
