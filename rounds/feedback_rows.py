@@ -15,8 +15,8 @@ from jaxtyping import Bool
 
 from rounds.deployment import Waiting
 from tasks.rows import row_files, row_spellings
-from tasks.rows.row import BadRows, Problem, Prompt, Row
 from tasks.rows.record_formats import RowFileError
+from tasks.rows.row import BadRows, Problem, Prompt, Row
 from tasks.rows.text_groups import tokenize
 from tasks.task import Task
 from training.errors import UserError

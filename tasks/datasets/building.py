@@ -20,8 +20,8 @@ from tasks.code import fingerprints
 from tasks.datasets import sources
 from tasks.datasets.data_set import DataSet
 from tasks.rows import row_files
-from tasks.rows.row import BadRows, Problem, Row, messages_of, shared_prompts, split_by_prompt
 from tasks.rows.record_formats import RowFileError
+from tasks.rows.row import BadRows, Problem, Row, messages_of, shared_prompts, split_by_prompt
 
 VERSION = "1.0.0"
 CURRENT, BAD_ROWS = "current", "bad_rows.jsonl"

@@ -6,8 +6,8 @@ import pyarrow.parquet
 import pytest
 
 from tasks.rows import row_files
-from tasks.rows.row import BadRows
 from tasks.rows.record_formats import RowFileError
+from tasks.rows.row import BadRows
 
 
 def pair(i):
