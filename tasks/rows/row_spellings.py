@@ -76,7 +76,14 @@ def _row(record: Any, where: str, problems: list[str]) -> Row | None:
     _check_responses(responses, scores, problems)
   if prompt is None or problems:
     return None
-  return Row(prompt, responses, scores, logps, answer, where)
+  return Row(prompt, responses, scores, logps, answer, where, _is_implicit_text(record, pair))
+
+
+def _is_implicit_text(record: dict, pair: tuple[str, str] | None) -> bool:
+  if not pair or any(key in record for key in _PROMPT):
+    return False
+  better = record[pair[0]]
+  return isinstance(better, str) and not is_dialogue(better)
 
 
 # --- prompts ------------------------------------------------------------------------------------

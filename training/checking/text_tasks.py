@@ -16,8 +16,9 @@ from training.errors import UserError
 # mistyped command should.
 if TYPE_CHECKING:
   from tasks.datasets.text_data import TextData
-  from tasks.rows.row import Problem
+  from tasks.rows.row import Problem, Row
   from tasks.rows.text_groups import TextGroups
+  from tasks.rows.text_rows import TextRows
   from tasks.tokenizers.tokenizer import Tokenizer
 
 
@@ -32,12 +33,13 @@ def problems(config: ConfigDict) -> Iterator[str]:
   if config.data.max_prompt_tokens < 1:
     yield f"data.max_prompt_tokens={config.data.max_prompt_tokens}: must be at least 1"
     return
-  sizes = (config.sampling.max_tokens, config.group_size, config.task.train_prompts)
-  if min(*sizes, config.task.eval_prompts) < 1 or any(pretrained_model.problems(config)):
+  sizes = (config.sampling.max_tokens, config.group_size, config.task.eval_prompts)
+  if min(sizes) < 1 or config.task.train_prompts < 0 or any(pretrained_model.problems(config)):
     return  # said already
   try:
     data_of_task(config)
-    groups_of(config)
+    if (found := groups_of(config)) is not None:
+      groups_of_run(config, found)
   except UserError as error:
     yield str(error)
 
@@ -77,6 +79,23 @@ def groups_of(config: ConfigDict) -> "TextData | None":
   return found
 
 
+def groups_of_run(config: ConfigDict, data: "TextData") -> "TextGroups":
+  """Those that the run trains on, in tokens."""
+  from training.epochs import rows_of_steps
+
+  n = len(data.train)
+  return data.train.tokens(rows_of_steps(config.seed, config.steps, config.batch_prompts, n))
+
+
+def rows_of_task(config: ConfigDict, data: "TextData") -> "list[Row]":
+  """The rows whose prompts a task is made of: for an offline run those that it trains on."""
+  n = len(data.train)
+  of_run = config.source == "offline" and task_signatures.of(config).is_scored
+  if not of_run:
+    return data.train.rows(range(n))
+  return list(groups_of_run(config, data).rows)
+
+
 def fingerprints(config: ConfigDict) -> dict[str, str]:
   """Of the data sets that a run reads, "task.data='pairs.jsonl'" -> what changes with the rows."""
   reads_rows, dataset = task_signatures.of(config).reads_rows, config.offline.dataset
@@ -98,7 +117,8 @@ def describe(config: ConfigDict) -> list[str]:
   if found is not None:
     from tasks.rows import text_groups
 
-    lines += text_groups.describe(found.train, config.sampling.max_tokens)
+    lines.append(_counts(config, found))
+    lines += text_groups.describe(groups_of_run(config, found), config.sampling.max_tokens)
     lines.append(_whose_log_probs(found.train))
   if of_task is not None:
     prompts = len({row.prompt for row in of_task.held_out.rows})
@@ -146,6 +166,7 @@ def _load(config: ConfigDict, field: str, name: str, *, scored: bool, held_out: 
   """
   from tasks.datasets import text_data
   from tasks.rows.row import BadRows
+  from tasks.rows.text_rows import Limits
 
   path, tokenizer = _locate(config, field, name), tokenizer_of(config)
   try:
@@ -153,13 +174,16 @@ def _load(config: ConfigDict, field: str, name: str, *, scored: bool, held_out: 
       path,
       text_data.fingerprint(path),
       tokenizer,
+      Limits(
+        group_size=config.group_size if scored else 1,
+        max_tokens=config.sampling.max_tokens,
+        max_prompt_tokens=config.data.max_prompt_tokens,
+      ),
       scored=scored,
       held_out=held_out,
       most_prompts=config.task.train_prompts,
-      group_size=config.group_size if scored else 1,
-      max_tokens=config.sampling.max_tokens,
-      max_prompt_tokens=config.data.max_prompt_tokens,
       skip_bad_rows=config.data.skip_bad_rows,
+      data_dir=config.data.dir,
     )
   except BadRows as bad:
     rows = len({problem.where for problem in bad.problems})
@@ -174,8 +198,19 @@ def _load(config: ConfigDict, field: str, name: str, *, scored: bool, held_out: 
     raise UserError(f"{field}: {error}") from None
 
 
-def _whose_log_probs(groups: "TextGroups") -> str:
-  known = int(groups.known.sum())
+def _counts(config: ConfigDict, data: "TextData") -> str:
+  """ "200,000 groups of 16,384 of 180,000 prompts (task.train_prompts); 1,600 of them are used"."""
+  groups, prompts = len(data.train), len(set(data.train.keys.tolist()))
+  line = f"{groups:,} groups, K={config.group_size}, of {prompts:,} "
+  line += (
+    "prompts" if prompts == data.prompts else f"of {data.prompts:,} prompts (task.train_prompts)"
+  )
+  used = min(config.steps * config.batch_prompts, groups)
+  return line if used == groups else f"{line}; the run trains on {used:,} of them"
+
+
+def _whose_log_probs(groups: "TextRows") -> str:
+  known = groups.count_known
   if known == len(groups):
     return "old_logps are the rows' own"
   of_rows = f" ({known:,} groups have their own)" if known else ""
@@ -183,12 +218,15 @@ def _whose_log_probs(groups: "TextGroups") -> str:
 
 
 def _check_apart(found: "TextData", of_task: "TextData") -> None:
+  import numpy as np
+
+  from tasks.rows import prompt_keys
   from tasks.rows.row import text_of
 
-  held_out = {row.prompt for row in of_task.held_out.rows}
-  shared = [row for row in found.train.rows if row.prompt in held_out]
-  if shared:
-    first = shared[0]
+  held_out = prompt_keys.keys_of(of_task.held_out.rows)
+  shared = np.flatnonzero(np.isin(found.train.keys, held_out))
+  if len(shared):
+    (first,) = found.train.rows(shared[:1])
     raise UserError(
       f"offline.dataset: {len(shared):,} rows of {found.path} have prompts that are held out for "
       f"evaluation, the first: {first.where}, {text_of(first.prompt)[:60]!r}"

@@ -1,7 +1,8 @@
 import pytest
 
 from tasks.rows import row_spellings
-from tasks.rows.row import BadRows, messages_of, prompt_of, shared_prompts, split_by_prompt, text_of
+from tasks.rows.prompt_keys import shared_prompts, split_by_prompt
+from tasks.rows.row import BadRows, messages_of, prompt_of, text_of
 
 HI = {"role": "user", "content": "hi"}
 TURNS = [HI, {"role": "assistant", "content": "yes?"}, {"role": "user", "content": "2+2"}]

@@ -89,7 +89,7 @@ def test_what_was_cut_is_told():
     Row("p", ("a", "bcdef", "c"), (1.0, 0.0, 0.5)), Row("pq", ("a", "b"), (1.0, 1.0))
   )
   told = "\n".join(text_groups.describe(groups, 4))
-  assert "2 groups, K=2, of 2 prompts" in told and "the longest 2" in told
+  assert "prompts: 1 tokens in the middle" in told and "the longest 2" in told
   assert "1 of 4 cut to sampling.max_tokens=4" in told
   assert "1 groups of more than 2 responses cut, 0 of fewer filled up" in told
   assert "1 groups of equal scores" in told

@@ -71,6 +71,11 @@ def trained_on(config):
   return data.train
 
 
+def all_rows_of(config):
+  rows = trained_on(config)
+  return rows.rows(range(len(rows)))
+
+
 def train(config, folder):
   run_folder = RunFolder(str(folder / "run"))
   run_folder.create(config.to_dict(), digest="", config_file="")
@@ -140,7 +145,7 @@ def test_old_log_probs_are_the_rows_own_or_else_the_base_policys(groups, tmp_pat
     kinds.add(("logps" in row, len(row["responses"])))
   assert {known for known, _ in kinds} == {True, False} and len({k for _, k in kinds}) == 3
   told = "\n".join(text_tasks.describe(parts.config))
-  own = sum("logps" in by_prompt[row.prompt] for row in trained_on(parts.config).rows)
+  own = sum("logps" in by_prompt[row.prompt] for row in all_rows_of(parts.config))
   assert f"old_logps are the base policy's ({own} groups have their own)" in told and 0 < own < 18
 
 
@@ -279,7 +284,7 @@ def test_bad_rows_are_said_together_and_can_be_skipped(tmp_path):
     ("", {}, "task.data='': groups needs a file"),
     ("/no/such.jsonl", {}, "task.data='/no/such.jsonl': no such file or folder"),
     ("gsm8k_group", {}, "Did you mean gsm8k_groups"),
-    ("/tmp", {}, "no data set is there"),
+    ("configs", {}, "no file of rows is there, and no data set"),
     (None, {"task__eval_prompts": 24}, "24 distinct prompts; with 24 held out none is left"),
     (None, {"task__reward": "exact"}, "groups has no answers for 'exact'; try 'none'"),
     (None, {"source": "online"}, "nothing scores responses to these prompts"),

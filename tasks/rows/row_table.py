@@ -1,0 +1,121 @@
+"""Many rows: held in memory, or in a folder of which a row is read when it is asked for."""
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from tasks.rows import prompt_keys
+from tasks.rows.prompt_keys import Keys
+from tasks.rows.row import Problem, Row
+
+_ROWS, _ARRAYS, _PROBLEMS = "rows.jsonl", "arrays.npz", "problems.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class RowTable:
+  """N rows, what must be known of all of them, and the problems of those that are none."""
+
+  rows: Sequence[Row]
+  keys: Keys  # of the prompts (prompt_keys.py)
+  sizes: Int[np.ndarray, " N"]  # K, the responses
+  answered: Bool[np.ndarray, " N"]
+  known: Bool[np.ndarray, " N"]  # does the row say its log-probs?
+  problems: tuple[Problem, ...]
+
+  def __len__(self) -> int:
+    return len(self.keys)
+
+
+def in_memory(found: Iterable[Row | Sequence[Problem]]) -> RowTable:
+  """The table of rows as they are read, each a row or what is wrong with it."""
+  rows: list[Row] = []
+  about = _About()
+  for one in found:
+    if (row := about.add(one)) is not None:
+      rows.append(row)
+  return RowTable(rows, *about.arrays(), tuple(about.problems))
+
+
+def write(folder: str, found: Iterable[Row | Sequence[Problem]]) -> None:
+  """The same in a folder, which appears when it is whole."""
+  partial = f"{folder}.{os.getpid()}.partial"
+  os.makedirs(partial)
+  about, ends = _About(), [0]
+  try:
+    with open(os.path.join(partial, _ROWS), "wb") as file:
+      for one in found:
+        if (row := about.add(one)) is not None:
+          ends.append(ends[-1] + file.write(_packed(row)))
+    np.savez(os.path.join(partial, _ARRAYS), np.array(ends), *about.arrays())
+    with open(os.path.join(partial, _PROBLEMS), "w", encoding="utf-8") as file:
+      json.dump([(problem.where, problem.what) for problem in about.problems], file)
+    if not os.path.exists(folder):
+      os.replace(partial, folder)
+  finally:
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def read(folder: str) -> RowTable:
+  """The table that `write` made."""
+  with np.load(os.path.join(folder, _ARRAYS)) as file:
+    ends, keys, sizes, answered, known = (file[name] for name in file.files)
+  with open(os.path.join(folder, _PROBLEMS), encoding="utf-8") as file:
+    problems = tuple(Problem(*pair) for pair in json.load(file))
+  rows = _Stored(os.path.join(folder, _ROWS), ends)
+  return RowTable(rows, keys, sizes, answered, known, problems)
+
+
+class _About:
+  """What is known of all rows, gathered as they come."""
+
+  def __init__(self) -> None:
+    self.problems: list[Problem] = []
+    self._prompts: list[bytes | str] = []
+    self._facts: list[tuple[int, bool, bool]] = []
+
+  def add(self, one: Row | Sequence[Problem]) -> Row | None:
+    """The row, if it is one."""
+    if not isinstance(one, Row):
+      self.problems += one
+      return None
+    self._prompts.append(prompt_keys.known_of(one))
+    self._facts.append((len(one.responses), bool(one.answer), one.logps is not None))
+    return one
+
+  def arrays(self) -> tuple[Keys, np.ndarray, np.ndarray, np.ndarray]:
+    facts = np.array(self._facts, np.int32).reshape(-1, 3)
+    keys = prompt_keys.joined(self._prompts)
+    return keys, facts[:, 0], facts[:, 1].astype(bool), facts[:, 2].astype(bool)
+
+
+class _Stored(Sequence):
+  """Rows of a file, each read when it is asked for. (Mapped, the file would count as memory.)"""
+
+  def __init__(self, path: str, ends: np.ndarray):
+    self._file, self._ends = open(path, "rb", buffering=0), ends
+
+  def __len__(self) -> int:
+    return len(self._ends) - 1
+
+  def __getitem__(self, index: int) -> Row:  # pyrefly: ignore
+    start, end = int(self._ends[index]), int(self._ends[index + 1])
+    return _unpacked(os.pread(self._file.fileno(), end - start, start))
+
+
+def _packed(row: Row) -> bytes:
+  return (json.dumps(vars(row), ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+
+
+def _unpacked(text: bytes) -> Row:
+  fields = json.loads(text.decode("utf-8", "surrogatepass"))
+  return Row(**{name: _tuples(value) for name, value in fields.items()})
+
+
+def _tuples(value: Any) -> Any:
+  return tuple(map(_tuples, value)) if isinstance(value, list) else value
