@@ -79,7 +79,7 @@ def refused(
   """
   found = []
   for number, i in enumerate(which):
-    row = rows[i]
+    row = rows[int(i)]
     advance(number)
     if _is_clear(row, tokenizer, limits):
       continue
