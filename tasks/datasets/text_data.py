@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 from tasks import functions, group_dataset
 from tasks.datasets import DATA_SETS, reading, sources
-from tasks.rows import row_files, text_groups
+from tasks.rows import row_files, row_spellings, text_groups
 from tasks.rows.row import BadRows, Problem, Row, some_prompts, split_by_prompt
+from tasks.rows.row_names import AS_SPELLED, RowNames
 from tasks.rows.text_groups import TextGroups
 from tasks.tokenizers.tokenizer import Tokenizer
 
@@ -81,6 +82,7 @@ def load(
   max_tokens: int,
   max_prompt_tokens: int,
   skip_bad_rows: bool,
+  names: RowNames = AS_SPELLED,
 ) -> TextData:
   """The data set at this path.
 
@@ -90,6 +92,7 @@ def load(
     held_out: distinct prompts to hold out: of the data set's test split if it has one.
     most_prompts: distinct prompts to train on, at most.
     max_tokens: of a response, its end included.
+    names: the keys of a row's parts, in a file.
 
   Raises:
     BadRows: all of them, if they may not be skipped.
@@ -97,7 +100,7 @@ def load(
     ValueError: there is no data set of this kind, or nothing in it to train on.
   """
   del content
-  train, test, problems = _rows(path, scored)
+  train, test, problems = _rows(path, scored, names)
   if not held_out:
     test = []
   # Prompts that the run can't use need not be put into tokens.
@@ -112,7 +115,7 @@ def load(
   )
   problems += too_long
   if problems and not skip_bad_rows:
-    raise BadRows(problems)
+    raise BadRows(problems, good=len(tokens))
   if not test and held_out:
     try:
       train, test = split_by_prompt(tokens.rows, held_out)
@@ -131,13 +134,16 @@ def load(
   return TextData(path, train_groups, test_groups, tuple(problems))
 
 
-def _rows(path: str, scored: bool) -> tuple[list[Row], list[Row], list[Problem]]:
+def _rows(path: str, scored: bool, names: RowNames) -> tuple[list[Row], list[Row], list[Problem]]:
   """(train, test, problems); the rows that are of the kind that is asked for."""
   problems: list[Problem] = []
   test: Sequence[Row] = []
   if os.path.isfile(path):
-    train, problems = row_files.read(path)
+    train, problems = row_files.read(path, functools.partial(row_spellings.parse, names=names))
   else:
+    if names != AS_SPELLED:
+      given = ", ".join(f"data.{part}" for part in names.given()) or "data.ignore"
+      raise ValueError(f"{path} was built: its rows have no keys for {given} to name")
     try:
       splits = {split: reading.read_all(path, split) for split in reading.splits_of(path)}
     except BadRows as bad:

@@ -8,8 +8,7 @@ _ROLES = {"Human": "user", "Assistant": "assistant"}
 
 def is_dialogue(text: str) -> bool:
   """Whether the text begins with a human's turn and has one of the assistant."""
-  is_turn = text.startswith("\n\nHuman:") or text.lstrip("\n").startswith("Human:")
-  return is_turn and "\n\nAssistant:" in text
+  return text.lstrip("\n").startswith("Human:") and "\n\nAssistant:" in text
 
 
 def messages_of_dialogue(text: str) -> list[dict[str, str]]:

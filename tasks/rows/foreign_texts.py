@@ -1,4 +1,4 @@
-"""Texts that are something else than they seem: rendered templates, messages as JSON, half words."""
+"""Texts that are something else than they seem: templates, messages as JSON, half words."""
 
 import ast
 import json
@@ -12,6 +12,7 @@ _MARK = re.compile(
   r"START_OF_TURN_TOKEN|END_OF_TURN_TOKEN|CHATBOT_TOKEN|USER_TOKEN)\|>"
   r"|<(?:start|end)_of_turn>|<｜(?:User|Assistant|begin▁of▁sentence|end▁of▁sentence)｜>|\[/INST\]"
 )
+_STARTS = "[{ \t\r\n"
 _MESSAGES = re.compile(r"""\s*\[?\s*\{\s*["'](?:role|from|content|value)["']\s*:""")
 # Scripts that write no spaces between words: where one ends is not to be seen.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff]")
@@ -25,12 +26,13 @@ def fault(text: str) -> str:
     except UnicodeEncodeError as error:
       half = f"U+{ord(text[error.start]):04X}"
       return f"holds half a character ({half}, character {error.start + 1}), which has no tokens"
-  if "<|" in text or "_of_turn>" in text or "[/INST]" in text or "<｜" in text:
-    if found := _MARK.search(text):
-      return (
-        f"is rendered in a chat template already ({found[0]!r}), and this run's own would come "
-        "around it: bring messages, or the text alone"
-      )
+  if "<" not in text and "[/INST]" not in text:
+    return ""
+  if found := _MARK.search(text):
+    return (
+      f"is rendered in a chat template already ({found[0]!r}), and this run's own would come "
+      "around it: bring messages, or the text alone"
+    )
   if text.endswith("</s>") and "<s>" not in text:
     return "ends with '</s>', the end token of some models: leave it out, this run adds its own"
   return ""
@@ -41,8 +43,7 @@ def messages_in(text: str) -> Any:
 
   ValueError when it begins as such and does not go on so.
   """
-  start = text[:1]
-  if (start not in "[{" and not start.isspace()) or not _MESSAGES.match(text):
+  if text[:1] not in _STARTS or not _MESSAGES.match(text):
     return None
   for read in (json.loads, ast.literal_eval):
     try:
@@ -73,8 +74,9 @@ def without_prompt(prompt: str, responses: tuple[str, ...]) -> tuple[str, ...]:
 
   A prompt of one word ("Hello") is no prompt repeated: answers begin so, too.
   """
-  if not all(response.startswith(prompt) for response in responses):
-    return responses
+  for response in responses:
+    if not response.startswith(prompt):
+      return responses
   cut = tuple(response[len(prompt) :] for response in responses)
   is_apart = prompt[-1:].isspace() or all(rest[:1].isspace() for rest in cut)
   is_long = len(prompt.split()) > 1

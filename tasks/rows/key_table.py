@@ -18,7 +18,9 @@ class Spelling(NamedTuple):
 
 
 _TRL = "TRL: huggingface.co/docs/trl/dataset_formats"
-_OPENAI = "OpenAI, Together, Fireworks: platform.openai.com/docs/guides/direct-preference-optimization"
+_OPENAI = (
+  "OpenAI, Together, Fireworks: platform.openai.com/docs/guides/direct-preference-optimization"
+)
 _VERTEX = "Vertex AI: cloud.google.com/vertex-ai/generative-ai/docs/models/tune-gemini-preference"
 _NEMO = "NeMo: docs.nvidia.com/nemo/rl/latest/guides/dpo.html"
 _VERL = "verl: verl.readthedocs.io/en/latest/preparation/prepare_data.html"
@@ -30,7 +32,9 @@ _HELPSTEER = "HelpSteer 1 and 2: huggingface.co/datasets/nvidia/HelpSteer2"
 TABLE = (
   # A prompt, in the order in which it is looked for. All that are there must agree.
   Spelling("prompt", ("prompt",), f"{_TRL}; {_VERL}; {_NEMO}"),
-  Spelling("prompt", ("messages",), f"{_TRL}; open-instruct: huggingface.co/datasets/allenai/RLVR-GSM"),
+  Spelling(
+    "prompt", ("messages",), f"{_TRL}; open-instruct: huggingface.co/datasets/allenai/RLVR-GSM"
+  ),
   Spelling("prompt", ("question",), "orca_dpo_pairs: huggingface.co/datasets/Intel/orca_dpo_pairs"),
   Spelling("prompt", ("conversations",), f"ShareGPT, {_FACTORY}"),
   Spelling("prompt", ("contents",), _VERTEX),
@@ -38,7 +42,9 @@ TABLE = (
   # A prompt where none of those is. "input" is the second part of "instruction".
   Spelling("instruction", ("instruction",), f"Alpaca, {_FACTORY}; argilla, UltraFeedback"),
   Spelling("input", ("input",), f"{_FACTORY}; alone: {_AXOLOTL} (chatml.icr); {_ARGILLA}"),
-  Spelling("context", ("context",), f"beside 'completions': {_NEMO}; beside 'response1': HelpSteer3"),
+  Spelling(
+    "context", ("context",), f"beside 'completions': {_NEMO}; beside 'response1': HelpSteer3"
+  ),
   # The first message.
   Spelling("system", ("system",), f"{_FACTORY}; {_AXOLOTL}; orca_dpo_pairs"),
   Spelling("system", ("system_prompt",), "the same"),
@@ -59,7 +65,9 @@ TABLE = (
   Spelling("group", ("generations", "rating"), _ARGILLA),
   Spelling("group", ("answers", "ranks"), "huggingface.co/datasets/berkeley-nest/Nectar"),
   # Two responses and which is better: below 0 the first, above 0 the second.
-  Spelling("two", ("response1", "response2", "overall_preference"), "hf.co/datasets/nvidia/HelpSteer3"),
+  Spelling(
+    "two", ("response1", "response2", "overall_preference"), "hf.co/datasets/nvidia/HelpSteer3"
+  ),
   Spelling("two", ("response_1", "response_2", "preference_strength"), _HELPSTEER),
   # One response, and whether it is good: true or false, or a number.
   Spelling("single", ("completion",), _TRL),
@@ -118,8 +126,10 @@ _ABOUT = frozenset(  # a "prompt_id" is no prompt
 # What people call the parts; only to tell them. None is a guess: each names its part and no other.
 _OTHER_NAMES = {
   "prompt": "query problem user human user_prompt context passage post text instruction input",
-  "chosen": "accepted winner win better good positive preferred y_w response_j chosen_text",
-  "rejected": "loser lose worse bad negative dispreferred y_l response_k rejected_text",
+  "chosen": "accepted winner win better good positive preferred y_w response_j chosen_text "
+  "chosen_response preferred_response preferred_output",
+  "rejected": "loser lose worse bad negative dispreferred y_l response_k rejected_text "
+  "rejected_response dispreferred_response non_preferred_output",
   "responses": "candidates samples outputs",
   "scores": "score reward rating labels",
   "answer": "solution target gold label final_answer expected_answer correct_answer",

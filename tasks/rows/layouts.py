@@ -99,7 +99,9 @@ def _responses(left: list[str], given: dict) -> tuple[str, tuple[str, ...], str,
   score = given.get("scores") or label or _first(left, keys_of("score"))
   single = [key for key in keys_of("single") if key in left]
   if len(single) > 1:
-    problem = f"both {single[0]!r} and {single[1]!r}: --config.data.ignore={single[1]} leaves one out"
+    problem = (
+      f"both {single[0]!r} and {single[1]!r}: --config.data.ignore={single[1]} leaves one out"
+    )
     return "none", (), "", False, problem
   if single:
     return "single", (single[0],), score, score == label != "", ""

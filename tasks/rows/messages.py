@@ -44,7 +44,7 @@ def messages_of(
 
 
 def text_of_parts(value: Any, ignore: Sequence[str] = ()) -> str | None:
-  """The text of {"parts": [{"text"}]}, of a list of such parts, or of a text; None if it is none."""
+  """The text of {"parts": [{"text"}]}, of a list of such parts, or of a text; else None."""
   if isinstance(value, dict):
     value = value.get("parts", value.get("content"))
   if isinstance(value, str):

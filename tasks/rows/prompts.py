@@ -11,6 +11,7 @@ from tasks.rows.messages import Message
 from tasks.rows.row import Prompt, messages_of, prompt_of, text_of
 from tasks.rows.row_words import is_empty, kind_of
 
+_PAIR = ("user", "assistant")
 Conversation = list[Message]
 
 
@@ -28,9 +29,9 @@ def conversation_of(
     problems.append(f"no prompt ('prompt' or 'messages'){hint(tuple(record), 'prompt')}")
     return None
   first = _value(record[keys[0]], keys[0], ignore, problems)
-  for key in keys[1:] if first is not None else ():
+  for key in keys[1:]:
     other = _value(record[key], key, ignore, problems)
-    if other is not None and not _agree(_turns(first), _turns(other)):
+    if first is not None and other is not None and not _agree(_turns(first), _turns(other)):
       problems.append(
         f"{keys[0]!r} and {key!r} say different things: --config.data.prompt={keys[0]} or "
         f"--config.data.prompt={key} says which is the prompt"
@@ -155,7 +156,7 @@ def _after_history(prompt: Prompt, value: Any, key: str, problems: list[str]) ->
     what = "is no list of [question, answer]" if not is_turns else "stands beside messages"
     problems.append(f"{key!r} {what}, and is not read: --config.data.ignore={key} leaves it out")
     return prompt
-  turns = [(role, text) for turn in value for role, text in zip(("user", "assistant"), turn)]
+  turns = [(role, text) for turn in value for role, text in zip(_PAIR, turn, strict=True)]
   problems += [f"{key!r} {fault}" for _, text in turns if (fault := foreign_texts.fault(text))][:1]
   return (*turns, ("user", prompt))
 
@@ -164,4 +165,14 @@ def _says(prompt: Prompt, value: Any) -> bool:
   """Whether the prompt holds this text already, or all of these."""
   texts = value if isinstance(value, list) else [value]
   whole = text_of(prompt)
-  return all(isinstance(text, str) and text.strip() in whole for text in texts)
+  return all(isinstance(text, str) and _stands_in(text.strip(), whole) for text in texts)
+
+
+def _stands_in(text: str, whole: str) -> bool:
+  """Whether the text is a part of the other, from the beginning of a word to the end of one."""
+  at = whole.find(text)
+  if at < 0:
+    return False
+  begin, end = whole[:at], whole[at + len(text) :]
+  is_inside = foreign_texts.is_inside_a_word
+  return not is_inside(begin, text) and not is_inside(text, end)

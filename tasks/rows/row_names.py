@@ -1,6 +1,7 @@
 """The names that a config gives to the columns of its rows, where they are not known ones."""
 
 import dataclasses
+import functools
 
 PARTS = ("prompt", "chosen", "rejected", "responses", "scores", "answer")
 
@@ -22,6 +23,13 @@ class RowNames:
     """Of the fields of config.data; `ignore` is "tools,images"."""
     ignore = (key.strip() for key in fields.pop("ignore", "").split(","))
     return cls(**fields, ignore=tuple(sorted(filter(None, ignore))))
+
+  def __hash__(self) -> int:
+    return self._hash
+
+  @functools.cached_property
+  def _hash(self) -> int:
+    return hash(dataclasses.astuple(self))
 
   def given(self) -> dict[str, str]:
     """Part -> key, of the parts that have a name."""

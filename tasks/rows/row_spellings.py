@@ -20,7 +20,7 @@ not read is in `Row.unread`.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from tasks.rows import foreign_texts, messages, prompts, responses
 from tasks.rows.dialogues import is_dialogue, messages_of_dialogue
@@ -59,7 +59,9 @@ def _row(record: Any, where: str, names: RowNames, problems: list[str]) -> Row |
   answer = _answer(record, layout, problems)
   prompt, scored = _prompt_and_responses(record, layout, names.ignore, problems)
   if scored.responses:
-    responses.check(scored.responses, scored.scores, problems, one=layout.kind in ("single", "none"))
+    responses.check(
+      scored.responses, scored.scores, problems, one=layout.kind in ("single", "none")
+    )
   if prompt is None or problems:
     return None
   texts, scores, logps = scored
@@ -76,7 +78,7 @@ def _prompt_and_responses(
   problems += layout.problems
   found = prompts.conversation_of(record, layout, ignore, problems)
   if layout.kind == "none" and not layout.answer and _is_answered(found):
-    # A conversation whose last message is the response.
+    # Its last message is the response.
     score = responses.score_of_one(record, layout, problems)
     scored = Scored((found[-1]["content"],), (score,))
     return prompts.prompt_with(found[:-1], record, layout, ignore, problems), scored
@@ -114,7 +116,7 @@ def _explicit(
   return Scored(tuple(texts), (1.0, 0.0), logps)
 
 
-def _is_answered(found: Any) -> bool:
+def _is_answered(found: str | prompts.Conversation | None) -> TypeGuard[prompts.Conversation]:
   return isinstance(found, list) and len(found) > 1 and found[-1]["role"] == "assistant"
 
 
@@ -147,7 +149,7 @@ def _implicit(
   if problems:
     return None, Scored(())
   if all(isinstance(value, str) for value in values):
-    start = _common_start(*values, layout, record, problems)
+    start = _common_start(values[0], values[1], layout, record, problems)
     if problems:
       return None, Scored(())
     found, texts = start, tuple(value[len(start) :] for value in values)

@@ -4,19 +4,21 @@ A task is made of one if it takes `rows` or `scored_rows` (config.task.data); an
 on one if it names one (config.offline.dataset), or on the task's own if its rows are scored.
 """
 
-from collections.abc import Iterator
+import collections
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from training.checking import pretrained_model, task_signatures
+from training.checking import pretrained_model, task_signatures, validate_loss
 from training.errors import UserError
 
 # Imported where it is needed: most configs name no texts, and numpy takes half the time that a
 # mistyped command should.
 if TYPE_CHECKING:
   from tasks.datasets.text_data import TextData
-  from tasks.rows.row import Problem
+  from tasks.rows.row import Problem, Row
   from tasks.rows.text_groups import TextGroups
   from tasks.tokenizers.tokenizer import Tokenizer
 
@@ -37,9 +39,27 @@ def problems(config: ConfigDict) -> Iterator[str]:
     return  # said already
   try:
     data_of_task(config)
-    groups_of(config)
+    found = groups_of(config)
   except UserError as error:
     yield str(error)
+    return
+  yield from _of_single_responses(config.algorithm.loss, found)
+
+
+def _of_single_responses(loss: str, found: "TextData | None") -> Iterator[str]:
+  """Problems of a loss with rows of one response each."""
+  if found is None or any(len(row.responses) != 1 for row in found.train.rows):
+    return
+  if not validate_loss.takes_one_response(loss):
+    yield (
+      f"algorithm.loss={loss!r} compares the responses to a prompt, and the rows of {found.path} "
+      "have one each: --config=configs/tasks/groups.py:algorithm=kto,k=1 (or algorithm=sft)"
+    )
+  elif loss == "sft" and len({row.scores for row in found.train.rows}) > 1:
+    yield (
+      f"algorithm.loss='sft' imitates every response of {found.path}, the bad ones as well: "
+      "algorithm=kto,k=1 learns from both, or leave the bad ones out of the file"
+    )
 
 
 def data_of_task(config: ConfigDict) -> "TextData | None":
@@ -99,14 +119,30 @@ def describe(config: ConfigDict) -> list[str]:
     from tasks.rows import text_groups
 
     lines += text_groups.describe(found.train, config.sampling.max_tokens)
+    if len(found.train) < config.batch_prompts:
+      lines.append(
+        f"{len(found.train):,} groups for batch_prompts={config.batch_prompts}: each is in a batch "
+        "more than once"
+      )
     lines.append(_whose_log_probs(found.train))
   if of_task is not None:
     prompts = len({row.prompt for row in of_task.held_out.rows})
     lines.append(f"held out: {prompts:,} prompts of {of_task.path}, {len(of_task.held_out):,} rows")
+  trained_on = [data.train.rows for data in (found or of_task,) if data is not None]
+  if unread := unread_keys(itertools.chain(*trained_on)):
+    lines.append(f"keys of the rows that are not read: {unread}")
   if problems := bad_rows(config):
     rows = len({problem.where for problem in problems})
     lines.append(f"{rows:,} bad rows left out (bad_rows.jsonl), the first: {problems[0]}")
   return lines
+
+
+def unread_keys(rows: "Iterable[Row]") -> str:
+  """ "source (8 rows), id (8)"; "" where all keys are read."""
+  counts = collections.Counter(key for row in rows for key in row.unread)
+  return ", ".join(
+    f"{key} ({count:,}{' rows' * (not n)})" for n, (key, count) in enumerate(counts.most_common())
+  )
 
 
 def bad_rows(config: ConfigDict) -> "tuple[Problem, ...]":
@@ -146,6 +182,7 @@ def _load(config: ConfigDict, field: str, name: str, *, scored: bool, held_out: 
   """
   from tasks.datasets import text_data
   from tasks.rows.row import BadRows
+  from tasks.rows.row_names import PARTS, RowNames
 
   path, tokenizer = _locate(config, field, name), tokenizer_of(config)
   try:
@@ -160,6 +197,7 @@ def _load(config: ConfigDict, field: str, name: str, *, scored: bool, held_out: 
       max_tokens=config.sampling.max_tokens,
       max_prompt_tokens=config.data.max_prompt_tokens,
       skip_bad_rows=config.data.skip_bad_rows,
+      names=RowNames.of(**{name: config.data[name] for name in (*PARTS, "ignore")}),
     )
   except BadRows as bad:
     rows = len({problem.where for problem in bad.problems})

@@ -93,3 +93,38 @@ def test_what_was_cut_is_told():
   assert "1 of 4 cut to sampling.max_tokens=4" in told
   assert "1 groups of more than 2 responses cut, 0 of fewer filled up" in told
   assert "1 groups of equal scores" in told
+
+
+def test_responses_that_are_alike_after_the_cut_are_unscored():
+  groups, problems = tokenize(
+    Row("p", ("abcdX", "abcdY"), (1.0, 0.0)),
+    Row("p", ("abcdX", "abcdY", "e"), (1.0, 0.0, 0.5)),
+    Row("p", ("abcdX", "abcdY"), (1.0, 1.0)),  # nothing to tell apart
+    Row("p", ("abcdX", "b"), (1.0, 0.0)),
+    group_size=3,
+  )
+  assert not problems
+  nan = np.nan
+  expected = [[nan, nan, nan], [nan, nan, 0.5], [1, 1, nan], [1, 0, nan]]
+  np.testing.assert_array_equal(groups.rewards, np.array(expected, np.float32))
+  told = "\n".join(text_groups.describe(groups, 4))
+  assert "2 groups with responses that are alike after the cut to sampling.max_tokens=4" in told
+  assert "1 groups of equal scores" in told
+
+
+def test_groups_of_one_response_are_told():
+  groups, _ = tokenize(Row("p", ("a",), (1.0,)), Row("q", ("b",), (0.0,)), group_size=1)
+  assert groups.rewards.tolist() == [[1], [0]]
+  told = "\n".join(text_groups.describe(groups, 4))
+  assert "2 groups of one response, of which no pair is made" in told and "equal" not in told
+
+
+def test_a_response_that_spells_an_end_is_refused(tmp_path):
+  tokenizer = tiny_tokenizer.tokenizer(tmp_path)
+  end = tokenizer.decode_all([tokenizer.eos_id])
+  rows = [Row("p", ("a", f"b{end}"), (1.0, 0.0), where="f row 1"), Row("p", ("a", "b"), (1.0, 0.0))]
+  _, problems = text_groups.tokenize(
+    rows, tokenizer, group_size=2, max_tokens=9, max_prompt_tokens=99
+  )
+  assert [problem.where for problem in problems] == ["f row 1"]
+  assert "response 2 spells an end token of this run's tokenizer" in problems[0].what
