@@ -4,7 +4,9 @@ import pytest
 from tasks.rows import text_groups
 from tasks.rows.row import Row
 from tasks.rows.text_groups import kept_responses
+from tasks.tokenizers.pretrained_tokenizer import load
 from tasks.tokenizers.tokenizer import CharTokenizer
+from tests.tasks.tokenizers.tiny_tokenizer import TOKENS, folder
 
 TOKENIZER = CharTokenizer()
 
@@ -120,11 +122,12 @@ def test_groups_of_one_response_are_told():
 
 
 def test_a_response_that_spells_an_end_is_refused(tmp_path):
-  tokenizer = tiny_tokenizer.tokenizer(tmp_path)
-  end = tokenizer.decode_all([tokenizer.eos_id])
-  rows = [Row("p", ("a", f"b{end}"), (1.0, 0.0), where="f row 1"), Row("p", ("a", "b"), (1.0, 0.0))]
+  tokenizer = load(folder(tmp_path), embeddings=len(TOKENS))
+  rows = [Row("p", ("a", "bc</s>"), (1.0, 0.0), where="f row 1"), Row("p", ("a", "b"), (1.0, 0.0))]
   _, problems = text_groups.tokenize(
     rows, tokenizer, group_size=2, max_tokens=9, max_prompt_tokens=99
   )
   assert [problem.where for problem in problems] == ["f row 1"]
-  assert "response 2 spells an end token of this run's tokenizer" in problems[0].what
+  assert "response 2 spells an end token of this run's tokenizer (its token 3 of 3)" in str(
+    problems
+  )
