@@ -4,7 +4,10 @@ import ast
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
+
+from tasks.rows.row import Prompt
 
 _MARK = re.compile(
   r"<\|(?:im_start|im_end|start_header_id|end_header_id|header_start|header_end|eot|eot_id|eom_id|"
@@ -18,16 +21,35 @@ _MESSAGES = re.compile(r"""\s*\[?\s*\{\s*["'](?:role|from|content|value)["']\s*:
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff]")
 
 
+def faults(prompt: Prompt | None, responses: Sequence[Any]) -> list[str]:
+  """Why a prompt or a response is no text that a model should be shown, a line each."""
+  contents = [prompt] if isinstance(prompt, str) else [content for _, content in prompt or ()]
+  texts = [text for text in responses if isinstance(text, str)]
+  if _is_plain("".join([*contents, *texts])):  # nearly always, and one look is quicker
+    return []
+  names = ["the prompt"]
+  if not isinstance(prompt, str):
+    names = [f"message {i + 1} of the prompt" for i in range(len(contents))]
+  named = [*zip(names, contents, strict=True)]
+  named += [(f"response {i + 1}", text) for i, text in enumerate(responses)]
+  found = ((name, fault(text)) for name, text in named if isinstance(text, str))
+  return [f"{name} {what}" for name, what in found if what]
+
+
+def _is_plain(text: str) -> bool:
+  """Whether nothing can be wrong with a text."""
+  return text.isascii() and "<" not in text and "[/INST]" not in text
+
+
 def fault(text: str) -> str:
-  """Why a text is none that a model should be shown; "" where nothing is wrong with it."""
-  if not text.isascii():
-    try:
-      text.encode()
-    except UnicodeEncodeError as error:
-      half = f"U+{ord(text[error.start]):04X}"
-      return f"holds half a character ({half}, character {error.start + 1}), which has no tokens"
-  if "<" not in text and "[/INST]" not in text:
+  """What is wrong with a text; "" where nothing is."""
+  if _is_plain(text):
     return ""
+  try:
+    text.encode()
+  except UnicodeEncodeError as error:
+    half = f"U+{ord(text[error.start]):04X}"
+    return f"holds half a character ({half}, character {error.start + 1}), which has no tokens"
   if found := _MARK.search(text):
     return (
       f"is rendered in a chat template already ({found[0]!r}), and this run's own would come "

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.rows import foreign_texts
 from tasks.rows.key_table import OF_MESSAGES
 from tasks.rows.row_words import is_empty, kind_of
 
@@ -87,8 +86,6 @@ def _message(message: Any, ignore: Sequence[str]) -> Message | str:
     if text is None:
       return f"has content that is {kind_of(content)}, not text{_other_content(content)}"
     content = text
-  if fault := foreign_texts.fault(content):
-    return fault
   return {"role": role, "content": content}
 
 

@@ -11,6 +11,7 @@ from tasks.rows.messages import Message
 from tasks.rows.row import Prompt, messages_of, prompt_of, text_of
 from tasks.rows.row_words import is_empty, kind_of
 
+_STARTS = "\nH[{ \t\r"  # of dialogues, and of messages as JSON
 _PAIR = ("user", "assistant")
 Conversation = list[Message]
 
@@ -89,6 +90,8 @@ def _value(
 ) -> str | Conversation | None:
   if not isinstance(value, str):
     return messages.messages_of(value, name, ignore, problems)
+  if value[:1] not in _STARTS:
+    return value
   if is_dialogue(value):
     turns = messages_of_dialogue(value)
     if turns[-1] == {"role": "assistant", "content": ""}:
@@ -99,12 +102,7 @@ def _value(
   except ValueError as error:
     problems.append(f"{name!r} {error}")
     return None
-  if spelled is not None:
-    return messages.messages_of(spelled, name, ignore, problems)
-  if fault := foreign_texts.fault(value):
-    problems.append(f"{name!r} {fault}")
-    return None
-  return value
+  return value if spelled is None else messages.messages_of(spelled, name, ignore, problems)
 
 
 def _turns(found: str | Conversation) -> list[tuple[str, str]]:
@@ -126,8 +124,6 @@ def _joined(first, second: Any, name: str, second_name: str, problems: list[str]
         f"{name!r} is {kind_of(first)} and {second_name!r} {kind_of(second)}: both must be text"
       )
     return None
-  if fault := foreign_texts.fault(second):
-    problems.append(f"{second_name!r} {fault}")
   return f"{first}\n{second}" if first.strip() else second
 
 
@@ -136,8 +132,6 @@ def _after_system(prompt: Prompt, value: Any, key: str, ignore, problems: list[s
   if text is None:
     problems.append(f"{key!r} is {kind_of(value)}, not text")
     return prompt
-  if fault := foreign_texts.fault(text):
-    problems.append(f"{key!r} {fault}")
   conversation = (("user", prompt),) if isinstance(prompt, str) else prompt
   if conversation and conversation[0][0] == "system":
     if conversation[0][1].strip() != text.strip():
@@ -157,7 +151,6 @@ def _after_history(prompt: Prompt, value: Any, key: str, problems: list[str]) ->
     problems.append(f"{key!r} {what}, and is not read: --config.data.ignore={key} leaves it out")
     return prompt
   turns = [(role, text) for turn in value for role, text in zip(_PAIR, turn, strict=True)]
-  problems += [f"{key!r} {fault}" for _, text in turns if (fault := foreign_texts.fault(text))][:1]
   return (*turns, ("user", prompt))
 
 

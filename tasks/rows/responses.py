@@ -80,18 +80,19 @@ def _items(items: list[dict], problems: list[str]):
   text_key = next((key for key in ITEM_TEXTS if key in first), "response")
   score_key = next((key for key in ITEM_SCORES if key in first), "score")
   responses, scores = [], []
+  is_rank = score_key == "rank"
   for i, item in enumerate(items):
     if text_key not in item or score_key not in item:
       key = score_key if text_key in item else text_key
       part = "scores" if key == score_key else "responses"
       problems.append(f"response {i + 1} has no {key!r}{hint(tuple(item), part, (key,))}")
     text, score = item.get(text_key, "?"), item.get(score_key)
-    if isinstance(text, dict | list):  # a message
+    if type(text) is not str and isinstance(text, dict | list):  # a message
       said: list[str] = []
       text = text_after("", text, text_key, (), said)
       problems += [f"response {i + 1}: {what}" for what in said]
       text = "?" if text is None else text
-    if score_key == "rank" and isinstance(score, int | float):
+    if is_rank and isinstance(score, int | float):
       score = -score  # the first is the best
     responses.append(text)
     scores.append(score)
@@ -161,8 +162,6 @@ def check(responses: Sequence[Any], scores: Sequence[Any], problems: list[str], 
       wrong = True
     elif not text or text.isspace():
       problems.append(f"response {i + 1} is empty")
-    elif fault := foreign_texts.fault(text):
-      problems.append(f"response {i + 1} {fault}")
   if len(responses) == 1:
     if not one:
       problems.append("only one response (K=1): nothing to compare it with")

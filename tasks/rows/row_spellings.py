@@ -58,15 +58,15 @@ def _row(record: Any, where: str, names: RowNames, problems: list[str]) -> Row |
     return None
   answer = _answer(record, layout, problems)
   prompt, scored = _prompt_and_responses(record, layout, names.ignore, problems)
-  if scored.responses:
-    responses.check(
-      scored.responses, scored.scores, problems, one=layout.kind in ("single", "none")
-    )
+  texts, scores, logps = scored
+  if texts:
+    responses.check(texts, scores, problems, one=layout.kind in ("single", "none"))
+  if logps is None:  # else the texts are to the letter what a policy wrote
+    problems += foreign_texts.faults(prompt, texts)
+    if isinstance(prompt, str) and texts and not problems:
+      texts = foreign_texts.without_prompt(prompt, texts)
   if prompt is None or problems:
     return None
-  texts, scores, logps = scored
-  if logps is None and texts and isinstance(prompt, str):
-    texts = foreign_texts.without_prompt(prompt, texts)
   return Row(prompt, texts, scores, logps, answer, where, layout.unread)
 
 
@@ -88,7 +88,7 @@ def _prompt_and_responses(
   scored = _explicit(record, layout, prompt, ignore, problems)
   if layout.kind == "none" and not layout.answer:
     problems.append(no_responses(tuple(record)))
-  if scored.responses and prompts.is_of_dialogue(record, layout):
+  if isinstance(found, list) and scored.logps is None and prompts.is_of_dialogue(record, layout):
     texts = (text.strip() if isinstance(text, str) else text for text in scored.responses)
     scored = scored._replace(responses=tuple(texts))
   return prompt, scored
@@ -104,12 +104,11 @@ def _explicit(
     return responses.two(record, layout, problems)
   if layout.kind == "none" or layout.problems:
     return Scored(())
-  texts = []
+  texts, told = [], len(problems)
   for key in layout.responses:
-    told = len(problems)
     texts.append(text_after(prompt, record[key], key, ignore, problems))
-    if texts[-1] is None and len(problems) > told:
-      return Scored(())
+  if len(problems) > told:
+    return Scored(())
   if layout.kind == "single":
     return Scored(tuple(texts), (responses.score_of_one(record, layout, problems),))
   logps = responses.log_probs(record.get("logps"), len(texts), problems)

@@ -142,6 +142,14 @@ def test_a_prompt_that_some_answer_begins_with_is_not_repeated():
     assert parse(prompt=prompt, chosen=better, rejected=worse).responses == (better, worse)
 
 
+def test_what_a_policy_wrote_is_left_to_the_letter():
+  """Feedback holds what was drawn, special tokens and all, with its log-probs."""
+  turns = [HI, answer("<|im_end|>"), {"role": "user", "content": "[/INST] again"}]
+  pair = {"preferred_response": "a<|im_end|>", "dispreferred_response": " b</s>"}
+  row = parse(messages=turns, logps=[[-1.0], [-2.0]], **pair)
+  assert row.responses == ("a<|im_end|>", " b</s>") and len(row.prompt) == 3
+
+
 def test_text_in_brackets_is_text():
   row = parse(prompt='[{"a": 1}] is what?', chosen="[1, 2]", rejected="{x}")
   assert row.prompt == '[{"a": 1}] is what?' and row.responses == ("[1, 2]", "{x}")
@@ -251,7 +259,10 @@ def test_a_prompt_with_an_answer_is_a_group_of_none():
     # numbers and characters
     ({"prompt": "p", "responses": ["a", "b"], "scores": [10**5000, 1]}, "score 1 is a number of"),
     ({"prompt": "p", "chosen": "a", "rejected": "b", "logps": [[-(10**5000)], [-1]]}, "at most 0"),
-    ({"prompt": "p\ud800", "answer": "a"}, "'prompt' holds half a character .U.D800, character 2"),
+    (
+      {"prompt": "p\ud800", "answer": "a"},
+      "the prompt holds half a character .U.D800, character 2",
+    ),
     ({"prompt": "p", "chosen": "a", "rejected": "b\udfff"}, "response 2 holds half a character"),
     # texts that are something else
     ({"prompt": "<|im_start|>user\np", "answer": "a"}, "rendered in a chat template already"),
@@ -260,9 +271,9 @@ def test_a_prompt_with_an_answer_is_a_group_of_none():
     ({"prompt": "<start_of_turn>user\np", "answer": "a"}, "start_of_turn"),
     (
       {"messages": [answer("<|eot_id|>"), HI], "answer": "a"},
-      "message 1 of 'messages' is rendered",
+      "message 1 of the prompt is rendered",
     ),
-    ({"prompt": "p", "system": "<|system|>", "answer": "a"}, "'system' is rendered"),
+    ({"prompt": "p", "system": "<|system|>", "answer": "a"}, "message 1 of the prompt is rendered"),
     ({"prompt": "p", "chosen": "a</s>", "rejected": "b"}, "ends with '</s>'"),
     ({"prompt": '[{"role": "user", "content": "q', "answer": "a"}, "begins like messages in JSON"),
     ({"chosen": [HI, answer("b")], "rejected": [HI, answer("b")]}, "same text"),
