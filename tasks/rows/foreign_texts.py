@@ -10,10 +10,10 @@ from typing import Any
 from tasks.rows.row import Prompt
 
 _MARK = re.compile(
-  r"<\|(?:im_start|im_end|start_header_id|end_header_id|header_start|header_end|eot|eot_id|eom_id|"
+  r"<\|(?:start|message|channel|return|call|start_of_role|end_of_role|im_start|im_end|start_header_id|end_header_id|header_start|header_end|eot|eot_id|eom_id|"
   r"begin_of_text|end_of_text|startoftext|endoftext|system|user|assistant|end|"
   r"START_OF_TURN_TOKEN|END_OF_TURN_TOKEN|CHATBOT_TOKEN|USER_TOKEN)\|>"
-  r"|<(?:start|end)_of_turn>|<｜(?:User|Assistant|begin▁of▁sentence|end▁of▁sentence)｜>|\[/INST\]"
+  r"|<(?:start|end)_of_turn>|<[be]os>|<｜(?:User|Assistant|begin▁of▁sentence|end▁of▁sentence)｜>|\[/INST\]"
 )
 _STARTS = "[{ \t\r\n"
 _MESSAGES = re.compile(r"""\s*\[?\s*\{\s*["'](?:role|from|content|value)["']\s*:""")
@@ -42,7 +42,7 @@ def _is_plain(text: str) -> bool:
 
 
 def fault(text: str) -> str:
-  """What is wrong with a text; "" where nothing is."""
+  """The fault of a text, in words; "" where it has none."""
   if _is_plain(text):
     return ""
   try:

@@ -162,7 +162,8 @@ def hint(keys: tuple[str, ...], part: str, names: tuple[str, ...] = ()) -> str:
   """
   for key in keys:
     if name := near(key, names or (part,)):
-      return f". There is {key!r}: did you mean {name!r}?"
+      typed = f" --config.data.{part}={key} reads it" if name == part else ""
+      return f". There is {key!r}: did you mean {name!r}?{typed}"
   other = next((key for key in keys if key.lower() in _OTHER_NAMES[part].split()), "")
   if other:
     return f". --config.data.{part}={other} reads {other!r} as it"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks.rows.key_table import OF_MESSAGES
-from tasks.rows.row_words import is_empty, kind_of
+from tasks.rows.row_words import is_empty, kind_of, listed
 
 Message = dict[str, str]
 
@@ -28,7 +28,7 @@ def messages_of(
     ignore: keys of messages, and kinds of content, that are left out.
   """
   if isinstance(value, dict):
-    value = [value]
+    value = listed(value) or [value]
   if not isinstance(value, list):
     problems.append(f"{name!r} is {kind_of(value)}, not text or a list of messages")
     return None

@@ -19,7 +19,7 @@ Conversation = list[Message]
 def conversation_of(
   record: dict, layout: Layout, ignore: Sequence[str], problems: list[str]
 ) -> str | Conversation | None:
-  """What the keys of the prompt say, without the system's message: a text, or messages.
+  """The text, or the messages, of the keys of the prompt, the system's message aside.
 
   None, with the problem, where they say nothing, or not the same.
   """

@@ -9,7 +9,7 @@ from tasks.rows.key_table import ITEM_SCORES, ITEM_TEXTS, hint
 from tasks.rows.layouts import Layout
 from tasks.rows.messages import Message
 from tasks.rows.row import Prompt, messages_of
-from tasks.rows.row_words import kind_of, shown
+from tasks.rows.row_words import kind_of, listed, shown
 
 _LARGEST = 3.4e38  # of a float32
 
@@ -60,6 +60,8 @@ def group(record: dict, layout: Layout, problems: list[str]) -> Scored:
   """Of a list of texts with their scores, or of items that hold both."""
   key = layout.responses[0]
   items = record[key]
+  if isinstance(items, dict):
+    items = listed(items) or items
   if not isinstance(items, list):
     problems.append(f"{key!r} is {kind_of(items)}, not a list")
     return Scored(())

@@ -120,7 +120,7 @@ def _is_answered(found: str | prompts.Conversation | None) -> TypeGuard[prompts.
 
 
 def _answer(record: dict, layout: Layout, problems: list[str]) -> str:
-  """What the response should say; "" where the row does not tell."""
+  """The answer that a response should give; "" where the row does not tell."""
   if not layout.answer:
     return ""
   value = record[layout.answer]

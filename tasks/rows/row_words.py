@@ -24,6 +24,16 @@ def shown(value: int | float) -> str:
   return str(value)
 
 
+def listed(value: dict) -> list | None:
+  """[{"a": 1}, {"a": 2}] of {"a": [1, 2]}, as a sequence of objects may be stored; else None."""
+  columns = list(value.values())
+  if not columns or not all(isinstance(column, list) for column in columns):
+    return None
+  if len({len(column) for column in columns}) > 1:
+    return None
+  return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
 def is_empty(value: Any) -> bool:
   """Whether there is nothing in it: null, "", [], {}, and lists and objects of these."""
   if isinstance(value, str):

@@ -384,6 +384,15 @@ def test_another_prompt_column_is_never_passed_over(key):
     assert read(record, prompt=key) == (q, (f"The {a}", f"The {b}"), (1.0, 0.0), "")
 
 
+def test_sequences_of_objects_may_be_objects_of_sequences():
+  """As Hugging Face's datasets store some of them in Parquet."""
+  asked = {"conversations": {"from": ["human"], "value": [Q]}}
+  pair = {key: {"from": ["gpt"], "value": [t]} for key, t in (("chosen", GOOD), ("rejected", BAD))}
+  assert read(asked | pair) == PAIR
+  group = {"answer": [GOOD, BAD], "model": ["a", "b"], "rank": [1.0, 2.0]}
+  assert read(asked | {"answers": group}) == (Q, (GOOD, BAD), (-1.0, -2.0), "")
+
+
 def test_what_is_ignored_is_no_prompt_either():
   record = {"text": Q, "chosen": GOOD, "rejected": "The oven."}
   assert read(record, ignore="text")[:2] == ("The", (GOOD[3:], " oven."))

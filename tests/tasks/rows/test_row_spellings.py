@@ -269,6 +269,8 @@ def test_a_prompt_with_an_answer_is_a_group_of_none():
     ({"prompt": "p", "chosen": "a<|im_end|>", "rejected": "b"}, "response 1 is rendered .*im_end"),
     ({"prompt": "[INST] p [/INST]", "answer": "a"}, "/INST"),
     ({"prompt": "<start_of_turn>user\np", "answer": "a"}, "start_of_turn"),
+    ({"prompt": "<bos>p", "answer": "a"}, "<bos>"),
+    ({"prompt": "<|start|>user<|message|>p", "answer": "a"}, "<.start.>"),
     (
       {"messages": [answer("<|eot_id|>"), HI], "answer": "a"},
       "message 1 of the prompt is rendered",
