@@ -101,6 +101,7 @@ def load(
   """
   del content
   train, test, problems = _rows(path, scored, names)
+  read = len(train) + len(test)
   if not held_out:
     test = []
   # Prompts that the run can't use need not be put into tokens.
@@ -115,7 +116,7 @@ def load(
   )
   problems += too_long
   if problems and not skip_bad_rows:
-    raise BadRows(problems, good=len(tokens))
+    raise BadRows(problems, good=read - len({problem.where for problem in too_long}))
   if not test and held_out:
     try:
       train, test = split_by_prompt(tokens.rows, held_out)
