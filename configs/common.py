@@ -28,7 +28,7 @@ def defaults(loss: str) -> ConfigDict:
   config.task.name = "spell_backward"  # of tasks/__init__.py, of reasoning-gym, or module:function
   config.task.options = ""  # the task's, such as "min_word_len=3,max_word_len=7"; empty: defaults
   config.task.reward = ""  # a weighted sum, "numeric + 0.2*format"; empty: the task's own reward
-  config.task.train_prompts = 16384  # distinct prompts to train on
+  config.task.train_prompts = 16384  # distinct prompts to train on; 0: all, of a task of rows
   config.task.eval_prompts = 256  # distinct prompts held out
   config.task.data = ""  # for tasks of texts: a file, or the name of a data set of tasks.build
 
@@ -170,6 +170,7 @@ def use_scored_texts(config: ConfigDict, data: str, model: str) -> None:
   """Sets offline training of a pretrained model on groups of texts with scores, on a GPU."""
   use_task(config, "groups")
   config.source, config.task.data = "offline", data
+  config.task.train_prompts = 0
   config.model.pretrained, config.model.remat = model, "layers"
   config.sampling.max_tokens = 256
   config.optimizer.learning_rate = 5e-6

@@ -14,6 +14,6 @@ def get_config(arg: str = "") -> ConfigDict:
   common.use_groups_of(config, common.parse_arg(arg, k=2).k)
   config.algorithm.beta = 0.5  # see configs/dpo.py
   config.optimizer.learning_rate = 2e-5  # at 2e-4 it runs 55 nats away
-  # A quarter of the base policy's responses are right; the paper asks that w_d n_d be about w_u n_u.
+  # A quarter of the base policy's responses are right; the paper asks for w_d n_d about w_u n_u.
   config.algorithm.desirable_weight = 3.0
   return config

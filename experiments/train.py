@@ -27,7 +27,7 @@ import yaml
 from ml_collections import ConfigDict
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.command_line import cli, progress_line
+from experiments.command_line import cli, long_work_bar, progress_line
 from training import load_config, run
 from training.checking import digests, text_tasks
 from training.errors import UserError
@@ -58,8 +58,13 @@ def main(argv: Sequence[str]) -> int:
   for name, value in environment.compilation_cache(run.ROOT).items():
     os.environ.setdefault(name, value)
   config = load_config(args.config, args.overrides)
-  run.check(config)
   path = args.out or os.path.join(args.into or run.ROOT, run_name(args.config, args.overrides))
+  is_alone = not (args.distributed or args.coordinator)
+  if is_alone and not (args.dry_run or args.overwrite) and run.is_finished(config, path):
+    say_finished(path)
+    return 0
+  with long_work_bar.shown():
+    run.check(config)
   if args.dry_run:
     print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
     print(f"# {args.config} -> {path}  (config {digests.of_run(config)['digest']})")
@@ -88,7 +93,7 @@ def train(config: ConfigDict, path: str, args, command: str) -> None:
   shown = Shown(config, files)
   try:
     with shown:
-      ended = run.train(
+      run.train(
         config,
         path,
         report=shown.report if is_first else lambda row: None,
@@ -105,8 +110,12 @@ def train(config: ConfigDict, path: str, args, command: str) -> None:
   if shown.has_begun:
     print(progress_line.done(files, config))
   elif is_first:
-    step = ended.latest_step
-    print(f"{path}: finished already (step {step}); --overwrite to start again")
+    say_finished(path)
+
+
+def say_finished(path: str) -> None:
+  step = run.load_run(path).latest_step
+  print(f"{path}: finished already (step {step}); --overwrite to start again")
 
 
 class Shown(contextlib.AbstractContextManager):

@@ -1,8 +1,8 @@
 """Rows that people wrote, as the groups of a round.
 
 They lie in the deployment's feedback/: choices.jsonl, which rounds/feedback_store.py writes, and
-any other file of rows that somebody puts there. Each row is taken once, in the order of the files'
-names; so files may be added and may grow, but must not shrink.
+any other JSONL or Parquet file that somebody puts there. Each row is taken once, in the order of
+the files' names; so files may be added and may grow, but must not shrink.
 """
 
 import dataclasses
@@ -15,12 +15,13 @@ from jaxtyping import Bool
 
 from rounds.deployment import Waiting
 from tasks.rows import row_files, row_spellings
+from tasks.rows.record_formats import RowFileError
 from tasks.rows.row import BadRows, Problem, Prompt, Row
-from tasks.rows.row_files import RowFileError
 from tasks.rows.text_groups import tokenize
 from tasks.task import Task
 from training.errors import UserError
 
+KINDS = (".jsonl", ".jsonl.gz", ".parquet")
 Taken = Mapping[str, int]  # file -> how many of its rows earlier rounds took
 
 
@@ -52,7 +53,7 @@ def take(folder: str, taken: Taken, count: int, held_out: set[Prompt]) -> Feedba
   rows, written, ends, passed = [], {}, dict(taken), 0
   problems: list[Problem] = []
   names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-  for name in (name for name in names if name.endswith(row_files.KINDS)):
+  for name in (name for name in names if name.endswith(KINDS)):
     found, tokens, wrong = _read(os.path.join(folder, name))
     problems += wrong
     if not wrong and len(found) < taken.get(name, 0):

@@ -108,16 +108,20 @@ def is_one(path: str) -> bool:
 
 
 class StoredGroups(NamedTuple):
-  """A data set of N groups: all its texts, and the arrays [n, ...] of the n rows in `held`."""
+  """A data set of N groups, and the arrays [n, ...] of the n of them that are held."""
 
-  prompts: list[Prompt]
-  answers: list[str]
+  count: int  # N
+  texts: dict[int, tuple[Prompt, str]]  # row -> prompt, answer; of the held rows at least
   held: np.ndarray  # int [n], ascending
   arrays: dict[str, np.ndarray]
 
+  def places(self, rows: np.ndarray) -> np.ndarray:
+    """Where these rows, which must be held, are in the arrays."""
+    return np.searchsorted(self.held, rows)
+
   def take(self, rows: np.ndarray) -> dict[str, np.ndarray]:
     """The arrays of these rows, which must be held."""
-    at = np.searchsorted(self.held, rows)
+    at = self.places(rows)
     return {name: array[at] for name, array in self.arrays.items()}
 
 
@@ -133,14 +137,12 @@ def read(path: str, hold: Callable[[int], np.ndarray] = np.arange) -> StoredGrou
   source: Any = tfds.builder_from_directory(os.path.abspath(path)).as_data_source(split="train")
   held = np.unique(hold(len(source)))
   is_held = np.isin(np.arange(len(source)), held)
-  texts, kept = [], []
+  texts, kept = {}, []
   for start in range(0, len(source), _READ_AT_ONCE):
     some = range(start, min(start + _READ_AT_ONCE, len(source)))
     for i, row in zip(some, source.__getitems__(list(some)), strict=True):
-      texts.append((_prompt(row), row["answer"].decode()))
+      texts[i] = _prompt(row), row["answer"].decode()
       if is_held[i]:
         kept.append(row)
-  prompts, answers = ([text[i] for text in texts] for i in range(2))
-  return StoredGroups(
-    prompts, answers, held, {name: np.stack([row[name] for row in kept]) for name in ARRAYS}
-  )
+  arrays = {name: np.stack([row[name] for row in kept]) for name in ARRAYS}
+  return StoredGroups(len(source), texts, held, arrays)

@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks.items import Item, first_distinct
 from tasks.rewards.reward import SECONDS, Reward
+from tasks.rows import prompt_keys
 from tasks.rows.row import Row
 from tasks.task import Task
 from tasks.task_functions import ROWS, TaskFunction
@@ -59,8 +60,8 @@ def task_of_rows(
 ) -> Task:
   """The task that this function makes of rows, called once with those of either half.
 
-  Each prompt held out makes one to evaluate on. There may be fewer than `train_prompts`. Raises
-  what `generated_task` does.
+  Each prompt held out makes one to evaluate on. There may be fewer than `train_prompts`; 0: all.
+  Raises what `generated_task` does.
   """
 
   def items(rows: Sequence[Row], wanted: int) -> tuple[Item, ...]:
@@ -74,7 +75,8 @@ def task_of_rows(
       f"{evaluation_prompts:,} that are held out: leave rows out of the file, not in the task"
     )
   kept_back = {item.prompt for item in evaluation}
-  left = tuple(item for item in items(train, train_prompts) if item.prompt not in kept_back)
+  wanted = train_prompts or len(train)
+  left = tuple(item for item in items(train, wanted) if item.prompt not in kept_back)
   if not left:
     raise ValueError(f"{function.name} has no prompt to train on")
   return _task(function, left, evaluation, reward, seconds, tokenizer)
@@ -82,7 +84,8 @@ def task_of_rows(
 
 def one_a_prompt(rows: Sequence[Row]) -> list[Row]:
   """The first row of each prompt, in the order of the last ones."""
-  firsts = {row.prompt: row for row in reversed(rows)}
+  keys = prompt_keys.keys_of(rows).tolist()
+  firsts = dict(zip(reversed(keys), reversed(rows), strict=True))
   return list(reversed(firsts.values()))
 
 

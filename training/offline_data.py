@@ -14,12 +14,13 @@ from models import adapters
 from models.groups import Groups
 from models.transformer import Params
 from tasks import group_dataset
-from tasks.rows.text_groups import TextGroups
+from tasks.rows.text_rows import TextRows
 from training import base_policy, hosts
 from training.base_policy import Report
 from training.checking import task_signatures, text_tasks
 from training.checking.digests import of_recipe
 from training.compiled import compiled_log_probs
+from training.epochs import rows_of_steps
 from training.errors import UserError
 from training.parts import Parts
 from training.records.run_folder import read_json, write_json
@@ -87,7 +88,8 @@ def source_of(
   """The data set of an offline run: texts or a collected one that it names, or its own."""
   texts = text_tasks.groups_of(parts.config)
   if texts is not None:
-    return of_texts(parts, texts.train, base, Scorer(parts, reward_model, scored_already=True))
+    scorer = Scorer(parts, reward_model, scored_already=True)
+    return of_texts(parts, texts.train, base, scorer)
   path = parts.config.offline.dataset or ensure(parts, base, root, report)
   return load(parts, path, Scorer(parts, reward_model))
 
@@ -115,30 +117,39 @@ def load(parts: Parts, path: str, scorer: Scorer) -> Offline:
     problems.append(
       f"the tokens of model.pretrained={written_by!r}; this config has {config.model.pretrained!r}"
     )
-  held_out = {item.prompt for item in parts.task.evaluation} & set(rows.prompts)
+  held_out = {item.prompt for item in parts.task.evaluation} & {
+    prompt for prompt, _ in rows.texts.values()
+  }
   if held_out:
     problems.append(f"{len(held_out)} of the prompts held out for evaluation")
   if problems:
     raise UserError(f"offline.dataset {path} holds " + "; and ".join(problems))
   if recipe.get("judge", "task") != "task":  # somebody's choices, not the task's rewards
     scorer = Scorer(parts, scored_already=True)
-  prompts = [parts.task.tokenizer.encode_prompt(prompt) for prompt in rows.prompts]
-  return Offline(parts, scorer, rows, prompts, seconds=recipe.get("seconds", 0.0))
+  tokens = {i: parts.task.tokenizer.encode_prompt(text[0]) for i, text in rows.texts.items()}
+  prompts, longest = [tokens[int(i)] for i in rows.held], max(map(len, tokens.values()))
+  return Offline(parts, scorer, rows, prompts, longest, seconds=recipe.get("seconds", 0.0))
 
 
-def of_texts(parts: Parts, groups: TextGroups, base: Params, scorer: Scorer) -> Offline:
+def of_texts(parts: Parts, texts: TextRows, base: Params, scorer: Scorer) -> Offline:
   """Groups of texts as a source.
 
   Where a row does not say its log-probs, and the loss asks for `old_logps`, they are the base
   policy's, computed when the group is collected: importance ratios then say how far the policy is
   from where it began, not from whoever wrote the response.
   """
+  config = parts.config
+  of_run = rows_of_steps(config.seed, config.steps, config.batch_prompts, len(texts))
+  held = rows_of_run(config, parts.mesh, len(texts))
+  all_groups = texts.tokens(of_run)
+  groups = all_groups.take(np.searchsorted(of_run, held))
   arrays = {name: getattr(groups, name) for name in (*group_dataset.ARRAYS, "known")}
-  prompts, answers = [row.prompt for row in groups.rows], [row.answer for row in groups.rows]
-  rows = group_dataset.StoredGroups(prompts, answers, np.arange(len(groups)), arrays)
+  of_rows = {int(i): (row.prompt, row.answer) for i, row in zip(held, groups.rows, strict=True)}
+  rows = group_dataset.StoredGroups(len(texts), of_rows, held, arrays)
+  longest = max(map(len, all_groups.prompts))
   needed = {"old_logps", "sampler_logps"} & parts.loss.words
   log_probs = _base_log_probs(parts, base) if needed and not groups.known.all() else None
-  return Offline(parts, scorer, rows, groups.prompts, seconds=0.0, log_probs=log_probs)
+  return Offline(parts, scorer, rows, groups.prompts, longest, seconds=0.0, log_probs=log_probs)
 
 
 def _base_log_probs(parts: Parts, base: Params) -> Callable[[Params, Groups], np.ndarray]:

@@ -206,6 +206,8 @@ def train(
     Diverged: the loss or its gradient is no longer finite.
   """
   config = config_files.load(config) if isinstance(config, str) else config_files.complete(config)
+  if folder and not overwrite and processes == 1 and is_finished(config, folder):
+    return Run(folder, root)
   check(config)
   of_run = digests.of_run(config)
   loss = file_name(config.algorithm.loss.rpartition(":")[2])
@@ -233,10 +235,26 @@ def train(
   return Run(path, root)
 
 
-def check(config: ConfigDict) -> None:
-  """UserError with everything that is wrong. Fills in what a pretrained model's files say."""
-  validate.check(config)
+def check(config: ConfigDict, *, rows: bool = True) -> None:
+  """UserError with everything that is wrong. Fills in what a pretrained model's files say.
+
+  `rows`: of the rows of data sets, too, which takes as long as reading them.
+  """
+  validate.check(config, rows=rows)
   pretrained_model.fill(config)
+
+
+def is_finished(config: ConfigDict, folder: str) -> bool:
+  """Whether the folder holds the finished run of this config. Its rows are not read."""
+  files = RunFolder(folder)
+  if files.read_status().get("state") != "finished":
+    return False
+  config = config.copy_and_resolve_references()
+  try:
+    check(config, rows=False)
+    return longer.state_of(files, config, digests.of_run(config)["digest"]) == "finished"
+  except UserError:
+    return False  # said when all is checked
 
 
 def prepare(files: RunFolder, *, config: ConfigDict, digest: str, overwrite: bool) -> bool:

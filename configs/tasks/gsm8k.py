@@ -18,7 +18,7 @@ def get_config(arg: str = "") -> ConfigDict:
   common.use_task(config, "gsm8k")
   config.model.pretrained = arguments.model
   config.model.remat = "layers"
-  config.task.train_prompts = 7473
+  config.task.train_prompts = 0
   config.task.eval_prompts = 256
   config.steps = 200
   config.sampling.max_tokens = 256

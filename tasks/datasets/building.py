@@ -20,8 +20,9 @@ from tasks.code import fingerprints
 from tasks.datasets import sources
 from tasks.datasets.data_set import DataSet
 from tasks.rows import row_files
-from tasks.rows.row import BadRows, Problem, Row, messages_of, shared_prompts, split_by_prompt
-from tasks.rows.row_files import RowFileError
+from tasks.rows.prompt_keys import keys_of, shared_prompts, split_by_prompt
+from tasks.rows.record_formats import RowFileError
+from tasks.rows.row import BadRows, Problem, Row, messages_of
 
 VERSION = "1.0.0"
 CURRENT, BAD_ROWS = "current", "bad_rows.jsonl"
@@ -84,7 +85,7 @@ def read_files(
     if not rows_of_split:
       raise RowFileError(f"{plan.paths[split][0]}: no good row; the first problem: {problems[0]}")
   if "test" not in splits and plan.data_set.held_out > 0:
-    prompts = len({row.prompt for row in splits["train"]})
+    prompts = len(np.unique(keys_of(splits["train"])))
     held_out = max(1, round(plan.data_set.held_out * prompts))
     splits["train"], splits["test"] = split_by_prompt(splits["train"], held_out)
   return splits, problems

@@ -21,8 +21,12 @@ def default_data_dir() -> str:
 
 
 def is_data_set(path: str) -> bool:
-  """Whether the folder holds a data set of tensorflow-datasets."""
-  return os.path.exists(os.path.join(path, "dataset_info.json"))
+  """Whether the folder holds a data set of tensorflow-datasets.
+
+  Others have a dataset_info.json, too.
+  """
+  names = ("dataset_info.json", "features.json")
+  return all(os.path.exists(os.path.join(path, name)) for name in names)
 
 
 def folder_of(name: str, data_dir: str) -> str:

@@ -1,21 +1,26 @@
-"""A data set of texts for one run: found by name, read, put into tokens, and split.
+"""A data set of texts for one run: found by name, read, checked against its tokenizer, and split.
 
-A name is a file (.jsonl, .jsonl.gz, .parquet), a folder of tensorflow-datasets, or a data set that
-`python -m tasks.build` built. All that is wrong with its rows is said at once.
+A name is a file of rows, a folder or a pattern of them (tasks/rows/row_files.py), a folder of
+tensorflow-datasets, or a data set that `python -m tasks.build` built. All that is wrong with its
+rows is said at once.
 """
 
 import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Sequence
 
-from tasks import functions, group_dataset
-from tasks.datasets import DATA_SETS, reading, sources
-from tasks.rows import row_files, row_spellings, text_groups
-from tasks.rows.row import BadRows, Problem, Row, some_prompts, split_by_prompt
+import numpy as np
+
+from tasks import functions, group_dataset, long_work
+from tasks.datasets import DATA_SETS, reading, row_cache, sources
+from tasks.rows import prompt_keys, row_files, text_rows
+from tasks.rows.prompt_keys import Keys
+from tasks.rows.row import BadRows, Problem
 from tasks.rows.row_names import AS_SPELLED, RowNames
+from tasks.rows.row_table import RowTable
 from tasks.rows.text_groups import TextGroups
+from tasks.rows.text_rows import Limits, TextRows
 from tasks.tokenizers.tokenizer import Tokenizer
 
 
@@ -32,9 +37,10 @@ class TextData:
   """A data set for one run: the rows it trains on, those held out, and what was left out."""
 
   path: str
-  train: TextGroups
+  train: TextRows
   held_out: TextGroups  # of no groups, where the run evaluates on something else
   problems: tuple[Problem, ...]  # of bad rows, where they may be skipped
+  prompts: int  # distinct ones that are there to train on, also if the run may not use all
 
 
 def is_text(name: str) -> bool:
@@ -43,23 +49,33 @@ def is_text(name: str) -> bool:
 
 
 def locate(name: str, data_dir: str) -> str:
-  """The file or folder that a name means. ValueError if there is none."""
-  if os.path.isfile(name) or reading.is_data_set(name):
+  """The file, folder or pattern of files that a name means. ValueError if there is none."""
+  if reading.is_data_set(name):
     return os.path.abspath(name)
   if name in DATA_SETS or name.startswith("local_"):
     return reading.folder_of(name, data_dir or reading.default_data_dir())
+  if row_files.are_files(name):
+    return os.path.abspath(name)
   if os.path.isdir(name):
-    raise ValueError("no data set is there (it would hold dataset_info.json)")
+    raise ValueError("no file of rows is there, and no data set of tensorflow-datasets")
   hint = functions.did_you_mean(name, DATA_SETS) or f" Built by name: {', '.join(DATA_SETS)}."
   raise ValueError(f"no such file or folder.{hint}")
 
 
 def fingerprint(path: str) -> str:
   """Hex digits that differ when the rows do. A folder that tasks.build made is named by them."""
-  if os.path.isdir(path):
+  if reading.is_data_set(path):
     path = os.path.join(path, "dataset_info.json")
     with open(path, "rb") as file:
       return hashlib.sha256(path.encode() + file.read()).hexdigest()
+  if os.path.isfile(path):
+    return _sha256_of(path)
+  files = row_files.splits_of(path)
+  each = [f"{split} {_sha256_of(path)}" for split, paths in files.items() for path in paths]
+  return hashlib.sha256("\n".join(each).encode()).hexdigest()
+
+
+def _sha256_of(path: str) -> str:
   found = os.stat(path)
   return _sha256(path, found.st_mtime_ns, found.st_size)
 
@@ -74,14 +90,13 @@ def load(
   path: str,
   content: str,
   tokenizer: Tokenizer,
+  limits: Limits,
   *,
   scored: bool,
   held_out: int,
   most_prompts: int,
-  group_size: int,
-  max_tokens: int,
-  max_prompt_tokens: int,
   skip_bad_rows: bool,
+  data_dir: str = "",
   names: RowNames = AS_SPELLED,
 ) -> TextData:
   """The data set at this path.
@@ -90,79 +105,96 @@ def load(
     content: the path's `fingerprint`, so that a data set that has changed is read anew.
     scored: it holds responses with scores; else prompts with answers.
     held_out: distinct prompts to hold out: of the data set's test split if it has one.
-    most_prompts: distinct prompts to train on, at most.
-    max_tokens: of a response, its end included.
-    names: the keys of a row's parts, in a file.
+    most_prompts: distinct prompts to train on, at most; 0: all.
+    data_dir: where what was read of large ones is kept; "": the default.
+    names: the keys of a row's parts, in files.
 
   Raises:
     BadRows: all of them, if they may not be skipped.
     TooFewPrompts: of those to hold out.
     ValueError: there is no data set of this kind, or nothing in it to train on.
   """
-  del content
-  train, test, problems = _rows(path, scored, names)
-  read = len(train) + len(test)
-  if not held_out:
-    test = []
-  # Prompts that the run can't use need not be put into tokens.
-  most = most_prompts + (0 if test else held_out)
-  train, test = _of_prompts(train, most), _of_prompts(test, held_out)
-  tokens, too_long = text_groups.tokenize(
-    [*train, *test],
-    tokenizer,
-    group_size=group_size,
-    max_tokens=max_tokens,
-    max_prompt_tokens=max_prompt_tokens,
-  )
-  problems += too_long
+  if names != AS_SPELLED and reading.is_data_set(path):
+    given = ", ".join(f"data.{part}" for part in names.given()) or "data.ignore"
+    raise ValueError(f"{given}: of files; {path} is a data set of tensorflow-datasets")
+  tables, folder = row_cache.tables(path, content, data_dir, names)
+  halves = {name: _Half(table, scored) for name, table in tables.items()}
+  train, test = halves["train"], halves.get("test") if held_out else None
+  problems = [*train.problems, *(test.problems if test else ())]
+  there = len(np.unique(train.keys))
+  # Prompts that the run can't use need not be looked at.
+  if most_prompts:
+    train.keep(prompt_keys.some(train.keys, most_prompts + (0 if test else held_out)))
+  if test:
+    test.keep(prompt_keys.some(test.keys, held_out))
+  for name, half in (("train", train), ("test", test)):
+    if half is not None:
+      problems += half.refuse(tokenizer, limits, folder and os.path.join(folder, name))
   if problems and not skip_bad_rows:
-    raise BadRows(problems, good=read - len({problem.where for problem in too_long}))
+    raise BadRows(problems, good=_count(train, test) - len({problem.where for problem in problems}))
   if not test and held_out:
-    try:
-      train, test = split_by_prompt(tokens.rows, held_out)
-    except ValueError as error:
-      raise TooFewPrompts(f"{path} has {error}") from None
-  kept_back = {row.prompt for row in test}
-  halves = ([], [])
-  for n, row in enumerate(tokens.rows):
-    halves[row.prompt in kept_back].append(n)
-  if not halves[0]:
+    kept_back = prompt_keys.some(train.keys, held_out)
+    if len(kept_back) == len(np.unique(train.keys)):
+      raise TooFewPrompts(f"{path} has {prompt_keys.none_left(train.keys, held_out)}")
+    test, there = train.without(kept_back), there - len(kept_back)
+  kept_back = test.keys if test else train.keys[:0]
+  train.drop(kept_back)
+  if not len(train.index):
     raise ValueError(f"{path} has no row to train on")
-  found = len({tokens.rows[n].prompt for n in halves[1]})
-  if found < held_out:
+  if (found := len(np.unique(kept_back))) < held_out:
     raise TooFewPrompts(f"{path} holds out only {found:,} prompts", found)
-  train_groups, test_groups = (tokens.take(half) for half in halves)
-  return TextData(path, train_groups, test_groups, tuple(problems))
+  held = (test or train).rows(tokenizer, limits)
+  groups = held.tokens(range(len(held)) if test else ())
+  return TextData(path, train.rows(tokenizer, limits), groups, tuple(problems), there)
 
 
-def _rows(path: str, scored: bool, names: RowNames) -> tuple[list[Row], list[Row], list[Problem]]:
-  """(train, test, problems); the rows that are of the kind that is asked for."""
-  problems: list[Problem] = []
-  test: Sequence[Row] = []
-  if os.path.isfile(path):
-    train, problems = row_files.read(path, functools.partial(row_spellings.parse, names=names))
-  else:
-    if names != AS_SPELLED:
-      given = ", ".join(f"data.{part}" for part in names.given()) or "data.ignore"
-      raise ValueError(f"{path} was built: its rows have no keys for {given} to name")
-    try:
-      splits = {split: reading.read_all(path, split) for split in reading.splits_of(path)}
-    except BadRows as bad:
-      raise row_files.RowFileError(str(bad)) from None
-    train, test = splits.get("train", []), splits.get("test", [])
-  wanted = "no response ('responses', or 'chosen' and 'rejected')" if scored else "no 'answer'"
-  good = []
-  for rows in (train, test):
-    is_wanted = [bool(row.responses if scored else row.answer) for row in rows]
-    good.append([row for row, is_good in zip(rows, is_wanted, strict=True) if is_good])
-    problems += [
-      Problem(row.where, wanted)
-      for row, is_good in zip(rows, is_wanted, strict=True)
-      if not is_good
+def _count(*halves: "_Half | None") -> int:
+  """All rows of these splits, bad ones as well."""
+  return sum(half.count for half in halves if half is not None)
+
+
+class _Half:
+  """The rows of a split that a run may use, fewer and fewer."""
+
+  def __init__(self, table: RowTable, scored: bool, index: np.ndarray | None = None):
+    wanted = table.sizes > 0 if scored else table.answered
+    self._table, self._scored = table, scored
+    self.index = np.flatnonzero(wanted) if index is None else index
+    what = "no response ('responses', or 'chosen' and 'rejected')" if scored else "no 'answer'"
+    self.count = len(table) + len({problem.where for problem in table.problems})
+    self.problems = [
+      *table.problems,
+      *(Problem(table.rows[int(i)].where, what) for i in np.flatnonzero(~wanted)),
     ]
-  return good[0], good[1], problems
 
+  @property
+  def keys(self) -> Keys:
+    return self._table.keys[self.index]
 
-def _of_prompts(rows: list[Row], count: int) -> list[Row]:
-  kept = some_prompts(rows, count)
-  return [row for row in rows if row.prompt in kept]
+  def keep(self, keys: Keys) -> None:
+    """The rows of these prompts alone."""
+    self.index = self.index[np.isin(self.keys, keys)]
+
+  def drop(self, keys: Keys) -> None:
+    """All but the rows of these prompts."""
+    self.index = self.index[~np.isin(self.keys, keys)]
+
+  def without(self, keys: Keys) -> "_Half":
+    """Those that `drop` leaves out."""
+    return _Half(self._table, self._scored, self.index[np.isin(self.keys, keys)])
+
+  def refuse(self, tokenizer: Tokenizer, limits: Limits, folder: str) -> list[Problem]:
+    """Leaves out the rows that this run cannot use; says why, of each."""
+
+    def compute() -> list[tuple[int, Problem]]:
+      with long_work.told("checking rows", len(self.index)) as done:
+        return text_rows.refused(self._table.rows, self.index, tokenizer, limits, done)
+
+    of_rows = hashlib.sha256(self.index.tobytes()).hexdigest()
+    about = f"{tokenizer.digest} {limits} {of_rows}" if folder else ""
+    found = row_cache.remembered(folder, about, compute)
+    self.index = self.index[~np.isin(self.index, [i for i, _ in found])]
+    return [problem for _, problem in found]
+
+  def rows(self, tokenizer: Tokenizer, limits: Limits) -> TextRows:
+    return TextRows(self._table, self.index, tokenizer, limits)

@@ -22,6 +22,7 @@ class Scored(NamedTuple):
   responses: tuple[Any, ...]
   scores: tuple[float | None, ...] = ()
   logps: Logps = None
+  implicit: bool = False  # the prompt is the text that they began with alike
 
 
 def text_after(

@@ -1,7 +1,6 @@
 """One row of real data: a prompt with K scored responses, or a prompt with its answer."""
 
 import dataclasses
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -24,6 +23,7 @@ class Row:
   logps: tuple[tuple[float, ...], ...] | None = None
   answer: str = ""
   where: str = ""  # "file.jsonl row 12"
+  implicit: bool = False  # the prompt is the text that the responses begin with alike
   unread: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # its other keys
 
 
@@ -91,44 +91,3 @@ def text_of(prompt: Prompt) -> str:
   if isinstance(prompt, str):
     return prompt
   return "\n\n".join(f"{role}: {content}" for role, content in prompt)
-
-
-def some_prompts(rows: Iterable[Row], count: int) -> set[Prompt]:
-  """`count` of the rows' prompts, or all if there are fewer: those of the smallest hashes.
-
-  Which they are depends on their text alone, so more rows, or rows in another order, leave most of
-  them where they are.
-  """
-  return set(sorted({row.prompt for row in rows}, key=_hash)[:count])
-
-
-def split_by_prompt(rows: Sequence[Row], held_out: int) -> tuple[list[Row], list[Row]]:
-  """The rows to train on, and all rows of `held_out` prompts.
-
-  By prompt, not by row: a data set has several rows of a prompt, and one that was trained on tells
-  about the others.
-
-  Raises:
-    ValueError: no prompt would be left to train on.
-  """
-  kept_back = some_prompts(rows, held_out)
-  train = [row for row in rows if row.prompt not in kept_back]
-  if not train:
-    raise ValueError(
-      f"{len(kept_back):,} distinct prompts; with {held_out:,} held out none is left"
-    )
-  return train, [row for row in rows if row.prompt in kept_back]
-
-
-def shared_prompts(train: Iterable[Row], evaluation: Iterable[Row]) -> list[Problem]:
-  """The rows to train on whose prompt is also one to evaluate on."""
-  held_out = {row.prompt: row.where for row in evaluation}
-  return [
-    Problem(row.where, f"its prompt is held out for evaluation ({held_out[row.prompt]})")
-    for row in train
-    if row.prompt in held_out
-  ]
-
-
-def _hash(prompt: Prompt) -> str:
-  return hashlib.sha256(repr(prompt).encode("utf-8", "surrogatepass")).hexdigest()

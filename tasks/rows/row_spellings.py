@@ -58,7 +58,7 @@ def _row(record: Any, where: str, names: RowNames, problems: list[str]) -> Row |
     return None
   answer = _answer(record, layout, problems)
   prompt, scored = _prompt_and_responses(record, layout, names.ignore, problems)
-  texts, scores, logps = scored
+  texts, scores, logps, implicit = scored
   if texts:
     responses.check(texts, scores, problems, one=layout.kind in ("single", "none"))
   if logps is None:  # else the texts are to the letter what a policy wrote
@@ -67,7 +67,7 @@ def _row(record: Any, where: str, names: RowNames, problems: list[str]) -> Row |
       texts = foreign_texts.without_prompt(prompt, texts)
   if prompt is None or problems:
     return None
-  return Row(prompt, texts, scores, logps, answer, where, layout.unread)
+  return Row(prompt, texts, scores, logps, answer, where, implicit, layout.unread)
 
 
 def _prompt_and_responses(
@@ -151,18 +151,19 @@ def _implicit(
     start = _common_start(values[0], values[1], layout, record, problems)
     if problems:
       return None, Scored(())
-    found, texts = start, tuple(value[len(start) :] for value in values)
+    found, texts, is_text = start, tuple(value[len(start) :] for value in values), True
   elif any(isinstance(value, str) for value in values):
     texts_key = better if isinstance(values[0], str) else worse
     problems.append(f"no prompt, and of {better!r} and {worse!r} only {texts_key!r} is text")
     return None, Scored(())
   else:
     found, texts = _common_messages(values, layout.responses, ignore, problems)
+    is_text = False
     if found is None:
       return None, Scored(())
   prompt = prompts.prompt_with(found, record, layout, ignore, problems)
   logps = responses.log_probs(record.get("logps"), 2, problems)
-  return prompt, Scored(texts, (1.0, 0.0), logps)
+  return prompt, Scored(texts, (1.0, 0.0), logps, is_text)
 
 
 def _turns(value: Any, key: str, problems: list[str]) -> Any:

@@ -34,7 +34,7 @@ class TextGroups:
   def __len__(self) -> int:
     return len(self.rows)
 
-  def take(self, groups: Sequence[int]) -> "TextGroups":
+  def take(self, groups: Sequence[int] | Int[np.ndarray, " n"]) -> "TextGroups":
     """Some of them, in this order."""
     arrays = (self.responses, self.mask, self.finished, self.rewards, self.logps, self.known)
     return TextGroups(
@@ -158,7 +158,6 @@ def describe(groups: TextGroups, max_tokens: int) -> list[str]:
     groups.rewards, nan=np.inf
   ).min(axis=1)
   lines = [
-    f"{len(groups):,} groups, K={k}, of {len({row.prompt for row in groups.rows}):,} prompts",
     f"prompts: {_lengths([len(prompt) for prompt in groups.prompts])}",
     f"responses: {_lengths(groups.mask.sum(axis=-1)[held])}; {cut:,} of {int(held.sum()):,} cut to "
     f"sampling.max_tokens={max_tokens}",

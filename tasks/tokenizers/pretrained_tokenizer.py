@@ -11,15 +11,18 @@ Everything special is taken from the files; where they leave a choice, the rules
 """
 
 import functools
+import hashlib
 import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
-from tasks.rows.row import Prompt, messages_of
+from tasks.rows.row import Prompt, messages_of, prompt_of
 from tasks.tokenizers import gguf_vocabulary, tokenizer_files
 from tasks.tokenizers.chat_template import ChatTemplate, ChatTemplateError, Message
 from tasks.tokenizers.tokenizer_files import TokenizerError, TokenizerFiles
+
+_SLACK = 8  # tokens that a message's words may add where they meet the template's
 
 
 class PretrainedTokenizer:
@@ -53,7 +56,9 @@ class PretrainedTokenizer:
     paddings = [named.get("pad_token"), pad_id, named.get("unk_token"), *range(self.vocab_size)]
     self.pad_id = next(i for i in paddings if i in ids and i not in self._ends)
 
+    self._about = (files.template, sorted(files.special_tokens.items()), files.adds_bos)
     self._prompts: dict[Prompt, tuple[int, ...]] = {}
+    self._around: dict[tuple[str, ...], int] = {}  # the tokens around messages of these roles
     self._template = None
     if files.template is not None:
       try:
@@ -89,6 +94,24 @@ class PretrainedTokenizer:
       self._prompts[prompt] = tuple(ids)
     return list(self._prompts[prompt])
 
+  @functools.cached_property
+  def digest(self) -> str:
+    about = f"{self._tokens.to_str()} {self._about} {self.bos_id} {self.eos_ids} {self.pad_id}"
+    return hashlib.sha256(about.encode()).hexdigest()
+
+  def most_prompt_tokens(self, prompt: Prompt) -> int:
+    """A byte is a token at most, and the template adds as many as it does around other words."""
+    messages = messages_of(prompt)
+    roles = tuple(message["role"] for message in messages)
+    if roles not in self._around:
+      others = tuple((role, "word") for role in roles)
+      empty = len(self.encode_prompt(prompt_of(messages_of(others)))) + _SLACK * len(roles)
+      self._around[roles] = empty
+    normalizer = self._tokens.normalizer
+    texts = (message["content"] for message in messages)
+    normal = (normalizer.normalize_str(text) if normalizer else text for text in texts)
+    return self._around[roles] + sum(len(text.encode()) for text in normal)
+
   def encode_messages(self, messages: Sequence[Message]) -> list[int]:
     """A conversation in the chat template, up to where the assistant begins its answer.
 
@@ -100,6 +123,16 @@ class PretrainedTokenizer:
 
   def encode(self, text: str) -> list[int]:
     return self._tokens.encode(text, add_special_tokens=False).ids
+
+  def takes(self, text: str) -> bool:
+    return not any(end in text for end in self._spelled_ends)
+
+  @functools.cached_property
+  def _spelled_ends(self) -> tuple[str, ...]:
+    """The texts that become ends, as the vocabulary has them and as they are written."""
+    named = (self._tokens.id_to_token(end) for end in self.eos_ids)
+    written = (self._tokens.decode([end], skip_special_tokens=False) for end in self.eos_ids)
+    return tuple(dict.fromkeys(filter(None, (*named, *written))))
 
   def decode(self, ids: Sequence[int] | np.ndarray) -> str:
     """The text up to an end. Other special tokens show, and ids without a token show as "�"."""

@@ -42,12 +42,25 @@ class Tokenizer(Protocol):
     """Whether a prompt is put to the model as a user's message."""
     ...
 
+  @property
+  def digest(self) -> str:
+    """Hex digits that differ when the tokens of any text may."""
+    ...
+
   def encode_prompt(self, prompt: Prompt) -> list[int]:
     """The tokens before the response. ValueError for a prompt that has none."""
     ...
 
+  def most_prompt_tokens(self, prompt: Prompt) -> int:
+    """No fewer than `encode_prompt` gives, and quicker. ValueError for a prompt that has none."""
+    ...
+
   def encode(self, text: str) -> list[int]:
     """A response's tokens, without its end. ValueError if the text has no tokens."""
+    ...
+
+  def takes(self, text: str) -> bool:
+    """Whether it is certain that the text has tokens, and no end is among them."""
     ...
 
   def decode(self, ids: Sequence[int] | np.ndarray) -> str:
@@ -66,6 +79,7 @@ class CharTokenizer:
   eos_ids: tuple[int, ...] = (1,)
   vocab_size = 2 + len(CHARACTERS)
   chats = False
+  digest = "characters"
 
   _ids = {character: i + 2 for i, character in enumerate(CHARACTERS)}
 
@@ -77,12 +91,18 @@ class CharTokenizer:
       raise ValueError("the character tokenizer has no turns, and the prompt is a conversation")
     return self.encode(prompt)
 
+  def most_prompt_tokens(self, prompt: Prompt) -> int:
+    return len(self.encode_prompt(prompt))
+
   def encode(self, text: str) -> list[int]:
     """ValueError, with the character, when the text holds one that has no token."""
     try:
       return [self._ids[character] for character in text]
     except KeyError as unknown:
       raise ValueError(f"the character tokenizer has no {unknown} (in {text!r})") from None
+
+  def takes(self, text: str) -> bool:
+    return all(character in self._ids for character in text)
 
   def decode(self, ids: Sequence[int] | np.ndarray) -> str:
     """The text up to the end of sequence. Padding that a policy drew shows as "�"."""

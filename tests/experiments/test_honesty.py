@@ -12,11 +12,11 @@ from tasks import group_dataset
 from training import offline_data
 from training.build import parts_of
 from training.checking import config_files, digests
+from training.epochs import prompt_order
 from training.errors import UserError
 from training.optimizer import linear, scheduled
 from training.scoring import Scorer
 from training.sources.demonstrations import Demonstrations
-from training.sources.order import prompt_order
 
 SMALL = {"task.train_prompts": 64, "task.eval_prompts": 16, "group_size": 2, "batch_prompts": 8}
 

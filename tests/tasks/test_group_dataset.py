@@ -27,8 +27,8 @@ def test_what_is_written_is_read_in_the_same_order(tmp_path, k):
   path = group_dataset.write(str(tmp_path), written, k, 5)
   assert group_dataset.path_in(str(tmp_path)) == path
   read = group_dataset.read(path)
-  assert read.prompts == [row["prompt"] for row in written]
-  assert read.answers[0] == "é"
+  assert [read.texts[i][0] for i in range(read.count)] == [row["prompt"] for row in written]
+  assert read.texts[0][1] == "é"
   for name in group_dataset.ARRAYS:
     np.testing.assert_array_equal(read.arrays[name], np.stack([row[name] for row in written]))
 

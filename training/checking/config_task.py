@@ -31,6 +31,7 @@ def unencoded(config: ConfigDict) -> Task:
     function = task_functions.find(c.name, config_values.options(c.options))
     if data is None:
       return generated_task(function, **about)
-    return task_of_rows(function, data.train.rows, data.held_out.rows, **about)
+    rows = text_tasks.rows_of_task(config, data)
+    return task_of_rows(function, rows, data.held_out.rows, **about)
   except ValueError as error:
     raise UserError(f"task: {error}") from None

@@ -4,9 +4,7 @@ A task is made of one if it takes `rows` or `scored_rows` (config.task.data); an
 on one if it names one (config.offline.dataset), or on the task's own if its rows are scored.
 """
 
-import collections
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
   from tasks.datasets.text_data import TextData
   from tasks.rows.row import Problem, Row
   from tasks.rows.text_groups import TextGroups
+  from tasks.rows.text_rows import TextRows
   from tasks.tokenizers.tokenizer import Tokenizer
 
 
@@ -34,30 +33,31 @@ def problems(config: ConfigDict) -> Iterator[str]:
   if config.data.max_prompt_tokens < 1:
     yield f"data.max_prompt_tokens={config.data.max_prompt_tokens}: must be at least 1"
     return
-  sizes = (config.sampling.max_tokens, config.group_size, config.task.train_prompts)
-  if min(*sizes, config.task.eval_prompts) < 1 or any(pretrained_model.problems(config)):
+  sizes = (config.sampling.max_tokens, config.group_size, config.task.eval_prompts)
+  if min(sizes) < 1 or config.task.train_prompts < 0 or any(pretrained_model.problems(config)):
     return  # said already
   try:
     data_of_task(config)
-    found = groups_of(config)
+    if (found := groups_of(config)) is not None:
+      yield from _of_single_responses(
+        config.algorithm.loss, found.path, groups_of_run(config, found)
+      )
   except UserError as error:
     yield str(error)
-    return
-  yield from _of_single_responses(config.algorithm.loss, found)
 
 
-def _of_single_responses(loss: str, found: "TextData | None") -> Iterator[str]:
+def _of_single_responses(loss: str, path: str, groups: "TextGroups") -> Iterator[str]:
   """Problems of a loss with rows of one response each."""
-  if found is None or any(len(row.responses) != 1 for row in found.train.rows):
+  if any(len(row.responses) != 1 for row in groups.rows):
     return
   if not validate_loss.takes_one_response(loss):
     yield (
-      f"algorithm.loss={loss!r} compares the responses to a prompt, and the rows of {found.path} "
-      "have one each: --config=configs/tasks/groups.py:algorithm=kto,k=1 (or algorithm=sft)"
+      f"algorithm.loss={loss!r} compares the responses to a prompt, and the rows of {path} have "
+      "one each: --config=configs/tasks/groups.py:algorithm=kto,k=1 (or algorithm=sft)"
     )
-  elif loss == "sft" and len({row.scores for row in found.train.rows}) > 1:
+  elif loss == "sft" and len({row.scores for row in groups.rows}) > 1:
     yield (
-      f"algorithm.loss='sft' imitates every response of {found.path}, the bad ones as well: "
+      f"algorithm.loss='sft' imitates every response of {path}, the bad ones as well: "
       "algorithm=kto,k=1 learns from both, or leave the bad ones out of the file"
     )
 
@@ -97,6 +97,23 @@ def groups_of(config: ConfigDict) -> "TextData | None":
   return found
 
 
+def groups_of_run(config: ConfigDict, data: "TextData") -> "TextGroups":
+  """Those that the run trains on, in tokens."""
+  from training.epochs import rows_of_steps
+
+  n = len(data.train)
+  return data.train.tokens(rows_of_steps(config.seed, config.steps, config.batch_prompts, n))
+
+
+def rows_of_task(config: ConfigDict, data: "TextData") -> "list[Row]":
+  """The rows whose prompts a task is made of: for an offline run those that it trains on."""
+  n = len(data.train)
+  of_run = config.source == "offline" and task_signatures.of(config).is_scored
+  if not of_run:
+    return data.train.rows(range(n))
+  return list(groups_of_run(config, data).rows)
+
+
 def fingerprints(config: ConfigDict) -> dict[str, str]:
   """Of the data sets that a run reads, "task.data='pairs.jsonl'" -> what changes with the rows."""
   reads_rows, dataset = task_signatures.of(config).reads_rows, config.offline.dataset
@@ -118,7 +135,8 @@ def describe(config: ConfigDict) -> list[str]:
   if found is not None:
     from tasks.rows import text_groups
 
-    lines += text_groups.describe(found.train, config.sampling.max_tokens)
+    lines.append(_counts(config, found))
+    lines += text_groups.describe(groups_of_run(config, found), config.sampling.max_tokens)
     if len(found.train) < config.batch_prompts:
       lines.append(
         f"{len(found.train):,} groups for batch_prompts={config.batch_prompts}: each is in a batch "
@@ -128,21 +146,13 @@ def describe(config: ConfigDict) -> list[str]:
   if of_task is not None:
     prompts = len({row.prompt for row in of_task.held_out.rows})
     lines.append(f"held out: {prompts:,} prompts of {of_task.path}, {len(of_task.held_out):,} rows")
-  trained_on = [data.train.rows for data in (found or of_task,) if data is not None]
-  if unread := unread_keys(itertools.chain(*trained_on)):
-    lines.append(f"keys of the rows that are not read: {unread}")
+  if (data := found or of_task) is not None and data.train.table.unread:
+    unread = [f"{key} ({count:,})" for key, count in data.train.table.unread.items()]
+    lines.append(f"keys that are not read, and in how many rows: {', '.join(unread)}")
   if problems := bad_rows(config):
     rows = len({problem.where for problem in problems})
     lines.append(f"{rows:,} bad rows left out (bad_rows.jsonl), the first: {problems[0]}")
   return lines
-
-
-def unread_keys(rows: "Iterable[Row]") -> str:
-  """ "source (8 rows), id (8)"; "" where all keys are read."""
-  counts = collections.Counter(key for row in rows for key in row.unread)
-  return ", ".join(
-    f"{key} ({count:,}{' rows' * (not n)})" for n, (key, count) in enumerate(counts.most_common())
-  )
 
 
 def bad_rows(config: ConfigDict) -> "tuple[Problem, ...]":
@@ -183,6 +193,7 @@ def _load(config: ConfigDict, field: str, name: str, *, scored: bool, held_out: 
   from tasks.datasets import text_data
   from tasks.rows.row import BadRows
   from tasks.rows.row_names import PARTS, RowNames
+  from tasks.rows.text_rows import Limits
 
   path, tokenizer = _locate(config, field, name), tokenizer_of(config)
   try:
@@ -190,13 +201,16 @@ def _load(config: ConfigDict, field: str, name: str, *, scored: bool, held_out: 
       path,
       text_data.fingerprint(path),
       tokenizer,
+      Limits(
+        group_size=config.group_size if scored else 1,
+        max_tokens=config.sampling.max_tokens,
+        max_prompt_tokens=config.data.max_prompt_tokens,
+      ),
       scored=scored,
       held_out=held_out,
       most_prompts=config.task.train_prompts,
-      group_size=config.group_size if scored else 1,
-      max_tokens=config.sampling.max_tokens,
-      max_prompt_tokens=config.data.max_prompt_tokens,
       skip_bad_rows=config.data.skip_bad_rows,
+      data_dir=config.data.dir,
       names=RowNames.of(**{name: config.data[name] for name in (*PARTS, "ignore")}),
     )
   except BadRows as bad:
@@ -212,8 +226,19 @@ def _load(config: ConfigDict, field: str, name: str, *, scored: bool, held_out: 
     raise UserError(f"{field}: {error}") from None
 
 
-def _whose_log_probs(groups: "TextGroups") -> str:
-  known = int(groups.known.sum())
+def _counts(config: ConfigDict, data: "TextData") -> str:
+  """ "200,000 groups of 16,384 of 180,000 prompts (task.train_prompts); 1,600 of them are used"."""
+  groups, prompts = len(data.train), len(set(data.train.keys.tolist()))
+  line = f"{groups:,} groups, K={config.group_size}, of {prompts:,} "
+  line += (
+    "prompts" if prompts == data.prompts else f"of {data.prompts:,} prompts (task.train_prompts)"
+  )
+  used = min(config.steps * config.batch_prompts, groups)
+  return line if used == groups else f"{line}; the run trains on {used:,} of them"
+
+
+def _whose_log_probs(groups: "TextRows") -> str:
+  known = groups.count_known
   if known == len(groups):
     return "old_logps are the rows' own"
   of_rows = f" ({known:,} groups have their own)" if known else ""
@@ -221,12 +246,15 @@ def _whose_log_probs(groups: "TextGroups") -> str:
 
 
 def _check_apart(found: "TextData", of_task: "TextData") -> None:
+  import numpy as np
+
+  from tasks.rows import prompt_keys
   from tasks.rows.row import text_of
 
-  held_out = {row.prompt for row in of_task.held_out.rows}
-  shared = [row for row in found.train.rows if row.prompt in held_out]
-  if shared:
-    first = shared[0]
+  held_out = prompt_keys.keys_of(of_task.held_out.rows)
+  shared = np.flatnonzero(np.isin(found.train.keys, held_out))
+  if len(shared):
+    (first,) = found.train.rows(shared[:1])
     raise UserError(
       f"offline.dataset: {len(shared):,} rows of {found.path} have prompts that are held out for "
       f"evaluation, the first: {first.where}, {text_of(first.prompt)[:60]!r}"

@@ -22,15 +22,15 @@ from training.errors import UserError, choose
 
 _AT_LEAST_1 = """
   steps batch_prompts group_size micro_batches minibatches inner_epochs
-  task.train_prompts task.eval_prompts model.layers
+  task.eval_prompts model.layers
   model.d_model model.heads model.kv_heads model.head_dim model.ff_dim base.batch_prompts
   sampling.max_tokens eval.every eval.samples checkpoint.every mesh.data mesh.fsdp mesh.tensor
   reward_model.steps reward_model.batch_prompts model.logits_at_once
 """.split()
 _AT_LEAST_0 = """
-  seed base.steps base.seed sampling.top_k optimizer.warmup_steps optimizer.weight_decay
-  sampling.refills sampling.prompts_at_once scoring.overlong_tokens reference.every
-  reward_model.seed model.lora_rank rounds.groups rounds.temperature
+  seed task.train_prompts base.steps base.seed sampling.top_k optimizer.warmup_steps
+  optimizer.weight_decay sampling.refills sampling.prompts_at_once scoring.overlong_tokens
+  reference.every reward_model.seed model.lora_rank rounds.groups rounds.temperature
 """.split()
 _ABOVE_0 = """
   model.rope_theta model.norm_eps base.learning_rate optimizer.learning_rate optimizer.max_grad_norm
@@ -47,10 +47,12 @@ _CHOICES = {
 }
 
 
-def check(config: ConfigDict, *, recurring: bool = False) -> None:
+def check(config: ConfigDict, *, recurring: bool = False, rows: bool = True) -> None:
   """Raises UserError with everything that is wrong with the config, one problem a line.
 
-  `recurring`: for experiments.rounds, and for nothing else.
+  Args:
+    recurring: for experiments.rounds, and for nothing else.
+    rows: also with the rows of its data sets, which takes as long as reading them.
   """
   values = {key: value for key, (_, value) in config_values.fields(config).items()}
   problems = [
@@ -59,14 +61,15 @@ def check(config: ConfigDict, *, recurring: bool = False) -> None:
     *validate_loss.problems(config),
     *optimizer_section.problems(config),
     *validate_task.problems(config),
-    *text_tasks.problems(config),
+    *(text_tasks.problems(config) if rows else ()),
     *validate_reward.problems(config),
     *_regime(config),
     *validate_rounds.problems(config, recurring),
     *pretrained_model.problems(config),
     *_shape(config),
   ]
-  problems = problems or [*validate_task.problems_of_prompts(config)]
+  if rows and not problems:
+    problems = [*validate_task.problems_of_prompts(config)]
   if problems:
     raise UserError("\n".join(problems))
 

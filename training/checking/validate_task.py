@@ -26,6 +26,8 @@ def problems(config: ConfigDict) -> Iterator[str]:
   if config.task.data and not task.reads_rows:
     readers = ", ".join(task_signatures.reading_rows())
     yield f"task.data={config.task.data!r}: only {readers}, and your own of rows, read it"
+  if config.task.train_prompts == 0 and not task.reads_rows:
+    yield f"task.train_prompts=0: {task.name} makes its prompts, so say how many"
   if task.is_scored and config.source == "online" and config.scoring.reward == "task":
     if (config.task.reward or task.traits.reward) == "none":
       yield "source='online': nothing scores responses to these prompts; train with 'offline'"

@@ -8,9 +8,9 @@ from tasks.demonstrations import Mixture
 from tasks.items import Item
 from tasks.tokenizers.tokenizer import right_pad
 from training import hosts
+from training.epochs import prompt_order
 from training.parts import Parts
 from training.sources.batch import Batch, ScoredGroups
-from training.sources.order import prompt_order
 
 
 class Demonstrations:

@@ -11,10 +11,10 @@ from tasks import group_dataset
 from tasks.items import Item
 from tasks.tokenizers.tokenizer import left_pad
 from training import hosts
+from training.epochs import prompt_order
 from training.parts import Parts
 from training.scoring import Scorer
 from training.sources.batch import Batch, ScoredGroups
-from training.sources.order import prompt_order
 
 
 class Offline:
@@ -26,27 +26,30 @@ class Offline:
     scorer: Scorer,
     rows: group_dataset.StoredGroups,
     prompts: Sequence[Sequence[int]],
+    longest: int,
     seconds: float,
     log_probs: Callable[[Params, Groups], np.ndarray] | None = None,
   ):
-    """A data set with these prompts' tokens.
+    """A data set.
 
     Args:
+      prompts: the tokens of those of the held rows.
+      longest: of all prompts that any process of the run holds, in tokens.
       seconds: the time that sampling and scoring it took.
       log_probs: (the policy's parameters, groups) -> those of the behaviour policy, for the groups
         that the rows are not `known` of.
     """
     self._config, self._scorer, self._mesh = parts.config, scorer, parts.mesh
     self._rows, self._seconds, self._log_probs = rows, seconds, log_probs
-    longest = max(parts.task.max_prompt_tokens, *map(len, prompts))
+    longest = max(parts.task.max_prompt_tokens, longest)
     self._prompts = left_pad(prompts, longest, parts.task.tokenizer.pad_id)
 
   def collect(self, step: int, params: Params) -> Batch:
     """Each response of the data set counts as a rollout when it is first used."""
-    n = self._count
+    n = self._rows.count
     chosen = prompt_order(self._config.seed, step, self._config.batch_prompts, n)
     chosen = hosts.mine(self._mesh, chosen)
-    prompts, prompt_mask = (array[chosen] for array in self._prompts)
+    prompts, prompt_mask = (array[self._rows.places(chosen)] for array in self._prompts)
     rows = self._rows.take(chosen)
     groups = Groups(
       prompts,
@@ -67,14 +70,10 @@ class Offline:
 
   def seconds(self, steps: int) -> float:
     """The time it took to collect the groups used so far."""
-    return self._seconds * self._used(steps) / self._count
+    return self._seconds * self._used(steps) / self._rows.count
 
   def item(self, row: int) -> Item:
-    return Item(self._rows.prompts[row], self._rows.answers[row])
+    return Item(*self._rows.texts[row])
 
   def _used(self, steps: int) -> int:
-    return min(steps * self._config.batch_prompts, self._count)
-
-  @property
-  def _count(self) -> int:
-    return len(self._prompts[0])
+    return min(steps * self._config.batch_prompts, self._rows.count)

@@ -8,10 +8,11 @@ from models.transformer import Params
 from tasks.items import Item
 from training import hosts
 from training.compiled import compiled_sampler
+from training.epochs import prompt_order
 from training.parts import Parts
 from training.scoring import Scorer
 from training.sources.batch import Batch, ScoredGroups, is_tied
-from training.sources.order import key_for, prompt_order
+from training.sources.order import key_for
 
 
 class Online:

@@ -6,8 +6,8 @@ import pyarrow.parquet
 import pytest
 
 from tasks.rows import row_files
+from tasks.rows.record_formats import RowFileError
 from tasks.rows.row import BadRows, Problem
-from tasks.rows.row_files import RowFileError
 
 
 def pair(i):
@@ -104,9 +104,9 @@ def test_an_empty_file_is_an_error(tmp_path, name, content):
 
 
 def test_other_files_are_errors(tmp_path):
-  (tmp_path / "x.csv").write_text("a,b")
+  (tmp_path / "x.doc").write_text("a,b")
   with pytest.raises(RowFileError, match=r"\.jsonl"):
-    row_files.read(str(tmp_path / "x.csv"))
+    row_files.read(str(tmp_path / "x.doc"))
   with pytest.raises(RowFileError, match="no such file"):
     row_files.read(str(tmp_path / "x.jsonl"))
 

@@ -1,15 +1,8 @@
 import pytest
 
 from tasks.rows import row_spellings
-from tasks.rows.row import (
-  BadRows,
-  Problem,
-  messages_of,
-  prompt_of,
-  shared_prompts,
-  split_by_prompt,
-  text_of,
-)
+from tasks.rows.prompt_keys import shared_prompts, split_by_prompt
+from tasks.rows.row import BadRows, Problem, messages_of, prompt_of, text_of
 from tasks.rows.row_names import RowNames
 
 HI = {"role": "user", "content": "hi"}

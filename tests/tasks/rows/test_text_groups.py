@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from tasks.rows import text_groups
+from tasks.rows import text_groups, text_rows
 from tasks.rows.row import Row
 from tasks.rows.text_groups import kept_responses
+from tasks.rows.text_rows import Limits
 from tasks.tokenizers.pretrained_tokenizer import load
 from tasks.tokenizers.tokenizer import CharTokenizer
 from tests.tasks.tokenizers.tiny_tokenizer import TOKENS, folder
@@ -91,7 +94,7 @@ def test_what_was_cut_is_told():
     Row("p", ("a", "bcdef", "c"), (1.0, 0.0, 0.5)), Row("pq", ("a", "b"), (1.0, 1.0))
   )
   told = "\n".join(text_groups.describe(groups, 4))
-  assert "2 groups, K=2, of 2 prompts" in told and "the longest 2" in told
+  assert "prompts: 1 tokens in the middle" in told and "the longest 2" in told
   assert "1 of 4 cut to sampling.max_tokens=4" in told
   assert "1 groups of more than 2 responses cut, 0 of fewer filled up" in told
   assert "1 groups of equal scores" in told
@@ -124,10 +127,11 @@ def test_groups_of_one_response_are_told():
 def test_a_response_that_spells_an_end_is_refused(tmp_path):
   tokenizer = load(folder(tmp_path), embeddings=len(TOKENS))
   rows = [Row("p", ("a", "bc</s>"), (1.0, 0.0), where="f row 1"), Row("p", ("a", "b"), (1.0, 0.0))]
-  _, problems = text_groups.tokenize(
-    rows, tokenizer, group_size=2, max_tokens=9, max_prompt_tokens=99
-  )
+  limits = Limits(group_size=2, max_tokens=9, max_prompt_tokens=99)
+  _, problems = text_groups.tokenize(rows, tokenizer, **dataclasses.asdict(limits))
   assert [problem.where for problem in problems] == ["f row 1"]
+  refused = text_rows.refused(rows, np.arange(2), tokenizer, limits, lambda number: None)
+  assert refused == [(0, problems[0])]  # also where few rows are put into tokens
   assert "response 2 spells an end token of this run's tokenizer (its token 3 of 3)" in str(
     problems
   )

@@ -71,6 +71,11 @@ def trained_on(config):
   return data.train
 
 
+def all_rows_of(config):
+  rows = trained_on(config)
+  return rows.rows(range(len(rows)))
+
+
 def train(config, folder):
   run_folder = RunFolder(str(folder / "run"))
   run_folder.create(config.to_dict(), digest="", config_file="")
@@ -140,7 +145,7 @@ def test_old_log_probs_are_the_rows_own_or_else_the_base_policys(groups, tmp_pat
     kinds.add(("logps" in row, len(row["responses"])))
   assert {known for known, _ in kinds} == {True, False} and len({k for _, k in kinds}) == 3
   told = "\n".join(text_tasks.describe(parts.config))
-  own = sum("logps" in by_prompt[row.prompt] for row in trained_on(parts.config).rows)
+  own = sum("logps" in by_prompt[row.prompt] for row in all_rows_of(parts.config))
   assert f"old_logps are the base policy's ({own} groups have their own)" in told and 0 < own < 18
 
 
@@ -185,7 +190,7 @@ def test_rows_of_one_response_train(tmp_path, name):
   assert np.isfinite(metrics[-1]["train/loss"]) and metrics[-1]["rollouts"] == 16
   told = (tmp_path / "run" / "data.txt").read_text()
   assert "18 groups of one response, of which no pair is made" in told
-  assert ("keys of the rows that are not read: source (18 rows)" in told) == (name == "sft")
+  assert ("not read, and in how many rows: source (24)" in told) == (name == "sft")
 
 
 def test_losses_that_compare_refuse_rows_of_one_response(tmp_path):
@@ -204,14 +209,16 @@ def test_columns_are_named_in_the_config(tmp_path):
   named = {"data__prompt": "q", "data__chosen": "win", "data__rejected": "lose"}
   assert "all 24 rows: 'tools' belongs to the prompt" in problem(path, **named)
   config = load(path, data__ignore="tools", **named)
-  assert {row.responses for row in trained_on(config).rows} == {("A", "b")}
-  assert "not read: tools (18 rows), id (18)" in "\n".join(text_tasks.describe(config))
+  assert {row.responses for row in all_rows_of(config)} == {("A", "b")}
+  assert "not read, and in how many rows: tools (24), id (24)" in "\n".join(
+    text_tasks.describe(config)
+  )
   # other names are other rows, of a file that is the same
   assert (
     digests.of_run(config)["digest"] != digests.of_run(load(path, **named, check=False))["digest"]
   )
   swapped = named | {"data__chosen": "lose", "data__rejected": "win", "data__ignore": "tools"}
-  assert trained_on(load(path, **swapped)).rows[0].responses == ("b", "A")
+  assert all_rows_of(load(path, **swapped))[0].responses == ("b", "A")
 
 
 def test_a_batch_of_more_groups_than_there_are_is_told(tmp_path):
@@ -327,7 +334,7 @@ def test_bad_rows_are_said_together_and_can_be_skipped(tmp_path):
     ("", {}, "task.data='': groups needs a file"),
     ("/no/such.jsonl", {}, "task.data='/no/such.jsonl': no such file or folder"),
     ("gsm8k_group", {}, "Did you mean gsm8k_groups"),
-    ("/tmp", {}, "no data set is there"),
+    ("configs", {}, "no file of rows is there, and no data set"),
     (None, {"task__eval_prompts": 24}, "24 distinct prompts; with 24 held out none is left"),
     (None, {"task__reward": "exact"}, "groups has no answers for 'exact'; try 'none'"),
     (None, {"source": "online"}, "nothing scores responses to these prompts"),
