@@ -38,12 +38,13 @@ def problems(config: ConfigDict) -> Iterator[str]:
     return  # said already
   try:
     data_of_task(config)
-    if (found := groups_of(config)) is not None:
-      yield from _of_single_responses(
-        config.algorithm.loss, found.path, groups_of_run(config, found)
-      )
+    found = groups_of(config)
+    groups = None if found is None else groups_of_run(config, found)
   except UserError as error:
     yield str(error)
+    return
+  if found is not None and groups is not None:
+    yield from _of_single_responses(config.algorithm.loss, found.path, groups)
 
 
 def _of_single_responses(loss: str, path: str, groups: "TextGroups") -> Iterator[str]:
