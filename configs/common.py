@@ -102,6 +102,14 @@ def defaults(loss: str) -> ConfigDict:
   config.data.dir = ""  # where tasks.build put them; empty: its default
   config.data.max_prompt_tokens = 512  # a row with a longer prompt is a bad row
   config.data.skip_bad_rows = False  # leave bad rows out, counted and listed, rather than stop
+  # Keys of a row; empty: those of the formats that docs/data.md lists.
+  config.data.prompt = ""  # of its prompt, a text or messages
+  config.data.chosen = ""  # of the better of two responses
+  config.data.rejected = ""  # of the worse
+  config.data.responses = ""  # of a list of responses
+  config.data.scores = ""  # of their scores, or of a single response's
+  config.data.answer = ""  # of what a question's answer is
+  config.data.ignore = ""  # of what belongs to the prompt and may be left out: "tools,images"
 
   config.rounds = ConfigDict()  # of source="rounds": serve, collect, judge, train, test, deploy
   config.rounds.groups = 0  # collected (or waited for) a round; 0: steps x batch_prompts, one epoch

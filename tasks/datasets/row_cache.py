@@ -4,6 +4,7 @@ Below DATA_DIR/read/, in a folder named by a hash of the data, of the code that 
 it was read. It may be deleted at any time.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -12,16 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 from tasks import long_work
 from tasks.code import fingerprints
 from tasks.datasets import reading
-from tasks.rows import row_files, row_table
+from tasks.rows import row_files, row_spellings, row_table
 from tasks.rows.record_formats import RowFileError
 from tasks.rows.row import BadRows, Problem, Row
 from tasks.rows.row_files import Parse
+from tasks.rows.row_names import AS_SPELLED, RowNames
 from tasks.rows.row_table import RowTable
 
 LARGE = 1 << 26  # bytes; less is read in a second or two
 _READ = (
   "tasks.rows.row_files:each",
   "tasks.rows.prompt_keys:known_of",
+  "tasks.rows.row_spellings:parse",
   "tasks.rows.row_table:write",
 )
 
@@ -29,22 +32,21 @@ Each = Iterator[Row | Sequence[Problem]]
 
 
 def tables(
-  path: str, content: str, data_dir: str, parse: Parse, how: str
+  path: str, content: str, data_dir: str, names: RowNames = AS_SPELLED
 ) -> tuple[dict[str, RowTable], str]:
   """The rows of each split ("train", "test"), and the folder in which they are kept; "": in none.
 
   Args:
     content: a fingerprint of what lies at the path.
     data_dir: "": the default.
-    how: all that `parse` depends on beside its code.
+    names: the keys of a row's parts.
   Raises:
     RowFileError: the data as a whole cannot be read.
   """
-  splits = _splits(path, parse)
+  splits = _splits(path, functools.partial(row_spellings.parse, names=names))
   if _size(path) < LARGE:
     return {name: row_table.in_memory(each()) for name, each in splits.items()}, ""
-  code = fingerprints.of(*_READ, f"{parse.__module__}:{parse.__qualname__}")
-  digest = hashlib.sha256(f"{content} {code} {how}".encode()).hexdigest()[:16]
+  digest = hashlib.sha256(f"{content} {fingerprints.of(*_READ)} {names}".encode()).hexdigest()[:16]
   data_dir = os.path.abspath(os.path.expanduser(data_dir or reading.default_data_dir()))
   folder = os.path.join(data_dir, "read", digest)
   for name, each in splits.items():

@@ -14,9 +14,10 @@ import numpy as np
 
 from tasks import functions, group_dataset, long_work
 from tasks.datasets import DATA_SETS, reading, row_cache, sources
-from tasks.rows import prompt_keys, row_files, row_spellings, text_rows
+from tasks.rows import prompt_keys, row_files, text_rows
 from tasks.rows.prompt_keys import Keys
 from tasks.rows.row import BadRows, Problem
+from tasks.rows.row_names import AS_SPELLED, RowNames
 from tasks.rows.row_table import RowTable
 from tasks.rows.text_groups import TextGroups
 from tasks.rows.text_rows import Limits, TextRows
@@ -96,6 +97,7 @@ def load(
   most_prompts: int,
   skip_bad_rows: bool,
   data_dir: str = "",
+  names: RowNames = AS_SPELLED,
 ) -> TextData:
   """The data set at this path.
 
@@ -105,13 +107,17 @@ def load(
     held_out: distinct prompts to hold out: of the data set's test split if it has one.
     most_prompts: distinct prompts to train on, at most; 0: all.
     data_dir: where what was read of large ones is kept; "": the default.
+    names: the keys of a row's parts, in files.
 
   Raises:
     BadRows: all of them, if they may not be skipped.
     TooFewPrompts: of those to hold out.
     ValueError: there is no data set of this kind, or nothing in it to train on.
   """
-  tables, folder = row_cache.tables(path, content, data_dir, row_spellings.parse, how="")
+  if names != AS_SPELLED and reading.is_data_set(path):
+    given = ", ".join(f"data.{part}" for part in names.given()) or "data.ignore"
+    raise ValueError(f"{given}: of files; {path} is a data set of tensorflow-datasets")
+  tables, folder = row_cache.tables(path, content, data_dir, names)
   halves = {name: _Half(table, scored) for name, table in tables.items()}
   train, test = halves["train"], halves.get("test") if held_out else None
   problems = [*train.problems, *(test.problems if test else ())]
@@ -125,7 +131,7 @@ def load(
     if half is not None:
       problems += half.refuse(tokenizer, limits, folder and os.path.join(folder, name))
   if problems and not skip_bad_rows:
-    raise BadRows(problems)
+    raise BadRows(problems, good=_count(train, test) - len({problem.where for problem in problems}))
   if not test and held_out:
     kept_back = prompt_keys.some(train.keys, held_out)
     if len(kept_back) == len(np.unique(train.keys)):
@@ -142,6 +148,11 @@ def load(
   return TextData(path, train.rows(tokenizer, limits), groups, tuple(problems), there)
 
 
+def _count(*halves: "_Half | None") -> int:
+  """All rows of these splits, bad ones as well."""
+  return sum(half.count for half in halves if half is not None)
+
+
 class _Half:
   """The rows of a split that a run may use, fewer and fewer."""
 
@@ -150,6 +161,7 @@ class _Half:
     self._table, self._scored = table, scored
     self.index = np.flatnonzero(wanted) if index is None else index
     what = "no response ('responses', or 'chosen' and 'rejected')" if scored else "no 'answer'"
+    self.count = len(table) + len({problem.where for problem in table.problems})
     self.problems = [
       *table.problems,
       *(Problem(table.rows[int(i)].where, what) for i in np.flatnonzero(~wanted)),

@@ -8,12 +8,12 @@ _ROLES = {"Human": "user", "Assistant": "assistant"}
 
 def is_dialogue(text: str) -> bool:
   """Whether the text begins with a human's turn and has one of the assistant."""
-  return text.startswith("\n\nHuman:") and "\n\nAssistant:" in text
+  return text.lstrip("\n").startswith("Human:") and "\n\nAssistant:" in text
 
 
 def messages_of_dialogue(text: str) -> list[dict[str, str]]:
   """The turns as messages {"role", "content"}. Turns in a row of one speaker become one."""
-  pieces = _TURN.split(text)[1:]  # what is before the first turn is nothing
+  pieces = _TURN.split("\n\n" + text.lstrip("\n"))[1:]  # what is before the first turn is nothing
   messages: list[dict[str, str]] = []
   for speaker, content in zip(pieces[::2], pieces[1::2], strict=True):
     role, content = _ROLES[speaker], content.strip()

@@ -1,6 +1,7 @@
 """One row of real data: a prompt with K scored responses, or a prompt with its answer."""
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 Conversation = tuple[tuple[str, str], ...]  # (role, content) of each message
@@ -11,7 +12,8 @@ Prompt = str | Conversation  # a str is a single message of a user
 class Row:
   """A group of K responses; K = 0 for a prompt that only has an answer.
 
-  A preference pair is two responses with scores (1, 0), the better one first.
+  A preference pair is two responses with scores (1, 0), the better one first; a single response is
+  good (1) or not (0).
   """
 
   prompt: Prompt
@@ -22,6 +24,7 @@ class Row:
   answer: str = ""
   where: str = ""  # "file.jsonl row 12"
   implicit: bool = False  # the prompt is the text that the responses begin with alike
+  unread: tuple[str, ...] = dataclasses.field(default=(), compare=False)  # its other keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,16 +39,37 @@ class Problem:
 
 
 class BadRows(ValueError):
-  """Rows that cannot be used: all of them, those up to a limit in the message."""
+  """Rows that cannot be used: a line for each kind of problem, up to a limit."""
 
   SHOWN = 20
 
-  def __init__(self, problems: Sequence[Problem]):
+  def __init__(self, problems: Sequence[Problem], good: int | None = None):
+    """`good`: how many rows there are besides, if that is known."""
     self.problems = tuple(problems)
-    lines = [str(problem) for problem in problems[: self.SHOWN]]
-    if len(problems) > self.SHOWN:
-      lines.append(f"... and {len(problems) - self.SHOWN:,} more problems")
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+      kinds.setdefault(_NUMBERS.sub("#", problem.what), []).append(problem)
+    rows = len({problem.where for problem in problems}) + good if good is not None else None
+    lines = [_line(of_kind, rows) for of_kind in list(kinds.values())[: self.SHOWN]]
+    if len(kinds) > self.SHOWN:
+      left = sum(map(len, list(kinds.values())[self.SHOWN :]))
+      lines.append(f"... and {left:,} more problems")
     super().__init__("\n".join(lines))
+
+
+_NUMBERS = re.compile(r"\d[\d,]*|\(in .*")  # in which problems of one kind differ
+
+
+def _line(problems: Sequence[Problem], rows: int | None) -> str:
+  """The first of the problems of one kind, and in how many of the rows it is."""
+  first = problems[0]
+  found = len({problem.where for problem in problems})
+  if found == 1:
+    return str(first)
+  if found == rows:
+    return f"all {rows:,} rows: {first.what}"
+  of = f" of {rows:,}" if rows is not None else ""
+  return f"{found:,}{of} rows (first: {first.where}): {first.what}"
 
 
 def prompt_of(messages: Iterable[Mapping[str, str]]) -> Prompt:

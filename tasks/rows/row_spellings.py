@@ -1,301 +1,240 @@
-"""The spellings of a row that are read as they are, from JSON or Parquet.
+"""A row from a JSON object, or a line of a Parquet file, in any of the spellings of `key_table`.
 
   groups     prompt | messages, responses: [text], scores: [number | null], logps: [[number]]
              prompt | messages, responses: [{response, score, logps}]
   pairs      messages | prompt, preferred_response, dispreferred_response
              prompt | messages, chosen, rejected                     (TRL, explicit prompt)
              chosen, rejected                                        (TRL, implicit prompt)
+  single     prompt, completion, label                               (TRL, unpaired: K = 1)
+             prompt, completion | messages                           (a response to imitate: K = 1)
   prompts    prompt | messages | question, answer
 
-A prompt is a text or a list of messages {role, content}; so are chosen and rejected, which may then
-repeat the prompt's messages. An implicit prompt is what chosen and rejected begin with alike: whole
-messages, or whole turns of a text of Human: and Assistant: turns, or else characters.
-`logps`, where it is known, are the log-probs of every token of a response, its end included. Other
-keys are let alone, but for one that looks like a slip of a key that is missing.
+A prompt is a text or a list of messages {role, content}; so are responses, which may then repeat
+the prompt's messages. An implicit prompt is what chosen and rejected begin with alike: whole
+messages, or whole turns of a text of Human: and Assistant: turns, or else characters up to the end
+of a word, if no key looks like a prompt. `logps`, where it is known, are the log-probs of every
+token of a response, its end included.
+
+Nothing that belongs to a prompt is left out unless `RowNames.ignore` says so; which other keys were
+not read is in `Row.unread`.
 """
 
-import difflib
-import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeGuard
 
+from tasks.rows import foreign_texts, messages, prompts, responses
 from tasks.rows.dialogues import is_dialogue, messages_of_dialogue
-from tasks.rows.row import BadRows, Problem, Prompt, Row, prompt_of
-
-_PROMPT = ("prompt", "messages", "question")
-_PAIRS = (("preferred_response", "dispreferred_response"), ("chosen", "rejected"))
-_RESPONSES = ("responses", *_PAIRS[0], *_PAIRS[1])
-_ROLES = ("system", "user", "assistant", "tool")
-_LARGEST = 3.4e38  # of a float32
+from tasks.rows.layouts import Layout, layout_of, no_responses
+from tasks.rows.responses import Scored, text_after
+from tasks.rows.row import BadRows, Problem, Prompt, Row
+from tasks.rows.row_names import AS_SPELLED, RowNames
+from tasks.rows.row_words import is_empty, kind_of
 
 
-def parse(record: Any, where: str) -> Row:
-  """The row that a JSON object, or a line of a Parquet file, spells.
+def parse(record: Any, where: str, names: RowNames = AS_SPELLED) -> Row:
+  """The row that a record spells.
 
   Raises:
     BadRows: with everything that is wrong with it.
   """
   problems: list[str] = []
-  row = _row(record, where, problems)
+  row = _row(record, where, names, problems)
   if problems:
     raise BadRows([Problem(where, what) for what in problems])
   assert row is not None
   return row
 
 
-def _row(record: Any, where: str, problems: list[str]) -> Row | None:
+def _row(record: Any, where: str, names: RowNames, problems: list[str]) -> Row | None:
   if not isinstance(record, dict):
-    problems.append(f"{_kind(record)}, not an object with a prompt and responses")
+    problems.append(f"{kind_of(record)}, not an object with a prompt and responses")
     return None
+  if isinstance(inside := record.get("input"), dict):  # OpenAI
+    record = inside | {key: value for key, value in record.items() if key != "input"}
   record = {key: value for key, value in record.items() if value is not None}  # Parquet's gaps
-  spelled = [key for key in ("responses", "preferred_response", "chosen") if key in record]
-  if len(spelled) > 1:
-    problems.append(f"both {spelled[0]!r} and {spelled[1]!r}: say the responses once")
+  layout = layout_of(tuple(record), names)
+  if layout.problems and layout.kind != "pair":
+    problems += layout.problems
     return None
-
-  pair = next((pair for pair in _PAIRS if pair[0] in record or pair[1] in record), None)
-  answer = record.get("answer", "")
-  if not isinstance(answer, str):
-    problems.append(f"'answer' is {_kind(answer)}, not text")
-  if pair and all(key in record for key in pair):
-    prompt, responses = _pair(record, pair, problems)
-    scores, logps = (1.0, 0.0), _logps(record.get("logps"), len(responses), problems)
-  else:
-    if pair:
-      missing = pair[0] if pair[1] in record else pair[1]
-      problems.append(f"no {missing!r} beside it{_slip(record, [missing])}")
-    prompt = _explicit_prompt(record, problems)
-    if "responses" in record:
-      responses, scores, logps = _group(record, problems)
-    else:
-      responses, scores, logps = (), (), None
-      if not pair and not answer:
-        hint = _slip(record, _RESPONSES) or _slip(record, ["answer"])
-        problems.append(f"no response ('responses', or 'chosen' and 'rejected'){hint}")
-  if responses:
-    _check_responses(responses, scores, problems)
+  answer = _answer(record, layout, problems)
+  prompt, scored = _prompt_and_responses(record, layout, names.ignore, problems)
+  texts, scores, logps, implicit = scored
+  if texts:
+    responses.check(texts, scores, problems, one=layout.kind in ("single", "none"))
+  if logps is None:  # else the texts are to the letter what a policy wrote
+    problems += foreign_texts.faults(prompt, texts)
+    if isinstance(prompt, str) and texts and not problems:
+      texts = foreign_texts.without_prompt(prompt, texts)
   if prompt is None or problems:
     return None
-  return Row(prompt, responses, scores, logps, answer, where, _is_implicit_text(record, pair))
+  return Row(prompt, texts, scores, logps, answer, where, implicit, layout.unread)
 
 
-def _is_implicit_text(record: dict, pair: tuple[str, str] | None) -> bool:
-  if not pair or any(key in record for key in _PROMPT):
-    return False
-  better = record[pair[0]]
-  return isinstance(better, str) and not is_dialogue(better)
+def _prompt_and_responses(
+  record: dict, layout: Layout, ignore: Sequence[str], problems: list[str]
+) -> tuple[Prompt | None, Scored]:
+  if layout.kind == "pair" and not layout.problems and not layout.prompts:
+    return _implicit(record, layout, ignore, problems)
+  problems += layout.problems
+  found = prompts.conversation_of(record, layout, ignore, problems)
+  if layout.kind == "none" and not layout.answer and _is_answered(found):
+    # Its last message is the response.
+    score = responses.score_of_one(record, layout, problems)
+    scored = Scored((found[-1]["content"],), (score,))
+    return prompts.prompt_with(found[:-1], record, layout, ignore, problems), scored
+  prompt = None
+  if found is not None:
+    prompt = prompts.prompt_with(found, record, layout, ignore, problems)
+  scored = _explicit(record, layout, prompt, ignore, problems)
+  if layout.kind == "none" and not layout.answer:
+    problems.append(no_responses(tuple(record)))
+  if isinstance(found, list) and scored.logps is None and prompts.is_of_dialogue(record, layout):
+    texts = (text.strip() if isinstance(text, str) else text for text in scored.responses)
+    scored = scored._replace(responses=tuple(texts))
+  return prompt, scored
 
 
-# --- prompts ------------------------------------------------------------------------------------
+def _explicit(
+  record: dict, layout: Layout, prompt: Prompt | None, ignore: Sequence[str], problems: list[str]
+) -> Scored:
+  """The responses of a row that should say its prompt."""
+  if layout.kind == "group":
+    return responses.group(record, layout, problems)
+  if layout.kind == "two":
+    return responses.two(record, layout, problems)
+  if layout.kind == "none" or layout.problems:
+    return Scored(())
+  texts, told = [], len(problems)
+  for key in layout.responses:
+    texts.append(text_after(prompt, record[key], key, ignore, problems))
+  if len(problems) > told:
+    return Scored(())
+  if layout.kind == "single":
+    return Scored(tuple(texts), (responses.score_of_one(record, layout, problems),))
+  logps = responses.log_probs(record.get("logps"), len(texts), problems)
+  return Scored(tuple(texts), (1.0, 0.0), logps)
 
 
-def _explicit_prompt(record: dict, problems: list[str]) -> Prompt | None:
-  found = [key for key in _PROMPT if key in record]
-  if not found:
-    problems.append(f"no prompt ('prompt' or 'messages'){_slip(record, _PROMPT)}")
-    return None
-  return _prompt(record[found[0]], found[0], problems)
+def _is_answered(found: str | prompts.Conversation | None) -> TypeGuard[prompts.Conversation]:
+  return isinstance(found, list) and len(found) > 1 and found[-1]["role"] == "assistant"
 
 
-def _prompt(value: Any, name: str, problems: list[str]) -> Prompt | None:
-  if isinstance(value, str):
-    if not value.strip():
-      problems.append(f"{name!r} is empty")
-    return value
-  messages = _messages(value, name, problems)
-  if messages is None:
-    return None
-  if not messages:
-    problems.append(f"{name!r} has no messages")
-  elif messages[-1]["role"] == "assistant":
-    problems.append(f"{name!r} ends with the assistant's message: the responses come after it")
-  elif not any(message["content"].strip() for message in messages):
-    problems.append(f"{name!r} is empty")
-  return prompt_of(messages)
+def _answer(record: dict, layout: Layout, problems: list[str]) -> str:
+  """The answer that a response should give; "" where the row does not tell."""
+  if not layout.answer:
+    return ""
+  value = record[layout.answer]
+  if layout.answer == "reward_model":  # verl's
+    value = value.get("ground_truth", "") if isinstance(value, dict) else ""
+  if not isinstance(value, str):
+    problems.append(f"{layout.answer!r} is {kind_of(value)}, not text")
+    return ""
+  if fault := foreign_texts.fault(value):
+    problems.append(f"{layout.answer!r} {fault}")
+  if not value and layout.kind == "none":
+    problems.append(f"{layout.answer!r} is empty")
+  return value
 
 
-def _messages(value: Any, name: str, problems: list[str]) -> list[dict[str, str]] | None:
-  if not isinstance(value, list):
-    problems.append(f"{name!r} is {_kind(value)}, not text or a list of messages")
-    return None
-  for i, message in enumerate(value):
-    if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
-      problems.append(f"message {i + 1} of {name!r} is not {{role, content}}")
-    elif message["role"] not in _ROLES:
-      known = ", ".join(_ROLES)
-      problems.append(f"message {i + 1} of {name!r} has the role {message['role']!r}, not {known}")
-    elif not isinstance(message["content"], str):
-      problems.append(f"message {i + 1} of {name!r}: content is {_kind(message['content'])}")
-    else:
-      continue
-    return None
-  return [{key: message[key] for key in ("role", "content")} for message in value]
+# --- implicit prompts ---------------------------------------------------------------------------
 
 
-# --- pairs --------------------------------------------------------------------------------------
-
-
-def _pair(
-  record: dict, keys: tuple[str, str], problems: list[str]
-) -> tuple[Prompt | None, tuple[str, ...]]:
-  """The prompt and the two responses, the better first."""
-  values = [record[key] for key in keys]
-  given = any(key in record for key in _PROMPT)
-  prompt = _explicit_prompt(record, problems) if given else None
+def _implicit(
+  record: dict, layout: Layout, ignore: Sequence[str], problems: list[str]
+) -> tuple[Prompt | None, Scored]:
+  """The prompt that the two begin with, and what comes after it."""
+  better, worse = layout.responses
+  values = [_turns(record[key], key, problems) for key in layout.responses]
+  if problems:
+    return None, Scored(())
   if all(isinstance(value, str) for value in values):
-    if given:
-      return prompt, tuple(values)
-    if not all(is_dialogue(value) for value in values):
-      start = _common_prefix(*values)
-      if not start.strip():
-        problems.append(f"no prompt, and {keys[0]!r} and {keys[1]!r} begin with nothing in common")
-      return start, tuple(value[len(start) :] for value in values)
-    values = [messages_of_dialogue(value) for value in values]
-  return _pair_of_messages(prompt, values, keys, given, problems)
+    start = _common_start(values[0], values[1], layout, record, problems)
+    if problems:
+      return None, Scored(())
+    found, texts, is_text = start, tuple(value[len(start) :] for value in values), True
+  elif any(isinstance(value, str) for value in values):
+    texts_key = better if isinstance(values[0], str) else worse
+    problems.append(f"no prompt, and of {better!r} and {worse!r} only {texts_key!r} is text")
+    return None, Scored(())
+  else:
+    found, texts = _common_messages(values, layout.responses, ignore, problems)
+    is_text = False
+    if found is None:
+      return None, Scored(())
+  prompt = prompts.prompt_with(found, record, layout, ignore, problems)
+  logps = responses.log_probs(record.get("logps"), 2, problems)
+  return prompt, Scored(texts, (1.0, 0.0), logps, is_text)
 
 
-def _pair_of_messages(prompt, values, keys, given: bool, problems: list[str]):
+def _turns(value: Any, key: str, problems: list[str]) -> Any:
+  """Messages, if the value is or spells some; else the text."""
+  if not isinstance(value, str):
+    return value
+  if is_dialogue(value):
+    return messages_of_dialogue(value)
+  try:
+    spelled = foreign_texts.messages_in(value)
+  except ValueError as error:
+    problems.append(f"{key!r} {error}")
+    return None
+  return value if spelled is None else spelled
+
+
+def _common_messages(values, keys: tuple[str, ...], ignore: Sequence[str], problems: list[str]):
+  """(prompt's messages, texts) of two conversations; (None, ()), with the problem."""
   chosen, rejected = (
-    _messages(value, key, problems) for value, key in zip(values, keys, strict=True)
+    messages.messages_of(value, key, ignore, problems)
+    for value, key in zip(values, keys, strict=True)
   )
-  if chosen is None or rejected is None or (given and prompt is None):
+  if chosen is None or rejected is None:
     return None, ()
-  if not given:
-    same, responses_at = 0, min(len(chosen), len(rejected)) - 1
-    while same < responses_at and chosen[same] == rejected[same]:
-      same += 1
-    if not same:
-      problems.append(f"no prompt, and {keys[0]!r} and {keys[1]!r} share no first message")
-      return None, ()
-    prompt = _prompt(chosen[:same], "prompt", problems)
-  responses = []
-  for key, messages in zip(keys, (chosen, rejected), strict=True):
-    start = next((n for n in range(len(messages)) if prompt_of(messages[:n]) == prompt), 0)
-    rest = messages[start:]
-    if len(rest) != 1 or rest[0]["role"] != "assistant":
-      roles = ", ".join(message["role"] for message in rest) or "no message"
-      problems.append(f"{key!r} holds {roles} after the prompt, not one message of the assistant")
-      return None, ()
-    responses.append(rest[0]["content"])
-  return prompt, tuple(responses)
-
-
-def _common_prefix(chosen: str, rejected: str) -> str:
-  """As TRL's extract_prompt: a space before the difference belongs to the responses."""
-  same = 0
-  while same < min(len(chosen), len(rejected)) and chosen[same] == rejected[same]:
+  same, responses_at = 0, min(len(chosen), len(rejected)) - 1
+  while same < responses_at and chosen[same] == rejected[same]:
     same += 1
-  return chosen[: same - 1] if chosen[:same].endswith(" ") else chosen[:same]
+  if not same:
+    problems.append(f"no prompt, and {keys[0]!r} and {keys[1]!r} share no first message")
+    return None, ()
+  texts = []
+  for key, found in zip(keys, (chosen, rejected), strict=True):
+    texts.append(responses.one_answer(found[same:], key, problems))
+  return (None, ()) if None in texts else (chosen[:same], tuple(texts))
 
 
-# --- groups -------------------------------------------------------------------------------------
-
-
-def _group(record: dict, problems: list[str]):
-  """(responses, scores, logps) of the key "responses"."""
-  items = record["responses"]
-  if not isinstance(items, list):
-    problems.append(f"'responses' is {_kind(items)}, not a list")
-    return (), (), None
-  if not items:
-    problems.append("no response ('responses' is empty)")
-  if all(isinstance(item, dict) for item in items):
-    for i, item in enumerate(items):
-      if "response" not in item or "score" not in item:
-        key = "score" if "response" in item else "response"
-        problems.append(f"response {i + 1} has no {key!r}{_slip(item, [key])}")
-    responses = tuple(item.get("response", "?") for item in items)
-    scores = [item.get("score") for item in items]
-    logps = [item.get("logps") for item in items]
-    logps = None if all(one is None for one in logps) else logps
-  else:
-    responses, scores, logps = tuple(items), record.get("scores"), record.get("logps")
-    if scores is None:
+def _common_start(
+  chosen: str, rejected: str, layout: Layout, record: dict, problems: list[str]
+) -> str:
+  """As TRL's extract_prompt: a space before the difference belongs to the responses."""
+  for key in layout.prompt_like:
+    if not is_empty(record[key]):
       problems.append(
-        f"'responses' are texts, and there are no 'scores'{_slip(record, ['scores'])}"
+        f"no prompt is read, and {key!r} looks like one: --config.data.prompt={key} reads it, "
+        f"--config.data.ignore={key} takes what {layout.responses[0]!r} and "
+        f"{layout.responses[1]!r} begin with alike"
       )
-      scores = [None] * len(items)
-    elif not isinstance(scores, list) or len(scores) != len(items):
-      n = f"{len(scores)} scores" if isinstance(scores, list) else f"'scores' is {_kind(scores)}"
-      problems.append(f"{n}, for {len(items)} responses")
-      scores = [None] * len(items)
-  scores = tuple(_score(score, f"score {i + 1}", problems) for i, score in enumerate(scores))
-  return responses, scores, _logps(logps, len(items), problems)
+      return ""
+  n = _same(chosen, rejected)
+  n -= chosen[:n].endswith(" ")
+  start = chosen[:n]
+  if not start.strip():
+    first, second = layout.responses
+    problems.append(f"no prompt, and {first!r} and {second!r} begin with nothing in common")
+  elif any(foreign_texts.is_inside_a_word(start, text[n:]) for text in (chosen, rejected)):
+    problems.append(
+      f"no prompt, and what {layout.responses[0]!r} and {layout.responses[1]!r} begin with alike "
+      f"ends inside a word: {start[-30:]!r}"
+    )
+  return start
 
 
-def _check_responses(responses: Sequence[Any], scores: Sequence[Any], problems: list[str]) -> None:
-  """Each a text, at least two of them, and nothing contradictory."""
-  wrong = [(i, text) for i, text in enumerate(responses) if not isinstance(text, str)]
-  for i, text in wrong:
-    problems.append(f"response {i + 1} is {_kind(text)}, not text")
-  for i, text in enumerate(responses):
-    if isinstance(text, str) and not text.strip():
-      problems.append(f"response {i + 1} is empty")
-  if len(responses) == 1:
-    problems.append("only one response (K=1): nothing to compare it with")
-  elif not wrong and len(responses) == 2 and responses[0] == responses[1]:
-    problems.append("the two responses are the same text")
-  elif not wrong and not problems:
-    score_of: dict[str, Any] = {}
-    for i, (text, score) in enumerate(zip(responses, scores, strict=True)):
-      if score_of.setdefault(text, score) != score:
-        problems.append(f"response {i + 1} has a text that has another score above")
-  if not problems and all(score is None for score in scores):
-    problems.append("no response has a score")
-
-
-def _score(value: Any, name: str, problems: list[str]) -> float | None:
-  if value is None:
-    return None
-  if isinstance(value, bool) or not isinstance(value, int | float):
-    problems.append(f"{name} is {_kind(value)}, not a number")
-  elif not abs(value) <= _LARGEST:
-    problems.append(f"{name} is {value}: not a finite number (null says unscored)")
-  else:
-    return float(value)
-  return None
-
-
-def _logps(value: Any, k: int, problems: list[str]) -> tuple[tuple[float, ...], ...] | None:
-  """Their lengths in tokens can only be checked when there is a tokenizer."""
-  if value is None:
-    return None
-  if not isinstance(value, list) or len(value) != k:
-    n = f"{len(value)}" if isinstance(value, list) else _kind(value)
-    problems.append(f"'logps' is {n}, not one list of log-probs for each of {k} responses")
-    return None
-  for i, one in enumerate(value):
-    if not isinstance(one, list) or not all(_is_log_prob(x) for x in one):
-      problems.append(f"'logps' of response {i + 1} are not all numbers of at most 0")
-      return None
-  return tuple(tuple(map(float, one)) for one in value)
-
-
-def _is_log_prob(x: Any) -> bool:
-  is_number = isinstance(x, int | float) and not isinstance(x, bool)
-  return is_number and math.isfinite(x) and x <= 1e-4  # rounding may leave it above 0
-
-
-# --- words --------------------------------------------------------------------------------------
-
-
-def _slip(record: dict, missing: Iterable[str]) -> str:
-  """ " There is 'chosn': did you mean 'chosen'?" if a key looks like a missing one."""
-  for key in record:
-    if key in (*_PROMPT, *_RESPONSES) or not isinstance(key, str):
-      continue
-    near = difflib.get_close_matches(key.lower(), list(missing), n=1, cutoff=0.7)
-    if near:
-      return f". There is {key!r}: did you mean {near[0]!r}?"
-  return ""
-
-
-def _kind(value: Any) -> str:
-  kinds = {
-    dict: "an object",
-    list: "a list",
-    str: "text",
-    bool: "true or false",
-    type(None): "null",
-  }
-  return kinds.get(type(value), "a number" if isinstance(value, int | float) else "of a wrong type")
+def _same(first: str, second: str) -> int:
+  """How many characters two texts begin with alike."""
+  low, high = 0, min(len(first), len(second))
+  if first[:high] == second[:high]:
+    return high
+  while high - low > 1:
+    middle = (low + high) // 2
+    if first[low:middle] == second[low:middle]:
+      low = middle
+    else:
+      high = middle
+  return low

@@ -4,7 +4,8 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from tasks.rows import prompt_keys
 from tasks.rows.prompt_keys import Keys
 from tasks.rows.row import Problem, Row
 
-_ROWS, _ARRAYS, _PROBLEMS = "rows.jsonl", "arrays.npz", "problems.json"
+_ROWS, _ARRAYS, _ABOUT = "rows.jsonl", "arrays.npz", "about.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,7 @@ class RowTable:
   answered: Bool[np.ndarray, " N"]
   known: Bool[np.ndarray, " N"]  # does the row say its log-probs?
   problems: tuple[Problem, ...]
+  unread: Mapping[str, int]  # in how many rows a key is that is not read
 
   def __len__(self) -> int:
     return len(self.keys)
@@ -39,7 +41,7 @@ def in_memory(found: Iterable[Row | Sequence[Problem]]) -> RowTable:
   for one in found:
     if (row := about.add(one)) is not None:
       rows.append(row)
-  return RowTable(rows, *about.arrays(), tuple(about.problems))
+  return RowTable(rows, *about.arrays(), tuple(about.problems), about.unread())
 
 
 def write(folder: str, found: Iterable[Row | Sequence[Problem]]) -> None:
@@ -53,8 +55,9 @@ def write(folder: str, found: Iterable[Row | Sequence[Problem]]) -> None:
         if (row := about.add(one)) is not None:
           ends.append(ends[-1] + file.write(_packed(row)))
     np.savez(os.path.join(partial, _ARRAYS), np.array(ends), *about.arrays())
-    with open(os.path.join(partial, _PROBLEMS), "w", encoding="utf-8") as file:
-      json.dump([(problem.where, problem.what) for problem in about.problems], file)
+    with open(os.path.join(partial, _ABOUT), "w", encoding="utf-8") as file:
+      problems = [(problem.where, problem.what) for problem in about.problems]
+      json.dump({"problems": problems, "unread": about.unread()}, file)
     if not os.path.exists(folder):
       os.replace(partial, folder)
   finally:
@@ -65,10 +68,11 @@ def read(folder: str) -> RowTable:
   """The table that `write` made."""
   with np.load(os.path.join(folder, _ARRAYS)) as file:
     ends, keys, sizes, answered, known = (file[name] for name in file.files)
-  with open(os.path.join(folder, _PROBLEMS), encoding="utf-8") as file:
-    problems = tuple(Problem(*pair) for pair in json.load(file))
+  with open(os.path.join(folder, _ABOUT), encoding="utf-8") as file:
+    found = json.load(file)
+  problems = tuple(Problem(*pair) for pair in found["problems"])
   rows = _Stored(os.path.join(folder, _ROWS), ends)
-  return RowTable(rows, keys, sizes, answered, known, problems)
+  return RowTable(rows, keys, sizes, answered, known, problems, found["unread"])
 
 
 class _About:
@@ -78,6 +82,7 @@ class _About:
     self.problems: list[Problem] = []
     self._prompts: list[bytes | str] = []
     self._facts: list[tuple[int, bool, bool]] = []
+    self._unread: Counter[tuple[str, ...]] = Counter()
 
   def add(self, one: Row | Sequence[Problem]) -> Row | None:
     """The row, if it is one."""
@@ -85,8 +90,16 @@ class _About:
       self.problems += one
       return None
     self._prompts.append(prompt_keys.known_of(one))
+    self._unread[one.unread] += 1
     self._facts.append((len(one.responses), bool(one.answer), one.logps is not None))
     return one
+
+  def unread(self) -> dict[str, int]:
+    """In how many rows each key is that is not read, the most common first."""
+    counts: Counter[str] = Counter()
+    for keys, rows in self._unread.items():
+      counts.update(dict.fromkeys(keys, rows))
+    return dict(counts.most_common())
 
   def arrays(self) -> tuple[Keys, np.ndarray, np.ndarray, np.ndarray]:
     facts = np.array(self._facts, np.int32).reshape(-1, 3)
@@ -109,7 +122,8 @@ class _Stored(Sequence):
 
 
 def _packed(row: Row) -> bytes:
-  return (json.dumps(vars(row), ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+  fields = {name: value for name, value in vars(row).items() if name != "unread"}  # counted
+  return (json.dumps(fields, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
 
 
 def _unpacked(text: bytes) -> Row:

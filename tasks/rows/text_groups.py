@@ -2,6 +2,7 @@
 
 prompt     longer than the limit: a bad row (cutting it would ask something else)
 response   longer than the limit: cut there, without an end; its score stands
+           two that are alike after the cut and have unequal scores are unscored
 K          a larger group is cut to its best, worst, second best, second worst ... response (by
            score; among equals, and for the unscored, the earlier); a smaller one is filled up
            with responses of no tokens and no score, which take part in nothing
@@ -66,6 +67,7 @@ def tokenize(
       problems.append(Problem(row.where, str(error)))
       continue
     wrong = _wrong_lengths(row, len(prompt), [len(one) for one in encoded], max_prompt_tokens)
+    wrong += _ends_within(encoded, frozenset(tokenizer.eos_ids))
     problems += [Problem(row.where, what) for what in wrong]
     if not wrong:
       good.append(row)
@@ -81,6 +83,19 @@ def kept_responses(scores: Sequence[float | None], k: int) -> list[int]:
   turns = [i for pair in zip(best, worst, strict=True) for _, i in pair]
   unscored = [i for i, score in enumerate(scores) if score is None]
   return sorted(list(dict.fromkeys([*turns, *unscored]))[:k])
+
+
+def _ends_within(responses: list[list[int]], ends: frozenset[int]) -> list[str]:
+  """An end that a text spells would be trained on beside the one that comes after it."""
+  wrong = []
+  for i, tokens in enumerate(responses):
+    if not ends.isdisjoint(tokens[:-1]):
+      at = next(n for n, token in enumerate(tokens) if token in ends) + 1
+      wrong.append(
+        f"response {i + 1} spells an end token of this run's tokenizer (its token {at} of "
+        f"{len(tokens) - 1}): leave it out, the end is added to each response"
+      )
+  return wrong
 
 
 def _wrong_lengths(row: Row, prompt: int, responses: list[int], limit: int) -> list[str]:
@@ -117,8 +132,21 @@ def _padded(
       rewards[n, place] = np.nan if score is None else score
       if row.logps is not None:
         logps[n, place, : len(kept)] = row.logps[i][:t]
+    if not finished[n].all():
+      rewards[n, _alike(tokens[n], rewards[n])] = np.nan
   known = np.array([row.logps is not None for row in rows], bool)
   return TextGroups(tuple(rows), tuple(prompts), tokens, mask, finished, rewards, logps, known)
+
+
+def _alike(tokens: Int[np.ndarray, "K T"], rewards: Float[np.ndarray, " K"]):
+  """Which responses have the tokens of another, and not its score."""
+  same = (tokens[:, None] == tokens[None, :]).all(axis=-1)
+  return (same & (rewards[:, None] != rewards[None, :]) & _is_scored(rewards)).any(axis=1)
+
+
+def _is_scored(rewards: Float[np.ndarray, " K"]) -> Bool[np.ndarray, "K K"]:
+  scored = ~np.isnan(rewards)
+  return scored[:, None] & scored[None, :]
 
 
 def describe(groups: TextGroups, max_tokens: int) -> list[str]:
@@ -140,10 +168,18 @@ def describe(groups: TextGroups, max_tokens: int) -> list[str]:
     lines.append(
       f"{larger:,} groups of more than {k} responses cut, {smaller:,} of fewer filled up"
     )
-  if not spread.all():
+  alike = _lost_scores(groups)
+  if alike.any():
     lines.append(
-      f"{int((~spread).sum()):,} groups of equal scores, which teach most losses nothing"
+      f"{int(alike.sum()):,} groups with responses that are alike after the cut to "
+      f"sampling.max_tokens={max_tokens}: unscored, as nothing tells them apart"
     )
+  single = sizes == 1
+  if single.any():
+    lines.append(f"{int(single.sum()):,} groups of one response, of which no pair is made")
+  equal = ~spread & ~single & ~alike
+  if equal.any():
+    lines.append(f"{int(equal.sum()):,} groups of equal scores, which teach most losses nothing")
   return lines
 
 
@@ -163,6 +199,13 @@ def _shown(text: str, width: int = 160) -> str:
   """In one line, its beginning and its end."""
   line = json.dumps(text, ensure_ascii=False)
   return line if len(line) <= width else f"{line[: width // 2]} … {line[-width // 2 :]}"
+
+
+def _lost_scores(groups: TextGroups) -> Bool[np.ndarray, " N"]:
+  """In which groups responses are unscored that the row has scores of."""
+  k = groups.rewards.shape[1]
+  kept = [min(k, sum(score is not None for score in row.scores)) for row in groups.rows]
+  return (~np.isnan(groups.rewards)).sum(axis=1) < np.array(kept, int)
 
 
 def _lengths(tokens) -> str:

@@ -125,8 +125,14 @@ class PretrainedTokenizer:
     return self._tokens.encode(text, add_special_tokens=False).ids
 
   def takes(self, text: str) -> bool:
-    del text
-    return True
+    return not any(end in text for end in self._spelled_ends)
+
+  @functools.cached_property
+  def _spelled_ends(self) -> tuple[str, ...]:
+    """The texts that become ends, as the vocabulary has them and as they are written."""
+    named = (self._tokens.id_to_token(end) for end in self.eos_ids)
+    written = (self._tokens.decode([end], skip_special_tokens=False) for end in self.eos_ids)
+    return tuple(dict.fromkeys(filter(None, (*named, *written))))
 
   def decode(self, ids: Sequence[int] | np.ndarray) -> str:
     """The text up to an end. Other special tokens show, and ids without a token show as "�"."""

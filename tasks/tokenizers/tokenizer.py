@@ -60,7 +60,7 @@ class Tokenizer(Protocol):
     ...
 
   def takes(self, text: str) -> bool:
-    """Whether the text has tokens: `encode` does not raise."""
+    """Whether it is certain that the text has tokens, and no end is among them."""
     ...
 
   def decode(self, ids: Sequence[int] | np.ndarray) -> str:

@@ -68,8 +68,16 @@ def place(tmp_path, model):
     rows = [{"prompt": f"{n}+1="} | rest for n in range(300)]
     if name == "scored":
       rows = [{"messages": [{"role": "user", "content": row.pop("prompt")}]} | row for row in rows]
-    (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(tmp_path / f"{name}.jsonl", rows)
+  named = [{"query": f"{n}+1=", "better": "yes", "worse": "no", "tools": [1]} for n in range(300)]
+  write_rows(tmp_path / "named.jsonl", named)
+  liked = [{"prompt": f"{n}+1=", "completion": "yes", "label": n % 2 == 0} for n in range(300)]
+  write_rows(tmp_path / "liked.jsonl", liked)
   return tmp_path
+
+
+def write_rows(path, rows):
+  path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from training.checking import pretrained_model, task_signatures
+from training.checking import pretrained_model, task_signatures, validate_loss
 from training.errors import UserError
 
 # Imported where it is needed: most configs name no texts, and numpy takes half the time that a
@@ -38,10 +38,29 @@ def problems(config: ConfigDict) -> Iterator[str]:
     return  # said already
   try:
     data_of_task(config)
-    if (found := groups_of(config)) is not None:
-      groups_of_run(config, found)
+    found = groups_of(config)
+    groups = None if found is None else groups_of_run(config, found)
   except UserError as error:
     yield str(error)
+    return
+  if found is not None and groups is not None:
+    yield from _of_single_responses(config.algorithm.loss, found.path, groups)
+
+
+def _of_single_responses(loss: str, path: str, groups: "TextGroups") -> Iterator[str]:
+  """Problems of a loss with rows of one response each."""
+  if any(len(row.responses) != 1 for row in groups.rows):
+    return
+  if not validate_loss.takes_one_response(loss):
+    yield (
+      f"algorithm.loss={loss!r} compares the responses to a prompt, and the rows of {path} have "
+      "one each: --config=configs/tasks/groups.py:algorithm=kto,k=1 (or algorithm=sft)"
+    )
+  elif loss == "sft" and len({row.scores for row in groups.rows}) > 1:
+    yield (
+      f"algorithm.loss='sft' imitates every response of {path}, the bad ones as well: "
+      "algorithm=kto,k=1 learns from both, or leave the bad ones out of the file"
+    )
 
 
 def data_of_task(config: ConfigDict) -> "TextData | None":
@@ -119,6 +138,11 @@ def describe(config: ConfigDict) -> list[str]:
 
     lines.append(_counts(config, found))
     lines += text_groups.describe(groups_of_run(config, found), config.sampling.max_tokens)
+    if len(found.train) < config.batch_prompts:
+      lines.append(
+        f"{len(found.train):,} groups for batch_prompts={config.batch_prompts}: each is in a batch "
+        "more than once"
+      )
     lines.append(_whose_log_probs(found.train))
     lines += text_groups.as_seen(groups_of_run(config, found), 0, found.train.tokenizer)
   if of_task is not None:
@@ -126,6 +150,9 @@ def describe(config: ConfigDict) -> list[str]:
     if not task_signatures.of(config).is_scored:
       lines += _question_as_seen(of_task)
     lines.append(f"held out: {prompts:,} prompts of {of_task.path}, {len(of_task.held_out):,} rows")
+  if (data := found or of_task) is not None and data.train.table.unread:
+    unread = [f"{key} ({count:,})" for key, count in data.train.table.unread.items()]
+    lines.append(f"keys that are not read, and in how many rows: {', '.join(unread)}")
   if problems := bad_rows(config):
     rows = len({problem.where for problem in problems})
     lines.append(f"{rows:,} bad rows left out (bad_rows.jsonl), the first: {problems[0]}")
@@ -169,6 +196,7 @@ def _load(config: ConfigDict, field: str, name: str, *, scored: bool, held_out: 
   """
   from tasks.datasets import text_data
   from tasks.rows.row import BadRows
+  from tasks.rows.row_names import PARTS, RowNames
   from tasks.rows.text_rows import Limits
 
   path, tokenizer = _locate(config, field, name), tokenizer_of(config)
@@ -187,6 +215,7 @@ def _load(config: ConfigDict, field: str, name: str, *, scored: bool, held_out: 
       most_prompts=config.task.train_prompts,
       skip_bad_rows=config.data.skip_bad_rows,
       data_dir=config.data.dir,
+      names=RowNames.of(**{name: config.data[name] for name in (*PARTS, "ignore")}),
     )
   except BadRows as bad:
     rows = len({problem.where for problem in bad.problems})

@@ -23,6 +23,11 @@ def problems(config: ConfigDict) -> Iterator[str]:
   yield from _arrays(config, signature)
 
 
+def takes_one_response(loss: str) -> bool:
+  """Whether it learns from a single response to a prompt; one of your own may do as it likes."""
+  return loss in _TAKES_ONE_RESPONSE or loss not in loss_signatures.names()
+
+
 def _group_size(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
   if config.group_size != 1 or signature.name in _TAKES_ONE_RESPONSE:
     return

@@ -48,7 +48,7 @@ def all_of(data):
 
 
 def test_what_is_kept_of_a_large_file_is_what_a_small_one_gives(tmp_path, monkeypatch):
-  rows = pairs(30)
+  rows: list[dict] = [*pairs(30)]
   rows[4]["prompt"] = "much too long"
   rows[7]["rejected"] = None
   path = write(tmp_path / "pairs.jsonl", rows)
@@ -82,9 +82,9 @@ def test_a_large_file_that_has_changed_is_read_anew(tmp_path, monkeypatch):
 
 
 def test_reading_tells_how_far_it_is(tmp_path):
-  heard = []
+  heard: list[tuple[str, int, int]] = []
   path = write(tmp_path / "pairs.jsonl", pairs(2500))
-  with long_work.heard_by(lambda *told: heard.append(told)):
+  with long_work.heard_by(lambda what, done, total: heard.append((what, done, total))):
     load(path, held_out=1)
   reading = [told for told in heard if told[0] == "reading pairs.jsonl"]
   assert len(reading) >= 3 and reading[-1][1] == reading[-1][2] > reading[0][1] > 0

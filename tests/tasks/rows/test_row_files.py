@@ -7,7 +7,7 @@ import pytest
 
 from tasks.rows import row_files
 from tasks.rows.record_formats import RowFileError
-from tasks.rows.row import BadRows
+from tasks.rows.row import BadRows, Problem
 
 
 def pair(i):
@@ -69,8 +69,10 @@ def test_problems_are_shown_up_to_a_limit(tmp_path):
   path = write(tmp_path / "x.jsonl", [b"{}"] * 50)
   _, problems = row_files.read(path)
   shown = str(BadRows(problems)).splitlines()
-  assert len(problems) == 100 and len(shown) == BadRows.SHOWN + 1
-  assert shown[-1] == "... and 80 more problems"
+  assert len(problems) == 100 and len(shown) == 2
+  assert shown[0].startswith("50 rows (first: x.jsonl row 1): no prompt")
+  kinds = [Problem("x.jsonl row 1", f"no {chr(97 + n)}") for n in range(22)]
+  assert str(BadRows(kinds)).splitlines()[BadRows.SHOWN :] == ["... and 2 more problems"]
   row_files.list_bad_rows(str(tmp_path / "bad.jsonl"), problems)
   listed = [json.loads(line) for line in (tmp_path / "bad.jsonl").read_text().splitlines()]
   assert len(listed) == 100 and listed[0]["where"] == "x.jsonl row 1"

@@ -9,7 +9,7 @@ from tasks.rows.row import Problem, Row
 ROWS = [
   Row("é \ud800 alone", ("a\n", "b"), (1.0, None), where="x row 1"),
   Row((("system", "s"), ("user", "u")), ("a", "b"), (1.0, 0.0), ((-0.5, -1.0), (-2.0,))),
-  Row("What?", answer="42", where="x row 4"),
+  Row("What?", answer="42", where="x row 4", unread=("id", "source")),
   Row("Same start", (" a", " b"), (1.0, 0.0), implicit=True),
 ]
 PROBLEM = Problem("x row 2", "no 'rejected' beside it")
@@ -30,6 +30,7 @@ def test_what_is_written_is_read_a_row_at_a_time(tmp_path):
     assert table.sizes.tolist() == [2, 2, 0, 2]
     assert table.answered.tolist() == [False, False, True, False]
     assert table.known.tolist() == [False, True, False, False]
+    assert table.unread == {"id": 1, "source": 1}
   assert (stored.keys == kept.keys).all() and len(np.unique(stored.keys)) == 4
 
 

@@ -1,10 +1,15 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from tasks.rows import text_groups
+from tasks.rows import text_groups, text_rows
 from tasks.rows.row import Row
 from tasks.rows.text_groups import kept_responses
+from tasks.rows.text_rows import Limits
+from tasks.tokenizers.pretrained_tokenizer import load
 from tasks.tokenizers.tokenizer import CharTokenizer
+from tests.tasks.tokenizers.tiny_tokenizer import TOKENS, folder
 
 TOKENIZER = CharTokenizer()
 
@@ -93,3 +98,40 @@ def test_what_was_cut_is_told():
   assert "1 of 4 cut to sampling.max_tokens=4" in told
   assert "1 groups of more than 2 responses cut, 0 of fewer filled up" in told
   assert "1 groups of equal scores" in told
+
+
+def test_responses_that_are_alike_after_the_cut_are_unscored():
+  groups, problems = tokenize(
+    Row("p", ("abcdX", "abcdY"), (1.0, 0.0)),
+    Row("p", ("abcdX", "abcdY", "e"), (1.0, 0.0, 0.5)),
+    Row("p", ("abcdX", "abcdY"), (1.0, 1.0)),  # nothing to tell apart
+    Row("p", ("abcdX", "b"), (1.0, 0.0)),
+    group_size=3,
+  )
+  assert not problems
+  nan = np.nan
+  expected = [[nan, nan, nan], [nan, nan, 0.5], [1, 1, nan], [1, 0, nan]]
+  np.testing.assert_array_equal(groups.rewards, np.array(expected, np.float32))
+  told = "\n".join(text_groups.describe(groups, 4))
+  assert "2 groups with responses that are alike after the cut to sampling.max_tokens=4" in told
+  assert "1 groups of equal scores" in told
+
+
+def test_groups_of_one_response_are_told():
+  groups, _ = tokenize(Row("p", ("a",), (1.0,)), Row("q", ("b",), (0.0,)), group_size=1)
+  assert groups.rewards.tolist() == [[1], [0]]
+  told = "\n".join(text_groups.describe(groups, 4))
+  assert "2 groups of one response, of which no pair is made" in told and "equal" not in told
+
+
+def test_a_response_that_spells_an_end_is_refused(tmp_path):
+  tokenizer = load(folder(tmp_path), embeddings=len(TOKENS))
+  rows = [Row("p", ("a", "bc</s>"), (1.0, 0.0), where="f row 1"), Row("p", ("a", "b"), (1.0, 0.0))]
+  limits = Limits(group_size=2, max_tokens=9, max_prompt_tokens=99)
+  _, problems = text_groups.tokenize(rows, tokenizer, **dataclasses.asdict(limits))
+  assert [problem.where for problem in problems] == ["f row 1"]
+  refused = text_rows.refused(rows, np.arange(2), tokenizer, limits, lambda number: None)
+  assert refused == [(0, problems[0])]  # also where few rows are put into tokens
+  assert "response 2 spells an end token of this run's tokenizer (its token 3 of 3)" in str(
+    problems
+  )

@@ -229,6 +229,56 @@ def test_a_response_that_was_cut_keeps_its_score(tmp_path, name):
   assert (np.sort(batch.rewards, axis=1) == [0, 1]).all() and batch.mask.all(axis=-1).any()
 
 
+@pytest.mark.parametrize("name", ["kto", "sft"])
+def test_rows_of_one_response_train(tmp_path, name):
+  rows = [
+    {"prompt": row["prompt"], "completion": row["chosen" if i % 2 else "rejected"]}
+    | ({"label": bool(i % 2)} if name == "kto" else {"source": "x"})
+    for i, row in enumerate(pairs())
+  ]
+  path = write(tmp_path / "single.jsonl", rows)
+  numbers = {"group_size": 1, "steps": 2, "eval__every": 2, "source": "offline"}
+  metrics = train(load(path, f"configs/{name}.py", **numbers), tmp_path)
+  assert np.isfinite(metrics[-1]["train/loss"]) and metrics[-1]["rollouts"] == 16
+  told = (tmp_path / "run" / "data.txt").read_text()
+  assert "18 groups of one response, of which no pair is made" in told
+  assert ("not read, and in how many rows: source (24)" in told) == (name == "sft")
+
+
+def test_losses_that_compare_refuse_rows_of_one_response(tmp_path):
+  rows = [{"prompt": p, "completion": p.upper(), "label": p < "e"} for p in prompts()]
+  path = write(tmp_path / "single.jsonl", rows)
+  assert "'dpo' compares the responses to a prompt, and the rows of" in problem(path)
+  with pytest.raises(UserError, match="'sft' imitates every response of .*, the bad ones as well"):
+    load(path, "configs/sft.py", group_size=1)
+  assert len(trained_on(load(path, "configs/kto.py", group_size=1))) == 18
+
+
+def test_columns_are_named_in_the_config(tmp_path):
+  rows = [{"q": p, "win": "A", "lose": "b", "tools": [1], "id": i} for i, p in enumerate(prompts())]
+  path = write(tmp_path / "named.jsonl", rows)
+  assert "--config.data.chosen=win reads 'win' as it" in problem(path)
+  named = {"data__prompt": "q", "data__chosen": "win", "data__rejected": "lose"}
+  assert "all 24 rows: 'tools' belongs to the prompt" in problem(path, **named)
+  config = load(path, data__ignore="tools", **named)
+  assert {row.responses for row in all_rows_of(config)} == {("A", "b")}
+  assert "not read, and in how many rows: tools (24), id (24)" in "\n".join(
+    text_tasks.describe(config)
+  )
+  # other names are other rows, of a file that is the same
+  assert (
+    digests.of_run(config)["digest"] != digests.of_run(load(path, **named, check=False))["digest"]
+  )
+  swapped = named | {"data__chosen": "lose", "data__rejected": "win", "data__ignore": "tools"}
+  assert all_rows_of(load(path, **swapped))[0].responses == ("b", "A")
+
+
+def test_a_batch_of_more_groups_than_there_are_is_told(tmp_path):
+  path = write(tmp_path / "few.jsonl", pairs(8))
+  told = "\n".join(text_tasks.describe(load(path)))
+  assert "2 groups for batch_prompts=8: each is in a batch more than once" in told
+
+
 def test_accuracy_is_a_mean_over_prompts_of_their_pairs():
   config = {"responses": ["a", "b"], "scores": [1, 0]}
   rows = [{"prompt": "p"} | config, {"prompt": "p"} | config, {"prompt": "q"} | config]
