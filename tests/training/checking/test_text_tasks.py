@@ -76,6 +76,12 @@ def all_rows_of(config):
   return rows.rows(range(len(rows)))
 
 
+def used(config):
+  data = text_tasks.groups_of(config)
+  assert data is not None
+  return text_tasks.groups_of_run(config, data)
+
+
 def train(config, folder):
   run_folder = RunFolder(str(folder / "run"))
   run_folder.create(config.to_dict(), digest="", config_file="")
@@ -104,7 +110,7 @@ def test_one_row_is_shown_as_the_model_sees_it(tmp_path):
   config = load(write(tmp_path / "pairs.jsonl", pairs()))
   told = text_tasks.describe(config)
   at = next(i for i, line in enumerate(told) if "as the model sees it" in line)
-  row = text_tasks.groups_of_run(config, text_tasks.groups_of(config)).rows[0]
+  row = used(config).rows[0]
   assert told[at].startswith(f"{row.where}, as")
   assert told[at + 1] == f'  6 tokens, not trained on: "{row.prompt}"'
   assert told[at + 2 : at + 4] == [
@@ -113,7 +119,9 @@ def test_one_row_is_shown_as_the_model_sees_it(tmp_path):
   ]
   questions_path = write(tmp_path / "q.jsonl", questions())
   config = load(questions_path, task__name="questions", task__reward="numeric", source="online")
-  row = text_tasks.rows_of_task(config, text_tasks.data_of_task(config))[0]
+  data = text_tasks.data_of_task(config)
+  assert data is not None
+  row = text_tasks.rows_of_task(config, data)[0]
   told = text_tasks.describe(config)
   assert told[0] == f"{row.where}, as the model sees it, answer {row.answer!r}:"
   assert told[1] == f"  {len(row.prompt)} tokens: {row.prompt!r}"
@@ -122,7 +130,7 @@ def test_one_row_is_shown_as_the_model_sees_it(tmp_path):
 def test_a_run_uses_some_of_many_rows_and_more_steps_go_on_to_others(tmp_path):
   path = write(tmp_path / "pairs.jsonl", pairs(60))
   few, more = load(path, steps=2), load(path, steps=4)
-  first, second = (text_tasks.groups_of_run(c, text_tasks.groups_of(c)) for c in (few, more))
+  first, second = used(few), used(more)
   assert len(first) == 16 and len(second) == 32
   assert {row.where for row in first.rows} < {row.where for row in second.rows}
   assert (
