@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Spelling(NamedTuple):
-  """Keys of one part of a row, in the order of the docstrings of `Layout`."""
+  """The keys of one part of a row; those of responses come before that of their scores."""
 
   part: str
   keys: tuple[str, ...]

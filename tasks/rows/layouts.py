@@ -104,8 +104,9 @@ def _responses(left: list[str], given: dict) -> tuple[str, tuple[str, ...], str,
     )
     return "none", (), "", False, problem
   if single:
-    return "single", (single[0],), score, score == label != "", ""
-  return "none", (), label, bool(label), ""  # the last message may be the response
+    return "single", (single[0],), score, bool(label) and "scores" not in given, ""
+  # The last message may be the response.
+  return "none", (), given.get("scores") or label, bool(label) and "scores" not in given, ""
 
 
 def _prompts(left: list[str], given: dict, kind: str) -> tuple[tuple[str, ...], str]:

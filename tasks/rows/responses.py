@@ -139,8 +139,10 @@ def score_of_one(record: dict, layout: Layout, problems: list[str]) -> float | N
   if not layout.scores:
     return 1.0
   value, name = record.get(layout.scores), repr(layout.scores)
+  if isinstance(value, bool):
+    return float(value)
   if layout.is_label:
-    if isinstance(value, bool) or (isinstance(value, int | float) and value in (0, 1)):
+    if isinstance(value, int | float) and value in (0, 1):
       return float(value)
     problems.append(
       f"{name} is {kind_of(value)}, not true or false: --config.data.ignore={layout.scores} leaves "

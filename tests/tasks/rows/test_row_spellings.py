@@ -120,6 +120,12 @@ def test_named_keys_are_read_and_no_others():
   group = {"q": [HI], "outs": ["good", "bad"], "stars": [4, 1]}
   names = RowNames.of(prompt="q", responses="outs", scores="stars")
   assert row_spellings.parse(group, "", names).scores == (4.0, 1.0)
+  names = RowNames.of(scores="liked")
+  assert row_spellings.parse({"prompt": "p", "output": "a", "liked": False}, "", names).scores == (
+    0,
+  )
+  liked = {"messages": [HI, answer("a")], "liked": 0.25, "label": True}
+  assert row_spellings.parse(liked, "", names).scores == (0.25,)
   names = RowNames.of(prompt="problem", answer="gold")
   assert row_spellings.parse({"problem": "6 * 7", "gold": "42"}, "", names).answer == "42"
   with pytest.raises(BadRows, match="no 'gold', which data.answer names. The row has 'problem'$"):
