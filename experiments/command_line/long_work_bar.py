@@ -29,7 +29,7 @@ def shown() -> Iterator[None]:
   began = time.monotonic()
 
   def listen(what: str, done: int, total: int) -> None:
-    if time.monotonic() - began < AFTER:
+    if not console.is_terminal or time.monotonic() - began < AFTER:
       return
     progress.start()
     if what not in bars:
