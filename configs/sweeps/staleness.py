@@ -15,9 +15,9 @@ Rounds here keep the reference and Adam's state; experiments.rounds, which is fo
 service, moves the reference on and tests each round before it deploys it. One learning rate for
 all, between the two that the configs use offline and online; 5 seeds of 8 variants.
 
-Expect DPO to gain more from fresh responses than GRPO does: offline it pushes down near misses that
-the policy would hardly write any more, and nothing clips it, while GRPO's ratio drops out of the
-gradient what has moved too far. Expect most of the gain at a few rounds.
+Came out at commit 7c79a08, sampled reward, mean of 5 seeds: grpo-k8-online 0.501, grpo-k8-4-updates
+0.500, dpo-online 0.473, dpo-4-updates 0.445, grpo-k8-16-updates 0.421, dpo-offline 0.406,
+dpo-16-updates 0.396, grpo-k8-offline 0.393; base policy 0.256.
 """
 
 from typing import Any
