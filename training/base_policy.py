@@ -79,10 +79,17 @@ def digest_of_base(config: ConfigDict) -> str:
   if run:  # wherever it lies
     about = RunFolder(run).read_config()
     determines["base"] = {"run": [about["digest"], about["created"]]}
-  for field in pretrained_model.COMPUTE:
-    if field != "dtype":  # the others change what is trained from it, or how, but not the SFT
-      del determines["model"][field]
+  determines["model"] = model_fields(config)
   return of_recipe(determines)
+
+
+def model_fields(config: ConfigDict) -> dict[str, Any]:
+  """The fields of config.model that determine a base policy's weights.
+
+  The others change what is trained from it, or how, but not the SFT.
+  """
+  left_out = {*pretrained_model.COMPUTE} - {"dtype"}
+  return {field: value for field, value in config.model.items() if field not in left_out}
 
 
 def folder_of(config: ConfigDict, root: str) -> RunFolder:

@@ -52,6 +52,12 @@ def final_number(text: str) -> Fraction | None:
   return values.pop() if len(values) == 1 else None
 
 
+def gives_several(text: str) -> bool:
+  """Whether a solution ends in several numbers, "40 or 41", and so in no answer."""
+  part, numbers, at, is_marked = _found(text)
+  return len({_value(part, n) for n in _alternatives(part, numbers, at, is_marked)}) > 1
+
+
 def whole_number(answer: str) -> Fraction:
   """The number that a known answer is. ValueError if it is none, or more than a number."""
   part, numbers, at, is_marked = _found(answer)

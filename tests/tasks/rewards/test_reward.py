@@ -85,6 +85,27 @@ def test_math_verify_reads_more_than_numbers_and_its_time_is_limited():
   assert not any(reward > 0 for reward in nonsense)
 
 
+@pytest.mark.parametrize(
+  "wrong",
+  [
+    "<think>a</think><answer>b</answer><answer>c</answer>",
+    "<think>a</think><think>b</think><answer>c</answer>",
+    "<think>a</think><answer>b</answer><think>c</think><answer>d</answer>",
+    "<think>a<think>b</think></think><answer>c</answer>",
+    "<think>a<answer>b</think></answer>",
+    "<think>a</answer><answer>b</think>",
+    "<think><answer>a</answer></think><answer>b</answer>",
+    "<think>a</think><answer><answer>b</answer></answer>",
+    "<answer>a</answer><think>b</think>",
+    "<think>a</think>b<answer>c</answer>",
+    "<think>a</think><answer>b",
+    "a</think><answer>b</answer>",
+  ],
+)
+def test_repeated_nested_and_crossed_tags_have_no_format(wrong):
+  assert rewards_of("format", wrong)[0] == [0]
+
+
 @pytest.mark.parametrize("name", sorted(REWARDS.keys() - {"math"}))
 def test_a_reward_of_the_table_gives_nothing_for_nonsense(name):
   options = {"regex": "('x')", "length": "(max=9999, min=6000)"}.get(name, "")
