@@ -82,9 +82,7 @@ def fit(parts: Parts, folder: RunFolder, base: Params, root: str, report: Report
   )
 
 
-def params_of(
-  folder: RunFolder, parts: Parts, base: Params, root: str, report: Report
-) -> Params:
+def params_of(folder: RunFolder, parts: Parts, base: Params, root: str, report: Report) -> Params:
   """The parameters of a trained reward model, for the network of `parts`, in arrays of their own.
 
   Its checkpoint holds adapters alone if it has any: they are laid over the base policy that it was

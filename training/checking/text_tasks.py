@@ -37,9 +37,14 @@ def problems(config: ConfigDict) -> Iterator[str]:
     return  # said already
   try:
     data_of_task(config)
-    groups_of(config)
+    found = groups_of(config)
   except UserError as error:
     yield str(error)
+    return
+  if found is not None and config.scoring.reward == "task":
+    from training.checking import threshold
+
+    yield from threshold.problems(config, found.train.rewards)
 
 
 def data_of_task(config: ConfigDict) -> "TextData | None":
@@ -100,6 +105,10 @@ def describe(config: ConfigDict) -> list[str]:
 
     lines += text_groups.describe(found.train, config.sampling.max_tokens)
     lines.append(_whose_log_probs(found.train))
+    if config.scoring.reward == "task":
+      from training.checking import threshold
+
+      lines += threshold.describe(config, found.train.rewards)
   if of_task is not None:
     prompts = len({row.prompt for row in of_task.held_out.rows})
     lines.append(f"held out: {prompts:,} prompts of {of_task.path}, {len(of_task.held_out):,} rows")
