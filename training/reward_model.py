@@ -52,8 +52,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   if config.scoring.model:
     return folder_at(config.scoring.model)
   own = config_of(config)
-  name = f"{task_signatures.label(config.task.name)}-{of_recipe(_determines(own))}"
-  folder = folder_at(os.path.join(root, "reward_models", name))
+  folder = folder_at(os.path.join(root, "reward_models", name_of(own)))
 
   def train() -> None:
     parts = parts_of(own)
@@ -61,6 +60,11 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
     fit(parts, folder, base, root, lambda row: report({"doing": "reward model"} | row))
 
   return trained_once(folder, own, "configs/reward_model.py", train)
+
+
+def name_of(config: ConfigDict) -> str:
+  """Of the folder of the run of this config, which runs share: it holds all that determines it."""
+  return f"{task_signatures.label(config.task.name)}-{of_recipe(_determines(config))}"
 
 
 def fit(parts: Parts, folder: RunFolder, base: Params, root: str, report: Report) -> dict:
