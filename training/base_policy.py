@@ -21,7 +21,7 @@ from models.pretrained import loading
 from models.transformer import Params
 from training import loop
 from training.build import loss_of, optimizer_of, parts_of
-from training.checking import optimizer_section, pretrained_model, task_signatures
+from training.checking import digests, optimizer_section, pretrained_model, task_signatures
 from training.checking.digests import of_recipe
 from training.errors import UserError
 from training.evaluation import PolicyEvaluation
@@ -163,6 +163,7 @@ def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
     UserError: there is no checkpoint, or of another shape.
   """
   folder = RunFolder(path)
+  digests.check_pretrained(folder)
   saved = ConfigDict(folder.read_config()["config"])
   trained = {name: saved.model[name] for name in ("lora_rank", "lora_alpha")}
   model = dataclasses.replace(parts.model, **trained)

@@ -20,7 +20,7 @@ from models.transformer import Params
 from training import base_policy, loop, offline_data
 from training.base_policy import Report
 from training.build import optimizer_of, parts_of
-from training.checking import optimizer_section, task_signatures, text_tasks
+from training.checking import digests, optimizer_section, task_signatures, text_tasks
 from training.checking.digests import of_recipe
 from training.checking.loss_signatures import words_of
 from training.errors import UserError
@@ -102,6 +102,7 @@ def params_of(folder: RunFolder, parts: Parts, base: Params, root: str, report: 
       f"{named} is no finished run; train one with "
       "python -m experiments.train --config=configs/reward_model.py"
     )
+  digests.check_pretrained(folder)
   its_config = ConfigDict(saved)
   if "scores" not in words_of(its_config):
     raise UserError(f"{named} trained a policy ({saved['algorithm']['loss']}), not a reward model")
