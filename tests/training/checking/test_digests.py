@@ -110,7 +110,9 @@ def test_it_is_said_which_of_the_things_that_a_config_names_changed(place, what)
 
 def test_who_loads_a_run_is_told_that_the_model_under_it_changed(place, capsys):
   from experiments import export
-  from training import base_policy, load_run
+  from tasks.rewards.reward import Reward
+  from tasks.task import Task
+  from training import base_policy, build, load_run
 
   about(load(base__run="", scoring__model=""))
   (place / "run" / "checkpoints" / "2").mkdir(parents=True)
@@ -119,11 +121,11 @@ def test_who_loads_a_run_is_told_that_the_model_under_it_changed(place, capsys):
   CHANGES[what]()
   pretrained_model.fingerprint.cache_clear()
   message = f"run: {what} have changed since it was trained"
-  uses = {
-    "evaluate": lambda: load_run("run").policy,
-    "base.run": lambda: base_policy.policy_of_run("run", None, "runs", print),  # pyrefly: ignore
-  }
-  for use in uses.values():
+  parts = build.put_together(config_files.load("configs/dpo.py"), Task("", (), (), Reward()))
+  for use in (
+    lambda: load_run("run").policy,
+    lambda: base_policy.policy_of_run("run", parts, "runs", print),
+  ):
     with pytest.raises(UserError) as error:
       use()
     assert message in str(error.value)
