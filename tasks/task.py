@@ -27,7 +27,7 @@ class Rewards(Protocol):
   def refused(
     self, answers: Sequence[str], *, is_compared: bool = True, quick_only: bool = False
   ) -> list[str]:
-    """What is wrong with known answers that a reward cannot tell, a line for each such reward."""
+    """The known answers that a reward cannot tell, in a line for each such reward."""
     ...
 
   def each(self, responses: Sequence[dict[str, Any]]) -> np.ndarray:

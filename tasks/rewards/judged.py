@@ -1,4 +1,4 @@
-"""What of a response is judged: its answer, not the thoughts before it."""
+"""The part of a response that is judged: its answer, not the thoughts before it."""
 
 import re
 
@@ -11,7 +11,7 @@ _ANSWER_END = re.compile(r"<\s*/\s*answer\s*>", re.IGNORECASE)
 
 
 def judged_part(completion: str) -> str:
-  """What stands in the last <answer>, or else after </think>, or else all of it.
+  """The text in the last <answer>, or else after </think>, or else all of it.
 
   A prompt may have opened the thoughts, so that a response only closes them; thoughts that never
   end hold no answer.

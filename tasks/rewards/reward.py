@@ -70,7 +70,7 @@ class Reward:
   def refused(
     self, answers: Sequence[str], *, is_compared: bool = True, quick_only: bool = False
   ) -> list[str]:
-    """What is wrong with known answers that a reward cannot read whole: a part would be paid.
+    """The known answers that a reward cannot read whole, so that a part of one would be paid.
 
     A line for each such reward. `is_compared`: an answer is what a response holds, and not, as in
     a demonstration of steps, what it is; so several numbers are not their last.

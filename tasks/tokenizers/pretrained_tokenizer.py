@@ -135,7 +135,7 @@ class PretrainedTokenizer:
     return ids
 
   def _around_an_answer(self) -> tuple[str, str]:
-    """What the template puts after an answer, and the white space, if any, before it."""
+    """The white space, if any, that the template puts before an answer, and the text after it."""
     if self._template is None:
       return "", ""
     asked = [{"role": "user", "content": "?"}]

@@ -38,7 +38,7 @@ def unencoded(config: ConfigDict) -> Task:
 
 
 def refused_answers(config: ConfigDict, task: Task, *, quick_only: bool = False) -> list[str]:
-  """What is wrong with the task's answers that its rewards cannot tell; [] where that may be."""
+  """Problems of the task's answers that its rewards cannot tell; [] where that may be."""
   answers = task_signatures.of(config).traits.answers
   if answers == "none" or config.data.skip_bad_rows:
     return []
