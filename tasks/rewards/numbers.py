@@ -90,7 +90,7 @@ def _found(text: str) -> tuple[str, list[re.Match[str]], int, bool]:
 
 
 def _behind(text: str, mark: re.Match[str], end: int) -> str:
-  """The text that a mark marks: to the next mark, the brace that closes it, or the end of the sentence."""
+  """The text that a mark marks: to the next mark, its closing brace, or the end of the sentence."""
   behind = text[mark.end() : end]
   if mark["sentence"]:
     return _SENTENCE_END.split(behind, maxsplit=1)[0]
