@@ -239,7 +239,7 @@ def test_pass_at_n_is_of_one_reward_of_the_sum():
     right: is_right(parts_of(**{"task.reward": reward, "eval.right": right}), groups)
     for right in ("", "length", "exact")
   }
-  assert {name: value.tolist() for name, value in found.items()} == {
+  assert {name: np.asarray(value).tolist() for name, value in found.items()} == {
     "": [[False, True]],
     "length": [[True, False]],
     "exact": [[True, False]],

@@ -93,7 +93,7 @@ class Checkpoints(contextlib.AbstractContextManager):
 
   def _load(self, step: int, target: TrainState, state: TrainState) -> TrainState:
     with self._read(step):
-      saved = self._checkpointer.load(step, target)  # pyrefly: ignore[bad-argument-type]
+      saved: Any = self._checkpointer.load(step, target)
     return state.with_saved(saved)
 
   @contextlib.contextmanager

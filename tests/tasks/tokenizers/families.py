@@ -10,7 +10,8 @@ SPACE = "▁"
 WORDS = ("he", "el", "12", "lo")
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 _LETTERS = [SPACE, *map(chr, range(33, 127))]
-_MERGES = [*map(tuple, WORDS), *((SPACE, letter) for letter in "h1ae")]
+_WORD_MERGES = [(word[0], word[1]) for word in WORDS]
+_MERGES = [*_WORD_MERGES, *((SPACE, letter) for letter in "h1ae")]
 _TOKENS = ["<unk>", "<s>", "</s>", *_BYTES, *_LETTERS, *map("".join, _MERGES)]
 
 
@@ -49,7 +50,7 @@ def _gemma():
 def _byte_level(add_prefix_space):
   letters = sorted(pre_tokenizers.ByteLevel.alphabet())
   vocabulary = {token: i for i, token in enumerate(["<unk>", "<s>", "</s>", *letters, *WORDS])}
-  tokens = tokenizers.Tokenizer(BPE(vocabulary, [tuple(word) for word in WORDS]))
+  tokens = tokenizers.Tokenizer(BPE(vocabulary, _WORD_MERGES))
   tokens.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
   tokens.decoder = decoders.ByteLevel()
   return tokens

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tasks.tokenizers.chat_template import ChatTemplate
 from tasks.tokenizers.pretrained_tokenizer import PretrainedTokenizer
 from tasks.tokenizers.tokenizer_files import read_folder
 from tests.tasks.tokenizers.families import FAMILIES, folder
@@ -41,7 +42,7 @@ def test_a_conversation_begins_with_its_prompt_and_its_response(tmp_path, family
   files = read_folder(folder(tmp_path, family, chat_template=template))
   tokens = PretrainedTokenizer(files)
   messages = [{"role": "user", "content": "7+5"}, {"role": "assistant", "content": "12"}]
-  whole = tokens._template.render(messages, add_generation_prompt=False)
+  whole = ChatTemplate(template, files.special_tokens).render(messages, add_generation_prompt=False)
   text = files.tokens.decode(
     [*tokens.encode_prompt("7+5"), *tokens.encode("12"), tokens.eos_id], skip_special_tokens=False
   )
