@@ -72,7 +72,8 @@ def defaults(loss: str) -> ConfigDict:
   config.scoring.reward = "task"  # "task" (task.reward) or "model" (the score of a reward model)
   config.scoring.model = ""  # a finished run of configs/reward_model.py; empty: one is trained
   config.scoring.seconds = 10.0  # limit for one reward function on one response; longer: unscored
-  config.scoring.unfinished = 0.0  # reward of a response that was cut off; 0 keeps a model's score
+  config.scoring.missing = "unscored"  # a sum where one reward says None; "skip": it is left out
+  config.scoring.unfinished = 0.0  # of a response cut off; 0: the task's least (a model's is kept)
   config.scoring.overlong_tokens = 0  # soft penalty, 0 to -1, over so many last tokens; 0: none
   config.scoring.mask_truncated = False  # leave responses that were cut off out of the loss
 
@@ -121,6 +122,7 @@ def defaults(loss: str) -> ConfigDict:
   config.eval = ConfigDict()
   config.eval.every = 4  # steps between evaluations
   config.eval.samples = 4  # sampled responses a prompt, for pass@k and the KL
+  config.eval.right = ""  # the reward of the sum that pass@k is of; empty: the first exact one
 
   config.checkpoint = ConfigDict()
   config.checkpoint.every = 14  # steps between checkpoints
@@ -176,6 +178,8 @@ def use_scored_texts(config: ConfigDict, data: str, model: str) -> None:
   config.optimizer.learning_rate = 5e-6
   config.eval.every = config.checkpoint.every = 25
   config.eval.samples = 1
+  if "desirable_weight" in config.algorithm:  # pairs have as many desirable as undesirable ones
+    config.algorithm.desirable_weight = 1.0
 
 
 class ArgumentError(ValueError):

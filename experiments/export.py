@@ -15,7 +15,7 @@ from functools import partial
 from ml_collections import ConfigDict
 
 from experiments.command_line import cli
-from training.checking import loss_signatures, pretrained_model
+from training.checking import digests, loss_signatures, pretrained_model
 from training.errors import UserError
 from training.records.run_folder import RunFolder, headline
 
@@ -35,6 +35,7 @@ def main(argv: Sequence[str]) -> int:
   try:
     folder, step = RunFolder(arguments.run), arguments.step
     config = config_of(folder)
+    digests.check_pretrained(folder)
     step = chosen_step(folder, step, arguments.best)
     check_out(arguments.out)
     source = pretrained_model.files(config.model.pretrained).path if config.model.pretrained else ""

@@ -28,6 +28,11 @@ class Sampler:
   prompts_at_once: int = 0  # decoded together; 0: all. Fewer take less memory and draw the same
   top_p: float = 1.0  # draw from the likeliest tokens that hold this much probability; 1: from all
 
+  @property
+  def is_restricted(self) -> bool:
+    """Whether what is drawn is not of the whole distribution."""
+    return self.top_k > 0 or self.top_p < 1
+
 
 class Samples(NamedTuple):
   """Responses as drawn. One that never ended has no end and `finished` False."""
@@ -36,6 +41,8 @@ class Samples(NamedTuple):
   mask: Bool[Array, "B K T"]  # up to and including the end
   logps: Float[Array, "B K T"]  # of softmax(logits / temperature), whatever top-k; 0 at padding
   finished: Bool[Array, "B K"]
+  # Of the distribution that was drawn from, where top-k or top-p made it another; else None.
+  drawn_logps: Float[Array, "B K T"] | None = None
 
 
 def sample(
@@ -50,8 +57,9 @@ def sample(
   """K = sampler.group_size responses to each left-padded prompt. Stops early when all have ended.
 
   The log-probs are of the distribution that the trainer scores (`log_probs.token_log_probs` with
-  the same temperature). top-k and top-p only restrict what is drawn; greedy ignores the temperature
-  in its choice. What row b draws depends on the key, b and its prompt, not on the other rows.
+  the same temperature). top-k and top-p only restrict what is drawn; `drawn_logps` are of that.
+  Greedy ignores the temperature in its choice. What row b draws depends on the key, b and its
+  prompt, not on the other rows.
   """
   rows = jnp.arange(len(prompts))
   n = number_of_cuts(len(prompts), sampler.prompts_at_once)
@@ -65,7 +73,7 @@ def sample(
     lambda part: _sample(config, params, key, sampler, temperature, *part),
     (cut(prompts), cut(prompt_mask), cut(rows)),
   )
-  return Samples(*(x.swapaxes(0, 1).reshape(-1, *x.shape[2:]) for x in samples))
+  return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), samples)
 
 
 def number_of_cuts(prompts: int, at_once: int) -> int:
@@ -91,22 +99,24 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
   def choose(t, logits, ended):
     scaled = logits / temperature
     uniform = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, t), (k,)))(row_keys)
-    if sampler.greedy:
-      token = jnp.argmax(scaled, axis=-1)
-    else:
-      token = draw(restrict(scaled, sampler), uniform)
-    logp = jnp.take_along_axis(scaled, token[..., None], axis=-1)[..., 0]
-    logp = logp - jax.nn.logsumexp(scaled, axis=-1)
-    return jnp.where(ended, sampler.pad_id, token), jnp.where(ended, 0.0, logp)
+    drawn_from = restrict(scaled, sampler)
+    token = jnp.argmax(scaled, axis=-1) if sampler.greedy else draw(drawn_from, uniform)
+
+    def logp_of(logits):
+      logp = jnp.take_along_axis(logits, token[..., None], axis=-1)[..., 0]
+      return jnp.where(ended, 0.0, logp - jax.nn.logsumexp(logits, axis=-1))
+
+    of = (scaled, drawn_from) if sampler.is_restricted else (scaled,)
+    return jnp.where(ended, sampler.pad_id, token), tuple(map(logp_of, of))
 
   @jax.jit  # traced once for its two calls
   def append(t, logits, ended, responses, mask, logps):
-    token, logp = choose(t, logits, ended)
+    token, new = choose(t, logits, ended)
     return (
       ended | jnp.isin(token, jnp.array(sampler.eos_ids, token.dtype)),
       responses.at[:, :, t].set(token),
       mask.at[:, :, t].set(~ended),
-      logps.at[:, :, t].set(logp),
+      tuple(x.at[:, :, t].set(logp) for x, logp in zip(logps, new, strict=True)),
     )
 
   def unfinished(carry):
@@ -141,12 +151,12 @@ def _sample(config, params, key, sampler: Sampler, temperature, prompts, prompt_
     jnp.zeros((batch, k), bool),
     jnp.full(shape, sampler.pad_id, prompts.dtype),
     jnp.zeros(shape, bool),
-    jnp.zeros(shape, jnp.float32),
+    (jnp.zeros(shape, jnp.float32),) * (2 if sampler.is_restricted else 1),
   )
   # The last token is not read: nothing follows it.
   _, _, drawn = jax.lax.while_loop(unfinished, one_token, (0, [nothing for _ in layers], drawn))
   ended, responses, mask, logps = drawn
-  return Samples(responses, mask, logps, ended)
+  return Samples(responses, mask, logps[0], ended, *logps[1:])
 
 
 @jax.custom_batching.custom_vmap

@@ -21,6 +21,7 @@ def generated_task(
   evaluation_prompts: int,
   reward: str = "",
   seconds: float = SECONDS,
+  skips_missing: bool = False,
   tokenizer: Tokenizer = CHARACTER_TOKENIZER,
 ) -> Task:
   """The task whose prompts this function makes: the first to evaluate on, the next to train on.
@@ -28,6 +29,7 @@ def generated_task(
   Args:
     reward: as tasks/spelling.py has it; "": the task's own.
     seconds: the time limit for scoring a response.
+    skips_missing: a reward that says None is left out of the sum.
 
   Raises:
     ValueError: the function raises, gives what is no item, or too few distinct prompts; or there is
@@ -44,7 +46,8 @@ def generated_task(
       + (f" (train_prompts={left} is left)" if left > 0 else "")
     )
   halves = items[evaluation_prompts:], items[:evaluation_prompts]
-  return _task(function, *halves, reward, seconds, tokenizer)
+  summed = _reward(function, reward, seconds, skips_missing)
+  return _task(function, *halves, summed, tokenizer)
 
 
 def task_of_rows(
@@ -56,6 +59,7 @@ def task_of_rows(
   evaluation_prompts: int,
   reward: str = "",
   seconds: float = SECONDS,
+  skips_missing: bool = False,
   tokenizer: Tokenizer = CHARACTER_TOKENIZER,
 ) -> Task:
   """The task that this function makes of rows, called once with those of either half.
@@ -79,7 +83,8 @@ def task_of_rows(
   left = tuple(item for item in items(train, wanted) if item.prompt not in kept_back)
   if not left:
     raise ValueError(f"{function.name} has no prompt to train on")
-  return _task(function, left, evaluation, reward, seconds, tokenizer)
+  summed = _reward(function, reward, seconds, skips_missing)
+  return _task(function, left, evaluation, summed, tokenizer)
 
 
 def one_a_prompt(rows: Sequence[Row]) -> list[Row]:
@@ -93,12 +98,16 @@ def _known(function: TaskFunction, prompts: int, tokenizer: Tokenizer) -> dict[s
   return {"name": function.name, "prompts": prompts, "tokenizer": tokenizer}
 
 
+def _reward(function: TaskFunction, reward: str, seconds: float, skips_missing: bool) -> Reward:
+  text = reward or function.traits.reward
+  return Reward(text, seconds, function.quick, skips_missing=skips_missing)
+
+
 def _task(
   function: TaskFunction,
   train: tuple[Item, ...],
   evaluation: tuple[Item, ...],
-  reward: str,
-  seconds: float,
+  reward: Reward,
   tokenizer: Tokenizer,
 ) -> Task:
   if function.traits.answers != "none" and not any(item.answer for item in train + evaluation):
@@ -109,7 +118,7 @@ def _task(
     name=function.name,
     train=train,
     evaluation=evaluation,
-    reward=Reward(reward or function.traits.reward, seconds, function.quick),
+    reward=reward,
     tokenizer=tokenizer,
     scores_unfinished=function.traits.scores_unfinished,
   )

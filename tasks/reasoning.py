@@ -4,7 +4,8 @@ Two have prompts cut down to what matters, so that a model of half a million par
 in seconds; any other of reasoning-gym's hundred data sets runs by name, with its full question.
 """
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tasks.items import LOOKED_AT, Item, Traits
@@ -52,16 +53,30 @@ def prompts_of(name: str, prompts: int, tokenizer: "Tokenizer", **options: Any) 
 
   # One stream for training and evaluation. (Separate seeds would not do: reasoning-gym's item i of
   # seed s is item i-1 of seed s+1.)
-  try:
+  with _its_faults(name, options):
     entries = import_reasoning_gym().create_dataset(
       name, seed=0, size=LOOKED_AT * prompts, **options
     )
-  except (AssertionError, TypeError) as refusal:
-    raise ValueError(f"reasoning-gym's {name} refuses {options}: {refusal}") from None
   short = SHORT_PROMPTS.get(name) if type(tokenizer) is CharTokenizer else None
   for index in range(len(entries)):
-    entry = entries[index]
+    with _its_faults(name, options):
+      entry = entries[index]
     if entry["answer"] is None:
       raise ValueError(f"{name} stores no answers, which demonstrations and exact matches need")
     entry["data_set"] = (name, tuple(options.items()))  # for reasoning_gym_score
     yield Item(short(entry) if short else entry["question"], str(entry["answer"]), entry)
+
+
+@contextlib.contextmanager
+def _its_faults(name: str, options: Mapping[str, Any]) -> Iterator[None]:
+  """ValueError, in a line, for whatever reasoning-gym raises of options that it cannot take."""
+  try:
+    yield
+  except (AssertionError, TypeError) as refusal:
+    raise ValueError(f"reasoning-gym's {name} refuses {dict(options)}: {refusal}") from None
+  except Exception as error:  # of its own code, or of a package that it needs
+    if "pycosat" in str(error):
+      raise ValueError(f"{name} needs the SAT solver pycosat: pip install pycosat") from None
+    fault = f"{type(error).__name__}: {error}"
+    given = f"cannot work with {dict(options)}" if options else "fails"
+    raise ValueError(f"reasoning-gym's {name} {given}: {fault}") from None

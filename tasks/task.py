@@ -17,9 +17,17 @@ class Rewards(Protocol):
   """The rewards that a response gets, R of them, and their sum (`rewards/reward.py`)."""
 
   names: tuple[str, ...]
+  exact: str  # the first of them that is 1 for a right response and nothing else; or ""
+  least: float  # the least sum, as far as that is known
 
   def open(self) -> None:
     """Makes ready. ValueError when a function cannot be had."""
+    ...
+
+  def refused(
+    self, answers: Sequence[str], *, is_compared: bool = True, quick_only: bool = False
+  ) -> list[str]:
+    """The known answers that a reward cannot tell, in a line for each such reward."""
     ...
 
   def each(self, responses: Sequence[dict[str, Any]]) -> np.ndarray:

@@ -29,7 +29,8 @@ def annotate(
   if "ref_logps" in words and reference is not None:
     added["ref_logps"] = log_probs(reference, groups, temperature)[0]
   if "sampler_logps" in words:
-    added["sampler_logps"] = groups.old_logps
+    if groups.sampler_logps is None:  # else top-k or top-p made them others
+      added["sampler_logps"] = groups.old_logps
     added["old_logps"] = log_probs(state.params, groups, temperature)[0]
   if "old_values" in words:
     added["old_values"] = compiled_values(parts.model, parts.mesh)(state.critic, groups)

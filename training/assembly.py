@@ -40,7 +40,7 @@ def train(
   reward_params, rollouts_before = None, 0
   if config.scoring.reward == "model":
     trained = reward_model.ensure(config, root, report)
-    reward_params = reward_model.params_of(trained, parts, base)
+    reward_params = reward_model.params_of(trained, parts, base, root, report)
     rollouts_before = trained.read_metrics()[-1]["rollouts"]
   if config.source == "online":
     source = Online(parts, Scorer(parts, reward_params))

@@ -21,7 +21,7 @@ from models.pretrained import loading
 from models.transformer import Params
 from training import loop
 from training.build import loss_of, optimizer_of, parts_of
-from training.checking import optimizer_section, pretrained_model, task_signatures
+from training.checking import digests, optimizer_section, pretrained_model, task_signatures
 from training.checking.digests import of_recipe
 from training.errors import UserError
 from training.evaluation import PolicyEvaluation
@@ -79,10 +79,17 @@ def digest_of_base(config: ConfigDict) -> str:
   if run:  # wherever it lies
     about = RunFolder(run).read_config()
     determines["base"] = {"run": [about["digest"], about["created"]]}
-  for field in pretrained_model.COMPUTE:
-    if field != "dtype":  # the others change what is trained from it, or how, but not the SFT
-      del determines["model"][field]
+  determines["model"] = model_fields(config)
   return of_recipe(determines)
+
+
+def model_fields(config: ConfigDict) -> dict[str, Any]:
+  """The fields of config.model that determine a base policy's weights.
+
+  The others change what is trained from it, or how, but not the SFT.
+  """
+  left_out = {*pretrained_model.COMPUTE} - {"dtype"}
+  return {field: value for field, value in config.model.items() if field not in left_out}
 
 
 def folder_of(config: ConfigDict, root: str) -> RunFolder:
@@ -156,6 +163,7 @@ def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
     UserError: there is no checkpoint, or of another shape.
   """
   folder = RunFolder(path)
+  digests.check_pretrained(folder)
   saved = ConfigDict(folder.read_config()["config"])
   trained = {name: saved.model[name] for name in ("lora_rank", "lora_alpha")}
   model = dataclasses.replace(parts.model, **trained)

@@ -70,8 +70,9 @@ def batch_metrics(config: ConfigDict, batch: Batch, names: tuple[str, ...]) -> d
   if scored.any():
     metrics["reward"] = rewards[scored].mean()
     metrics["reward_std"] = np.nanstd(rewards[scored.any(axis=1)], axis=1).mean()
-  if changes_rewards(config):
-    metrics["task_reward"] = np.nanmean(scored_groups.task_rewards)
+  task_rewards = scored_groups.task_rewards
+  if changes_rewards(config) or not np.array_equal(rewards, task_rewards, equal_nan=True):
+    metrics["task_reward"] = np.nanmean(task_rewards)
   if len(names) > 1 and batch.groups.reward_parts is not None:
     means = np.nanmean(batch.groups.reward_parts, axis=(0, 1))
     metrics |= {f"rewards/{name}": mean for name, mean in zip(names, means, strict=True)}
@@ -81,6 +82,21 @@ def batch_metrics(config: ConfigDict, batch: Batch, names: tuple[str, ...]) -> d
     metrics["dynamic_sampling/draws"] = batch.rollouts / rewards.size
     metrics["dynamic_sampling/tied_left"] = batch.tied_left
   return metrics
+
+
+def sampling_warnings(config: ConfigDict, words: frozenset[str]) -> list[str]:
+  """Whether what is drawn is of another distribution than the loss's ratios, and not corrected."""
+  sampling = config.sampling
+  fields = [f"sampling.top_k={sampling.top_k}"] * (sampling.top_k > 0)
+  fields += [f"sampling.top_p={sampling.top_p:g}"] * (sampling.top_p < 1)
+  if not fields or config.source == "demonstrations":
+    return []
+  if "sampler_logps" in words and config.source == "online":
+    return []
+  return [
+    f"{' and '.join(fields)}: responses are not drawn from the policy whose log-probs the loss "
+    "has, and nothing corrects for it (docs/regimes.md says what does)"
+  ]
 
 
 def batch_warnings(config: ConfigDict, batch: Batch) -> list[str]:
@@ -93,4 +109,11 @@ def batch_warnings(config: ConfigDict, batch: Batch) -> list[str]:
     )
   if np.isnan(batch.groups.rewards).any():
     warnings.append("some responses could not be scored and take no part (train/unscored)")
+  rewards, finished = batch.groups.rewards, batch.scored.finished
+  ended, cut = rewards[finished], rewards[~finished]
+  if config.scoring.unfinished != 0 and (ended < np.nanmax(cut, initial=-np.inf)).any():
+    warnings.append(
+      f"scoring.unfinished={config.scoring.unfinished:g}: a response that was cut off gets more "
+      "than some that ended, which teaches never to stop; 0 gives it the task's least reward"
+    )
   return warnings

@@ -20,7 +20,7 @@ from training.checking import (
   pretrained_model,
   validate_mesh,
 )
-from training.checking.config_task import task_of
+from training.checking.config_task import refused_answers, task_of
 from training.devices import mesh_of
 from training.errors import UserError
 from training.optimizer import Optimizer, Schedule
@@ -50,6 +50,8 @@ def parts_of(config: ConfigDict) -> Parts:
     task.reward.open()  # can its functions be imported? Before training is the time to say so
   except ValueError as error:
     raise UserError(f"task: {error}") from None
+  if refused := refused_answers(config, task):
+    raise UserError("\n".join(refused))
   return parts
 
 

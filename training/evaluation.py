@@ -37,6 +37,7 @@ class Measured:
   sampled_finished: Bool[np.ndarray, "N s"]
   rewards: Float[np.ndarray, "N n"]  # of the samples
   entropy: Float[np.ndarray, " N"]  # of the policy at a sampled token, mean over tokens, in nats
+  right: Bool[np.ndarray, "N n"] | None  # the samples, by one reward of the sum (`is_right`)
   log_ratios: Float[np.ndarray, "N n"] | None  # log pi(y) - log pi_ref(y), in nats a sequence
   scores: Float[np.ndarray, "N n"] | None  # of the reward model that the policy is trained on
 
@@ -72,6 +73,7 @@ def measure(
     sampled=drawn.responses[:, :SAMPLES_KEPT],
     sampled_finished=finished[:, :SAMPLES_KEPT],
     rewards=drawn.rewards,
+    right=is_right(parts, drawn),
     entropy=np.where(drawn.mask, entropy, 0.0).sum(axis=(1, 2)) / tokens,
     log_ratios=log_ratios,
     scores=scores,
@@ -92,8 +94,27 @@ def draw_held_out(
   read = hosts.to_global(parts.mesh, (prompts, prompt_mask))
   drawn = hosts.to_local(sampler(params, *read, key, 1.0))
   items = [task.evaluation[row] for row in rows]
-  rewards = task.rewards(items, drawn.responses, drawn.finished)
-  return Groups(prompts, prompt_mask, drawn.responses, drawn.mask, rewards), drawn.finished
+  each = task.reward_parts(items, drawn.responses, drawn.finished)
+  drawn_groups = Groups(
+    prompts,
+    prompt_mask,
+    drawn.responses,
+    drawn.mask,
+    task.reward.total(each),
+    reward_parts=each,
+  )
+  return drawn_groups, drawn.finished
+
+
+def is_right(parts: Parts, groups: Groups) -> Bool[np.ndarray, "N K"] | None:
+  """Whether each response is: by config.eval.right, or else the first exact reward of the sum.
+
+  That reward is 1, or more. None for a sum without such a one: of a sum, or of partial credit, no
+  value is "right".
+  """
+  reward, wanted = parts.task.reward, parts.config.eval.get("right", "")
+  name = wanted if wanted in reward.names else reward.exact
+  return groups.reward_parts[..., reward.names.index(name)] >= 1 if name else None
 
 
 class PolicyEvaluation:
@@ -115,7 +136,8 @@ def summary(measured: Measured) -> dict[str, float]:
   eval/reward          of the greedy response, by the task (as all rewards here); a response that
                        could not be scored is left out; so are these three if none could
   eval/reward_sampled  of the samples
-  eval/pass@n          share of prompts with a sample of reward > 0.5 among their n
+  eval/pass@n          share of prompts with a right sample among their n (`is_right`); left out
+                       where no reward says what is right
   eval/kl              log pi(y) - log pi_ref(y) over the samples, in nats a sequence: the unbiased
                        estimate of KL(pi || pi_ref); left out when there is no reference
   eval/entropy         nats a token
@@ -135,8 +157,9 @@ def summary(measured: Measured) -> dict[str, float]:
     metrics |= {
       "eval/reward": np.nanmean(m.greedy_rewards),
       "eval/reward_sampled": np.nanmean(m.rewards),
-      f"eval/pass@{m.rewards.shape[1]}": (m.rewards > 0.5).any(axis=1).mean(),
     }
+    if m.right is not None:
+      metrics[f"eval/pass@{m.right.shape[1]}"] = m.right.any(axis=1).mean()
   if m.log_ratios is not None:
     metrics["eval/kl"] = m.log_ratios.mean()
   if m.scores is not None:
@@ -221,8 +244,8 @@ def evaluated(parts: Parts, measured: Measured, step: int) -> Evaluated:
     "finished": measured.greedy_finished,
   }
   k = 1
-  while is_scored and k <= measured.rewards.shape[1]:
-    per_prompt[f"pass@{k}"] = pass_at_k(measured.rewards, k)
+  while is_scored and measured.right is not None and k <= measured.right.shape[1]:
+    per_prompt[f"pass@{k}"] = pass_at_k(measured.right, k)
     k *= 2
   per_prompt = {name: np.asarray(x, float) for name, x in per_prompt.items()}
   metrics = {name: _mean(x) for name, x in per_prompt.items()}
@@ -234,14 +257,14 @@ def _mean(x: Float[np.ndarray, " N"]) -> Mean:
   return Mean(float(np.nanmean(x)), float(np.nanstd(x) / np.sqrt(np.isfinite(x).sum())))
 
 
-def pass_at_k(rewards: Float[np.ndarray, "N n"], k: int) -> Float[np.ndarray, " N"]:
-  """The chance that one of k samples is right, from n >= k samples of which c are (reward > 0.5).
+def pass_at_k(right: Bool[np.ndarray, "N n"], k: int) -> Float[np.ndarray, " N"]:
+  """The chance that one of k samples is right, from n >= k samples of which c are.
 
   1 - C(n-c, k) / C(n, k), the unbiased estimate (Chen et al., 2021, eq. 1).
   """
-  n = rewards.shape[1]
-  wrong = n - (rewards > 0.5).sum(axis=1)
-  all_wrong = np.ones(len(rewards))
+  n = right.shape[1]
+  wrong = n - right.sum(axis=1)
+  all_wrong = np.ones(len(right))
   for i in range(k):
     all_wrong *= np.maximum(wrong - i, 0) / (n - i)
   return 1 - all_wrong

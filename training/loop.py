@@ -11,7 +11,13 @@ from models import adapters
 from models.transformer import Params
 from training import hosts
 from training.annotate import annotate
-from training.batches import batch_metrics, batch_warnings, minibatches, of_first_epoch
+from training.batches import (
+  batch_metrics,
+  batch_warnings,
+  minibatches,
+  of_first_epoch,
+  sampling_warnings,
+)
 from training.errors import Diverged
 from training.group_rows import group_rows
 from training.parts import Parts
@@ -63,6 +69,7 @@ def train(
       recorder.warn(parts.task.reward.new_faults())
       return metrics
 
+    recorder.warn(sampling_warnings(config, parts.loss.words))
     if first == 0:
       recorder.log({"step": 0} | meter.read() | evaluate(0))
 

@@ -17,7 +17,7 @@ from tasks import group_dataset
 from tasks.rows.text_rows import TextRows
 from training import base_policy, hosts
 from training.base_policy import Report
-from training.checking import task_signatures, text_tasks
+from training.checking import task_signatures, text_tasks, threshold
 from training.checking.digests import of_recipe
 from training.compiled import compiled_log_probs
 from training.epochs import rows_of_steps
@@ -124,6 +124,10 @@ def load(parts: Parts, path: str, scorer: Scorer) -> Offline:
     problems.append(f"{len(held_out)} of the prompts held out for evaluation")
   if problems:
     raise UserError(f"offline.dataset {path} holds " + "; and ".join(problems))
+  if config.offline.dataset and config.scoring.reward == "task":
+    if len(np.unique(rows.arrays["rewards"])) > 1:  # a policy may have been always wrong
+      for problem in threshold.problems(config, rows.arrays["rewards"]):
+        raise UserError(problem)
   if recipe.get("judge", "task") != "task":  # somebody's choices, not the task's rewards
     scorer = Scorer(parts, scored_already=True)
   tokens = {i: parts.task.tokenizer.encode_prompt(text[0]) for i, text in rows.texts.items()}

@@ -16,6 +16,7 @@ from tasks.task import Task
 from tasks.tokenizers.tokenizer import left_pad, right_pad
 from training import base_policy
 from training.build import parts_of
+from training.checking import digests
 from training.compiled import compiled_log_probs, compiled_sampler
 from training.evaluation import Evaluated, evaluated, measure
 from training.parts import Parts
@@ -46,6 +47,7 @@ class Policy:
     mesh: Mapping[str, int] = ONE_DEVICE,
   ) -> "Policy":
     """The checkpoint at `step` of the run in this folder (None: the latest), on this mesh."""
+    digests.check_pretrained(files)
     config = ConfigDict(files.read_config()["config"])
     config.mesh.update(mesh)  # whatever the run was trained on
     parts = parts_of(config)

@@ -5,17 +5,22 @@ its score instead (config.scoring.reward = "model"). It is the base policy's net
 language head left aside, trained by the loop that trains everything else.
 """
 
+import dataclasses
 import os
 from functools import partial
+from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
-from models import scalar_head
+from models import adapters, scalar_head
+from models.model_config import ModelConfig
+from models.partitioning import build_sharded
 from models.transformer import Params
 from training import base_policy, loop, offline_data
 from training.base_policy import Report
 from training.build import optimizer_of, parts_of
-from training.checking import optimizer_section, task_signatures, text_tasks
+from training.checking import digests, optimizer_section, task_signatures, text_tasks
 from training.checking.digests import of_recipe
 from training.checking.loss_signatures import words_of
 from training.errors import UserError
@@ -47,10 +52,7 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
   if config.scoring.model:
     return folder_at(config.scoring.model)
   own = config_of(config)
-  determines = {"base": base_policy.digest_of_base(config)}
-  determines |= {name: own[name].to_dict() for name in ("task", "reward_model", "sampling")}
-  name = f"{task_signatures.label(config.task.name)}-{of_recipe(determines)}"
-  folder = folder_at(os.path.join(root, "reward_models", name))
+  folder = folder_at(os.path.join(root, "reward_models", name_of(own)))
 
   def train() -> None:
     parts = parts_of(own)
@@ -58,6 +60,11 @@ def ensure(config: ConfigDict, root: str, report: Report) -> RunFolder:
     fit(parts, folder, base, root, lambda row: report({"doing": "reward model"} | row))
 
   return trained_once(folder, own, "configs/reward_model.py", train)
+
+
+def name_of(config: ConfigDict) -> str:
+  """Of the folder of the run of this config, which runs share: it holds all that determines it."""
+  return f"{task_signatures.label(config.task.name)}-{of_recipe(_determines(config))}"
 
 
 def fit(parts: Parts, folder: RunFolder, base: Params, root: str, report: Report) -> dict:
@@ -79,8 +86,15 @@ def fit(parts: Parts, folder: RunFolder, base: Params, root: str, report: Report
   )
 
 
-def params_of(folder: RunFolder, parts: Parts, base: Params) -> Params:
-  """The parameters of a trained reward model. UserError when the folder holds something else."""
+def params_of(folder: RunFolder, parts: Parts, base: Params, root: str, report: Report) -> Params:
+  """The parameters of a trained reward model, for the network of `parts`, in arrays of their own.
+
+  Its checkpoint holds adapters alone if it has any: they are laid over the base policy that it was
+  trained from, whatever `base` is. If the policy's are others, they are merged into the weights.
+
+  Raises:
+    UserError: the folder holds something else, or the reward model of another task or network.
+  """
   saved, status = folder.read_config().get("config"), folder.read_status()
   named = f"scoring.model={folder.path!r}"
   if not saved or status.get("state") != "finished":
@@ -88,15 +102,54 @@ def params_of(folder: RunFolder, parts: Parts, base: Params) -> Params:
       f"{named} is no finished run; train one with "
       "python -m experiments.train --config=configs/reward_model.py"
     )
-  if "scores" not in words_of(ConfigDict(saved)):
+  digests.check_pretrained(folder)
+  its_config = ConfigDict(saved)
+  if "scores" not in words_of(its_config):
     raise UserError(f"{named} trained a policy ({saved['algorithm']['loss']}), not a reward model")
-  for section in ("task", "model"):
-    if saved[section] != parts.config[section].to_dict():
-      raise UserError(
-        f"{named} has another `{section}` section than this config; see its config.json"
-      )
+  if differ := _differences(its_config, parts.config):
+    raise UserError(f"{named} was trained with {'; '.join(differ)}")
   if "eval/accuracy" not in status.get("metrics", {}):
     raise UserError(f"{named} never saw two responses of unequal reward: it has learned nothing")
-  start, optimizer = scalar_head.with_scalar_head(base), optimizer_of(ConfigDict(saved))
+  its_adapters = {name: saved["model"][name] for name in ("lora_rank", "lora_alpha")}
+  model = dataclasses.replace(parts.model, **its_adapters)
+  if model.lora_rank:
+    its_parts = dataclasses.replace(parts, config=its_config, model=model)
+    base = base_policy.starting_params(its_config, its_parts, root, report)
+  elif parts.model.lora_rank:
+    base = base_policy.shapes_of(dataclasses.replace(parts, model=model))
+  start, optimizer = scalar_head.with_scalar_head(base), optimizer_of(its_config)
   build = partial(new_state, mesh=parts.mesh, optimizer=optimizer)
-  return loaded(folder, build, start, parts.mesh).params
+  params = loaded(folder, build, start, parts.mesh).params
+  if model == parts.model:
+    return params
+  return build_sharded(parts.mesh, partial(_with_adapters_of, parts.model, model), params)
+
+
+def _with_adapters_of(policy: ModelConfig, its_own: ModelConfig, params: Params) -> Params:
+  """A reward model with adapters of the policy's shape, whose product is 0; its own are merged."""
+  if its_own.lora_rank:
+    params = adapters.merged(its_own, params)
+  return adapters.add(policy, params, jax.random.key(0)) if policy.lora_rank else params
+
+
+def _determines(config: ConfigDict) -> dict[str, Any]:
+  """All that determines a reward model's weights, of the config of the run that makes it."""
+  found: dict[str, Any] = {"base": base_policy.digest_of_base(config)}
+  found |= {name: config[name].to_dict() for name in ("task", "reward_model", "sampling")}
+  if config.model.lora_rank:
+    found["adapters"] = [config.model.lora_rank, config.model.lora_alpha]
+  return found
+
+
+def _differences(its_config: ConfigDict, config: ConfigDict) -> list[str]:
+  """["model.d_model=16, this config has 32"], of the fields that must be the same in both."""
+  its, ours = (
+    {f"task.{name}": value for name, value in one.task.items()}
+    | {f"model.{name}": value for name, value in base_policy.model_fields(one).items()}
+    for one in (its_config, config)
+  )
+  return [
+    f"{name}={its[name]!r}, this config has {ours.get(name)!r}"
+    for name in its
+    if its[name] != ours.get(name)
+  ]

@@ -26,6 +26,7 @@ class Scorer:
     self._scored_already = scored_already
     self._config, self._task, self._reward_model = parts.config, parts.task, reward_model
     self._scores, self._mesh = compiled_scores(parts.model, parts.mesh), parts.mesh
+    self._words = parts.loss.words
 
   def __call__(self, groups: Groups, finished: Bool[np.ndarray, "B K"]) -> Groups:
     """config.scoring, in its order: whose reward, responses without an end, responses near it."""
@@ -37,12 +38,34 @@ class Scorer:
     as_it_stands = (
       self._scored_already or self._reward_model is not None or self._task.scores_unfinished
     )
-    if scoring.unfinished != 0 or not as_it_stands:  # a model's scores have no zero point
+    if scoring.unfinished != 0:
       rewards = np.where(finished, rewards, np.float32(scoring.unfinished))
+    elif not as_it_stands:
+      rewards = np.where(finished, rewards, self._least(self._task.reward.least, rewards, finished))
+      groups = self._with_least_parts(groups, finished)
     rewards = rewards + soft_overlong_penalty(mask, max_tokens, scoring.overlong_tokens)
     if scoring.mask_truncated:
       mask = mask & finished[..., None]
     return dataclasses.replace(groups, rewards=rewards, mask=mask)
+
+  def _with_least_parts(self, groups: Groups, finished: np.ndarray) -> Groups:
+    """The same of each reward of the sum, where the loss looks at them."""
+    parts = groups.reward_parts
+    if parts is None or "reward_parts" not in self._words:
+      return groups
+    least = [self._least(0.0, parts[..., r], finished) for r in range(parts.shape[-1])]
+    parts = np.where(finished[..., None], parts, np.array(least, np.float32))
+    return dataclasses.replace(groups, reward_parts=parts)
+
+  def _least(self, known: float, rewards: np.ndarray, finished: np.ndarray) -> np.float32:
+    """The least reward that is known, or that a response of the batch got.
+
+    A response that was cut off gave no answer. If it got more than a wrong one, the policy would
+    learn never to stop.
+    """
+    rewards, finished = hosts.gather(self._mesh, (rewards, finished))
+    given = np.where(finished & np.isfinite(rewards), rewards, known)
+    return np.float32(min(known, given.min()))
 
 
 def changes_rewards(config: ConfigDict) -> bool:

@@ -20,6 +20,9 @@ REWARDS = {
   "none": "tasks.rewards.texts:unscored",
 }
 
+# 1 for a right response and nothing else (`scorer` for all of its points): pass@n is of these.
+EXACT = ("exact", "numeric", "math", "scorer")
+
 # Known to answer at once whatever the text: scored in the process that asks. A pattern may go on
 # for ever, and the libraries behind `math` and `scorer` evaluate what the policy wrote.
 QUICK = frozenset({"exact", "numeric", "length", "vader", "none"})

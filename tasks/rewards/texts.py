@@ -3,11 +3,15 @@
 import functools
 import re
 
+_NO_TAG = r"(?:(?!</?(?:think|answer)>).)*"
+_THOUGHTS_AND_ANSWER = rf"<think>{_NO_TAG}</think>\s*<answer>{_NO_TAG}</answer>"
 
-def whole_match(completion: str, *, pattern: str = r"<think>.*</think>\s*<answer>.*</answer>"):
+
+def whole_match(completion: str, *, pattern: str = _THOUGHTS_AND_ANSWER):
   """1 if all of the response has this form, else 0; "." matches line ends too.
 
-  The default is that of DeepSeek-R1 (Guo et al., 2025): thoughts, then the answer, in their tags.
+  The default is that of DeepSeek-R1 (Guo et al., 2025): thoughts, then the answer, in their tags,
+  each tag once.
   """
   return float(re.fullmatch(pattern, completion.strip(), re.DOTALL) is not None)
 

@@ -8,6 +8,9 @@ Everything special is taken from the files; where they leave a choice, the rules
   padding   the files' padding token; if there is none, or it is an end, the unknown token, or else
             the first that is no end. Masks say what is padding, so any token would do.
   BOS       one, before everything else, if the tokenizer adds one or the template has it
+  responses go on from their prompt: no space that nobody wrote comes first (`continuing.py`). Where
+            the template itself puts white space before an answer (Llama 2), so does `encode`, and
+            `decode` takes it away
 """
 
 import functools
@@ -20,6 +23,7 @@ import numpy as np
 from tasks.rows.row import Prompt, messages_of, prompt_of
 from tasks.tokenizers import gguf_vocabulary, tokenizer_files
 from tasks.tokenizers.chat_template import ChatTemplate, ChatTemplateError, Message
+from tasks.tokenizers.continuing import continuing
 from tasks.tokenizers.tokenizer_files import TokenizerError, TokenizerFiles
 
 _SLACK = 8  # tokens that a message's words may add where they meet the template's
@@ -42,6 +46,7 @@ class PretrainedTokenizer:
     """
     self._path, self._tokens, self._adds_bos = files.path, files.tokens, files.adds_bos
     ids = set(files.tokens.get_vocab(with_added_tokens=True).values())
+    self._going_on = continuing(files.tokens)
     self._ids, self.vocab_size = frozenset(ids), max(ids) + 1
 
     named = {role: files.tokens.token_to_id(token) for role, token in files.special_tokens.items()}
@@ -65,7 +70,8 @@ class PretrainedTokenizer:
         self._template = ChatTemplate(files.template, files.special_tokens)
       except ChatTemplateError as error:
         raise TokenizerError(f"{files.path}: {error}") from None
-    self.eos_id = self._end_of_turn()
+    self._space, after = self._around_an_answer()
+    self.eos_id = next((i for i in self._encode(after) if i in self._ends), self._ends[0])
     self.eos_ids = (self.eos_id, *(end for end in self._ends if end != self.eos_id))
     if self.chats:
       self.encode_prompt("?")  # a template with a BOS too many is known before it is needed
@@ -90,7 +96,7 @@ class PretrainedTokenizer:
       if self.chats or not isinstance(prompt, str):
         ids = self.encode_messages(messages_of(prompt))
       else:
-        ids = self._with_bos(self.encode(prompt))
+        ids = self._with_bos(self._encode(prompt))
       self._prompts[prompt] = tuple(ids)
     return list(self._prompts[prompt])
 
@@ -119,10 +125,10 @@ class PretrainedTokenizer:
     """
     if self._template is None:
       raise TokenizerError(f"{self._path} has no chat template, and messages need one")
-    return self._with_bos(self.encode(self._template.render(messages)))
+    return self._with_bos(self._encode(self._template.render(messages)))
 
   def encode(self, text: str) -> list[int]:
-    return self._tokens.encode(text, add_special_tokens=False).ids
+    return self._going_on.encode(self._space + text, add_special_tokens=False).ids
 
   def takes(self, text: str) -> bool:
     return not any(end in text for end in self._spelled_ends)
@@ -141,9 +147,13 @@ class PretrainedTokenizer:
     for known, run in itertools.groupby(written, self._ids.__contains__):
       run = list(run)
       pieces.append(
-        self._tokens.decode(run, skip_special_tokens=False) if known else "�" * len(run)
+        self._going_on.decode(run, skip_special_tokens=False) if known else "�" * len(run)
       )
-    return "".join(pieces)
+    return "".join(pieces).removeprefix(self._space)
+
+  def _encode(self, text: str) -> list[int]:
+    """Of a text that nothing comes before."""
+    return self._tokens.encode(text, add_special_tokens=False).ids
 
   def spelled(self, ids: Sequence[int] | np.ndarray) -> str:
     return self._tokens.decode([int(i) for i in ids], skip_special_tokens=False)
@@ -160,18 +170,20 @@ class PretrainedTokenizer:
       return [self.bos_id, *ids]
     return ids
 
-  def _end_of_turn(self) -> int:
-    """The end that the template puts after an answer; the first of the ends if it has none."""
-    if self._template is not None:
-      messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "ANSWER"}]
-      try:
-        after = self._template.render(messages, add_generation_prompt=False).rpartition("ANSWER")[2]
-      except ChatTemplateError as error:
-        raise TokenizerError(f"{self._path}: {error}") from None
-      for i in self.encode(after):
-        if i in self._ends:
-          return i
-    return self._ends[0]
+  def _around_an_answer(self) -> tuple[str, str]:
+    """The white space, if any, that the template puts before an answer, and the text after it."""
+    if self._template is None:
+      return "", ""
+    asked = [{"role": "user", "content": "?"}]
+    try:
+      prompt = self._template.render(asked)
+      answered = [*asked, {"role": "assistant", "content": "ANSWER"}]
+      text = self._template.render(answered, add_generation_prompt=False)
+    except ChatTemplateError as error:
+      raise TokenizerError(f"{self._path}: {error}") from None
+    before, _, after = text.rpartition("ANSWER")
+    between = before.removeprefix(prompt) if before.startswith(prompt) else ""
+    return between if between.isspace() else "", after
 
 
 @functools.cache

@@ -112,6 +112,18 @@ def test_top_k_and_top_p_keep_the_likeliest_tokens():
   np.testing.assert_array_equal(kept(), [True] * 4)
 
 
+@pytest.mark.parametrize("options", [{"top_k": 1}, {"prompts_at_once": 1}])
+def test_what_was_drawn_has_log_probs_of_its_own(options):
+  samples = drawn(dataclasses.replace(SAMPLER, top_p=0.9, **options))
+  kept = np.exp(samples.logps - samples.drawn_logps)[samples.mask]  # probability of what was kept
+  assert (kept <= 1 + 1e-5).all() and kept.min() < 0.99
+  assert kept.min() >= 0.9 - 1e-5 or "top_k" in options
+  assert (np.asarray(samples.drawn_logps)[~samples.mask] == 0).all()
+  if "top_k" in options:  # there was no choice
+    np.testing.assert_allclose(samples.drawn_logps, 0, atol=1e-6)
+  assert drawn().drawn_logps is None
+
+
 @pytest.mark.parametrize("at_once", [1, 3, 4])
 def test_prompts_decoded_in_parts_draw_the_same(at_once):
   whole = drawn()

@@ -3,6 +3,7 @@ import pytest
 
 from tasks import task_functions
 from tasks.making import generated_task
+from tasks.reasoning_gym_package import data_sets
 from tasks.rows.row import text_of
 from tasks.tokenizers.tokenizer import CHARACTERS, CharTokenizer, left_pad, right_pad
 
@@ -102,3 +103,22 @@ def test_a_pretrained_tokenizer_is_asked_the_full_question():
   word = full.train[0].entry["metadata"]["word"]
   assert full.train[0].prompt == f"Spell this word backward (example: sun -> nus): {word}"
   assert [item.answer for item in full.train] == [item.answer for item in words().train]
+
+
+NO_ANSWERS = {"boxnet", "graph_color", "propositional_logic", "rubiks_cube", "rush_hour"}
+
+
+@pytest.mark.slow
+def test_every_data_set_is_made_or_refused_in_a_line():
+  refused = {}
+  for name in data_sets():
+    try:
+      task = reasoning_task(name, train_prompts=1, evaluation_prompts=1)
+      assert all(isinstance(item.answer, str) for item in task.train + task.evaluation)
+    except ValueError as error:
+      refused[name] = str(error)
+  assert len(data_sets()) == 105
+  solver = refused.pop("zebra_puzzles", "needs the SAT solver pycosat: pip install pycosat")
+  assert "needs the SAT solver pycosat: pip install pycosat" in solver
+  assert refused.keys() == NO_ANSWERS
+  assert all("stores no answers" in line and "\n" not in line for line in refused.values())

@@ -13,9 +13,11 @@ from models.scalar_head import with_scalar_head
 from tests.training.small_configs import SMALL_MODEL
 from training import build
 from training.annotate import annotate
-from training.batches import batch_metrics, minibatches
-from training.checking import config_files
+from training.batches import batch_metrics, batch_warnings, minibatches, sampling_warnings
+from training.checking import config_files, validate
 from training.checking.loss_signatures import words_of
+from training.errors import UserError
+from training.evaluation import is_right
 from training.loop import means
 from training.scoring import Scorer, soft_overlong_penalty
 from training.sources.batch import is_tied
@@ -23,6 +25,7 @@ from training.sources.online import Online
 from training.start import starting_state
 from training.state import mixed, moved_mean, random_params
 
+CORRECTS = "truncated_grpo"  # a loss that corrects for the sampler
 SMALL = {
   "steps": 10,
   "task.train_prompts": 64,
@@ -102,6 +105,40 @@ def test_responses_without_an_end_get_their_own_reward_and_can_be_left_out():
   assert masked.mask.sum(axis=-1).tolist() == [[2, 0, 3, 4]]
 
 
+@pytest.mark.parametrize(
+  "reward, given, cut_off",
+  [
+    ("scorer", [1, 0, 0], 0),
+    ("scorer", [1, 0, -1], -1),  # a wrong response's, whatever function gave it
+    ("scorer - 0.5*length(max=3)", [1, 0, 0], -0.5),
+    ("scorer", [1, np.nan, -np.inf], 0),
+  ],
+)
+def test_a_response_without_an_end_gets_no_more_than_a_wrong_one(reward, given, cut_off):
+  groups, finished = finished_groups(
+    [given, [1, 1, 0]], np.full((2, 3), 8), np.array([[True] * 3, [True, True, False]])
+  )
+  parts = parts_of(**{"task.reward": reward})
+  assert Scorer(parts)(groups, finished).rewards[1].tolist() == [1, 1, cut_off]
+
+
+def test_of_rewards_that_are_looked_at_apart_each_is_the_least():
+  parts = parts_of(**{"task.reward": "scorer + exact", "algorithm.loss": "gdpo"})
+  groups, finished = finished_groups([[1, 1]], [[2, 8]], [[True, False]])
+  each = np.array([[[1, -2], [0, 0]]], np.float32)
+  scored = Scorer(parts)(dataclasses.replace(groups, reward_parts=each), finished)
+  assert scored.reward_parts.tolist() == [[[1, -2], [0, -2]]]
+
+
+def test_an_unfinished_reward_above_a_wrong_one_is_said(policy):
+  for unfinished, warned in ((-1.0, False), (0.5, True)):
+    parts = parts_of(**{"scoring.unfinished": unfinished, "sampling.max_tokens": 12})
+    batch = Online(parts, Scorer(parts)).collect(0, policy)
+    assert not batch.scored.finished.all() and batch.scored.finished.any()
+    said = " ".join(batch_warnings(parts.config, batch))
+    assert ("teaches never to stop" in said) == warned
+
+
 def test_a_reward_model_judges_instead_of_the_task(policy):
   parts = parts_of(**{"scoring.unfinished": -5.0})
   groups, finished = finished_groups([[1, 0]], [[2, 3]], [[True, False]])
@@ -168,6 +205,47 @@ def test_only_what_the_loss_names_is_computed():
     np.where(groups.mask, groups.ref_logps, 0), groups.old_logps, atol=1e-5
   )
   assert groups.sampler_logps is None and groups.reward_baseline is None
+
+
+def test_what_top_p_draws_is_corrected_for_or_warned_of(policy):
+  corrected = {"sampling.top_p": 0.5, "algorithm.loss": CORRECTS}
+  parts = parts_of(**corrected)
+  batch = Online(parts, Scorer(parts)).collect(0, policy)
+  state = starting_state(parts, policy)
+  groups = annotate(parts, state, None, batch.groups)
+  mask = groups.mask
+  assert (groups.sampler_logps >= groups.old_logps - 1e-5)[mask].all()
+  assert (groups.sampler_logps > groups.old_logps + 0.1)[mask].any()
+  np.testing.assert_allclose(groups.old_logps[mask], batch.groups.old_logps[mask], atol=1e-5)
+  warned = {
+    CORRECTS: sampling_warnings(parts.config, parts.loss.words),
+    "plain": sampling_warnings(parts.config, frozenset({"old_logps"})),
+    "whole": sampling_warnings(config_files.load("configs/grpo.py", SMALL), frozenset()),
+  }
+  assert not warned[CORRECTS] and not warned["whole"]
+  assert warned["plain"][0].startswith(
+    "sampling.top_p=0.5: responses are not drawn from the policy"
+  )
+
+
+# --- what evaluation calls right ----------------------------------------------------------------
+
+
+def test_pass_at_n_is_of_one_reward_of_the_sum():
+  groups, _ = finished_groups([[3, 2]], [[2, 2]], [[True, True]])
+  groups = dataclasses.replace(groups, reward_parts=np.array([[[2, 0.9, 1], [0, 1, np.nan]]]))
+  reward = "length(max=9) + scorer + exact"
+  found = {
+    right: is_right(parts_of(**{"task.reward": reward, "eval.right": right}), groups)
+    for right in ("", "length", "exact")
+  }
+  assert {name: np.asarray(value).tolist() for name, value in found.items()} == {
+    "": [[False, True]],
+    "length": [[True, False]],
+    "exact": [[True, False]],
+  }
+  with pytest.raises(UserError, match="eval.right"):
+    validate.check(config_files.load("configs/grpo.py", SMALL | {"eval.right": "vader"}))
 
 
 def test_the_critic_begins_as_the_reward_model(policy):

@@ -6,7 +6,7 @@ from configs import config_values
 from tasks import task_functions
 from tasks.making import generated_task, task_of_rows
 from tasks.task import Task
-from training.checking import text_tasks
+from training.checking import task_signatures, text_tasks
 from training.errors import UserError
 
 
@@ -25,6 +25,7 @@ def unencoded(config: ConfigDict) -> Task:
   c = config.task
   about = {"train_prompts": c.train_prompts, "evaluation_prompts": c.eval_prompts}
   about |= {"reward": c.reward, "seconds": config.scoring.seconds}
+  about["skips_missing"] = config.scoring.get("missing") == "skip"
   about["tokenizer"] = text_tasks.tokenizer_of(config)
   data = text_tasks.data_of_task(config)
   try:
@@ -35,3 +36,17 @@ def unencoded(config: ConfigDict) -> Task:
     return task_of_rows(function, rows, data.held_out.rows, **about)
   except ValueError as error:
     raise UserError(f"task: {error}") from None
+
+
+def refused_answers(config: ConfigDict, task: Task, *, quick_only: bool = False) -> list[str]:
+  """Problems of the task's answers that its rewards cannot tell; [] where that may be."""
+  answers = task_signatures.of(config).traits.answers
+  if answers == "none" or config.data.skip_bad_rows:
+    return []
+  items = [item.answer for item in task.evaluation + task.train]
+  wrong = task.reward.refused(items, is_compared=answers == "compared", quick_only=quick_only)
+  return [
+    f"task.reward={config.task.reward!r}: {one}\n"
+    "(--config.data.skip_bad_rows=True leaves responses to these prompts unscored)"
+    for one in wrong
+  ]

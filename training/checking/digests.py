@@ -24,6 +24,7 @@ from training.checking import (
   validate_reward,
   validate_task,
 )
+from training.errors import UserError
 from training.records.run_folder import RunFolder
 
 # Settings that cannot change what a run computes (but for the last digits, on another mesh).
@@ -102,14 +103,36 @@ def named(config: ConfigDict) -> Iterator[Named]:
     if _is_own(name):
       yield of_function(kind, name, name)
   if model := config.model.pretrained:
-    name = f"the pretrained model's files (model.pretrained={model!r})"
-    yield Named(name, "", pretrained_model.fingerprint(model)[:16])
+    yield _of_pretrained(model)
   for where, fingerprint in text_tasks.fingerprints(config).items():
     yield Named(f"the rows of {where}", "", fingerprint[:16])
   if run := config.base.run:
     yield Named(f"the base policy's files (base.run={run!r})", "", _of_finished(run))
   if run := config.scoring.model:
     yield Named(f"the reward model's files (scoring.model={run!r})", "", _of_finished(run))
+
+
+def check_pretrained(files: RunFolder) -> None:
+  """UserError if the pretrained model that the run in this folder began from is another by now.
+
+  Adapters would be laid over other weights, the KL be to another reference, and the tokens be those
+  of another tokenizer.
+  """
+  about = files.read_config()
+  model = about["config"]["model"].get("pretrained", "")
+  if not model:
+    return
+  now = _of_pretrained(model)
+  if about.get("digests", {}).get(now.name, now.digest) != now.digest:
+    raise UserError(
+      f"{files.path}: {now.name} have changed since it was trained; put back those "
+      "that it began from"
+    )
+
+
+def _of_pretrained(model: str) -> Named:
+  name = f"the pretrained model's files (model.pretrained={model!r})"
+  return Named(name, "", pretrained_model.fingerprint(model)[:16])
 
 
 def of_function(kind: str, name: str, place: str) -> Named:

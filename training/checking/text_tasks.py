@@ -45,6 +45,10 @@ def problems(config: ConfigDict) -> Iterator[str]:
     return
   if found is not None and groups is not None:
     yield from _of_single_responses(config.algorithm.loss, found.path, groups)
+    if config.scoring.reward == "task":
+      from training.checking import threshold
+
+      yield from threshold.problems(config, groups.rewards)
 
 
 def _of_single_responses(loss: str, path: str, groups: "TextGroups") -> Iterator[str]:
@@ -135,6 +139,7 @@ def describe(config: ConfigDict) -> list[str]:
   found, of_task, lines = groups_of(config), data_of_task(config), []
   if found is not None:
     from tasks.rows import text_groups
+    from training.checking import threshold
 
     lines.append(_counts(config, found))
     lines += text_groups.describe(groups_of_run(config, found), config.sampling.max_tokens)
@@ -144,6 +149,8 @@ def describe(config: ConfigDict) -> list[str]:
         "more than once"
       )
     lines.append(_whose_log_probs(found.train))
+    if config.scoring.reward == "task":
+      lines += threshold.describe(config, groups_of_run(config, found).rewards)
     lines += text_groups.as_seen(groups_of_run(config, found), 0, found.train.tokenizer)
   if of_task is not None:
     prompts = len({row.prompt for row in of_task.held_out.rows})

@@ -40,6 +40,7 @@ _CHOICES = {
   "source": ("online", "offline", "rounds", "demonstrations"),
   "rounds.judge": ("task", "user", "people"),
   "scoring.reward": ("task", "model"),
+  "scoring.missing": ("unscored", "skip"),
   "model.dtype": ("float32", "bfloat16"),
   "model.attention": ("auto", "plain", "xla", "cudnn"),
   "model.remat": ("none", "dots", "layers"),

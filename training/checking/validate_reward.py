@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from tasks.rewards.function import bound_options, place_of
-from tasks.spelling import Term, parse
+from tasks.spelling import Term, labels, parse
 from training.checking import own_functions, task_signatures
 from training.checking.task_signatures import TaskSignature
-from training.errors import UserError
+from training.errors import UserError, choose
 
 _NEEDS_AN_ANSWER = ("answer", "entry")
 
@@ -37,6 +37,8 @@ def problems(config: ConfigDict) -> Iterator[str]:
       its_own = task.traits.reward
       yield f"task.reward={text!r}: {task.name} has no answers for {term.name!r}; try {its_own!r}"
   yield from _left_over(text.strip(), task)
+  if config.eval.right and config.eval.right not in labels(terms):
+    yield choose("eval.right", config.eval.right, labels(terms))
   weights = {term.weight for term in terms}
   if config.algorithm.loss == "gdpo" and weights != {1.0}:
     yield f"task.reward={text!r}: gdpo takes each reward alike, so none can have a weight"

@@ -43,7 +43,7 @@ def problems_of_prompts(config: ConfigDict) -> Iterator[str]:
   from training.checking import config_task  # numpy
 
   try:
-    config_task.unencoded(config)
+    yield from config_task.refused_answers(config, config_task.unencoded(config), quick_only=True)
   except UserError as error:
     yield str(error)
 

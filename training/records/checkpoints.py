@@ -6,7 +6,8 @@ With adapters a checkpoint holds them alone; the network under them is found as 
 import contextlib
 import math
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -91,7 +92,36 @@ class Checkpoints(contextlib.AbstractContextManager):
     return self._load(step, self._target(step, state), state)
 
   def _load(self, step: int, target: TrainState, state: TrainState) -> TrainState:
-    return state.with_saved(self._checkpointer.load(step, target))  # pyrefly: ignore[bad-argument-type]
+    with self._read(step):
+      saved: Any = self._checkpointer.load(step, target)
+    return state.with_saved(saved)
+
+  @contextlib.contextmanager
+  def _read(self, step: int) -> Iterator[None]:
+    """UserError, with the file and what to do, where the checkpoint of this step is damaged."""
+    try:
+      yield
+    except (jax.errors.JaxRuntimeError, MemoryError):
+      raise  # of the machine, not of the files
+    except Exception as error:  # Orbax and TensorStore raise what they like
+      raise UserError(
+        f"{self._damaged_file(step, error)} is damaged ({type(error).__name__}). To go on from "
+        f"{self._before(step)}, remove the whole checkpoint: rm -r {self.path(step)}"
+      ) from error
+
+  def _damaged_file(self, step: int, error: Exception) -> str:
+    """The file that the error names, or one that is empty, or else the checkpoint's folder."""
+    folder = os.path.join(self._path, str(step))
+    named = re.findall(rf"{re.escape(folder)}/[\w./-]+", str(error))
+    files = [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
+    empty = [file for file in files if not os.path.getsize(file)]
+    return os.path.relpath([*empty, *named, folder][0])
+
+  def _before(self, step: int) -> str:
+    others = [int(name) for name in os.listdir(self._path) if name.isdigit() and name != str(step)]
+    if not others:
+      return "the start"
+    return f"step {max(others)} (--step={max(others)} where a policy is loaded)"
 
   def _target(self, step: int, state: TrainState) -> TrainState:
     """Shapes and places of what is loaded. UserError if the checkpoint of this step has others."""
@@ -103,7 +133,11 @@ class Checkpoints(contextlib.AbstractContextManager):
 
   def _check(self, step: int, target: Any) -> None:
     """Compares names and shapes first: Orbax's own message on a mismatch hides the cause."""
-    saved = _shapes(self._checkpointer.metadata(step).metadata)
+    with self._read(step):
+      about = self._checkpointer.metadata(step).metadata
+      if about is None:  # Orbax then has only warned
+        raise ValueError("no metadata")
+    saved = _shapes(about)
     wanted = _shapes(target)
     problems = [
       f"{name}: checkpoint {saved[name]}, this config {wanted[name]}"

@@ -21,6 +21,7 @@ class Online:
   def __init__(self, parts: Parts, scorer: Scorer):
     self._config, self._task, self._scorer = parts.config, parts.task, scorer
     c, self._mesh = parts.config, parts.mesh
+    self._corrects = "sampler_logps" in parts.loss.words
     sampler = parts.sampler(c.group_size, top_k=c.sampling.top_k, top_p=c.sampling.top_p)
     self._sample = compiled_sampler(parts.model, sampler, parts.mesh)
 
@@ -59,6 +60,7 @@ class Online:
       samples.mask,
       task.reward.total(each),
       old_logps=samples.logps,
+      sampler_logps=samples.drawn_logps if self._corrects else None,
       reward_parts=each,
     )
     scored, lengths = self._scorer(groups, samples.finished), samples.mask.sum(axis=-1)

@@ -52,6 +52,33 @@ def test_a_response_is_unscored_where_a_part_that_counts_is():
   assert Reward("exact + 0*vader").total(parts).tolist() == [1, 2]
 
 
+def test_the_rewards_of_several_tasks_are_summed_where_they_say_something():
+  text = f"exact + 0.5*{OWN}:gives"
+  sums = [Reward(text, skips_missing=skips) for skips in (False, True)]
+  texts = ("a", "none", "nan", "inf", "text")  # 1 + 0.5; then a None, a NaN, and two faults
+  each = [reward.each(responses(*texts)) for reward in sums]
+  assert sums[0].total(each[0]).tolist() == [1.5, nan, nan, nan, nan]
+  assert sums[1].total(each[1]).tolist() == [1.5, 0, 0, nan, nan]
+  alone = Reward(f"{OWN}:gives", skips_missing=True)
+  assert alone.total(alone.each(responses("none"))).tolist() == [nan]
+  looked_at = Reward(f"0*exact + {OWN}:gives", skips_missing=True)
+  assert looked_at.total(np.array([[1, np.nan]], np.float32)).tolist() == [nan]
+
+
+@pytest.mark.parametrize(
+  "text, exact, least",
+  [
+    ("exact", "exact", 0),
+    ("0.2*format + numeric + math", "numeric", 0),
+    ("vader - 0.5*length(max=3)", "", -0.5),
+    (f"{OWN}:politeness", "", 0),
+  ],
+)
+def test_a_sum_knows_which_reward_says_what_is_right_and_what_it_gives_at_least(text, exact, least):
+  reward = Reward(text)
+  assert (reward.exact, reward.least) == (exact, least)
+
+
 def test_no_responses_have_no_rewards():
   assert Reward(f"exact + {OWN}:hangs").each([]).shape == (0, 2)
 
@@ -79,10 +106,31 @@ NONSENSE = ("", "a" * 5000, "1" * 5000, "\0�𝔘\n", "#### " * 900, "((((((" *
 def test_math_verify_reads_more_than_numbers_and_its_time_is_limited():
   texts = ("so \\boxed{\\frac{2}{4}}", "it is 0.5", "A: 1/3", "it is $9^{9^{9^{9^9}}}$", *NONSENSE)
   wanted = responses(*texts, answer="$1/2$") + responses("1,080", answer="3*360\n#### 1,080")
-  right, decimal, wrong, huge, *nonsense, comma = Reward("math", seconds=2.0).each(wanted)[:, 0]
+  right, decimal, wrong, huge, *nonsense, comma = Reward("math", seconds=5.0).each(wanted)[:, 0]
   assert (right, decimal, wrong, comma) == (1, 1, 0, 1)
   assert huge == 0 or np.isnan(huge)  # whichever of the two gives up first
   assert not any(reward > 0 for reward in nonsense)
+
+
+@pytest.mark.parametrize(
+  "wrong",
+  [
+    "<think>a</think><answer>b</answer><answer>c</answer>",
+    "<think>a</think><think>b</think><answer>c</answer>",
+    "<think>a</think><answer>b</answer><think>c</think><answer>d</answer>",
+    "<think>a<think>b</think></think><answer>c</answer>",
+    "<think>a<answer>b</think></answer>",
+    "<think>a</answer><answer>b</think>",
+    "<think><answer>a</answer></think><answer>b</answer>",
+    "<think>a</think><answer><answer>b</answer></answer>",
+    "<answer>a</answer><think>b</think>",
+    "<think>a</think>b<answer>c</answer>",
+    "<think>a</think><answer>b",
+    "a</think><answer>b</answer>",
+  ],
+)
+def test_repeated_nested_and_crossed_tags_have_no_format(wrong):
+  assert rewards_of("format", wrong)[0] == [0]
 
 
 @pytest.mark.parametrize("name", sorted(REWARDS.keys() - {"math"}))
@@ -91,6 +139,19 @@ def test_a_reward_of_the_table_gives_nothing_for_nonsense(name):
   score = RewardFunction(parse(name + options)[0])
   for response in responses(*NONSENSE, answer="18", entry={}):
     assert not score(response)[0] > 0.5  # 0, neutral, or unscored
+
+
+def test_answers_that_a_reward_cannot_tell_are_refused():
+  answers = ["12", "so 12.\n#### 1,080", r"2\pi", "101_2", "15 6 9"]
+  compared, steps = Reward("numeric + math"), Reward("numeric + exact")
+  numeric, math = compared.refused(answers)
+  assert numeric.startswith(
+    r"numeric cannot tell 3 of the answers: the answer '2\\pi' is more than"
+  )
+  assert math.startswith("math cannot tell 1 of the answers: math-verify reads only '101' of")
+  assert compared.refused(answers, quick_only=True) == [numeric]
+  assert not steps.refused(["15 6 9"], is_compared=False) and not Reward("exact").refused(answers)
+  assert "has several numbers" in steps.refused(["15 6 9"])[0]
 
 
 # --- functions that misbehave -------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 from configs.config_values import flatten
 from tasks.code import files
 from training.checking import config_files, digests, loss_signatures, pretrained_model
+from training.errors import UserError
 from training.records.run_folder import RunFolder, read_json, write_json
 
 LOSS = "def f(logps, mask, *, a=1.0):\n  return logps.sum() * a, {}\n"
@@ -105,6 +106,31 @@ def test_it_is_said_which_of_the_things_that_a_config_names_changed(place, what)
   pretrained_model.fingerprint.cache_clear()
   assert digests.of_run(config)["digest"] != before["digest"]
   assert digests.difference(before, config) == f"this config, made before {what} changed"
+
+
+def test_who_loads_a_run_is_told_that_the_model_under_it_changed(place, capsys):
+  from experiments import export
+  from tasks.rewards.reward import Reward
+  from tasks.task import Task
+  from training import base_policy, build, load_run
+
+  about(load(base__run="", scoring__model=""))
+  (place / "run" / "checkpoints" / "2").mkdir(parents=True)
+  digests.check_pretrained(RunFolder("run"))  # nothing has
+  what = "the pretrained model's files (model.pretrained='llama')"
+  CHANGES[what]()
+  pretrained_model.fingerprint.cache_clear()
+  message = f"run: {what} have changed since it was trained"
+  parts = build.put_together(config_files.load("configs/dpo.py"), Task("", (), (), Reward()))
+  for use in (
+    lambda: load_run("run").policy,
+    lambda: base_policy.policy_of_run("run", parts, "runs", print),
+  ):
+    with pytest.raises(UserError) as error:
+      use()
+    assert message in str(error.value)
+  assert export.main(["run", "out", "--dry_run"]) == 2
+  assert message in capsys.readouterr().err
 
 
 def test_several_changes_are_all_named_and_after_the_fields(place):

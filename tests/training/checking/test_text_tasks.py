@@ -368,6 +368,55 @@ def problem(path, **overrides):
   return str(error.value)
 
 
+@pytest.mark.parametrize(
+  "scores, message",
+  [
+    (
+      (4, 2),
+      "all 48 scores are above it, so that no response is undesirable; "
+      "--config.algorithm.threshold=3 splits them, 24 above and 24 below",
+    ),
+    ((0.2, 0.1), "all 48 scores are at or below it, so that no response is desirable; "),
+    ((3, 3), "all 48 scores are above it, and all are 3: nothing tells desirable"),
+  ],
+)
+def test_a_threshold_with_all_scores_on_one_side_is_refused(tmp_path, scores, message):
+  rows = [{"prompt": p, "responses": ["A", "b"], "scores": scores} for p in prompts(30)]
+  path = write(tmp_path / "scored.jsonl", rows)
+  assert f"algorithm.threshold=0.5: {message}" in problem(path, config="configs/kto.py")
+  load(path, "configs/dpo.py")
+  if scores == (4, 2):
+    load(path, "configs/kto.py", algorithm__threshold=3.0)
+
+
+def test_weights_out_of_balance_are_described(tmp_path):
+  path = write(tmp_path / "pairs.jsonl", pairs())
+  one = text_tasks.describe(load(path, "configs/kto.py", algorithm__desirable_weight=1.0))
+  three = text_tasks.describe(load(path, "configs/kto.py"))
+  line = "18 desirable responses (score above 0.5), 18 undesirable"
+  assert line in one
+  assert any(
+    found.startswith(f"{line}; algorithm.desirable_weight=3 makes") and "1 would make" in found
+    for found in three
+  )
+  config = config_files.load("configs/tasks/preferences.py:algorithm=kto,data=x.jsonl")
+  assert config.algorithm.desirable_weight == 1
+
+
+@pytest.mark.parametrize("answer", [r"1 - \sqrt{2}", "(1, 2)", "3 4", "40 or 41", "none"])
+def test_an_answer_that_the_reward_cannot_tell_is_said_before_anything_loads(tmp_path, answer):
+  rows = questions()
+  rows[3]["answer"] = answer
+  path = write(tmp_path / "q.jsonl", rows)
+  settings = {"source": "online", "task__name": "questions", "task__reward": "numeric + 0.1*format"}
+  with pytest.raises(UserError) as error:
+    validate.check(load(path, "configs/grpo.py", check=False, **settings))
+  said = "task.reward='numeric + 0.1*format': numeric cannot tell 1 of the answers: the answer "
+  assert f"{said}{answer!r}" in str(error.value)
+  load(path, "configs/grpo.py", data__skip_bad_rows=True, **settings)
+  load(path, "configs/grpo.py", **settings | {"task__reward": "exact"})
+
+
 def test_bad_rows_are_said_together_and_can_be_skipped(tmp_path):
   rows = pairs()
   rows[2]["chosen"] = rows[2]["rejected"]
