@@ -29,7 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from experiments.command_line import cli, long_work_bar, progress_line
 from training import load_config, run
-from training.checking import digests, text_tasks
+from training.checking import digests, text_summary
 from training.errors import UserError
 from training.records import environment, run_names
 from training.records.run_folder import RunFolder
@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
   if args.dry_run:
     print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
     print(f"# {args.config} -> {path}  (config {digests.of_run(config)['digest']})")
-    for line in text_tasks.describe(config):
+    for line in text_summary.describe(config):
       print(f"# data: {line}")
     print(f"# memory: {memory_needed(config)}")
     return 0
@@ -170,7 +170,7 @@ def print_head(config: ConfigDict, path: str) -> None:
   name = os.path.basename(os.path.normpath(path))
   print(f"{name}  {config.algorithm.loss}  K={config.group_size}  seed {config.seed}", end="  ")
   print(f"{device_line()} {config.model.dtype}  → {path}")
-  for line in text_tasks.describe(config):
+  for line in text_summary.describe(config):
     print(f"data: {line}")
   if accelerator_hint():
     print(accelerator_hint())

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from training import base_policy, loop, memory, offline_data, reward_model
 from training.build import parts_of
-from training.checking import text_tasks
+from training.checking import text_summary, text_tasks
 from training.devices import device_line
 from training.evaluation import PolicyEvaluation
 from training.ranking import ImpliedRewardEvaluation
@@ -32,7 +32,7 @@ def train(
   parts = parts_of(config)
   memory.check(parts)
   folder.write_env(device_line(), str(parts.task.tokenizer))
-  folder.write_data(text_tasks.describe(config), text_tasks.bad_rows(config))
+  folder.write_data(text_summary.describe(config), text_tasks.bad_rows(config))
   base = base_policy.starting_params(config, parts, root, report)
   if "scores" in parts.loss.words:
     return reward_model.fit(parts, folder, base, root, report)

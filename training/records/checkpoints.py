@@ -91,7 +91,7 @@ class Checkpoints(contextlib.AbstractContextManager):
     step = steps[-1] if step is None else step
     return self._load(step, self._target(step, state), state)
 
-  def _load(self, step: int, target: TrainState, state: TrainState) -> TrainState:
+  def _load(self, step: int, target: Any, state: TrainState) -> TrainState:
     with self._read(step):
       saved: Any = self._checkpointer.load(step, target)
     return state.with_saved(saved)

@@ -12,7 +12,7 @@ from tests.tasks.rows.test_text_groups import TOKENIZER
 from tests.training.small_configs import SMALL_MODEL
 from training import assembly, base_policy, offline_data, ranking, run
 from training.build import parts_of
-from training.checking import config_files, digests, text_tasks, validate
+from training.checking import config_files, digests, text_summary, text_tasks, validate
 from training.compiled import compiled_log_probs
 from training.errors import UserError
 from training.records.run_folder import RunFolder
@@ -108,7 +108,7 @@ def test_dpo_on_pairs_learns_what_people_prefer_of_other_prompts(tmp_path):
 
 def test_one_row_is_shown_as_the_model_sees_it(tmp_path):
   config = load(write(tmp_path / "pairs.jsonl", pairs()))
-  told = text_tasks.describe(config)
+  told = text_summary.describe(config)
   at = next(i for i, line in enumerate(told) if "as the model sees it" in line)
   row = used(config).rows[0]
   assert told[at].startswith(f"{row.where}, as")
@@ -122,7 +122,7 @@ def test_one_row_is_shown_as_the_model_sees_it(tmp_path):
   data = text_tasks.data_of_task(config)
   assert data is not None
   row = text_tasks.rows_of_task(config, data)[0]
-  told = text_tasks.describe(config)
+  told = text_summary.describe(config)
   assert told[0] == f"{row.where}, as the model sees it, answer {row.answer!r}:"
   assert told[1] == f"  {len(row.prompt)} tokens: {row.prompt!r}"
 
@@ -134,11 +134,11 @@ def test_a_run_uses_some_of_many_rows_and_more_steps_go_on_to_others(tmp_path):
   assert len(first) == 16 and len(second) == 32
   assert {row.where for row in first.rows} < {row.where for row in second.rows}
   assert (
-    "54 groups, K=2, of 54 prompts; the run trains on 16 of them" in text_tasks.describe(few)[0]
+    "54 groups, K=2, of 54 prompts; the run trains on 16 of them" in text_summary.describe(few)[0]
   )
-  some = text_tasks.describe(load(path, task__train_prompts=20))[0]
+  some = text_summary.describe(load(path, task__train_prompts=20))[0]
   assert some == "20 groups, K=2, of 20 of 54 prompts (task.train_prompts)"
-  assert text_tasks.describe(load(path, task__train_prompts=0, steps=50))[0] == (
+  assert text_summary.describe(load(path, task__train_prompts=0, steps=50))[0] == (
     "54 groups, K=2, of 54 prompts"
   )
 
@@ -204,7 +204,7 @@ def test_old_log_probs_are_the_rows_own_or_else_the_base_policys(groups, tmp_pat
     np.testing.assert_allclose(batch.old_logps[n][batch.mask[n]], expected[batch.mask[n]])
     kinds.add(("logps" in row, len(row["responses"])))
   assert {known for known, _ in kinds} == {True, False} and len({k for _, k in kinds}) == 3
-  told = "\n".join(text_tasks.describe(parts.config))
+  told = "\n".join(text_summary.describe(parts.config))
   own = sum("logps" in by_prompt[row.prompt] for row in all_rows_of(parts.config))
   assert f"old_logps are the base policy's ({own} groups have their own)" in told and 0 < own < 18
 
@@ -271,7 +271,7 @@ def test_columns_are_named_in_the_config(tmp_path):
   config = load(path, data__ignore="tools", **named)
   assert {row.responses for row in all_rows_of(config)} == {("A", "b")}
   assert "not read, and in how many rows: tools (24), id (24)" in "\n".join(
-    text_tasks.describe(config)
+    text_summary.describe(config)
   )
   # other names are other rows, of a file that is the same
   assert (
@@ -283,7 +283,7 @@ def test_columns_are_named_in_the_config(tmp_path):
 
 def test_a_batch_of_more_groups_than_there_are_is_told(tmp_path):
   path = write(tmp_path / "few.jsonl", pairs(8))
-  told = "\n".join(text_tasks.describe(load(path)))
+  told = "\n".join(text_summary.describe(load(path)))
   assert "2 groups for batch_prompts=8: each is in a batch more than once" in told
 
 
@@ -391,8 +391,8 @@ def test_a_threshold_with_all_scores_on_one_side_is_refused(tmp_path, scores, me
 
 def test_weights_out_of_balance_are_described(tmp_path):
   path = write(tmp_path / "pairs.jsonl", pairs())
-  one = text_tasks.describe(load(path, "configs/kto.py", algorithm__desirable_weight=1.0))
-  three = text_tasks.describe(load(path, "configs/kto.py"))
+  one = text_summary.describe(load(path, "configs/kto.py", algorithm__desirable_weight=1.0))
+  three = text_summary.describe(load(path, "configs/kto.py"))
   line = "18 desirable responses (score above 0.5), 18 undesirable"
   assert line in one
   assert any(
@@ -429,7 +429,7 @@ def test_bad_rows_are_said_together_and_can_be_skipped(tmp_path):
     assert row in said
   config = load(path, data__skip_bad_rows=True)
   assert len(trained_on(config)) == 15
-  assert "3 bad rows left out" in "\n".join(text_tasks.describe(config))
+  assert "3 bad rows left out" in "\n".join(text_summary.describe(config))
   train(load(path, data__skip_bad_rows=True, steps=1, eval__every=1), tmp_path)
   listed = (tmp_path / "run" / "bad_rows.jsonl").read_text().splitlines()
   assert [json.loads(line)["where"] for line in listed] == [
