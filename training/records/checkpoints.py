@@ -93,7 +93,7 @@ class Checkpoints(contextlib.AbstractContextManager):
 
   def _load(self, step: int, target: Any, state: TrainState) -> TrainState:
     with self._read(step):
-      saved: Any = self._checkpointer.load(step, target)
+      saved: Any = self._checkpointer.load(step, target)  # pyrefly: ignore[bad-argument-type]
     return state.with_saved(saved)
 
   @contextlib.contextmanager
