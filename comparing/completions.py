@@ -6,8 +6,6 @@ from typing import Any
 from comparing.comparison import Comparison, Variant
 from comparing.runs import Run, value
 
-RIGHT = 0.5  # a reward above it is one for a right answer, as for pass@k
-
 
 @dataclasses.dataclass
 class Prompt:
@@ -27,12 +25,11 @@ class Prompt:
 
 @dataclasses.dataclass(frozen=True)
 class Flips:
-  """Greedy completions of a run that became right, or wrong, since step 0; of n prompts."""
+  """Greedy completions of a run that have another reward than at step 0, of n prompts."""
 
   variant: str
-  gained: int
-  lost: int
-  stayed_right: int
+  rose: int
+  fell: int
   n: int
 
 
@@ -59,11 +56,11 @@ def texts(result: Comparison) -> Texts:
 
 
 def flip(before: dict[str, Any] | None, after: dict[str, Any]) -> str:
-  """ "gained" for a completion that is right and was not, "lost" for the opposite, or ""."""
+  """ "rose" or "fell", as the reward did, or ""."""
   old, new = value(before or {}, "reward"), value(after, "reward")
-  if old is None or new is None or (old > RIGHT) == (new > RIGHT):
+  if old is None or new is None or old == new:
     return ""
-  return "gained" if new > RIGHT else "lost"
+  return "rose" if new > old else "fell"
 
 
 def _by_prompt(result: Comparison, runs: list[tuple[str, Run]]) -> list[Prompt]:
@@ -90,9 +87,7 @@ def _flips(variant: str, run: Run) -> Flips | None:
   if not pairs:
     return None
   found = [flip(*pair) for pair in pairs]
-  right = sum((value(row, "reward") or 0) > RIGHT for _, row in pairs)
-  gained = found.count("gained")
-  return Flips(variant, gained, found.count("lost"), right - gained, len(pairs))
+  return Flips(variant, found.count("rose"), found.count("fell"), len(pairs))
 
 
 def _groups(run: Run) -> list[dict[str, Any]]:

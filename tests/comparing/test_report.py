@@ -122,15 +122,14 @@ def test_completions_count_flips_and_where_policies_disagree(tmp_path):
     '<section id="completions">.*?</section>', without_plotly(read(report.write(folder)))
   )
   flips = find('<table class="flips">.*?</table>', section)
-  assert re.findall(
-    r"</svg>(.*?)</th><td>(\d)</td><td>(\d)</td> <td>(\d)</td><td>(\d)</td>", flips
-  ) == [
-    ("grpo-k2", "1", "1", "1", "3"),
-    ("grpo-k8", "0", "0", "2", "3"),
+  assert re.findall(r"</svg>(.*?)</th><td>(\d)</td><td>(\d)</td><td>(\d)</td>", flips) == [
+    ("grpo-k2", "1", "1", "3"),
+    ("grpo-k8", "0", "0", "3"),
   ]
   assert "Only where they disagree: 2 of 3" in section
   assert section.count('<details class="prompt agreed">') == 1
-  assert section.count("▲ wrong → right") == 1 and section.count("▼ right → wrong") == 1
+  assert section.count("▲ higher than before") == 1
+  assert section.count("▼ lower than before") == 1
   assert "sampled" not in section and "training groups" not in section  # there are none
 
 
