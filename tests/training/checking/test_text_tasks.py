@@ -189,7 +189,7 @@ def test_rows_of_one_response_train(tmp_path, name):
   metrics = train(load(path, f"configs/{name}.py", **numbers), tmp_path)
   assert np.isfinite(metrics[-1]["train/loss"]) and metrics[-1]["rollouts"] == 16
   told = (tmp_path / "run" / "data.txt").read_text()
-  assert "18 groups of one response, of which no pair is made" in told
+  assert "16 groups of one response, of which no pair is made" in told
   assert ("not read, and in how many rows: source (24)" in told) == (name == "sft")
 
 
