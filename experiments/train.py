@@ -68,6 +68,8 @@ def main(argv: Sequence[str]) -> int:
   if args.dry_run:
     print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
     print(f"# {args.config} -> {path}  (config {digests.of_run(config)['digest']})")
+    for line in text_tasks.describe(config):
+      print(f"# data: {line}")
     print(f"# memory: {memory_needed(config)}")
     return 0
 

@@ -63,11 +63,14 @@ def _parser() -> argparse.ArgumentParser:
     formatter_class=argparse.RawDescriptionHelpFormatter,
     allow_abbrev=False,
   )
-  parser.add_argument("name", metavar="NAME", choices=[*DATA_SETS, "local"], help="the data set")
+  parser.add_argument(
+    "data_set", metavar="NAME", choices=[*DATA_SETS, "local"], help="the data set"
+  )
   add = parser.add_argument
   add("--data_dir", default=default_data_dir(), help="where data sets are kept (%(default)s)")
   add("--manual_dir", default="", help="a folder that has the files: nothing is downloaded")
-  add("--file", default="", help="of local: .jsonl, .jsonl.gz or .parquet, to train on")
+  add("--file", default="", help="of local: a file of rows to train on, .jsonl, .csv, .parquet, …")
+  add("--name", default="", help="of local: built as local_NAME (default: the file's name)")
   add("--test_file", default="", help="of local: rows of other prompts, to evaluate on")
   add("--held_out", default=0.1, type=float, help="of local: share of the prompts kept as test")
   add("--skip_bad_rows", action="store_true", help="leave them out, counted and listed in a file")
@@ -76,15 +79,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _data_set(args: argparse.Namespace, parser: argparse.ArgumentParser) -> DataSet:
-  if args.name == "local" and not args.file:
+  if args.data_set == "local" and not args.file:
     parser.error("local needs --file=FILE")
-  if args.name != "local" and (args.file or args.test_file):
-    parser.error(f"--file and --test_file are of local, not of {args.name}")
+  if args.data_set != "local" and (args.file or args.test_file or args.name):
+    parser.error(f"--file, --test_file and --name are of local, not of {args.data_set}")
   if not 0 <= args.held_out < 1:
     parser.error(f"--held_out={args.held_out}: at least 0 and below 1")
-  if args.name == "local":
-    return local(args.file, args.test_file, args.held_out)
-  return DATA_SETS[args.name]
+  if args.data_set == "local":
+    return local(args.file, args.test_file, args.held_out, args.name)
+  return DATA_SETS[args.data_set]
 
 
 def _describe(data_set: DataSet, args: argparse.Namespace) -> None:
@@ -112,6 +115,8 @@ def _build(data_set: DataSet, args: argparse.Namespace) -> None:
   for path in sources.unpublished(data_set, paths):
     print(f"note: {path} is not the published file (its sha256 differs)")
   plan = Plan.of(data_set, paths, args.data_dir)
+  if args.data_set == "local":
+    plan.claim(os.path.realpath(args.file))
   if plan.is_built:
     plan.make_current()
     print(f"{data_set.name}: built already, {plan.path}")

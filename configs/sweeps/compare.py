@@ -14,6 +14,11 @@ and clips have something to do; 5 seeds of 16 algorithms. SFT alone uses demonst
 Left out: DAPO, because dynamic sampling draws more responses than the others, and without it DAPO
 is GRPO with another mean; CISPO, which differs from GRPO in clipped tokens only; offline GRPO,
 whose gradient can be DPO's.
+
+Came out at commit b0452a1, sampled reward, mean of 5 seeds: sft 0.765, ppo 0.593, orpo-offline
+0.586, reinforce 0.551, grpo-k8 0.531, dr-grpo-k8 0.531, rloo-k8 0.520, grpo-k2 0.519, kto-offline
+0.518, gspo-k8 0.507, dpo-online 0.477, dpo-offline 0.412, simpo-offline 0.389, best-of-8 0.374,
+ipo-offline 0.367, off-policy-grpo-k8 0.366; base policy 0.256.
 """
 
 from typing import Any

@@ -9,6 +9,9 @@ responses:
   then-grpo-k8       GRPO goes on, anew from the top of its learning-rate schedule
 
 Compare offline DPO's gain here with its gain from the base policy in quick.py.
+
+Came out at commit 8258820, sampled reward, mean of 5 seeds: then-dpo-online 0.593, then-grpo-k8
+0.583, then-dpo-offline 0.480.
 """
 
 from collections.abc import Iterator

@@ -13,6 +13,11 @@ the rollouts. Three budgets ask three questions, 5 seeds each:
                    rate is 1e-6, far below what breaks a policy; ours is not, so -same-rate, too.)
 
 grpo-k16 is in all three. All but the paper's make 32 updates from the same base policy.
+
+Came out at commit 8d5c69c, sampled reward, mean of 5 seeds: grpo-k4-equal-rollouts 0.533,
+grpo-k8-equal-rollouts 0.525, grpo-k2-equal-rollouts 0.504, grpo-k16 0.499, grpo-k8-equal-prompts
+0.429, grpo-k2-resampled 0.379, grpo-k4-equal-prompts 0.344, grpo-k2-paper-same-rate 0.286,
+grpo-k2-equal-prompts 0.131, grpo-k2-paper 0.000; base policy 0.256.
 """
 
 from typing import Any

@@ -75,12 +75,12 @@ def read(name: str) -> Comparison:
   """The comparison in an archive. UserError, saying where, if its sweep file is another by now."""
   path = os.path.join(HERE, f"{name}.json")
   result = comparison.read(path)
-  planned = {run.name: run for run in plan.make(result.file, {}).runs}
+  planned = plan.named_configs(result.file)
   kept = {run.name: run for run in result.runs}
   for one in planned.keys() ^ kept.keys():
     raise UserError(f"{path}: {one} is in {'it' if one in kept else result.file} alone")
   for one, run in kept.items():
-    now = flatten(planned[one].config)
+    now = flatten(planned[one].to_dict())
     differ = [f"{k} {x} -> {now[k]}" for k, x in flatten(run.config).items() if now.get(k, x) != x]
     if differ:
       raise UserError(f"{path}: {result.file} has another {one} by now: {'; '.join(differ[:3])}")
@@ -138,7 +138,8 @@ def table(result: Comparison) -> str:
   ]
   rows.append(["---"] * len(rows[0]))
   base = [number(result.base(metric)) for metric in (found.metric, REWARD)]
-  rows.append(["", "base policy", base[0], "", base[1], "0", ""])
+  if result.base(found.metric) is not None:  # of runs from different ones there is none
+    rows.append(["", "base policy", base[0], "", base[1], "0", ""])
   for row in found.rows:
     gain = f"{row.gain.mean:+.3f}{'' if row.gain.is_clear else ' (not clear)'}" if row.gain else ""
     score = f"{number(row.score.mean)} {row.spread}"
@@ -164,12 +165,10 @@ def docstring(result: Comparison) -> str:
   found = verdict.verdict(result)
   rows = found.rows if found else ()
   scores = ", ".join(f"{row.variant.name} {number(row.score.mean)}" for row in rows)
-  base = number(result.base(found.metric)) if found else "—"
+  base = result.base(found.metric) if found else None
   seeds = max(len(variant.finished) for variant in result.variants)
-  text = (
-    f"Came out at commit {result.commit[:7]}, sampled reward, mean of {seeds} seeds: {scores}; "
-  )
-  text += f"base policy {base}."
+  text = f"Came out at commit {result.commit[:7]}, sampled reward, mean of {seeds} seeds: {scores}"
+  text += "." if base is None else f"; base policy {number(base)}."
   return "\n\n" + _filled(text, 100) + "\n"
 
 
@@ -217,7 +216,7 @@ def _filled(text: str, width: int, indent: str = "") -> str:
 
 def _rollouts(variant: Variant) -> str:
   found = variant.final("rollouts")
-  return number(round(found.mean)) if found else ""
+  return f"{found.mean:,.0f}" if found else ""
 
 
 if __name__ == "__main__":

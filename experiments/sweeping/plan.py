@@ -114,7 +114,7 @@ def make(
   repeats: list[str] = []
   for item, variant, config in zip(items, variants, configs, strict=True):
     of_run = digests.of_run(config)
-    run = RunFolder(os.path.join(folder, f"{run_names.file_name(variant)}-s{config.seed}"))
+    run = RunFolder(os.path.join(folder, _run_name(variant, config)))
     planned = PlannedRun(
       sweep=name,
       name=run.name,
@@ -134,6 +134,18 @@ def make(
   return Plan(name, file, folder, dict(common), list(runs.values()), repeats)
 
 
+def named_configs(file: str) -> dict[str, ConfigDict]:
+  """Run -> its config, of a sweep file, neither checked nor looked for."""
+  items = [dict(item) for item in config_files.load_sweep(file)]
+  configs = [config_files.load(item["config"], _overrides(item)) for item in items]
+  runs = zip(_variants(items), configs, strict=True)
+  return {_run_name(variant, config): config for variant, config in runs}
+
+
+def _run_name(variant: str, config: ConfigDict) -> str:
+  return f"{run_names.file_name(variant)}-s{config.seed}"
+
+
 def resolve(config_file: str, overrides: Mapping[str, Any]) -> ConfigDict:
   """The config of one run, checked. UserError with its problems."""
   config = config_files.load(config_file, overrides)
@@ -149,7 +161,7 @@ def with_values(
   overrides = run.overrides | dict(values)
   config = resolve(run.config_file, overrides)
   of_run = digests.of_run(config)
-  files = RunFolder(os.path.join(folder, f"{run_names.file_name(variant)}-s{config.seed}"))
+  files = RunFolder(os.path.join(folder, _run_name(variant, config)))
   return PlannedRun(
     sweep=sweep,
     name=files.name,

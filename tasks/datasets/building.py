@@ -25,7 +25,7 @@ from tasks.rows.record_formats import RowFileError
 from tasks.rows.row import BadRows, Problem, Row, messages_of
 
 VERSION = "1.0.0"
-CURRENT, BAD_ROWS = "current", "bad_rows.jsonl"
+CURRENT, BAD_ROWS, FILE = "current", "bad_rows.jsonl", "file"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +49,26 @@ class Plan:
   @property
   def is_built(self) -> bool:
     return os.path.exists(os.path.join(self.path, "dataset_info.json"))
+
+  def claim(self, file: str) -> None:
+    """Keeps the name for data sets of this file. RowFileError if it is another file's.
+
+    Two projects may each have a train.jsonl.
+    """
+    os.makedirs(self.directory, exist_ok=True)
+    note = os.path.join(self.directory, FILE)
+    if os.path.exists(note):
+      with open(note, encoding="utf-8") as known:
+        other = known.read().strip()
+      if other != file:
+        name = self.data_set.name
+        raise RowFileError(
+          f"{name} in {os.path.dirname(self.directory)} is of {other}: give this file another "
+          f"--name, such as {name.removeprefix('local_')}_2 (delete {note} if that file has moved)"
+        )
+      return
+    with open(note, "w", encoding="utf-8") as mine:
+      mine.write(file + "\n")
 
   def make_current(self) -> None:
     """Makes it the version that is read under the data set's name."""

@@ -5,9 +5,9 @@ import os
 from tasks.datasets.data_set import DataSet, Source
 
 
-def local(file: str, test_file: str = "", held_out: float = 0.1) -> DataSet:
+def local(file: str, test_file: str = "", held_out: float = 0.1, name: str = "") -> DataSet:
   """The data set of these files, named after the first: `pairs.jsonl` is "local_pairs"."""
-  stem = os.path.basename(file).partition(".")[0].lower()
+  stem = (name.removeprefix("local_") or os.path.basename(file).partition(".")[0]).lower()
   name = "local_" + "".join(c if c.isalnum() and c.isascii() else "_" for c in stem)
   sources = {"train": (Source("", os.path.abspath(file)),)}
   if test_file:

@@ -59,7 +59,7 @@ def tables(
 def remembered(
   folder: str, key: str, compute: Callable[[], list[tuple[int, Problem]]]
 ) -> list[tuple[int, Problem]]:
-  """What was found of rows in a folder of `tables`, computed the first time. "": always.
+  """Problems of rows in a folder of `tables`, computed the first time. "": always.
 
   Args:
     key: all that it depends on, beside the rows.

@@ -19,6 +19,7 @@ Splits = dict[str, list[str]]  # "train" and, if there is one, "test" -> paths
 _TRAIN = re.compile(r"train(ing)?\b|train_", re.I)
 _TEST = re.compile(r"(test|valid|validation|val|dev|eval)\b|(test|valid|validation|val|dev)_", re.I)
 _SAVED = ("dataset_dict.json", "state.json")  # in folders that `datasets` saved
+_ABOUT = (*_SAVED, "dataset_info.json", "dataset_infos.json")  # hold no rows
 _AT_ONCE = 1000  # rows
 
 
@@ -110,7 +111,8 @@ def _in_folder(folder: str) -> list[str]:
 
   Those of JSON count where there are no others, as they often tell about the others.
   """
-  names = sorted(filter(is_read, os.listdir(folder))) if os.path.isdir(folder) else []
+  found = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+  names = [name for name in found if name not in _ABOUT and is_read(name)]
   others = [name for name in names if not name.lower().endswith(".json")]
   return [os.path.join(folder, name) for name in others or names]
 

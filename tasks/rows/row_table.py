@@ -76,7 +76,7 @@ def read(folder: str) -> RowTable:
 
 
 class _About:
-  """What is known of all rows, gathered as they come."""
+  """Facts of all rows, gathered as they come."""
 
   def __init__(self) -> None:
     self.problems: list[Problem] = []

@@ -9,6 +9,7 @@ K          a larger group is cut to its best, worst, second best, second worst .
 """
 
 import dataclasses
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -180,6 +181,24 @@ def describe(groups: TextGroups, max_tokens: int) -> list[str]:
   if equal.any():
     lines.append(f"{int(equal.sum()):,} groups of equal scores, which teach most losses nothing")
   return lines
+
+
+def as_seen(groups: TextGroups, n: int, tokenizer: Tokenizer) -> list[str]:
+  """Lines that show a group as a model sees it: its tokens as text, and which of them count."""
+  row, prompt = groups.rows[n], groups.prompts[n]
+  lines = [f"{row.where or 'the first row'}, as the model sees it:"]
+  lines.append(f"  {len(prompt)} tokens, not trained on: {_shown(tokenizer.spelled(prompt))}")
+  for ids, mask, reward in zip(groups.responses[n], groups.mask[n], groups.rewards[n], strict=True):
+    count, score = int(mask.sum()), "no score" if np.isnan(reward) else f"score {reward:g}"
+    if count:
+      lines.append(f"  {count} tokens, {score}: {_shown(tokenizer.spelled(ids[mask]))}")
+  return lines
+
+
+def _shown(text: str, width: int = 160) -> str:
+  """In one line, its beginning and its end."""
+  line = json.dumps(text, ensure_ascii=False)
+  return line if len(line) <= width else f"{line[: width // 2]} … {line[-width // 2 :]}"
 
 
 def _lost_scores(groups: TextGroups) -> Bool[np.ndarray, " N"]:

@@ -16,7 +16,7 @@ from tasks.tokenizers.tokenizer import Tokenizer
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-  """What a run makes of a row."""
+  """The limits of a run, beyond which a row is cut or refused."""
 
   group_size: int  # K
   max_tokens: int  # of a response, its end included; what is longer is cut
@@ -79,7 +79,7 @@ def refused(
   """
   found = []
   for number, i in enumerate(which):
-    row = rows[i]
+    row = rows[int(i)]
     advance(number)
     if _is_clear(row, tokenizer, limits):
       continue

@@ -145,6 +145,9 @@ class PretrainedTokenizer:
       )
     return "".join(pieces)
 
+  def spelled(self, ids: Sequence[int] | np.ndarray) -> str:
+    return self._tokens.decode([int(i) for i in ids], skip_special_tokens=False)
+
   def _with_bos(self, ids: list[int]) -> list[int]:
     """Puts a BOS first where one belongs and is not. (A BOS further on may open another turn.)"""
     if self.bos_id is None:

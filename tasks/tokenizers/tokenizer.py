@@ -67,6 +67,10 @@ class Tokenizer(Protocol):
     """A response's text, up to its end; other special tokens that a policy drew show."""
     ...
 
+  def spelled(self, ids: Sequence[int] | np.ndarray) -> str:
+    """The text of any tokens, for a person to see what a model does: each special one shows."""
+    ...
+
 
 CHARACTERS = string.digits + string.ascii_letters + string.punctuation + " \n"
 
@@ -112,6 +116,10 @@ class CharTokenizer:
         break
       characters.append("�" if i == self.pad_id else CHARACTERS[int(i) - 2])
     return "".join(characters)
+
+  def spelled(self, ids: Sequence[int] | np.ndarray) -> str:
+    special = {self.pad_id: "<pad>", self.eos_id: "<end>"}
+    return "".join(special.get(int(i)) or CHARACTERS[int(i) - 2] for i in ids)
 
 
 CHARACTER_TOKENIZER = CharTokenizer()  # one for all, so that what is made with it is made once

@@ -6,8 +6,7 @@ the bits of one of 20, unless something in it depends on how many steps there ar
 
 from ml_collections import ConfigDict
 
-from training.checking import digests, text_tasks
-from training.errors import UserError
+from training.checking import digests, task_signatures
 from training.records.run_folder import RunFolder
 
 
@@ -48,10 +47,7 @@ def why_not(config: ConfigDict) -> str:
   if config.sampling.refills:
     return "sampling.refills takes the prompts of steps after the last"
   if config.source == "offline" and not config.offline.dataset:
-    try:
-      has_rows = text_tasks.groups_of(config) is not None
-    except UserError:
-      has_rows = False
+    has_rows = task_signatures.of(config).is_scored
     return "" if has_rows else "its data set was collected for that many steps"
   return ""
 

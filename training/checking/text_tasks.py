@@ -144,8 +144,11 @@ def describe(config: ConfigDict) -> list[str]:
         "more than once"
       )
     lines.append(_whose_log_probs(found.train))
+    lines += text_groups.as_seen(groups_of_run(config, found), 0, found.train.tokenizer)
   if of_task is not None:
     prompts = len({row.prompt for row in of_task.held_out.rows})
+    if not task_signatures.of(config).is_scored:
+      lines += _question_as_seen(of_task)
     lines.append(f"held out: {prompts:,} prompts of {of_task.path}, {len(of_task.held_out):,} rows")
   if (data := found or of_task) is not None and data.train.table.unread:
     unread = [f"{key} ({count:,})" for key, count in data.train.table.unread.items()]
@@ -236,6 +239,15 @@ def _counts(config: ConfigDict, data: "TextData") -> str:
   )
   used = min(config.steps * config.batch_prompts, groups)
   return line if used == groups else f"{line}; the run trains on {used:,} of them"
+
+
+def _question_as_seen(data: "TextData") -> list[str]:
+  (row,), tokenizer = data.train.rows([0]), data.train.tokenizer
+  prompt = tokenizer.encode_prompt(row.prompt)
+  return [
+    f"{row.where}, as the model sees it, answer {row.answer!r}:",
+    f"  {len(prompt)} tokens: {tokenizer.spelled(prompt)!r}",
+  ]
 
 
 def _whose_log_probs(groups: "TextRows") -> str:

@@ -328,3 +328,19 @@ def test_bad_usage(argv, capsys):
   with pytest.raises(SystemExit) as stop:
     build.main(argv)
   assert stop.value.code == 2 and "error" in capsys.readouterr().err
+
+
+def test_two_files_of_one_name_do_not_take_each_others_place(tmp_path, capsys):
+  for project in ("one", "two"):
+    rows = [{"prompt": f"{project} {i}", "chosen": "a", "rejected": "b"} for i in range(5)]
+    write(tmp_path / project, {"train.jsonl": rows})
+  first, second = (f"--file={tmp_path}/{project}/train.jsonl" for project in ("one", "two"))
+  assert main(tmp_path, "local", first) == 0 and main(tmp_path, "local", first) == 0
+  assert main(tmp_path, "local", second) == 2
+  error = capsys.readouterr().err
+  assert (
+    "local_train" in error and "/one/train.jsonl" in error and "--name, such as train_2" in error
+  )
+  assert main(tmp_path, "local", second, "--name=train_2") == 0
+  assert rows_of(tmp_path, "local_train")[0].prompt in {f"one {i}" for i in range(5)}
+  assert rows_of(tmp_path, "local_train_2")[0].prompt in {f"two {i}" for i in range(5)}

@@ -10,7 +10,7 @@ import pytest
 from tasks import build
 from tests.tasks.rows.test_text_groups import TOKENIZER
 from tests.training.small_configs import SMALL_MODEL
-from training import assembly, base_policy, offline_data, ranking
+from training import assembly, base_policy, offline_data, ranking, run
 from training.build import parts_of
 from training.checking import config_files, digests, text_tasks, validate
 from training.compiled import compiled_log_probs
@@ -76,6 +76,12 @@ def all_rows_of(config):
   return rows.rows(range(len(rows)))
 
 
+def used(config):
+  data = text_tasks.groups_of(config)
+  assert data is not None
+  return text_tasks.groups_of_run(config, data)
+
+
 def train(config, folder):
   run_folder = RunFolder(str(folder / "run"))
   run_folder.create(config.to_dict(), digest="", config_file="")
@@ -98,6 +104,60 @@ def test_dpo_on_pairs_learns_what_people_prefer_of_other_prompts(tmp_path):
   assert after["rollouts"] == 2 * 18  # every pair, once
   told = (tmp_path / "run" / "data.txt").read_text()
   assert "18 groups, K=2, of 18 prompts" in told and "held out: 6 prompts" in told
+
+
+def test_one_row_is_shown_as_the_model_sees_it(tmp_path):
+  config = load(write(tmp_path / "pairs.jsonl", pairs()))
+  told = text_tasks.describe(config)
+  at = next(i for i, line in enumerate(told) if "as the model sees it" in line)
+  row = used(config).rows[0]
+  assert told[at].startswith(f"{row.where}, as")
+  assert told[at + 1] == f'  6 tokens, not trained on: "{row.prompt}"'
+  assert told[at + 2 : at + 4] == [
+    f'  4 tokens, score 1: "{row.responses[0]}<end>"',
+    f'  4 tokens, score 0: "{row.responses[1]}<end>"',
+  ]
+  questions_path = write(tmp_path / "q.jsonl", questions())
+  config = load(questions_path, task__name="questions", task__reward="numeric", source="online")
+  data = text_tasks.data_of_task(config)
+  assert data is not None
+  row = text_tasks.rows_of_task(config, data)[0]
+  told = text_tasks.describe(config)
+  assert told[0] == f"{row.where}, as the model sees it, answer {row.answer!r}:"
+  assert told[1] == f"  {len(row.prompt)} tokens: {row.prompt!r}"
+
+
+def test_a_run_uses_some_of_many_rows_and_more_steps_go_on_to_others(tmp_path):
+  path = write(tmp_path / "pairs.jsonl", pairs(60))
+  few, more = load(path, steps=2), load(path, steps=4)
+  first, second = used(few), used(more)
+  assert len(first) == 16 and len(second) == 32
+  assert {row.where for row in first.rows} < {row.where for row in second.rows}
+  assert (
+    "54 groups, K=2, of 54 prompts; the run trains on 16 of them" in text_tasks.describe(few)[0]
+  )
+  some = text_tasks.describe(load(path, task__train_prompts=20))[0]
+  assert some == "20 groups, K=2, of 20 of 54 prompts (task.train_prompts)"
+  assert text_tasks.describe(load(path, task__train_prompts=0, steps=50))[0] == (
+    "54 groups, K=2, of 54 prompts"
+  )
+
+
+def test_a_finished_run_is_found_before_its_rows_are_read(tmp_path, monkeypatch):
+  path = write(tmp_path / "pairs.jsonl", pairs())
+  config, folder = (
+    load(path, steps=1, eval__every=1, optimizer__schedule="constant"),
+    tmp_path / "r",
+  )
+  first = run.train(config, str(folder), root=str(tmp_path))
+  assert first.state == "finished"
+  monkeypatch.setattr(text_tasks, "_load", None)
+  assert run.train(config, str(folder), root=str(tmp_path)).latest_step == 1
+  assert run.is_finished(config, str(folder))
+  longer = load(path, check=False, steps=2, eval__every=1, optimizer__schedule="constant")
+  assert not run.is_finished(longer, str(folder))
+  write(tmp_path / "pairs.jsonl", pairs(25))
+  assert not run.is_finished(config, str(folder))
 
 
 def test_a_reward_model_learns_from_the_pairs_of_a_file(tmp_path):
