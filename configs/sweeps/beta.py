@@ -6,9 +6,12 @@ spread); its usual value is 0. So compare each with itself; the reward-KL fronti
 compares all three.
 
 28 updates on 256 responses each, 5 seeds of 12 variants that differ only in numbers within each of
-the three. Expect the KL to fall as beta grows, everywhere; offline DPO to fall below its base
-policy at a small beta, where nothing stops it from pushing near misses down; and GRPO's beta to
-cost little reward until it is large, because 28 updates do not go far.
+the three.
+
+Came out at commit 06478bb, sampled reward, mean of 5 seeds: grpo-k8-beta0 0.516, grpo-k8-beta0.02
+0.512, grpo-k8-beta0.1 0.510, dpo-online-beta0.1 0.479, dpo-online-beta0.3 0.476, dpo-online-beta1
+0.462, dpo-online-beta3 0.427, grpo-k8-beta0.5 0.422, dpo-offline-beta1 0.406, dpo-offline-beta3
+0.396, dpo-offline-beta0.3 0.230, dpo-offline-beta0.1 0.095; base policy 0.256.
 """
 
 from typing import Any
