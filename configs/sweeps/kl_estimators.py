@@ -4,7 +4,7 @@ As a loss k1 has a gradient of mean zero, so that it holds nothing; k2's is the 
 the gradient of the KL the other way round (algorithms/divergences.py). Each at two prices of a nat,
 and a run without a penalty; K = 8, 28 updates on 256 responses each, 5 seeds of 7 variants.
 
-k1 should go as far from the reference as no penalty does, with more noise, and k2 and k3 stay nearer
+k1 should go as far from the reference as no penalty does, with more noise; k2 and k3 stay nearer
 the dearer a nat is. `eval/kl` measures all of them the same way.
 
 Came out at commit d4dc6aa, sampled reward, mean of 5 seeds: k2-beta0.1 0.517, no-kl 0.516,
