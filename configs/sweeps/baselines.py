@@ -9,9 +9,8 @@ responses each, no KL; 5 seeds of 7 variants:
   group-std              GRPO: the group's mean, divided by its spread, and a mean over tokens
   group-std-k-1          the same with the unbiased spread, as TRL has it
 
-Expect "none" to learn slowest, as all it does with a reward of 0 or 1 is to raise what was right;
-the group's mean to beat the batch's, because prompts differ much in difficulty; leave-one-out to
-end where the group's mean does; and the spread to change which prompts count, not how far it gets.
+Came out at commit 14056b1, sampled reward, mean of 5 seeds: none 0.575, running 0.549, batch 0.538,
+group 0.523, group-std-k-1 0.520, leave-one-out 0.520, group-std 0.516; base policy 0.256.
 """
 
 from configs.hyper import Item, product, sweep
