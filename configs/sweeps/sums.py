@@ -3,6 +3,10 @@
 The same question as quick.py's on a task of another kind: the response is a chain of running totals
 ("7+8-9+3=" -> "15 6 9"), the reward looks at the last alone, and one slip spoils it. 28 updates on
 256 responses each, 5 seeds; at equal rollouts K = 16 sees an eighth of K = 2's prompts.
+Untuned: at the rates of the first task, which are too high for GRPO here.
+
+Came out at commit 6ed6812, sampled reward, mean of 5 seeds: dpo-offline 0.551, dpo-online 0.527,
+grpo-k4 0.399, grpo-k16 0.357, grpo-k8 0.351, grpo-k2 0.214; base policy 0.318.
 """
 
 from typing import Any
