@@ -3,7 +3,7 @@
 import re
 
 _THOUGHTS = re.compile(
-  r"<\s*(?P<end>/?)\s*(?:think|thinking|thought|reasoning)\s*>|\[(?P<other_end>/?)THINK\]",
+  r"<\s*(?:(?P<end>/)\s*)?(?:think|thinking|thought|reasoning)\s*>|\[(?P<other_end>/?)THINK\]",
   re.IGNORECASE,
 )
 _ANSWER = re.compile(r"<\s*answer\s*>", re.IGNORECASE)

@@ -21,7 +21,7 @@ _NUMBER = re.compile(
   r"|(?P<number>(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+))"
   r"(?:[eE](?P<power>[+-]?\d{1,3})(?!\w))?(?P<divisor>/\d+)?"
 )
-_MOST_CHARACTERS = 100  # of a number
+_MOST_CHARACTERS = 100  # of a number, and of what is looked at before it and between two
 _MINUS_BEFORE = re.compile(
   r"(?:\bnegative|(?:\A|[=:({\[,;>$]|\bis)\s*(?:-|\bminus\b))\s*\Z", re.IGNORECASE
 )
@@ -29,7 +29,7 @@ _MINUS_BEFORE = re.compile(
 # What may stand between two numbers: 40 or 41; 40, 41; 3 * 4 = 12.
 _WRAPPING = re.compile(r"\\boxed\s*\{|\\[()\[\]]|[{}$]")
 _OR = re.compile(
-  r"(?:\s+[^\W\d]+){0,3}\s*[,?]?\s*\bor(?:\s+(?:maybe|perhaps|possibly|even|about|around))?\s*",
+  r"(?:\s+[^\W\d]+){0,3}\s*(?:[,?]\s*)?\bor(?:\s+(?:maybe|perhaps|possibly|even|about|around))?\s*",
   re.IGNORECASE,
 )
 _COMMA = re.compile(r"[ \t]*(?:,[ \t]|[;|&/]|\band\b)?[ \t]*(?:and\b|or\b)?[ \t]*")
@@ -123,7 +123,10 @@ def _alternatives(
   """The final number with those beside it: "40 or 41", and behind a mark "40, 41"."""
 
   def is_joined(one: int) -> bool:  # to the next
-    between = _WRAPPING.sub(" ", text[numbers[one].end() : numbers[one + 1].start()])
+    gap = slice(numbers[one].end(), numbers[one + 1].start())
+    if gap.stop - gap.start > _MOST_CHARACTERS:
+      return False
+    between = _WRAPPING.sub(" ", text[gap])
     goes_on = is_marked and _LIST_GOES_ON.match(text, numbers[one + 1].end())
     return bool(_OR.fullmatch(between) or (goes_on and _COMMA.fullmatch(between)))
 
@@ -146,7 +149,9 @@ def _value(text: str, found: re.Match[str]) -> Fraction | None:
   if not divisor:
     return None
   value = value / divisor + int(found["whole"] or 0)
-  is_negative = found["sign"] or found["minus"] or _MINUS_BEFORE.search(text[: found.start()])
+  start = found.start()
+  before = _MINUS_BEFORE.search(text, max(start - _MOST_CHARACTERS, 0), start)
+  is_negative = found["sign"] or found["minus"] or before
   return -value if is_negative else value
 
 

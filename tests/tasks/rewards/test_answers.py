@@ -180,3 +180,24 @@ def test_an_answer_that_is_more_than_a_number_is_an_error(answer):
 )
 def test_an_answer_is_its_whole_number(answer, right, part):
   assert [numeric_answer(text, answer) for text in (answer, right, part)] == [1, 1, 0]
+
+
+HOSTILE = {
+  "numbers joined": "1 or " * 6000,
+  "numbers listed": "#### " + "1, 2, " * 5000,
+  "spaces in a gap": "1" + " " * 16000 + "or" + " " * 16000 + "2",
+  "spaces in a tag": "<" + " " * 32000,
+  "tags": "<think>" * 4000 + "<answer>" * 4000,
+  "boxes": "\\boxed{" * 4000,
+  "marks": "answer is " * 3000,
+  "stars": "*" * 32000,
+  "digits": "1" * 32000,
+  "thousands": "1 000" * 6000,
+  "a sum": "#### " + "1+" * 10000 + "1=2",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_long_texts_are_answered_at_once(name):
+  """`numeric` is called in the process that trains. Were it not linear, these would take minutes."""
+  assert numeric_answer(HOSTILE[name], "7") == 0.0
