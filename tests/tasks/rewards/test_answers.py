@@ -199,5 +199,5 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_long_texts_are_answered_at_once(name):
-  """`numeric` is called in the process that trains. Were it not linear, these would take minutes."""
+  """`numeric` is called in the process that trains. Not linear, these would take minutes."""
   assert numeric_answer(HOSTILE[name], "7") == 0.0
