@@ -40,4 +40,5 @@ def shown() -> Iterator[None]:
     with long_work.heard_by(listen):
       yield
   finally:
-    progress.stop()
+    if bars:  # stopped, one that never began would print an empty line
+      progress.stop()
