@@ -113,4 +113,5 @@ def _size(path: str) -> int:
       for folder, _, names in os.walk(path)
       for name in names
     )
-  return sum(map(os.path.getsize, row_files.splits_of(path)["train"]))
+  files = row_files.splits_of(path)
+  return sum(os.path.getsize(file) for paths in files.values() for file in paths)

@@ -131,7 +131,8 @@ def load(
     if half is not None:
       problems += half.refuse(tokenizer, limits, folder and os.path.join(folder, name))
   if problems and not skip_bad_rows:
-    raise BadRows(problems, good=_count(train, test) - len({problem.where for problem in problems}))
+    count = train.count + (test.count if test else 0)
+    raise BadRows(problems, good=count - len({problem.where for problem in problems}))
   if not test and held_out:
     kept_back = prompt_keys.some(train.keys, held_out)
     if len(kept_back) == len(np.unique(train.keys)):
@@ -148,24 +149,26 @@ def load(
   return TextData(path, train.rows(tokenizer, limits), groups, tuple(problems), there)
 
 
-def _count(*halves: "_Half | None") -> int:
-  """All rows of these splits, bad ones as well."""
-  return sum(half.count for half in halves if half is not None)
-
-
 class _Half:
   """The rows of a split that a run may use, fewer and fewer."""
 
   def __init__(self, table: RowTable, scored: bool, index: np.ndarray | None = None):
-    wanted = table.sizes > 0 if scored else table.answered
     self._table, self._scored = table, scored
-    self.index = np.flatnonzero(wanted) if index is None else index
-    what = "no response ('responses', or 'chosen' and 'rejected')" if scored else "no 'answer'"
-    self.count = len(table) + len({problem.where for problem in table.problems})
-    self.problems = [
-      *table.problems,
-      *(Problem(table.rows[int(i)].where, what) for i in np.flatnonzero(~wanted)),
-    ]
+    self._wanted = table.sizes > 0 if scored else table.answered
+    self.index = np.flatnonzero(self._wanted) if index is None else index
+
+  @property
+  def count(self) -> int:
+    """All rows of the split, bad ones as well."""
+    return len(self._table) + len({problem.where for problem in self._table.problems})
+
+  @property
+  def problems(self) -> list[Problem]:
+    """Of the rows that are none, or not of the kind that is wanted."""
+    pair = "no response ('responses', or 'chosen' and 'rejected')"
+    what = pair if self._scored else "no 'answer'"
+    others = (self._table.rows[int(i)] for i in np.flatnonzero(~self._wanted))
+    return [*self._table.problems, *(Problem(row.where, what) for row in others)]
 
   @property
   def keys(self) -> Keys:

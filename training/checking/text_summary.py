@@ -18,10 +18,9 @@ def describe(config: ConfigDict) -> list[str]:
     from tasks.rows import text_groups
     from training.checking import threshold
 
+    groups = text_tasks.groups_of_run(config, found)
     lines.append(_counts(config, found))
-    lines += text_groups.describe(
-      text_tasks.groups_of_run(config, found), config.sampling.max_tokens
-    )
+    lines += text_groups.describe(groups, config.sampling.max_tokens)
     if len(found.train) < config.batch_prompts:
       lines.append(
         f"{len(found.train):,} groups for batch_prompts={config.batch_prompts}: each is in a batch "
@@ -29,8 +28,8 @@ def describe(config: ConfigDict) -> list[str]:
       )
     lines.append(_whose_log_probs(found.train))
     if config.scoring.reward == "task":
-      lines += threshold.describe(config, text_tasks.groups_of_run(config, found).rewards)
-    lines += text_groups.as_seen(text_tasks.groups_of_run(config, found), 0, found.train.tokenizer)
+      lines += threshold.describe(config, groups.rewards)
+    lines += text_groups.as_seen(groups, 0, found.train.tokenizer)
   if of_task is not None:
     prompts = len({row.prompt for row in of_task.held_out.rows})
     if not task_signatures.of(config).is_scored:
