@@ -31,6 +31,6 @@ def get_sweep() -> list[Item]:
 
 def get_tuning() -> dict[str, Any]:
   return {
-    "optimizer.learning_rate": log_uniform(1e-4, 1e-3),
+    "optimizer.learning_rate": log_uniform(5e-5, 1e-3),
     "dpo-*": {"algorithm.beta": log_uniform(0.05, 10.0)},
   }

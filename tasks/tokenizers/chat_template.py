@@ -18,6 +18,7 @@ Message = Mapping[str, Any]  # {"role": "user", "content": "text"}
 
 # The day that templates believe it is (Llama 3.2's own when it is told none).
 TODAY = datetime.datetime(2024, 7, 26)
+_TEXT: Message = {"role": "user", "content": "What is asked."}
 
 
 class ChatTemplateError(ValueError):
@@ -38,6 +39,7 @@ class ChatTemplate:
       self._template = _environment().from_string(source)
     except jinja2.TemplateSyntaxError as error:
       raise ChatTemplateError(f"chat template line {error.lineno}: {error.message}") from None
+    self._wants_parts = not self._shows(_TEXT) and self._shows(_in_parts(_TEXT))
 
   def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> str:
     """The conversation as text; with what opens the assistant's turn, if that is to be generated.
@@ -46,6 +48,8 @@ class ChatTemplate:
       ChatTemplateError: the template refuses the messages (roles in an order that it does not know,
         a field that is missing), in its own words.
     """
+    if self._wants_parts:
+      messages = [_in_parts(message) for message in messages]
     try:
       return self._template.render(
         messages=messages,
@@ -57,6 +61,18 @@ class ChatTemplate:
     except (jinja2.TemplateError, TypeError) as error:
       roles = ", ".join(str(message.get("role")) for message in messages)
       raise ChatTemplateError(f"chat template, for messages of {roles}: {error}") from None
+
+  def _shows(self, message: Message) -> bool:
+    """Whether the message's text is in what the template makes of it."""
+    try:
+      return _TEXT["content"] in self._template.render(messages=[message], **self._special_tokens)
+    except (jinja2.TemplateError, TypeError):
+      return False
+
+
+def _in_parts(message: Message) -> dict[str, Any]:
+  """As models that also read images have it: some of their templates leave a plain text out."""
+  return {**message, "content": [{"type": "text", "text": message["content"]}]}
 
 
 def _environment() -> ImmutableSandboxedEnvironment:

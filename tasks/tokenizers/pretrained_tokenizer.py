@@ -8,9 +8,9 @@ Everything special is taken from the files; where they leave a choice, the rules
   padding   the files' padding token; if there is none, or it is an end, the unknown token, or else
             the first that is no end. Masks say what is padding, so any token would do.
   BOS       one, before everything else, if the tokenizer adds one or the template has it
-  responses go on from their prompt: no space that nobody wrote comes first (`continuing.py`). Where
-            the template itself puts white space before an answer (Llama 2), so does `encode`, and
-            `decode` takes it away
+  responses go on from their prompt: no space that nobody wrote comes first (`continuing.py`). What
+            the template itself puts before an answer (a space, empty thoughts), `encode` puts there
+            too, and `decode` takes it away (`answer_frame.py`)
 """
 
 import functools
@@ -22,6 +22,7 @@ import numpy as np
 
 from tasks.rows.row import Prompt, messages_of, prompt_of
 from tasks.tokenizers import gguf_vocabulary, tokenizer_files
+from tasks.tokenizers.answer_frame import AnswerFrame
 from tasks.tokenizers.chat_template import ChatTemplate, ChatTemplateError, Message
 from tasks.tokenizers.continuing import continuing
 from tasks.tokenizers.tokenizer_files import TokenizerError, TokenizerFiles
@@ -61,17 +62,19 @@ class PretrainedTokenizer:
     paddings = [named.get("pad_token"), pad_id, named.get("unk_token"), *range(self.vocab_size)]
     self.pad_id = next(i for i in paddings if i in ids and i not in self._ends)
 
-    self._about = (files.template, sorted(files.special_tokens.items()), files.adds_bos)
     self._prompts: dict[Prompt, tuple[int, ...]] = {}
     self._around: dict[tuple[str, ...], int] = {}  # the tokens around messages of these roles
-    self._template = None
+    self._template, self._frame = None, AnswerFrame()
     if files.template is not None:
       try:
         self._template = ChatTemplate(files.template, files.special_tokens)
+        self._frame = AnswerFrame.of(self._template)
       except ChatTemplateError as error:
         raise TokenizerError(f"{files.path}: {error}") from None
-    self._space, after = self._around_an_answer()
-    self.eos_id = next((i for i in self._encode(after) if i in self._ends), self._ends[0])
+    about = (files.template, sorted(files.special_tokens.items()), files.adds_bos)
+    self._about = (*about, self._frame) if self._frame.before.strip() else about
+    after = self._encode(self._frame.after)
+    self.eos_id = next((i for i in after if i in self._ends), self._ends[0])
     self.eos_ids = (self.eos_id, *(end for end in self._ends if end != self.eos_id))
     if self.chats:
       self.encode_prompt("?")  # a template with a BOS too many is known before it is needed
@@ -128,7 +131,7 @@ class PretrainedTokenizer:
     return self._with_bos(self._encode(self._template.render(messages)))
 
   def encode(self, text: str) -> list[int]:
-    return self._going_on.encode(self._space + text, add_special_tokens=False).ids
+    return self._going_on.encode(self._frame.framed(text), add_special_tokens=False).ids
 
   def takes(self, text: str) -> bool:
     return not any(end in text for end in self._spelled_ends)
@@ -149,7 +152,7 @@ class PretrainedTokenizer:
       pieces.append(
         self._going_on.decode(run, skip_special_tokens=False) if known else "�" * len(run)
       )
-    return "".join(pieces).removeprefix(self._space)
+    return self._frame.bare("".join(pieces))
 
   def _encode(self, text: str) -> list[int]:
     """Of a text that nothing comes before."""
@@ -169,21 +172,6 @@ class PretrainedTokenizer:
     if self._adds_bos and ids[:1] != [self.bos_id]:
       return [self.bos_id, *ids]
     return ids
-
-  def _around_an_answer(self) -> tuple[str, str]:
-    """The white space, if any, that the template puts before an answer, and the text after it."""
-    if self._template is None:
-      return "", ""
-    asked = [{"role": "user", "content": "?"}]
-    try:
-      prompt = self._template.render(asked)
-      answered = [*asked, {"role": "assistant", "content": "ANSWER"}]
-      text = self._template.render(answered, add_generation_prompt=False)
-    except ChatTemplateError as error:
-      raise TokenizerError(f"{self._path}: {error}") from None
-    before, _, after = text.rpartition("ANSWER")
-    between = before.removeprefix(prompt) if before.startswith(prompt) else ""
-    return between if between.isspace() else "", after
 
 
 @functools.cache
