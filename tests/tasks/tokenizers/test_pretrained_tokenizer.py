@@ -179,7 +179,11 @@ def test_the_vocabulary_in_a_gguf_file_is_that_of_the_folder(tmp_path):
 
 
 def test_a_gguf_file_says_whether_a_bos_is_added(tmp_path):
-  path = gguf(tmp_path, tokenizer__ggml__add_bos_token=True, tokenizer__chat_template="he")
+  path = gguf(
+    tmp_path,
+    tokenizer__ggml__add_bos_token=True,
+    tokenizer__chat_template="{{ messages[0].content }}",
+  )
   assert pretrained_tokenizer.load(path, embeddings=300).encode_prompt("") == ids("<s>|he")
 
 
