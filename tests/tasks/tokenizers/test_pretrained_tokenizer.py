@@ -184,7 +184,7 @@ def test_a_gguf_file_says_whether_a_bos_is_added(tmp_path):
     tokenizer__ggml__add_bos_token=True,
     tokenizer__chat_template="{{ messages[0].content }}",
   )
-  assert pretrained_tokenizer.load(path, embeddings=300).encode_prompt("") == ids("<s>|he")
+  assert pretrained_tokenizer.load(path, embeddings=300).encode_prompt("he") == ids("<s>|he")
 
 
 def test_another_kind_of_vocabulary_in_a_gguf_file_is_named(tmp_path):
