@@ -3,25 +3,32 @@
 The same question as quick.py's on a task of another kind: the response is a chain of running totals
 ("7+8-9+3=" -> "15 6 9"), the reward looks at the last alone, and one slip spoils it. 28 updates on
 256 responses each, 5 seeds; at equal rollouts K = 16 sees an eighth of K = 2's prompts.
-Untuned: at the rates of the first task, which are too high for GRPO here.
+Each variant has its own tuned rate, and DPO its β: at those of the first task GRPO breaks here.
 
-Came out at commit 6ed6812, sampled reward, mean of 5 seeds: dpo-offline 0.551, dpo-online 0.527,
-grpo-k4 0.399, grpo-k16 0.357, grpo-k8 0.351, grpo-k2 0.214; base policy 0.318.
+Came out .
 """
 
 from typing import Any
 
 from configs.hyper import Item, log_uniform, product, sweep
 
+
+def _tuned(learning_rate: float, beta: float | None = None) -> dict[str, Any]:
+  values = {"optimizer.learning_rate": learning_rate}
+  return values if beta is None else values | {"algorithm.beta": beta}
+
+
 TASK = {"task.name": "running_sum", "sampling.max_tokens": 12}
 
+# Tuned by `experiments.tune`, eight trials each (docs/results.md).
 VARIANTS: list[Item] = [
-  {"name": "dpo-offline", "config": "configs/dpo.py"},
-  {"name": "dpo-online", "config": "configs/dpo.py", "source": "online"},
-  {"name": "grpo-k2", "config": "configs/grpo.py:k=2"},
-  {"name": "grpo-k4", "config": "configs/grpo.py:k=4"},
-  {"name": "grpo-k8", "config": "configs/grpo.py:k=8"},
-  {"name": "grpo-k16", "config": "configs/grpo.py:k=16"},
+  {"name": "dpo-offline", "config": "configs/dpo.py"} | _tuned(1.563e-4, 0.1624),
+  {"name": "dpo-online", "config": "configs/dpo.py", "source": "online"}
+  | _tuned(9.828e-5, 0.06789),
+  {"name": "grpo-k2", "config": "configs/grpo.py:k=2"} | _tuned(2.247e-4),
+  {"name": "grpo-k4", "config": "configs/grpo.py:k=4"} | _tuned(2.107e-4),
+  {"name": "grpo-k8", "config": "configs/grpo.py:k=8"} | _tuned(2.107e-4),
+  {"name": "grpo-k16", "config": "configs/grpo.py:k=16"} | _tuned(9.828e-5),
 ]
 
 
