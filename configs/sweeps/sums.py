@@ -5,7 +5,8 @@ The same question as quick.py's on a task of another kind: the response is a cha
 256 responses each, 5 seeds; at equal rollouts K = 16 sees an eighth of K = 2's prompts.
 Each variant has its own tuned rate, and DPO its β: at those of the first task GRPO breaks here.
 
-Came out .
+Came out at commit f4f82b7, sampled reward, mean of 5 seeds: grpo-k4 0.594, grpo-k8 0.577, grpo-k2
+0.569, dpo-offline 0.553, dpo-online 0.551, grpo-k16 0.547; base policy 0.315.
 """
 
 from typing import Any
