@@ -28,3 +28,4 @@ class Groups:
   old_values: Any = None  # [B, K, T], of the critic when the responses were collected
   reward_baseline: Any = None  # [B, K], running mean of earlier rewards
   reward_parts: Any = None  # [B, K, R], the rewards that make up `rewards`
+  layout: Any = None  # a `packing.Layout`: how the network reads it, if not as it stands

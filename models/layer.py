@@ -143,6 +143,20 @@ class Layer(nnx.Module):
       attended = jnp.concatenate([attended, others], axis=1)
     return self.finish(x, attended), prompt
 
+  def read_rows(
+    self,
+    x: Float[Array, "R L M"],
+    turns,
+    positions: Int[Array, "R L"],
+    sees: Bool[Array, "R L L"],
+    window: Window,
+  ):
+    """Rows in which `sees` says which tokens each attends to (`packing.py`)."""
+    queries, own = heads_first(*(y[:, None] for y in self.project(x, turns, window)))
+    sees = in_window(sees, positions[:, :, None], positions[:, None, :], window)
+    attended = attend(queries, [Attended(own, sees[:, None, None, :, None])], self.c.attention)
+    return self.finish(x, attended[:, 0])
+
   def read_last(
     self, x: Float[Array, "B P M"], turns, prompt_mask: Bool[Array, "B P"], window: Window
   ):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from models import packing
 from models.groups import Groups
 from models.model_config import ModelConfig
 from models.transformer import Decoder, Params, bind
@@ -47,20 +48,31 @@ def token_outputs(
   backward pass computes each stretch's logits again.
   """
 
-  def of_stretch(hidden, responses):
-    logits = bind(config, params).logits(hidden) / temperature
-    return of_logits(logits, responses, tuple(wanted))
-
+  decoder = bind(config, params)
+  if groups.layout is not None:
+    hidden, tokens = packing.predictions(decoder, groups)
+    read = _of_states(config, params, hidden[:, None], tokens[:, None], temperature, tuple(wanted))
+    return {name: packing.unpacked(groups, x[:, 0]) for name, x in read.items()}
   # The last response token need not be read: nothing is predicted from it.
-  hidden = response_states(bind(config, params), groups, groups.responses[..., :-1])
-  tokens = groups.responses.shape[-1]
-  stretches = -(-groups.responses.size * config.vocab_size // config.logits_at_once)
+  hidden = response_states(decoder, groups, groups.responses[..., :-1])
+  return _of_states(config, params, hidden, groups.responses, temperature, tuple(wanted))
+
+
+def _of_states(config, params, hidden, tokens, temperature, wanted) -> dict[str, Array]:
+  """`wanted` of the tokens [B, K, T] that are predicted from the hidden states [B, K, T, M]."""
+
+  def of_stretch(hidden, tokens):
+    logits = bind(config, params).logits(hidden) / temperature
+    return of_logits(logits, tokens, wanted)
+
+  count = tokens.shape[-1]
+  stretches = -(-tokens.size * config.vocab_size // config.logits_at_once)
   if stretches <= 1:
-    return of_stretch(hidden, groups.responses)
-  length = -(-tokens // min(stretches, tokens))
-  hidden, responses = _cut(hidden, length), _cut(groups.responses, length)
-  outputs = jax.lax.map(jax.checkpoint(lambda piece: of_stretch(*piece)), (hidden, responses))
-  return {name: _join(x)[..., :tokens] for name, x in outputs.items()}
+    return of_stretch(hidden, tokens)
+  length = -(-count // min(stretches, count))
+  pieces = _cut(hidden, length), _cut(tokens, length)
+  outputs = jax.lax.map(jax.checkpoint(lambda piece: of_stretch(*piece)), pieces)
+  return {name: _join(x)[..., :count] for name, x in outputs.items()}
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

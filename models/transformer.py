@@ -55,7 +55,7 @@ class Decoder(nnx.Module):
     Left-padded prompts end at the same column, so a response's token t stands at position (tokens
     of its prompt) + t.
     """
-    c, tokens, positions, k = self.c, prompts, prompt_positions(prompt_mask), 0
+    tokens, positions, k = prompts, prompt_positions(prompt_mask), 0
     if responses is not None:
       b, k, s = responses.shape
       tokens = jnp.concatenate([prompts, responses.reshape(b, k * s)], axis=1)
@@ -66,11 +66,26 @@ class Decoder(nnx.Module):
     def one_layer(x, layer, window):
       return layer.read(x, turns, prompt_mask, k, window)[0]
 
-    policy = REMAT[c.remat]
+    return self._through(one_layer, tokens)
+
+  def read_rows(
+    self, tokens: Int[Array, "R L"], positions: Int[Array, "R L"], sees: Bool[Array, "R L L"]
+  ) -> Float[Array, "R L M"]:
+    """Hidden states of rows in which `sees` says which tokens (the last axis) each attends to."""
+    turns = self.turns(positions)
+
+    def one_layer(x, layer, window):
+      return layer.read_rows(x, turns, positions, sees, window)
+
+    return self._through(one_layer, tokens)
+
+  def _through(self, one_layer, tokens: Int[Array, "R N"]) -> Float[Array, "R N M"]:
+    """Embeds, and goes through the layers: one_layer(x, layer, window)."""
+    policy = REMAT[self.c.remat]
     if policy is not None:
       one_layer = nnx.remat(one_layer, policy=policy, prevent_cse=False)  # a scan's never merges
     scan = nnx.scan(one_layer, in_axes=(nnx.Carry, 0, 0), out_axes=nnx.Carry)
-    return self.normed(scan(self.embed(tokens), self.layers, windows_of(c)))
+    return self.normed(scan(self.embed(tokens), self.layers, windows_of(self.c)))
 
   def turns(self, positions: Int[Array, "*n"]) -> tuple[Float[Array, "*n 2 half"], ...]:
     """Rotations at these positions: for layers that see all, then, if any, those with a window."""

@@ -5,8 +5,8 @@ import numpy as np
 from jaxtyping import Float
 
 from models.transformer import Params
-from training import hosts
 from training.compiled import compiled_log_probs
+from training.layouts import placed
 from training.parts import Parts
 from training.sources.offline import Offline
 
@@ -17,8 +17,9 @@ def log_ratios(parts: Parts, params: Params, source: Offline) -> Float[np.ndarra
   found = {}
   for step in range(parts.config.steps):
     batch = source.collect(step, params).scored
-    groups = hosts.to_global(parts.mesh, batch.groups)
-    logps = jax.device_get(log_probs(params, groups, float(temperature.temperature))[0])
+    logps = jax.device_get(
+      log_probs(params, placed(parts, batch.groups), float(temperature.temperature))[0]
+    )
     difference = np.where(batch.groups.mask, logps - batch.groups.old_logps, 0.0).sum(axis=-1)
     found |= dict(zip(batch.rows.tolist(), difference, strict=True))  # by row: epochs repeat rows
   return np.concatenate([found[row] for row in sorted(found)])

@@ -1,5 +1,6 @@
 """A step's batch, in pieces to train on and in numbers to read."""
 
+import dataclasses
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -11,20 +12,24 @@ from ml_collections import ConfigDict
 
 from models.groups import Groups
 from models.partitioning import batch_sharding, replicated
+from training.layouts import Lengths, laid_out
+from training.parts import Parts
 from training.population.shared import Shared, shared_on
 from training.scoring import changes_rewards
 from training.sources.batch import Batch, is_tied
 
 
-def minibatches(config: ConfigDict, mesh: Mesh, groups: Groups, step: int) -> list[Groups]:
+def minibatches(parts: Parts, groups: Groups, lengths: Lengths, step: int) -> list[Groups]:
   """The groups of each inner step: every epoch over the batch in a new order, groups whole."""
+  config = parts.config
   if config.minibatches == 1:
     return [groups] * config.inner_epochs
   size = config.batch_prompts // config.minibatches
-  pieces = []
+  groups, pieces = dataclasses.replace(groups, layout=None), []
   for epoch in range(config.inner_epochs):
-    order = order_of(config, step, epoch)
-    pieces += [compiled_rows(mesh)(groups, rows) for rows in order.reshape(-1, size)]
+    for rows in order_of(config, step, epoch).reshape(-1, size):
+      piece = compiled_rows(parts.mesh)(groups, rows)
+      pieces.append(laid_out(parts, piece, lengths.take(rows), config.micro_batches))
   return pieces
 
 

@@ -17,6 +17,7 @@ from models.transformer import Params
 from tasks.rows.row import text_of
 from training import hosts
 from training.compiled import compiled_log_probs, compiled_sampler, compiled_scores
+from training.layouts import placed
 from training.parts import Parts
 from training.sources.order import key_for
 
@@ -55,7 +56,7 @@ def measure(
   best, best_finished = draw_held_out(parts, params, key, 1, greedy=True)
   drawn, finished = draw_held_out(parts, params, key, samples)
   log_probs = compiled_log_probs(parts.model, parts.mesh)
-  read = hosts.to_global(parts.mesh, drawn)
+  read = placed(parts, drawn)
   logps, entropy = hosts.to_local(log_probs(params, read, 1.0))
   log_ratios, reference = None, adapters.reference_of(params, reference)
   if reference is not None:

@@ -20,6 +20,7 @@ from training.batches import (
 )
 from training.errors import Diverged
 from training.group_rows import group_rows
+from training.layouts import Lengths, laid_out
 from training.parts import Parts
 from training.population.membership import clock
 from training.records.checkpoints import Checkpoints
@@ -76,12 +77,14 @@ def train(
     for step in range(first, config.steps):
       started = clock()
       collected = source.collect(step, state.params)  # responses, and their scores
+      lengths = Lengths.of(parts, collected.groups)
       groups = hosts.to_global(parts.mesh, collected.groups)
+      groups = laid_out(parts, groups, lengths, config.micro_batches)
       groups = annotate(parts, state, reference_at(state, reference), groups)
       batch = collected.for_metrics(parts.mesh)
       recorder.warn([*batch_warnings(config, batch), *parts.task.reward.new_faults()])
       updates, weights = [], []
-      for minibatch in minibatches(config, parts.mesh, groups, step):
+      for minibatch in minibatches(parts, groups, lengths, step):
         state, metrics, weight = update(state, minibatch, parts.numbers)
         updates.append(metrics)
         weights.append(weight)

@@ -22,6 +22,7 @@ from training.checking.digests import of_recipe
 from training.compiled import compiled_log_probs
 from training.epochs import rows_of_steps
 from training.errors import UserError
+from training.layouts import placed
 from training.parts import Parts
 from training.records.run_folder import read_json, write_json
 from training.scoring import Scorer
@@ -162,8 +163,7 @@ def _base_log_probs(parts: Parts, base: Params) -> Callable[[Params, Groups], np
 
   def log_probs(params: Params, groups: Groups) -> np.ndarray:
     policy = adapters.reference_of(params, base)  # what is under adapters only `params` still has
-    read = hosts.to_global(parts.mesh, groups)
-    return hosts.to_local(compute(policy, read, temperature)[0])
+    return hosts.to_local(compute(policy, placed(parts, groups), temperature)[0])
 
   return log_probs
 

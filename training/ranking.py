@@ -15,6 +15,7 @@ from training import hosts
 from training.compiled import compiled_log_probs, compiled_scores
 from training.estimates import estimate
 from training.evaluation import PolicyEvaluation, draw_held_out
+from training.layouts import placed
 from training.parts import Parts
 from training.sources.order import key_for
 
@@ -69,7 +70,7 @@ class ImpliedRewardEvaluation:
     compute = compiled_log_probs(self._parts.model, self._parts.mesh)
 
     def logps(groups: Groups) -> np.ndarray:
-      of_tokens = hosts.to_local(compute(params, hosts.to_global(self._parts.mesh, groups), 1.0)[0])
+      of_tokens = hosts.to_local(compute(params, placed(self._parts, groups), 1.0)[0])
       return np.where(groups.mask, of_tokens, 0.0).sum(axis=-1)
 
     return in_batches(self._parts, self._held_out, logps)
@@ -102,7 +103,7 @@ class RewardModelEvaluation:
 
     def scores(params: Params) -> np.ndarray:
       def of_batch(groups: Groups) -> np.ndarray:
-        return hosts.to_local(compute(params, hosts.to_global(parts.mesh, groups)))
+        return hosts.to_local(compute(params, placed(parts, groups)))
 
       return in_batches(parts, held_out, of_batch)
 
@@ -114,7 +115,7 @@ class RewardModelEvaluation:
     mesh, compute = parts.mesh, compiled_scores(parts.model, parts.mesh)
     key = key_for("evaluation", parts.config.seed, 0)
     local, _ = draw_held_out(parts, base, key, parts.config.eval.samples)
-    groups = hosts.to_global(mesh, local)
+    groups = placed(parts, local)
 
     def scores(params: Params) -> np.ndarray:
       return hosts.gather(mesh, hosts.to_local(compute(params, groups)))

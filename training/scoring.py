@@ -13,6 +13,7 @@ from models.groups import Groups
 from models.transformer import Params
 from training import hosts
 from training.compiled import compiled_scores
+from training.layouts import placed
 from training.parts import Parts
 
 
@@ -23,7 +24,7 @@ class Scorer:
     self, parts: Parts, reward_model: Params | None = None, *, scored_already: bool = False
   ):
     """`scored_already`: the rewards came with the responses, also of those without an end."""
-    self._scored_already = scored_already
+    self._parts, self._scored_already = parts, scored_already
     self._config, self._task, self._reward_model = parts.config, parts.task, reward_model
     self._scores, self._mesh = compiled_scores(parts.model, parts.mesh), parts.mesh
     self._words = parts.loss.words
@@ -33,7 +34,7 @@ class Scorer:
     scoring, max_tokens = self._config.scoring, self._config.sampling.max_tokens
     rewards, mask = groups.rewards, groups.mask
     if self._reward_model is not None:
-      scores = self._scores(self._reward_model, hosts.to_global(self._mesh, groups))
+      scores = self._scores(self._reward_model, placed(self._parts, groups))
       rewards = np.where(mask.any(axis=-1), hosts.to_local(scores), np.nan)  # none of no response
     as_it_stands = (
       self._scored_already or self._reward_model is not None or self._task.scores_unfinished

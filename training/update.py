@@ -41,6 +41,11 @@ class UpdateSpec:
   schedule: Schedule = constant
   micro_batches: int = 1
 
+  @property
+  def shards(self) -> int:
+    """Pieces of a batch that lie on devices of their own."""
+    return self.mesh.shape["data"] * self.mesh.shape["fsdp"]
+
 
 @cache
 def compiled_update(spec: UpdateSpec) -> Shared:
@@ -90,7 +95,7 @@ def loss_gradient(spec: UpdateSpec, state: TrainState, groups: Groups, numbers: 
     return _score(spec.model, numbers["temperature"], wanted, networks, groups)
 
   gradient, cotangent, metrics, scores = through_network(
-    score, loss_of, state.trained, groups, spec.micro_batches
+    score, loss_of, state.trained, groups, spec.micro_batches, spec.shards
   )
   weights = None
   if "logps" in cotangent:
@@ -101,16 +106,19 @@ def loss_gradient(spec: UpdateSpec, state: TrainState, groups: Groups, numbers: 
   return gradient, metrics, weights
 
 
-def through_network(score: Callable, loss_of: Callable, params, groups, micro_batches: int):
+def through_network(
+  score: Callable, loss_of: Callable, params, groups, micro_batches: int = 1, shards: int = 1
+):
   """The gradient of loss_of(outputs) in the parameters, cut at the network's outputs.
 
   Args:
     score: (params, groups) -> (outputs, unused), two dicts of arrays [B, ...] by prompt.
+    shards: pieces that lie on devices of their own; each gives its part to every micro-batch.
     loss_of: outputs of the whole batch -> (loss, metrics).
   Returns:
     (gradient, d loss / d outputs, metrics with the loss, outputs and unused).
   """
-  forward, backward = _whole if micro_batches == 1 else _in_micro_batches(micro_batches)
+  forward, backward = _whole if micro_batches == 1 else _in_micro_batches(micro_batches, shards)
   outputs, unused, residuals = forward(score, params, groups)
   (loss, metrics), cotangent = jax.value_and_grad(loss_of, has_aux=True)(outputs)
   gradient = backward(score, params, groups, residuals, cotangent)
@@ -167,12 +175,21 @@ _whole = (_forward, _backward)
 # --- in micro-batches: activations are computed again, one micro-batch at a time ------------------
 
 
-def _in_micro_batches(n: int):
-  def split(tree):  # interleaved, so that each device keeps its own prompts
-    return jax.tree.map(lambda x: x.reshape(-1, n, *x.shape[1:]).swapaxes(0, 1), tree)
+def _in_micro_batches(n: int, shards: int):
+  # A micro-batch is the next piece of every device's own prompts.
+  def split(tree):
+    def pieces(x):
+      x = x.reshape(shards, n, -1, *x.shape[1:]).swapaxes(0, 1)
+      return x.reshape(n, -1, *x.shape[3:])
+
+    return jax.tree.map(pieces, tree)
 
   def join(tree):
-    return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), tree)
+    def whole(x):
+      x = x.reshape(n, shards, -1, *x.shape[2:]).swapaxes(0, 1)
+      return x.reshape(-1, *x.shape[3:])
+
+    return jax.tree.map(whole, tree)
 
   def forward(score, params, groups):
     outputs, unused = join(jax.lax.map(lambda micro: score(params, micro), split(groups)))

@@ -1,4 +1,4 @@
-"""What a chat template writes around an answer: before it, where the policy takes over, and after.
+"""The text around an answer in a chat template: from where the policy takes over, and after it.
 
 A template renders a prompt up to where the assistant begins, and may render a whole conversation
 otherwise. Between the two come
@@ -56,7 +56,7 @@ class AnswerFrame:
     return text if "think>" in self.before else self.before + text
 
   def bare(self, text: str) -> str:
-    """What `framed` was given, of what it gave; what a policy wrote, without an empty frame."""
+    """The inverse of `framed`; of what a policy wrote, the text without an empty frame."""
     return text.removeprefix(self.before)
 
   def _is_in(self, text: str) -> bool:

@@ -11,6 +11,7 @@ from training.batches import minibatches, of_first_epoch
 from training.build import parts_of
 from training.checking import config_files
 from training.group_rows import group_rows
+from training.layouts import Lengths
 from training.sources.batch import Batch, ScoredGroups
 from training.sources.demonstrations import Demonstrations
 
@@ -72,6 +73,8 @@ def test_weights_of_minibatches_come_back_in_the_order_of_the_batch(parts, piece
   )
   rewards = np.arange(16, dtype=np.float32).reshape(8, 2)
   groups = dataclasses.replace(batch_of(parts).groups, rewards=rewards)
-  values = [np.asarray(piece.rewards) for piece in minibatches(config, parts.mesh, groups, 5)]
+  others = dataclasses.replace(parts, config=config)
+  lengths = Lengths.of(parts, groups)
+  values = [np.asarray(piece.rewards) for piece in minibatches(others, groups, lengths, 5)]
   values[pieces:] = [-value for value in values[pieces:]]  # a later epoch does not count
   np.testing.assert_array_equal(of_first_epoch(config, 5, values), rewards)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from models.groups import Groups
-from models.partitioning import make_mesh
 from models.scalar_head import with_scalar_head
 from tests.training.small_configs import SMALL_MODEL
 from training import build
@@ -18,6 +17,7 @@ from training.checking import config_files, validate
 from training.checking.loss_signatures import words_of
 from training.errors import UserError
 from training.evaluation import is_right
+from training.layouts import Lengths
 from training.loop import means
 from training.scoring import Scorer, soft_overlong_penalty
 from training.sources.batch import is_tied
@@ -61,17 +61,18 @@ def finished_groups(rewards, lengths, finished, t=8):
 
 
 def test_every_inner_epoch_sees_every_group_once_and_whole_in_another_order():
-  config = config_files.load("configs/grpo.py", SMALL | {"inner_epochs": 3, "minibatches": 4})
+  parts = parts_of(inner_epochs=3, minibatches=4)
   rewards = np.arange(8 * 4).reshape(8, 4)
   groups, _ = finished_groups(rewards, np.ones((8, 4)), np.ones((8, 4), bool))
-  pieces = minibatches(config, make_mesh(), groups, step=5)
+  lengths = Lengths.of(parts, groups)
+  pieces = minibatches(parts, groups, lengths, step=5)
   assert len(pieces) == 12 and all(piece.rewards.shape == (2, 4) for piece in pieces)
   epochs = [np.concatenate([p.rewards for p in pieces[i : i + 4]]) for i in (0, 4, 8)]
   for epoch in epochs:
     assert sorted(epoch[:, 0]) == list(range(0, 32, 4))
     assert (np.diff(epoch) == 1).all()  # the four responses of a prompt stayed together
   assert (epochs[0] != epochs[1]).any()
-  again = minibatches(config, make_mesh(), groups, step=5)
+  again = minibatches(parts, groups, lengths, step=5)
   assert all((a.rewards == b.rewards).all() for a, b in zip(pieces, again, strict=True))
 
 
