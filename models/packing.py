@@ -107,7 +107,7 @@ def lay_out(
           at, found = at + n, found + n
           last[c * size + group, response] = at - 1
   source, position, prompt, response = slots.reshape(4, chunks, rows, length)
-  return Layout(source, position, prompt, response, *predicted, place, last)
+  return Layout(source, position, prompt, response, predicted[0], predicted[1], place, last)
 
 
 def _rows(
