@@ -20,7 +20,8 @@ from algorithms.reductions import sequence_sum
 from models import transformer
 from models.groups import Groups
 from models.log_probs import token_log_probs
-from models.sampling import Sampler, sample
+from models.sampler import Sampler
+from models.sampling import sample
 from models.transformer import ModelConfig, Params
 from training.optimizer import adamw, linear
 from training.state import TrainState, optimizer_step

@@ -18,7 +18,7 @@ from training import base_policy
 from training.build import put_together
 from training.checking import pretrained_model
 from training.checking.config_task import task_of
-from training.compiled import compiled_sampler
+from training.drawing import draw
 
 TRIES = 4  # draws until the two responses differ and neither is empty
 SHORTEST = 32  # tokens: prompts are padded to 32, 64, 128, ..., each of which compiles once
@@ -95,9 +95,9 @@ class ServedPolicy:
   def _draw(self, prompt: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
     sampling = self._config.sampling
     options = self._parts.sampler(2, top_k=sampling.top_k, top_p=sampling.top_p)
-    sample = compiled_sampler(self._parts.model, options, self._parts.mesh)
     self._key, key = jax.random.split(self._key)
-    drawn = jax.device_get(sample(self._params, prompt, mask, key, float(sampling.temperature)))
+    temperature = float(sampling.temperature)
+    drawn = draw(self._parts, options, self._params, prompt, mask, key, temperature)
     kept = drawn.mask[0]
     return {
       "responses": [self._tokenizer.decode(drawn.responses[0, k]) for k in range(2)],

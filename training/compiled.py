@@ -6,12 +6,15 @@ compiled in `update.py`.
 
 from functools import cache
 
-from jax.sharding import Mesh
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
-from models import scalar_head
+from models import decoding, scalar_head
 from models.log_probs import token_log_probs
 from models.partitioning import batch_sharding, replicated
-from models.sampling import Sampler, sample
+from models.sampler import Sampler
+from models.sampling import sample
 from models.transformer import ModelConfig
 from training.population.shared import Shared, shared_on
 
@@ -26,6 +29,49 @@ def compiled_sampler(model: ModelConfig, sampler: Sampler, mesh: Mesh) -> Shared
   rows, everywhere = batch_sharding(mesh), replicated(mesh)
   shardings = (None, rows, rows, everywhere, everywhere)
   return shared_on(mesh, run, shardings, rows, _decoding_options(mesh))
+
+
+@cache
+def compiled_beginning(model: ModelConfig, sampler: Sampler, mesh: Mesh, length: int) -> Shared:
+  """(params, prompts, prompt_mask, key, temperature) -> Drawing of `length` tokens, jitted."""
+
+  def run(params, prompts, prompt_mask, key, temperature):
+    row = jnp.arange(len(prompts))
+    begun = decoding.begin(
+      model, params, prompts, prompt_mask, row, key, sampler, temperature, length
+    )
+    return decoding.decode(model, params, begun, key, sampler, temperature)
+
+  rows, everywhere = batch_sharding(mesh), replicated(mesh)
+  shardings = (None, rows, rows, everywhere, everywhere)
+  return shared_on(mesh, run, shardings, _of_drawing(model, mesh), _decoding_options(mesh))
+
+
+@cache
+def compiled_continuation(model: ModelConfig, sampler: Sampler, mesh: Mesh, length: int) -> Shared:
+  """(params, drawing, move, key, temperature) -> Drawing of `length` tokens, jitted.
+
+  `move` are the row and slot of `decoding.moved`, or None.
+  """
+
+  def run(params, drawing, move, key, temperature):
+    drawing = (
+      decoding.longer(drawing, length) if move is None else decoding.moved(drawing, *move, length)
+    )
+    return decoding.decode(model, params, drawing, key, sampler, temperature)
+
+  rows, everywhere = batch_sharding(mesh), replicated(mesh)
+  shardings = (None, _of_drawing(model, mesh), rows, everywhere, everywhere)
+  return shared_on(mesh, run, shardings, _of_drawing(model, mesh), _decoding_options(mesh))
+
+
+def _of_drawing(model: ModelConfig, mesh: Mesh) -> decoding.Drawing:
+  """Where a Drawing lies: rows split as prompts are, keys and values by their heads, too."""
+  rows = batch_sharding(mesh)
+  split = "tensor" if model.kv_heads % mesh.shape["tensor"] == 0 else None
+  heads = NamedSharding(mesh, P(*rows.spec, split))
+  everywhere = replicated(mesh)
+  return decoding.Drawing(everywhere, heads, rows, heads, rows, rows, rows, rows, rows, rows)
 
 
 def _decoding_options(mesh: Mesh) -> dict[str, str]:

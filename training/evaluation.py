@@ -16,7 +16,8 @@ from models.groups import Groups
 from models.transformer import Params
 from tasks.rows.row import text_of
 from training import hosts
-from training.compiled import compiled_log_probs, compiled_sampler, compiled_scores
+from training.compiled import compiled_log_probs, compiled_scores
+from training.drawing import draw
 from training.layouts import placed
 from training.parts import Parts
 from training.sources.order import key_for
@@ -91,9 +92,8 @@ def draw_held_out(
   """
   task, rows = parts.task, hosts.mine(parts.mesh, np.arange(len(parts.task.evaluation)))
   prompts, prompt_mask = (array[rows] for array in task.evaluation_prompts)
-  sampler = compiled_sampler(parts.model, parts.sampler(group_size, greedy=greedy), parts.mesh)
-  read = hosts.to_global(parts.mesh, (prompts, prompt_mask))
-  drawn = hosts.to_local(sampler(params, *read, key, 1.0))
+  sampler = parts.sampler(group_size, greedy=greedy)
+  drawn = draw(parts, sampler, params, prompts, prompt_mask, key, 1.0)
   items = [task.evaluation[row] for row in rows]
   each = task.reward_parts(items, drawn.responses, drawn.finished)
   drawn_groups = Groups(

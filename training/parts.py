@@ -8,7 +8,7 @@ from typing import Any
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from models.sampling import Sampler
+from models.sampler import Sampler
 from models.transformer import ModelConfig
 from tasks.task import Task
 from training.optimizer import Optimizer, Schedule

@@ -17,7 +17,8 @@ from tasks.tokenizers.tokenizer import left_pad, right_pad
 from training import base_policy
 from training.build import parts_of
 from training.checking import digests
-from training.compiled import compiled_log_probs, compiled_sampler
+from training.compiled import compiled_log_probs
+from training.drawing import draw
 from training.evaluation import Evaluated, evaluated, measure
 from training.parts import Parts
 from training.records.checkpoints import loaded
@@ -76,11 +77,8 @@ class Policy:
     where the model chats.
     """
     tokens, mask = self._prompts(prompts)
-    sampler = compiled_sampler(
-      self.parts.model, self.parts.sampler(n, greedy=greedy), self.parts.mesh
-    )
-    key = key_for("policy", seed, 0)
-    drawn = jax.device_get(sampler(self.params, tokens, mask, key, float(temperature)))
+    sampler, key = self.parts.sampler(n, greedy=greedy), key_for("policy", seed, 0)
+    drawn = draw(self.parts, sampler, self.params, tokens, mask, key, float(temperature))
     decode = self.parts.task.tokenizer.decode
     return [[decode(response) for response in of_prompt] for of_prompt in drawn.responses]
 

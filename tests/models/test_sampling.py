@@ -8,8 +8,9 @@ import pytest
 
 from models.groups import Groups
 from models.log_probs import token_log_probs
-from models.sampling import Sampler, restrict, sample
-from models.sampling import draw as draw_token
+from models.sampler import Sampler, restrict
+from models.sampler import draw as draw_token
+from models.sampling import sample
 from models.transformer import bind
 from tests.models.tiny import EOS, GEMMA3, OLMO3, PAD, TINY, ragged_groups, tiny_params
 

@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 from algorithms import dapo, dpo
 from models.partitioning import fit, make_mesh, parameter_shardings, rule
-from models.sampling import Sampler
+from models.sampler import Sampler
 from tests.models.tiny import TINY, ragged_groups
 from tests.training.test_update import OPTIMIZER
 from training.compiled import compiled_sampler

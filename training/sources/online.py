@@ -7,7 +7,7 @@ from models.groups import Groups
 from models.transformer import Params
 from tasks.items import Item
 from training import hosts
-from training.compiled import compiled_sampler
+from training.drawing import draw
 from training.epochs import prompt_order
 from training.parts import Parts
 from training.scoring import Scorer
@@ -19,11 +19,10 @@ class Online:
   """The current policy samples K responses to each prompt of the step; the task scores them."""
 
   def __init__(self, parts: Parts, scorer: Scorer):
-    self._config, self._task, self._scorer = parts.config, parts.task, scorer
+    self._parts, self._config, self._task, self._scorer = parts, parts.config, parts.task, scorer
     c, self._mesh = parts.config, parts.mesh
     self._corrects = "sampler_logps" in parts.loss.words
-    sampler = parts.sampler(c.group_size, top_k=c.sampling.top_k, top_p=c.sampling.top_p)
-    self._sample = compiled_sampler(parts.model, sampler, parts.mesh)
+    self._sampler = parts.sampler(c.group_size, top_k=c.sampling.top_k, top_p=c.sampling.top_p)
 
   def collect(self, step: int, params: Params) -> Batch:
     """The step's groups; those of equal rewards are replaced, sampling.refills times at most."""
@@ -49,8 +48,8 @@ class Online:
     rows = hosts.mine(self._mesh, rows)
     prompts, prompt_mask = (array[rows] for array in task.train_prompts)
     key = key_for("sampling", config.seed, turn)
-    read = hosts.to_global(self._mesh, (prompts, prompt_mask))
-    samples = hosts.to_local(self._sample(params, *read, key, config.sampling.temperature))
+    temperature = config.sampling.temperature
+    samples = draw(self._parts, self._sampler, params, prompts, prompt_mask, key, temperature)
     items = [task.train[row] for row in rows]
     each = task.reward_parts(items, samples.responses, samples.finished)
     groups = Groups(
