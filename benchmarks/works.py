@@ -4,6 +4,7 @@ import dataclasses
 
 from benchmarks import flops
 from benchmarks.flops import Batch
+from benchmarks.peers import lengths
 from benchmarks.sizes import Size
 
 
@@ -18,8 +19,12 @@ class Work:
   samples: bool = False  # samples the responses; otherwise they are given
   beta: float | None = None  # of the loss, where it has one
   scores_reference: bool = False  # every step; otherwise precomputed, or not needed
+  lengths: str = ""  # of prompts and responses: "pandalm", "gsm8k" (peers/lengths.py); "": all full
 
   def batch(self, size: Size) -> Batch:
+    """Of full length; with other lengths, the mean ones."""
+    if self.lengths:
+      size = dataclasses.replace(size, **MEANS[self.lengths])
     prompts = size.rollouts // self.group_size if self.samples else size.pairs
     return Batch(prompts, self.group_size, size.prompt_tokens, size.response_tokens)
 
@@ -34,6 +39,10 @@ class Work:
     return {phase: n for phase, n in needed.items() if n}
 
 
+MEANS = {
+  "pandalm": {"prompt_tokens": 61, "response_tokens": 55},
+  "gsm8k": {"prompt_tokens": 60, "response_tokens": lengths.GSM8K_MEAN_SOLUTION},
+}
 WORKS = {
   work.name: work
   for work in (
@@ -43,5 +52,8 @@ WORKS = {
     Work("grpo_kl", "GRPO, K = 8, beta = 0.04 and its reference", "grpo", 8, True, 0.04, True),
     Work("rloo", "RLOO, K = 2, beta = 0.05 and its reference", "rloo", 2, True, 0.05, True),
     Work("generate", "sampling alone, one response to each prompt", samples=True),
+    Work("dpo_pandalm", "DPO on pairs of PandaLM's lengths", "dpo", 2, False, 0.1, True, "pandalm"),
+    Work("grpo_gsm8k", "GRPO, K = 8, of GSM8K's lengths", "grpo", 8, True, 0.0, lengths="gsm8k"),
+    Work("generate_gsm8k", "sampling alone, of GSM8K's lengths", samples=True, lengths="gsm8k"),
   )
 }

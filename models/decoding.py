@@ -22,13 +22,13 @@ class Drawing(NamedTuple):
   """Responses while they are drawn: B rows of a prompt and K of its responses, up to S tokens."""
 
   latest: Any  # int32 [], the token drawn last, of 0 to S - 1; the past has those before it
-  prompts: list[KeysValues]  # of each layer, with one set a row
+  prompts: Any  # KeysValues of each layer, with one set a row
   prompt_mask: Any  # bool [B, P]
-  past: list[KeysValues]  # of each layer, with K sets of S tokens a row
+  past: Any  # KeysValues of each layer, with K sets of S tokens a row
   ended: Any  # bool [B, K]
   responses: Any  # int32 [B, K, S]
   mask: Any  # bool [B, K, S]
-  logps: tuple[Any, ...]  # [B, K, S], as `sampling.Samples` has them
+  logps: Any  # [B, K, S] each, one or both of those of `sampling.Samples`
   row: Any  # int32 [B], which prompt of the batch this is: its random numbers go with that
   response: Any = None  # int32 [B, K], which of its responses each is; None: as they come
 

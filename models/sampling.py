@@ -1,6 +1,6 @@
 """Sampling K responses to each prompt, as one program; `decoding.py` has what goes on in it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +13,14 @@ from models.transformer import Params
 
 
 class Samples(NamedTuple):
-  """Responses as drawn. One that never ended has no end and `finished` False."""
+  """Responses as drawn, as jax or numpy arrays. One that never ended has `finished` False."""
 
-  responses: Int[Array, "B K T"]  # right-padded
-  mask: Bool[Array, "B K T"]  # up to and including the end
-  logps: Float[Array, "B K T"]  # of softmax(logits / temperature), whatever top-k; 0 at padding
-  finished: Bool[Array, "B K"]
+  responses: Any  # int [B, K, T], right-padded
+  mask: Any  # bool [B, K, T], up to and including the end
+  logps: Any  # [B, K, T], of softmax(logits / temperature), whatever top-k; 0 at padding
+  finished: Any  # bool [B, K]
   # Of the distribution that was drawn from, where top-k or top-p made it another; else None.
-  drawn_logps: Float[Array, "B K T"] | None = None
+  drawn_logps: Any = None
 
 
 def sample(
@@ -41,7 +41,10 @@ def sample(
   """
 
   def of_part(part) -> Samples:
-    begun = decoding.begin(config, params, *part, key, sampler, temperature, sampler.max_tokens)
+    prompts, prompt_mask, row = part
+    begun = decoding.begin(
+      config, params, prompts, prompt_mask, row, key, sampler, temperature, sampler.max_tokens
+    )
     drawing = decoding.decode(config, params, begun, key, sampler, temperature)
     return Samples(
       drawing.responses, drawing.mask, drawing.logps[0], drawing.ended, *drawing.logps[1:]

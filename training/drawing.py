@@ -17,7 +17,11 @@ from models.sampler import Sampler
 from models.sampling import Samples, number_of_cuts
 from models.transformer import Params
 from training import hosts
-from training.compiled import compiled_beginning, compiled_continuation, compiled_sampler
+from training.compiled_sampling import (
+  compiled_beginning,
+  compiled_continuation,
+  compiled_sampler,
+)
 from training.parts import Parts
 from training.population.membership import member_here
 

@@ -36,6 +36,9 @@ WORKS = {
   "grpo_kl": ("trl", "tunix"),
   "rloo": ("trl",),
   "generate": ("trl", "tunix"),
+  "dpo_pandalm": ("trl",),
+  "grpo_gsm8k": ("trl",),
+  "generate_gsm8k": ("trl",),
 }
 
 

@@ -16,13 +16,16 @@ PROMPT, RESPONSE = 64, 64  # tokens
 PAIRS, ROLLOUTS = 8, 64  # a step
 PAD, EOS = 0, 1  # of the peers' tokenizers; the other tokens are words
 GROUP_SIZES = {"grpo": 8, "grpo_kl": 8, "rloo": 2, "generate": 1}
+GROUP_SIZES |= {"grpo_gsm8k": 8, "generate_gsm8k": 1}
 BETAS = {"dpo": 0.1, "dpo_precomputed": 0.1, "grpo": 0.0, "grpo_kl": 0.04, "rloo": 0.05}
+BETAS |= {"dpo_pandalm": 0.1, "grpo_gsm8k": 0.0}
 
 
-def random_ids(rows: int, tokens: int, seed: int) -> list[list[int]]:
-  """Returns token ids that are neither padding nor the end of a sequence."""
+def random_ids(rows: int, tokens: int | Sequence[int], seed: int) -> list[list[int]]:
+  """Returns token ids that are neither padding nor the end, so many, or so many in each row."""
   rng = random.Random(seed)
-  return [[rng.randrange(2, VOCABULARY) for _ in range(tokens)] for _ in range(rows)]
+  each = [tokens] * rows if isinstance(tokens, int) else tokens
+  return [[rng.randrange(2, VOCABULARY) for _ in range(count)] for count in each]
 
 
 def text(ids: Sequence[int]) -> str:

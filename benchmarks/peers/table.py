@@ -10,6 +10,9 @@ SPEED_TARGETS = {
   "dpo": {"trl": 2.0, "tunix": 1.4},
   "grpo": {"trl": 3.0, "tunix": 2.0},
   "generate": {"trl": 2.5, "tunix": 1.5},
+  "dpo_pandalm": {"trl": 4.0},
+  "grpo_gsm8k": {"trl": 4.0},
+  "generate_gsm8k": {"trl": 3.0},
 }
 MEMORY_TARGETS = {"dpo": 1.0, "grpo": 2.0}  # of TRL's
 START_TARGET = 2.0  # of TRL's

@@ -10,6 +10,7 @@ faster), no logging to anywhere, no checkpoints; all else as TRL sets it.
 import sys
 import time
 
+import lengths
 import shapes
 from shapes import BETAS, EOS, GROUP_SIZES, PAD
 
@@ -43,28 +44,47 @@ def prepare(folder: str) -> None:
   Qwen3ForCausalLM(config).save_pretrained(folder)
 
 
-def generate(model_folder: str, steps: int) -> list[float]:
-  """Returns when each call of `generate` was done, in seconds since 1970; none stops early."""
+def generate(work: str, model_folder: str, steps: int) -> list[float]:
+  """Returns when each call of `generate` was done, in seconds since 1970."""
   import torch
   from transformers import AutoModelForCausalLM
 
   model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval()
   done = []
   for step in range(1 + steps):
-    prompts = torch.tensor(shapes.random_ids(shapes.ROLLOUTS, shapes.PROMPT, seed=step))
+    rows = shapes.random_ids(shapes.ROLLOUTS, prompt_tokens(work, shapes.ROLLOUTS, step), step)
+    longest = max(map(len, rows))
+    prompts = torch.tensor([[PAD] * (longest - len(row)) + row for row in rows])
     out = model.generate(
       prompts,
-      attention_mask=torch.ones_like(prompts),
-      max_new_tokens=shapes.RESPONSE,
+      attention_mask=(prompts != PAD).long(),
+      max_new_tokens=response_tokens(work),
       do_sample=True,
       temperature=1.0,
       top_k=0,
       top_p=1.0,
-      suppress_tokens=[EOS],
+      **how_responses_end(work),
     )
-    assert out.shape[1] == shapes.PROMPT + shapes.RESPONSE, out.shape
+    assert work != "generate" or out.shape[1] == shapes.PROMPT + shapes.RESPONSE, out.shape
     done.append(time.time())
   return done
+
+
+def prompt_tokens(work: str, rows: int, seed: int) -> int | list[int]:
+  if "_gsm8k" in work:
+    return lengths.drawn(lengths.GSM8K_QUESTIONS, rows, seed)
+  return shapes.PROMPT
+
+
+def response_tokens(work: str) -> int:
+  return lengths.GSM8K_MAX if "_gsm8k" in work else shapes.RESPONSE
+
+
+def how_responses_end(work: str) -> dict:
+  """Never; or with the end made likely enough that they have GSM8K's mean length."""
+  if "_gsm8k" in work:
+    return {"sequence_bias": [[[EOS], lengths.bias(shapes.VOCABULARY)]]}
+  return {"suppress_tokens": [EOS]}
 
 
 def train(work: str, model_folder: str, steps: int) -> list[float]:
@@ -101,16 +121,20 @@ def dpo_trainer(work: str, model_folder: str, clock, max_steps: int):
   from trl import DPOConfig, DPOTrainer
 
   rows = shapes.PAIRS * max_steps
+  # TRL adds the end of sequence to a response.
+  parts = [("prompt", "", shapes.PROMPT), ("chosen", " ", shapes.RESPONSE - 1)]
+  parts.append(("rejected", " ", shapes.RESPONSE - 1))
+  if work == "dpo_pandalm":
+    responses = (
+      [n - 1 for n in lengths.drawn(one, rows, seed)]
+      for seed, one in enumerate((lengths.PANDALM_CHOSEN, lengths.PANDALM_REJECTED))
+    )
+    prompts = lengths.drawn(lengths.PANDALM_PROMPTS, rows, seed=2)
+    parts = [("prompt", "", prompts), ("chosen", " ", next(responses))]
+    parts.append(("rejected", " ", next(responses)))
   columns = {
     name: [before + shapes.text(ids) for ids in shapes.random_ids(rows, tokens, seed)]
-    for seed, (name, before, tokens) in enumerate(
-      # TRL adds the end of sequence to a response.
-      [
-        ("prompt", "", shapes.PROMPT),
-        ("chosen", " ", shapes.RESPONSE - 1),
-        ("rejected", " ", shapes.RESPONSE - 1),
-      ]
-    )
+    for seed, (name, before, tokens) in enumerate(parts)
   }
   config = DPOConfig(
     **settings(max_steps),
@@ -131,7 +155,8 @@ def online_trainer(work: str, model_folder: str, clock, max_steps: int):
     (RLOOConfig, RLOOTrainer) if work == "rloo" else (GRPOConfig, GRPOTrainer)
   )
   k = GROUP_SIZES[work]
-  prompts = shapes.random_ids(shapes.ROLLOUTS // k * max_steps, shapes.PROMPT, seed=0)
+  rows = shapes.ROLLOUTS // k * max_steps
+  prompts = shapes.random_ids(rows, prompt_tokens(work, rows, seed=0), seed=0)
 
   def reward(completions, **_):
     return [float(i % k) for i in range(len(completions))]  # all different in a group
@@ -140,9 +165,9 @@ def online_trainer(work: str, model_folder: str, clock, max_steps: int):
     **settings(max_steps),
     per_device_train_batch_size=shapes.ROLLOUTS,
     num_generations=k,
-    max_completion_length=shapes.RESPONSE,
+    max_completion_length=response_tokens(work),
     beta=BETAS[work],
-    generation_kwargs={"suppress_tokens": [EOS]},
+    generation_kwargs=how_responses_end(work),
   )
   dataset = Dataset.from_dict({"prompt": [shapes.text(ids) for ids in prompts]})
   return trainer_class(
@@ -154,8 +179,8 @@ def main(work: str, model_folder: str, steps: str = "", result: str = "") -> Non
   if work == "prepare":
     prepare(model_folder)
     return
-  if work == "generate":
-    done = generate(model_folder, int(steps))
+  if work.startswith("generate"):
+    done = generate(work, model_folder, int(steps))
   else:
     done = train(work, model_folder, int(steps))
   seconds = [later - earlier for earlier, later in zip(done[:-1], done[1:], strict=True)]

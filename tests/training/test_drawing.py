@@ -12,7 +12,7 @@ from tests.models.tiny import EOS, GEMMA3, PAD, TINY, ragged_groups, tiny_params
 from tests.training.small_configs import SMALL_MODEL
 from training import build, drawing
 from training.checking import config_files
-from training.compiled import compiled_sampler
+from training.compiled_sampling import compiled_sampler
 from training.drawing import draw, moves, segments
 
 SAMPLER = Sampler(max_tokens=24, eos_ids=(EOS, 5, 9), pad_id=PAD, group_size=4)

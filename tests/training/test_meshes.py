@@ -14,7 +14,7 @@ from models.partitioning import fit, make_mesh, parameter_shardings, rule
 from models.sampler import Sampler
 from tests.models.tiny import TINY, ragged_groups
 from tests.training.test_update import OPTIMIZER
-from training.compiled import compiled_sampler
+from training.compiled_sampling import compiled_sampler
 from training.sources.order import key_for
 from training.state import new_state, random_params
 from training.update import UpdateSpec, compiled_update
