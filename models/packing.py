@@ -81,7 +81,7 @@ def lay_out(
   ]
   rows = on_ladder(max(map(len, planned)))
   predictions = int(lengths.reshape(chunks, -1).sum(axis=1).max())
-  predictions = on_ladder(-(-predictions // length)) * length
+  predictions = on_ladder(-(-2 * predictions // length)) * length // 2
 
   slots = np.zeros((4, chunks, rows * length), np.int32)
   predicted = np.zeros((2, chunks, predictions), np.int32)

@@ -31,6 +31,7 @@ from tasks.datasets.data_set import DataSet
 from tasks.datasets.local import local
 from tasks.datasets.reading import default_data_dir
 from tasks.rows.row import BadRows
+from tasks.rows.row_names import PARTS, RowNames
 
 
 def main(argv: Sequence[str]) -> int:
@@ -43,8 +44,10 @@ def main(argv: Sequence[str]) -> int:
     else:
       _build(data_set, args)
   except BadRows as bad:
-    n = len(bad.problems)
-    print(f"{n:,} bad row{'s' * (n > 1)}; --skip_bad_rows leaves them out:\n{bad}", file=sys.stderr)
+    n, problems = len(bad.problems), str(bad).replace("--config.data.", "--")  # keys are named here
+    print(
+      f"{n:,} bad row{'s' * (n > 1)}; --skip_bad_rows leaves them out:\n{problems}", file=sys.stderr
+    )
     return 2
   except (ValueError, OSError) as error:  # of the data, or of the disk
     print(error, file=sys.stderr)
@@ -73,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
   add("--name", default="", help="of local: built as local_NAME (default: the file's name)")
   add("--test_file", default="", help="of local: rows of other prompts, to evaluate on")
   add("--held_out", default=0.1, type=float, help="of local: share of the prompts kept as test")
+  for part in (*PARTS, "ignore"):
+    add(f"--{part}", default="", help=f"of local: a key of the rows, as config.data.{part} has it")
   add("--skip_bad_rows", action="store_true", help="leave them out, counted and listed in a file")
   add("--dry_run", action="store_true", help="say what would be read and built; do nothing")
   return parser
@@ -81,12 +86,13 @@ def _parser() -> argparse.ArgumentParser:
 def _data_set(args: argparse.Namespace, parser: argparse.ArgumentParser) -> DataSet:
   if args.data_set == "local" and not args.file:
     parser.error("local needs --file=FILE")
-  if args.data_set != "local" and (args.file or args.test_file or args.name):
-    parser.error(f"--file, --test_file and --name are of local, not of {args.data_set}")
+  given = {part: getattr(args, part) for part in (*PARTS, "ignore")}
+  if args.data_set != "local" and (args.file or args.test_file or args.name or any(given.values())):
+    parser.error(f"--file, --test_file, --name and names of keys are of local, not {args.data_set}")
   if not 0 <= args.held_out < 1:
     parser.error(f"--held_out={args.held_out}: at least 0 and below 1")
   if args.data_set == "local":
-    return local(args.file, args.test_file, args.held_out, args.name)
+    return local(args.file, args.test_file, args.held_out, args.name, RowNames.of(**given))
   return DATA_SETS[args.data_set]
 
 

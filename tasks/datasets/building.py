@@ -23,6 +23,7 @@ from tasks.rows import row_files
 from tasks.rows.prompt_keys import keys_of, shared_prompts, split_by_prompt
 from tasks.rows.record_formats import RowFileError
 from tasks.rows.row import BadRows, Problem, Row, messages_of
+from tasks.rows.row_names import AS_SPELLED
 
 VERSION = "1.0.0"
 CURRENT, BAD_ROWS, FILE = "current", "bad_rows.jsonl", "file"
@@ -91,7 +92,7 @@ def read_files(
   splits: dict[str, Sequence[Row]] = {}
   problems: list[Problem] = []
   for split, paths in plan.paths.items():
-    read = [row_files.read(path, plan.data_set.parse, advance) for path in paths]
+    read = [row_files.read(path, plan.data_set.reads, advance) for path in paths]
     splits[split] = [row for rows_of_file, _ in read for row in rows_of_file]
     problems += [problem for _, wrong in read for problem in wrong]
   if "test" in splits:
@@ -206,6 +207,8 @@ def _builder_class(tfds, data_set: DataSet, splits: Mapping[str, Sequence[Row]],
 
 def _content(data_set: DataSet, paths: Mapping[str, Sequence[str]]) -> str:
   digest = hashlib.sha256(f"{VERSION} {data_set.held_out}".encode())
+  if data_set.names != AS_SPELLED:
+    digest.update(repr(data_set.names).encode())
   for split, files in sorted(paths.items()):
     digest.update(" ".join([split, *map(sources.sha256_of, files)]).encode())
   here = [f"{__name__}:{function.__name__}" for function in (read_files, example_of, features)]

@@ -2,9 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 
 from tasks.rows import row_spellings
 from tasks.rows.row_files import Parse
+from tasks.rows.row_names import AS_SPELLED, RowNames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,5 +33,11 @@ class DataSet:
   licence: str = ""
   citation: str = ""
   parse: Parse = row_spellings.parse
+  names: RowNames = AS_SPELLED  # of the columns, in a file of the user's
   # Share of the prompts whose rows are kept back as "test", where no source is.
   held_out: float = 0.1
+
+  @property
+  def reads(self) -> Parse:
+    """A row from what a line holds."""
+    return self.parse if self.names == AS_SPELLED else partial(self.parse, names=self.names)

@@ -3,9 +3,16 @@
 import os
 
 from tasks.datasets.data_set import DataSet, Source
+from tasks.rows.row_names import AS_SPELLED, RowNames
 
 
-def local(file: str, test_file: str = "", held_out: float = 0.1, name: str = "") -> DataSet:
+def local(
+  file: str,
+  test_file: str = "",
+  held_out: float = 0.1,
+  name: str = "",
+  names: RowNames = AS_SPELLED,
+) -> DataSet:
   """The data set of these files, named after the first: `pairs.jsonl` is "local_pairs"."""
   stem = (name.removeprefix("local_") or os.path.basename(file).partition(".")[0]).lower()
   name = "local_" + "".join(c if c.isalnum() and c.isascii() else "_" for c in stem)
@@ -13,4 +20,4 @@ def local(file: str, test_file: str = "", held_out: float = 0.1, name: str = "")
   if test_file:
     sources["test"] = (Source("", os.path.abspath(test_file)),)
   about = f"The rows of {os.path.basename(file)}."
-  return DataSet(name, about, sources, held_out=held_out)
+  return DataSet(name, about, sources, held_out=held_out, names=names)

@@ -116,7 +116,7 @@ def load(
   """
   if names != AS_SPELLED and reading.is_data_set(path):
     given = ", ".join(f"data.{part}" for part in names.given()) or "data.ignore"
-    raise ValueError(f"{given}: of files; {path} is a data set of tensorflow-datasets")
+    raise ValueError(f"{given}: of files; {path} is built already (tasks.build takes --prompt=…)")
   tables, folder = row_cache.tables(path, content, data_dir, names)
   halves = {name: _Half(table, scored) for name, table in tables.items()}
   train, test = halves["train"], halves.get("test") if held_out else None

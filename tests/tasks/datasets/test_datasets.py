@@ -176,6 +176,23 @@ def test_bad_rows_stop_a_build_or_are_listed_beside_it(tmp_path, capsys):
   assert len(rows_of(tmp_path, "local_pairs")) == 7 and len(BuiltRows(path, "test")) == 1
 
 
+def test_columns_of_other_names_are_named(tmp_path, capsys):
+  pairs = [{"query": f"p{i}", "better": "a", "worse": "b", "tools": "x"} for i in range(4)]
+  write(tmp_path, {"pairs.jsonl": pairs})
+  argv = ("local", f"--file={tmp_path / 'pairs.jsonl'}", "--held_out=0", "--ignore=tools")
+  assert main(tmp_path, *argv) == 2
+  assert " --prompt=query reads 'query' as it" in capsys.readouterr().err
+  names = ("--prompt=query", "--chosen=better", "--rejected=worse")
+  assert main(tmp_path, *argv, *names) == 0
+  rows = rows_of(tmp_path, "local_pairs")
+  assert [row.responses for row in rows] == [("a", "b")] * 4
+  turned = ("--prompt=query", "--chosen=worse", "--rejected=better")
+  assert main(tmp_path, *argv, *turned) == 0  # other names are another data set
+  assert [row.responses for row in rows_of(tmp_path, "local_pairs")] == [("b", "a")] * 4
+  with pytest.raises(SystemExit):
+    main(tmp_path, "gsm8k", "--prompt=query")
+
+
 def test_prompts_of_train_and_test_are_bad_rows_of_train(tmp_path, capsys):
   pairs = [{"prompt": f"p{i}", "chosen": "a", "rejected": "b"} for i in range(4)]
   write(tmp_path, {"train.jsonl": pairs, "test.jsonl": pairs[2:3]})
