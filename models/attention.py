@@ -60,17 +60,41 @@ def attend(
   Args:
     implementation: "plain": two matrix products a part, softmax in float32. "xla", "cudnn":
       `jax.nn.dot_product_attention`, which wants the parts in one and prompts once a response;
-      cuDNN's never holds the scores. "auto": cuDNN's where there is one, else plain.
+      cuDNN's never holds the scores. "auto": cuDNN's where there is one, else plain. "splash",
+      which is for rows (`attend_in_rows`), is plain here.
   """
   if implementation == "auto":
     s, d = queries.shape[3], queries.shape[-1]
     fits = queries.dtype == jnp.bfloat16 and s > 1 and d % 8 == 0 and d <= 128
     implementation = "cudnn" if fits and jax.default_backend() == "gpu" else "plain"
-  attended = (
-    _plain(queries, parts) if implementation == "plain" else _fused(queries, parts, implementation)
-  )
+  is_plain = implementation in ("plain", "splash")
+  attended = _plain(queries, parts) if is_plain else _fused(queries, parts, implementation)
   b, h, k, s, g, d = queries.shape
   return attended.transpose(0, 2, 3, 1, 4, 5).reshape(b, k, s, h * g * d)
+
+
+def attend_in_rows(
+  queries: Float[Array, "R H 1 L G D"],
+  own: KeysValues,
+  sees: Bool[Array, "R L L"],
+  implementation: str = "plain",
+) -> Float[Array, "R L HGD"]:
+  """Softmax attention within rows of L tokens, `sees` saying of which; queries are scaled already.
+
+  Args:
+    implementation: as `attend` has it; "splash", and "auto" on a TPU: a kernel that never holds the
+      scores, where it can have these shapes.
+  """
+  r, h, _, length, g, d = queries.shape
+  if implementation in ("auto", "splash"):
+    from models import splash  # Pallas takes a moment
+
+    on_tpu = jax.default_backend() == "tpu"
+    if not splash.misfit(length, d) and (on_tpu or implementation == "splash"):
+      keys, values = own.keys[:, :, 0].swapaxes(-1, -2), own.values[:, :, 0]
+      attended = splash.attend(queries[:, :, 0], keys, values, sees, interpret=not on_tpu)
+      return attended.transpose(0, 2, 1, 3, 4).reshape(r, length, h * g * d)
+  return attend(queries, [Attended(own, sees[:, None, None, :, None])], implementation)[:, 0]
 
 
 def _plain(queries, parts):

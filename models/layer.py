@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from models.attention import Attended, KeysValues, attend, in_window
+from models.attention import Attended, KeysValues, attend, attend_in_rows, in_window
 from models.model_config import ModelConfig
 from models.rotary import rotate
 
@@ -154,8 +154,7 @@ class Layer(nnx.Module):
     """Rows in which `sees` says which tokens each attends to (`packing.py`)."""
     queries, own = heads_first(*(y[:, None] for y in self.project(x, turns, window)))
     sees = in_window(sees, positions[:, :, None], positions[:, None, :], window)
-    attended = attend(queries, [Attended(own, sees[:, None, None, :, None])], self.c.attention)
-    return self.finish(x, attended[:, 0])
+    return self.finish(x, attend_in_rows(queries, own, sees, self.c.attention))
 
   def read_last(
     self, x: Float[Array, "B P M"], turns, prompt_mask: Bool[Array, "B P"], window: Window

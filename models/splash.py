@@ -14,8 +14,8 @@ BLOCK = 128  # the kernel's least; rows are a multiple of it long
 LARGEST = 512  # larger blocks gain nothing more
 
 
-def fits(length: int, head_dim: int) -> str:
-  """Why rows of this length and heads of this width cannot have it; "" if they can."""
+def misfit(length: int, head_dim: int) -> str:
+  """The reason why rows of this length and heads of this width cannot have it; or ""."""
   if length % BLOCK:
     return f"rows of {length} tokens are no multiple of {BLOCK}"
   if head_dim % 64:
