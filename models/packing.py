@@ -25,7 +25,7 @@ from models.groups import Groups
 from models.transformer import Decoder
 
 STEP = 128  # rows are a multiple of it long
-STEPS_AN_OCTAVE = 4  # of the ladder: 1, 2, ... 8, 10, 12, 14, 16, 20, ...
+EVERY = 8  # the ladder has every number up to it, then 12, 16, 24, 32, 48, ...
 
 
 @jax.tree_util.register_dataclass
@@ -53,11 +53,13 @@ def row_length(prompt_tokens: int, response_tokens: int) -> int:
 
 
 def on_ladder(n: int) -> int:
-  """The least step of the ladder that is no less than n."""
-  step = 1
-  while 2 * STEPS_AN_OCTAVE * step < n:
-    step *= 2
-  return max(1, -(-n // step)) * step
+  """The least step of the ladder that is no less than n, which is at least 1."""
+  if n <= EVERY:
+    return max(1, n)
+  octave = EVERY
+  while 2 * octave < n:
+    octave *= 2
+  return octave + octave // 2 if 2 * n <= 3 * octave else 2 * octave
 
 
 # --- making a layout ------------------------------------------------------------------------------
