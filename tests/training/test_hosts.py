@@ -21,11 +21,12 @@ from training.records.checkpoints import Checkpoints
 from training.records.run_folder import RunFolder
 from training.state import new_state, random_params, to_load
 
-# Random weights end few of their responses; those that do not end get another reward.
+# Random weights end some of their responses; those that do not end get another reward. Responses
+# may be so long that they are drawn in segments, and are of such lengths that they are packed.
 SMALL = """
   steps=3 batch_prompts=8 task.train_prompts=64 task.eval_prompts=16 task.reward=scorer
   model.layers=1 model.d_model=32 model.heads=2 model.kv_heads=2 model.head_dim=16 model.ff_dim=64
-  base.steps=0 eval.every=3 eval.samples=2 checkpoint.every=3 sampling.max_tokens=24
+  base.steps=0 eval.every=3 eval.samples=2 checkpoint.every=3 sampling.max_tokens=160
   scoring.unfinished=-1
 """.split()
 SETTINGS = [f"--config.{setting}" for setting in SMALL]
