@@ -98,6 +98,7 @@ def place_of(name: str) -> str:
   return ":".join(_locate(name))
 
 
+@functools.cache
 def vocabulary() -> dict[str, tuple[str, str]]:
   """algorithms.shapes.VOCABULARY: {array a loss may ask for: (axes, where it comes from)}."""
   assignments = (node for node in _own("shapes.py").body if isinstance(node, ast.Assign))
@@ -105,6 +106,7 @@ def vocabulary() -> dict[str, tuple[str, str]]:
   return ast.literal_eval(tables["VOCABULARY"])
 
 
+@functools.cache
 def _table() -> dict[str, str]:
   """{"dpo": "algorithms.dpo", ...}: the names in LOSSES = ... and where they are imported from."""
   modules, table = {}, {}
