@@ -1,6 +1,7 @@
 """Types and shapes are checked in functions of every kind: the tests rely on that."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -99,3 +100,7 @@ def test_a_generators_arguments_are_checked():
 
 def test_our_own_functions_are_checked():
   refused(token_mean, jnp.ones((2, 3, 4)), jnp.ones((2, 3, 5), bool))
+
+
+def test_jax_was_imported_after_it_was_told_where_to_keep_programs():
+  assert jax.config.jax_compilation_cache_dir == os.environ["JAX_COMPILATION_CACHE_DIR"]

@@ -17,8 +17,8 @@ from typing import Any
 import jaxtyping
 from beartype import beartype
 
-_with_axes = jaxtyping.jaxtyped(typechecker=None)  # of one call: a name stands for one size
-_OF_ARRAYS = (type(jaxtyping.AbstractArray), type(jaxtyping.PyTree))
+_as_given = jaxtyping.jaxtyped  # (a call of it imports jax: not before conftest.py is done)
+_OF_ARRAYS = type(jaxtyping.AbstractArray)  # (not type(jaxtyping.PyTree): it would import jax)
 _checkers: dict[int, tuple[types.FunctionType, Callable]] = {}  # id of a code -> its first function
 
 
@@ -66,7 +66,9 @@ def _checker(function: Any) -> Callable:
   if first is not function:
     checker = _copy(checker)
     checker.__kwdefaults__ |= {"__beartype_func": function}
-  return _with_axes(checker) if _names_arrays([*checker.__annotations__.values()]) else checker
+  if _names_arrays(checker.__annotations__.values()):
+    return _as_given(checker, typechecker=None)  # in a call, an axis's name stands for one size
+  return checker
 
 
 def _compiled(function: types.FunctionType) -> Any:
