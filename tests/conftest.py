@@ -14,7 +14,7 @@ _EIGHT_DEVICES = " --xla_force_host_platform_device_count=8"  # one is used, but
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + _QUICKLY + _WHOLE + _EIGHT_DEVICES
 os.environ["WANDB_MODE"] = "disabled"
 
-jaxtyping.jaxtyped = type_checks.jaxtyped  # which the import hook puts before every function
+vars(jaxtyping)["jaxtyped"] = type_checks.jaxtyped  # the import hook decorates with it
 
 # What one process compiled serves the others, and the next time that the tests run.
 _PROGRAMS = pathlib.Path(__file__).parent.parent / ".pytest_cache" / "jax"

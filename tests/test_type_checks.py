@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +15,15 @@ from algorithms.reductions import token_mean
 from tests.type_checks import jaxtyped
 
 if TYPE_CHECKING:
-  from nowhere import Nothing
+  from training.parts import Parts
 
 checked = jaxtyped(typechecker=None)
 
 
 @checked
 def doubled(number: int) -> int:
-  return number * 2 if number < 10 else "much"
+  much: Any = "much"
+  return number * 2 if number < 10 else much
 
 
 @checked
@@ -31,8 +32,9 @@ def stacked(x: Float[Array, "B T"], y: Float[Array, "B T"]) -> Float[Array, "T B
 
 
 @checked
-def later(value: "Late | None", nothing: "Nothing | None" = None) -> "list[Late]":
-  return [value]
+def later(value: "Late | None", parts: "Parts | None" = None) -> "list[Late]":
+  found: Any = [value]
+  return found
 
 
 @checked
@@ -103,4 +105,4 @@ def test_our_own_functions_are_checked():
 
 
 def test_jax_was_imported_after_it_was_told_where_to_keep_programs():
-  assert jax.config.jax_compilation_cache_dir == os.environ["JAX_COMPILATION_CACHE_DIR"]
+  assert jax.config.values["jax_compilation_cache_dir"] == os.environ["JAX_COMPILATION_CACHE_DIR"]

@@ -48,7 +48,7 @@ def _checked(function: Any) -> Callable:
       checker = _checker(function)
     return checker(*args, **kwargs)
 
-  call.is_checked = True
+  call.__dict__["is_checked"] = True
   return call
 
 
@@ -65,7 +65,7 @@ def _checker(function: Any) -> Callable:
     return function
   if first is not function:
     checker = _copy(checker)
-    checker.__kwdefaults__ |= {"__beartype_func": function}
+    checker.__kwdefaults__ = {**checker.__kwdefaults__, "__beartype_func": function}
   if _names_arrays(checker.__annotations__.values()):
     return _as_given(checker, typechecker=None)  # in a call, an axis's name stands for one size
   return checker
@@ -81,9 +81,9 @@ def _compiled(function: types.FunctionType) -> Any:
   return None if checker is known else checker
 
 
-def _copy(function: Any) -> types.FunctionType:
+def _copy(function: Any) -> Any:
   parts = (function.__code__, function.__globals__, function.__name__, function.__defaults__)
-  copy = types.FunctionType(*parts, function.__closure__)
+  copy: Any = types.FunctionType(*parts, function.__closure__)
   functools.update_wrapper(copy, function)
   del copy.__wrapped__
   copy.__annotations__ = dict(function.__annotations__)

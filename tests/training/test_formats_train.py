@@ -1,6 +1,7 @@
 """A run on a file of each format of rows: every row is used, by the algorithm that it is for."""
 
 import json
+from typing import Any
 
 import jax
 import pytest
@@ -79,7 +80,7 @@ def write(path, records):
 def chats(tmp_path_factory):
   """The folder of a tiny pretrained model that reads conversations."""
   path = tmp_path_factory.mktemp("pretrained") / "model"
-  shape = {key.removeprefix("model."): value for key, value in SMALL_MODEL.items()}
+  shape: dict[str, Any] = {key.removeprefix("model."): size for key, size in SMALL_MODEL.items()}
   model = ModelConfig(vocab_size=len(TOKENS) + 7, qk_norm=False, **shape)
   exporting.export(jax.jit(init, static_argnums=0)(model, jax.random.key(0)), model, str(path))
   return folder(path, chat_template=CHATML)

@@ -13,6 +13,7 @@ from ml_collections.config_dict import RequiredValueError, placeholder
 
 from configs import common, config_values, hyper
 from configs.config_values import Field
+from tasks.slips import did_you_mean, nearest
 from training.checking import (
   config_modules,
   field_names,
@@ -20,7 +21,7 @@ from training.checking import (
   optimizer_section,
   task_signatures,
 )
-from training.errors import UserError, did_you_mean, nearest
+from training.errors import UserError
 
 
 def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:

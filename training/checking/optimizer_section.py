@@ -18,9 +18,9 @@ from ml_collections import ConfigDict, FieldReference
 from configs import common, config_values
 from configs.config_values import is_number
 from tasks.code import files
-from tasks.functions import with_colon
+from tasks.slips import choose, did_you_mean, with_colon
 from training.checking import field_names, loss_signatures, own_functions
-from training.errors import UserError, choose, did_you_mean
+from training.errors import UserError
 
 _MODULE, _FILE = "training.optimizer", os.path.join(files.ROOT, "training", "optimizer.py")
 _TABLES = {"name": "OPTIMIZERS", "schedule": "SCHEDULES"}  # by the field that chooses from it
