@@ -276,8 +276,13 @@ def _plain(value: Any) -> Any:
 
 
 def headline(row: Mapping[str, Any]) -> float | None:
-  """The number that the best checkpoint has most of."""
-  return next((row[name] for name in HEADLINES if name in row), None)
+  """The number that the best checkpoint has most of; None if the row has none."""
+  return row.get(headline_name(row))
+
+
+def headline_name(row: Mapping[str, Any]) -> str:
+  """The first of HEADLINES that these metrics have; "" if none."""
+  return next((name for name in HEADLINES if row.get(name) is not None), "")
 
 
 def write_json(path: str, value: Any) -> None:
