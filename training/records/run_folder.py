@@ -24,12 +24,14 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from tasks.rows.row import Problem
 from training.errors import Diverged, Stopped, UserError
 from training.records import environment
+
+Report = Callable[[dict[str, Any]], None]  # takes each row of metrics as it is written
 
 # A run is judged by the first of these that it has.
 HEADLINES = ("eval/reward_sampled", "eval/accuracy", "eval/implied_accuracy")
