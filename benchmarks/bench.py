@@ -26,7 +26,8 @@ from benchmarks.sizes import SIZES, Size
 from benchmarks.worker import Job
 from benchmarks.works import WORKS, Work
 from experiments.command_line import cli
-from training.errors import UserError, choose
+from tasks.slips import choose
+from training.errors import UserError
 from training.records import environment
 from training.records.run_folder import write_atomically
 

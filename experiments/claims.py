@@ -25,7 +25,8 @@ from claims import results, table
 from claims.claim import DOES_NOT_HOLD, HOLDS, Claim
 from claims.results import Result
 from experiments.command_line import cli
-from training.errors import UserError, did_you_mean, nearest
+from tasks.slips import did_you_mean, nearest
+from training.errors import UserError
 from training.records.run_folder import write_atomically
 
 FLAGS = {

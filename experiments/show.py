@@ -28,8 +28,9 @@ from comparing.completions import best_first
 from comparing.runs import value
 from experiments.command_line import cli
 from experiments.command_line.safe_text import safe_text
+from tasks.slips import did_you_mean, nearest
 from training import Run, load_run
-from training.errors import UserError, did_you_mean, nearest
+from training.errors import UserError
 
 Row = dict[str, Any]
 

@@ -71,8 +71,13 @@ def parameter_shardings(tree, mesh: Mesh | AbstractMesh):
 
 def build_sharded(mesh: Mesh, build: Callable, *args):
   """build(*args), a tree of parameters, jitted so that every leaf is born in its shards."""
+  return sharded(mesh, build, *args)(*args)
+
+
+def sharded(mesh: Mesh, build: Callable, *args) -> Callable:
+  """`build_sharded` of any args that have the shapes of these, to be called again and again."""
   shardings = parameter_shardings(jax.eval_shape(build, *args), mesh)
-  return jax.jit(build, out_shardings=shardings)(*args)
+  return jax.jit(build, out_shardings=shardings)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

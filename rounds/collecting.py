@@ -17,11 +17,11 @@ from rounds.simulated_user import agreement, simulated_user
 from tasks.rows.row import Prompt
 from tasks.tokenizers.tokenizer import left_pad
 from training import base_policy, offline_data
-from training.base_policy import Report
 from training.build import parts_of
 from training.checking import pretrained_model
 from training.compiled import compiled_log_probs
 from training.parts import Parts
+from training.records.run_folder import Report
 
 LONGEST_PROMPT = 1024  # tokens, for a model that names no limit
 AT_ONCE = 32  # rows whose log-probs are computed together

@@ -17,11 +17,11 @@ from rounds.deployment import Deployment, Round
 from rounds.not_worse import not_worse
 from rounds.staleness import log_ratios, staleness
 from training import assembly, base_policy, offline_data
-from training.base_policy import Report
 from training.build import parts_of
 from training.checking import digests
 from training.errors import Diverged
 from training.evaluation import measure, summary
+from training.records.run_folder import Report
 from training.scoring import Scorer
 
 

@@ -91,9 +91,7 @@ def shares(text: str) -> tuple[Term, ...]:
 def bound_options(term: Term, signature: inspect.Signature) -> dict[str, Any]:
   """The options that the function is called with. ValueError when they, or it, do not fit."""
   functions.looked_at(term.name, "a behaviour", signature, ARGUMENTS)
-  first = next(iter(functions.options_of(signature)), "options")
-  given = {name or first: value for name, value in term.options}
-  return functions.bound_options(term.name, given, signature, f"{term.name}({{}}=...)")
+  return term.bound_options(signature)
 
 
 def place_of(name: str) -> str:

@@ -4,14 +4,14 @@ Rewards and tasks are such functions. Positional arguments are words of a vocabu
 function looks at; keyword-only arguments are its options.
 """
 
-import difflib
 import importlib
 import inspect
 import os
-import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from tasks.slips import did_you_mean, nearest, nearest_function
 
 
 def imported(place: str) -> Callable[..., Any]:
@@ -47,9 +47,10 @@ def looked_at(
     if parameter.kind == parameter.KEYWORD_ONLY:
       continue
     if argument not in vocabulary:
+      hint = did_you_mean(nearest(argument, vocabulary))
       raise ValueError(
-        f"{name}: its argument {argument!r} is none that {kind} may ask for."
-        f"{did_you_mean(argument, vocabulary)} ({', '.join(vocabulary)}; options go after a `*`)"
+        f"{name}: its argument {argument!r} is none that {kind} may ask for.{hint} "
+        f"({', '.join(vocabulary)}; options go after a `*`)"
       )
     found.append(argument)
   return tuple(found)
@@ -75,7 +76,7 @@ def bound_options(
   options = {option: parameter.default for option, parameter in parameters.items()}
   for option, value in given.items():
     if option not in options:
-      hint = did_you_mean(option, options) or f" It has {', '.join(options) or 'none'}."
+      hint = did_you_mean(nearest(option, options)) or f" It has {', '.join(options) or 'none'}."
       raise ValueError(f"{name} has no option {option!r}.{hint}")
     options[option] = _converted(f"{name}: {option}", value, parameters[option])
   for option, value in options.items():
@@ -90,21 +91,9 @@ def place_in(table: Mapping[str, str], kind: str, name: str) -> str:
   `kind`: of function, as in "no reward 'exat'".
   """
   if name not in table and ":" not in name:
-    hint = did_you_mean(name, table) or f" There are {', '.join(table)}."
+    hint = did_you_mean(nearest_function(name, table)) or f" There are {', '.join(table)}."
     raise ValueError(f"no {kind} {name!r}.{hint} (Your own: module:function)")
   return table.get(name, name)
-
-
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
-  """The end of a message, " Did you mean a or b?"; empty if nothing is near."""
-  near = with_colon(word) or difflib.get_close_matches(word, list(choices), n=3)
-  return f" Did you mean {' or '.join(near)}?" if near else ""
-
-
-def with_colon(name: str) -> list[str]:
-  """["mylab.tasks:countdown"] for "mylab.tasks.countdown"; [] for a name without a dot."""
-  module, dot, function = name.rpartition(".")
-  return [f"{module}:{function}"] if dot and re.fullmatch(r"[\w.]+", name) else []
 
 
 def _converted(what: str, value: Any, parameter: inspect.Parameter) -> Any:

@@ -8,7 +8,11 @@ false or a text in quotes, which is taken as it stands: a backslash is a backsla
 """
 
 import dataclasses
+import inspect
 import re
+from typing import Any
+
+from tasks import functions
 
 _NUMBER = r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?"
 _QUOTED = r"""'[^']*'|"[^"]*\""""
@@ -33,6 +37,15 @@ class Term:
   def is_own(self) -> bool:
     """A `module:function`, not of the table."""
     return ":" in self.name
+
+  def bound_options(self, signature: inspect.Signature) -> dict[str, Any]:
+    """The options that a function of this signature is called with. ValueError if they do not fit.
+
+    An option without a name is the first that the function has.
+    """
+    first = next(iter(functions.options_of(signature)), "options")
+    given = {name or first: value for name, value in self.options}
+    return functions.bound_options(self.name, given, signature, f"{self.name}({{}}=...)")
 
 
 def parse(text: str, example: str = "numeric + 0.2*format") -> tuple[Term, ...]:

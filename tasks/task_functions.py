@@ -11,6 +11,7 @@ from tasks import TASKS, functions, reasoning
 from tasks.items import Item, Traits
 from tasks.reasoning_gym_package import data_sets, options_of
 from tasks.rewards import QUICK
+from tasks.slips import did_you_mean, nearest, nearest_function
 
 # A task may look at these, by the names of its arguments.
 ARGUMENTS = (
@@ -76,7 +77,7 @@ def is_of_reasoning_gym(name: str) -> bool:
 def place_of(name: str) -> str:
   """Its "module:function". ValueError, with what it may be a slip for, when there is none."""
   if name not in TASKS and ":" not in name:
-    hint = functions.did_you_mean(name, names()) or " Try spell_backward or chain_sum."
+    hint = did_you_mean(nearest_function(name, names())) or " Try spell_backward or chain_sum."
     raise ValueError(
       f"neither {', '.join(TASKS)} nor one of reasoning-gym's {len(data_sets())} data sets.{hint} "
       "(Your own: module:function)"
@@ -106,7 +107,7 @@ def check_reasoning_gym(name: str, given: Mapping[str, Any]) -> None:
   known = options_of(name)
   for option in given:
     if option not in known:
-      hint = functions.did_you_mean(option, known) or f" It has {', '.join(known)}."
+      hint = did_you_mean(nearest(option, known)) or f" It has {', '.join(known)}."
       raise ValueError(f"{name} has no option {option!r}.{hint}")
   _check_hashable(name, given)
 

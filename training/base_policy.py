@@ -8,7 +8,6 @@ weights, so runs share it exactly when they should.
 
 import dataclasses
 import os
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -28,13 +27,11 @@ from training.evaluation import PolicyEvaluation
 from training.parts import Parts
 from training.population import membership
 from training.records.checkpoints import loaded
-from training.records.run_folder import RunFolder
+from training.records.run_folder import Report, RunFolder
 from training.shared_runs import folder_at, trained_once
 from training.sources.demonstrations import Demonstrations
 from training.start import starting_state
 from training.state import new_state, random_params
-
-Report = Callable[[dict[str, Any]], None]
 
 
 def plain_training(config: ConfigDict) -> ConfigDict:

@@ -16,7 +16,6 @@ from models.transformer import Params
 from tasks import group_dataset
 from tasks.rows.text_rows import TextRows
 from training import base_policy, hosts
-from training.base_policy import Report
 from training.checking import task_signatures, text_tasks, threshold
 from training.checking.digests import of_recipe
 from training.compiled import compiled_log_probs
@@ -24,7 +23,7 @@ from training.epochs import rows_of_steps
 from training.errors import UserError
 from training.layouts import placed
 from training.parts import Parts
-from training.records.run_folder import read_json, write_json
+from training.records.run_folder import Report, read_json, write_json
 from training.scoring import Scorer
 from training.shared_runs import locked
 from training.sources.offline import Offline

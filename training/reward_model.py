@@ -18,7 +18,6 @@ from models.model_config import ModelConfig
 from models.partitioning import build_sharded
 from models.transformer import Params
 from training import base_policy, loop, offline_data
-from training.base_policy import Report
 from training.build import optimizer_of, parts_of
 from training.checking import digests, optimizer_section, task_signatures, text_tasks
 from training.checking.digests import of_recipe
@@ -27,7 +26,7 @@ from training.errors import UserError
 from training.parts import Parts
 from training.ranking import RewardModelEvaluation
 from training.records.checkpoints import loaded
-from training.records.run_folder import RunFolder
+from training.records.run_folder import Report, RunFolder
 from training.shared_runs import folder_at, trained_once
 from training.state import new_state
 

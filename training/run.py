@@ -7,7 +7,7 @@ import dataclasses
 import glob
 import importlib.util
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from training.checking import (
   validate,
 )
 from training.errors import UserError
-from training.records.run_folder import RunFolder
+from training.records.run_folder import Report, RunFolder
 from training.records.run_names import file_name
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
   from training.policy import Policy
 
 ROOT = "runs"  # base policies, reward models and data sets that runs share lie below it
-
-Report = Callable[[dict[str, Any]], None]
 
 
 @dataclasses.dataclass(frozen=True)

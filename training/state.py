@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from models import adapters, transformer
-from models.partitioning import build_sharded, parameter_shardings
+from models.partitioning import build_sharded, parameter_shardings, sharded
 from models.transformer import ModelConfig, Params
 from training.optimizer import Optimizer, Schedule, adamw, descend
 from training.population.shared import shared
@@ -113,7 +113,12 @@ def to_load(build: Callable[[Params], TrainState], params: Params, mesh: Mesh) -
 
 def random_params(model: ModelConfig, mesh: Mesh, seed: int) -> Params:
   """Freshly initialised parameters, born in their shards."""
-  return build_sharded(mesh, partial(transformer.init, model), jax.random.key(seed))
+  return _initialiser(model, mesh)(jax.random.key(seed))
+
+
+@cache  # the runs of a sweep have the same network
+def _initialiser(model: ModelConfig, mesh: Mesh) -> Callable:
+  return sharded(mesh, partial(transformer.init, model), jax.random.key(0))
 
 
 def optimizer_step(

@@ -24,8 +24,9 @@ from typing import Any, NoReturn
 
 from configs import common, config_values
 from experiments.command_line import cli_help
+from tasks.slips import did_you_mean, nearest
 from training.checking import config_files, config_modules, field_names
-from training.errors import Diverged, UserError, did_you_mean, nearest
+from training.errors import Diverged, UserError
 
 Flags = Mapping[str, tuple[Any, str]]  # name -> (default, which gives the type, or OneOf; help)
 Given = dict[str, Any]  # {"config": spec, "config.steps": "7", "help": True, flag: text}

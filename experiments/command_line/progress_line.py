@@ -6,21 +6,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from training.checking import loss_signatures
-from training.records.run_folder import RunFolder
-
-# The evaluation that a run is judged by, the first that it has: the reward that it is trained on is
-# that of sampled responses. A policy without rewards, or a reward model, has accuracies.
-EVALUATIONS = {
-  "eval/reward_sampled": "eval",
-  "eval/accuracy": "accuracy",
-  "eval/implied_accuracy": "accuracy",
-}
+from training.records.run_folder import RunFolder, headline_name
 
 
 def numbers(config: ConfigDict, latest: Mapping[str, Any]) -> str:
   """ "eval 0.592 · train 0.379 · kl 0.280": always the same labels, each as wide as before."""
-  metric = evaluation_in(latest)
-  shown = {EVALUATIONS.get(metric, "eval"): metric}
+  metric = headline_name(latest)
+  # A policy without rewards, or a reward model, has accuracies.
+  shown = {"accuracy" if metric.endswith("accuracy") else "eval": metric}
   # The rewards of a data set, or of demonstrations, say nothing about the policy.
   shown |= {"train": "train/reward"} if config.source == "online" else {"loss": "train/loss"}
   if "scores" not in loss_signatures.words_of(config):
@@ -28,18 +21,13 @@ def numbers(config: ConfigDict, latest: Mapping[str, Any]) -> str:
   return " · ".join(f"{label} {_number(latest.get(name)):<6}" for label, name in shown.items())
 
 
-def evaluation_in(row: Mapping[str, Any]) -> str:
-  """The metric of EVALUATIONS that these have; "" if none."""
-  return next((name for name in EVALUATIONS if row.get(name) is not None), "")
-
-
 def done(files: RunFolder, config: ConfigDict) -> str:
   """The result of a run that ended, against its base policy's, and the next commands, in lines."""
   latest, rows = files.read_status().get("metrics", {}), files.read_metrics()
-  start, metric = rows[0] if rows else {}, evaluation_in(latest)
+  start, metric = rows[0] if rows else {}, headline_name(latest)
   words = ["done"]
   if metric:
-    label = "sampled reward" if metric == "eval/reward_sampled" else EVALUATIONS[metric]
+    label = "sampled reward" if metric == "eval/reward_sampled" else "accuracy"
     words.append(f"{label} {latest[metric]:.3f}{_change(metric, start, latest)}")
   for label, name in (("greedy", "eval/reward"), ("kl", "eval/kl"), ("loss", "train/loss")):
     if latest.get(name) is not None and (label != "loss" or not metric):

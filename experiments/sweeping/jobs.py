@@ -6,7 +6,7 @@ The functions that a worker calls import jax when called: the sweep's own proces
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,11 +16,9 @@ from experiments.sweeping import worker
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
 from training.records.environment import HUGE_PAGES, compilation_cache, nvidia_gpus
-from training.records.run_folder import RunFolder
+from training.records.run_folder import Report, RunFolder
 
 ROOT = "runs"  # all sweeps share its base policies, its data sets and its compilation cache
-
-Report = Callable[[dict[str, Any]], None]
 
 
 def training(sweep: Plan, runs: Sequence[PlannedRun]) -> Job:

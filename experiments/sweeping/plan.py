@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -113,18 +113,14 @@ def make(
   runs: dict[str, PlannedRun] = {}
   repeats: list[str] = []
   for item, variant, config in zip(items, variants, configs, strict=True):
-    of_run = digests.of_run(config)
-    run = RunFolder(os.path.join(folder, _run_name(variant, config)))
-    planned = PlannedRun(
+    planned = _planned(
+      config,
+      folder,
+      variant,
+      longer.state_of,
       sweep=name,
-      name=run.name,
-      variant=variant,
       config_file=item["config"],
       overrides=_overrides(item),
-      config=config.to_dict(),
-      **of_run,
-      folder=run,
-      state=longer.state_of(run, config, of_run["digest"]),
       is_named="name" in item,
     )
     if runs.setdefault(planned.digest, planned) is not planned:
@@ -160,19 +156,36 @@ def with_values(
   """The run of another sweep, in its `folder`, that is this one but for the values."""
   overrides = run.overrides | dict(values)
   config = resolve(run.config_file, overrides)
-  of_run = digests.of_run(config)
-  files = RunFolder(os.path.join(folder, _run_name(variant, config)))
-  return PlannedRun(
+  return _planned(
+    config,
+    folder,
+    variant,
+    lambda files, _, digest: files.state(digest),  # a trial with other steps is another trial
     sweep=sweep,
-    name=files.name,
-    variant=variant,
     config_file=run.config_file,
     overrides=overrides,
-    config=config.to_dict(),
-    **of_run,
-    folder=files,
-    state=files.state(of_run["digest"]),
     is_named=True,
+  )
+
+
+def _planned(
+  config: ConfigDict,
+  folder: str,
+  variant: str,
+  state_of: Callable[[RunFolder, ConfigDict, str], str],
+  **about: Any,
+) -> PlannedRun:
+  """The run of this config in the sweep's folder; `about` are the other fields."""
+  digest = digests.of_run(config)
+  files = RunFolder(os.path.join(folder, _run_name(variant, config)))
+  return PlannedRun(
+    name=files.name,
+    variant=variant,
+    config=config.to_dict(),
+    **digest,
+    folder=files,
+    state=state_of(files, config, digest["digest"]),
+    **about,
   )
 
 

@@ -19,7 +19,7 @@ from configs.config_values import flatten
 from experiments.sweeping import plan
 from experiments.sweeping.plan import Plan
 from experiments.tuning import search, space
-from experiments.tuning.trials import Done, Trials, score_of
+from experiments.tuning.trials import Done, Trials
 from training.checking import digests
 from training.errors import UserError
 from training.records import environment, run_folder
@@ -195,7 +195,7 @@ def _of_trial(number: int, trial: Done) -> Results:
         "name": run.name,
         "seed": run.config["seed"],
         "step": status["step"],
-        "score": score_of(status["metrics"]),
+        "score": run_folder.headline(status["metrics"]),
       }
       for run, status in zip(trial.runs, last, strict=True)
     ],

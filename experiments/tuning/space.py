@@ -23,8 +23,9 @@ from configs.hyper import Interval
 from experiments.sweeping import plan
 from experiments.sweeping.plan import PlannedRun
 from experiments.tuning.search import Domain
+from tasks.slips import choose, did_you_mean
 from training.checking import config_modules, field_names
-from training.errors import UserError, choose, did_you_mean
+from training.errors import UserError
 
 Space = dict[str, dict[str, Domain]]  # variant -> field -> domain
 _EXAMPLE = "--tune.optimizer.learning_rate=5e-5..1e-3:log"

@@ -19,7 +19,7 @@ from experiments.tuning import search, space
 from experiments.tuning.search import Curve, Domain, Trial, Values
 from training.errors import Stopped, UserError
 from training.records import run_names
-from training.records.run_folder import HEADLINES, RunFolder
+from training.records.run_folder import RunFolder, headline
 
 _PRUNED = "pruned at step "  # so begins the reason of a run that was stopped
 
@@ -167,16 +167,12 @@ def curve_of(folders: Sequence[RunFolder], steps: int) -> list[tuple[int, float]
   curve: list[tuple[int, float]] = []
   ends: list[float] = []
   for index, folder in enumerate(folders):
-    scores = [(row["step"], score_of(row)) for row in folder.read_metrics() if row["step"] > 0]
+    scores = [(row["step"], headline(row)) for row in folder.read_metrics() if row["step"] > 0]
     known = [(step, score) for step, score in scores if score is not None]
     for step, score in known:
       curve.append((index * steps + step, (sum(ends) + score) / (index + 1)))
     ends += [known[-1][1]] if known else []
   return curve
-
-
-def score_of(row: Mapping[str, Any]) -> float | None:
-  return next((row[name] for name in HEADLINES if row.get(name) is not None), None)
 
 
 def _is_pruned(folder: RunFolder) -> bool:
@@ -202,7 +198,7 @@ def train(
 
   def judge(row: dict[str, Any]) -> None:
     report(row)
-    if score_of(row) is None or not 0 < row["step"] < steps:
+    if headline(row) is None or not 0 < row["step"] < steps:
       return
     curve = curve_of([*map(RunFolder, before), folder], steps)
     if search.should_stop(earlier, curve, steps):

@@ -12,7 +12,7 @@ import os
 
 import numpy as np
 
-from tasks import functions, group_dataset, long_work
+from tasks import group_dataset, long_work
 from tasks.datasets import DATA_SETS, reading, row_cache, sources
 from tasks.rows import prompt_keys, row_files, text_rows
 from tasks.rows.prompt_keys import Keys
@@ -21,6 +21,7 @@ from tasks.rows.row_names import AS_SPELLED, RowNames
 from tasks.rows.row_table import RowTable
 from tasks.rows.text_groups import TextGroups
 from tasks.rows.text_rows import Limits, TextRows
+from tasks.slips import did_you_mean, nearest
 from tasks.tokenizers.tokenizer import Tokenizer
 
 
@@ -58,7 +59,7 @@ def locate(name: str, data_dir: str) -> str:
     return os.path.abspath(name)
   if os.path.isdir(name):
     raise ValueError("no file of rows is there, and no data set of tensorflow-datasets")
-  hint = functions.did_you_mean(name, DATA_SETS) or f" Built by name: {', '.join(DATA_SETS)}."
+  hint = did_you_mean(nearest(name, DATA_SETS)) or f" Built by name: {', '.join(DATA_SETS)}."
   raise ValueError(f"no such file or folder.{hint}")
 
 

@@ -53,9 +53,7 @@ def bound_options(term: Term, signature: inspect.Signature) -> dict[str, Any]:
   takes = functions.looked_at(term.name, "a reward", signature, ARGUMENTS)
   if "completion" not in takes:
     raise ValueError(f"{term.name}: takes no `completion`, so it cannot score one")
-  first = next(iter(functions.options_of(signature)), "options")
-  given = {name or first: value for name, value in term.options}
-  options = functions.bound_options(term.name, given, signature, f"{term.name}({{}}=...)")
+  options = term.bound_options(signature)
   if not term.is_own and "pattern" in options:
     try:
       re.compile(options["pattern"])

@@ -61,6 +61,7 @@ class Reward:
     self._slow = [r for r in range(len(self._terms)) if r not in self._quick]
     self.failures: collections.Counter[str] = collections.Counter()  # by what went wrong
     self._new_faults: list[str] = []
+    self._refused: dict[tuple, list[str]] = {}  # by the arguments of `refused`
 
   def open(self) -> None:
     """Starts a worker, if there will be any. ValueError when a function cannot be had there."""
@@ -75,6 +76,12 @@ class Reward:
     A line for each such reward. `is_compared`: an answer is what a response holds, and not, as in
     a demonstration of steps, what it is; so several numbers are not their last.
     """
+    asked = (tuple(answers), is_compared, quick_only)
+    if asked not in self._refused:  # by every run of a sweep
+      self._refused[asked] = self._refusals(*asked)
+    return self._refused[asked]
+
+  def _refusals(self, answers: Sequence[str], is_compared: bool, quick_only: bool) -> list[str]:
     wrong = []
     for r, term in enumerate(self._terms):
       if term.name not in VERIFIERS or (quick_only and r in self._slow):

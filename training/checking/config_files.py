@@ -3,6 +3,7 @@
 A spec is a file, with an argument after a colon for files that take one: "configs/grpo.py:k=8".
 """
 
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from ml_collections.config_dict import RequiredValueError, placeholder
 
 from configs import common, config_values, hyper
 from configs.config_values import Field
+from tasks.slips import did_you_mean, nearest
 from training.checking import (
   config_modules,
   field_names,
@@ -19,7 +21,7 @@ from training.checking import (
   optimizer_section,
   task_signatures,
 )
-from training.errors import UserError, did_you_mean, nearest
+from training.errors import UserError
 
 
 def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
@@ -119,10 +121,15 @@ def _run_get_config(spec: str) -> ConfigDict:
 
 def _refuse_missing_fields(where: str, config: ConfigDict) -> None:
   fields = config_values.fields(config)
-  missing = [field for field in config_values.fields(common.defaults("")) if field not in fields]
+  missing = [field for field in _fields_of_all() if field not in fields]
   if missing:
     some = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
     raise UserError(f"{where} lacks {some}: let it start from configs.common.defaults(loss)")
+
+
+@functools.cache
+def _fields_of_all() -> tuple[str, ...]:
+  return tuple(config_values.fields(common.defaults("")))
 
 
 def _fill_algorithm(spec: str, config: ConfigDict, loss: Any) -> None:

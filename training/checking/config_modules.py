@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from configs.common import ArgumentError
-from training.errors import UserError, did_you_mean, nearest
+from tasks.slips import did_you_mean, nearest
+from training.errors import UserError
 
 _ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 _COMMANDS = {"get_config": "train", "get_sweep": "sweep", "get_hyper": "sweep"}

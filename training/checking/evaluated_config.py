@@ -6,8 +6,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import common, config_values
+from tasks.slips import did_you_mean
 from training.checking import config_files, field_names, pretrained_model, validate
-from training.errors import UserError, did_you_mean
+from training.errors import UserError
 
 # Fields that an evaluation depends on; the others are of training, or of what was trained.
 FIELDS = (

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from training.errors import nearest
+from tasks.slips import nearest
 
 # Our fields by the words of other trainers (TRL and transformers first) and of common speech.
 ELSEWHERE = {

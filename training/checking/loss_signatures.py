@@ -19,9 +19,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from tasks.code import files
-from tasks.functions import with_colon
+from tasks.slips import did_you_mean, nearest, nearest_function
 from training.checking import config_modules, hyperparameter_limits, own_functions
-from training.errors import UserError, did_you_mean, nearest
+from training.errors import UserError
 
 _LISTED = "The losses are listed in algorithms/__init__.py, with their equations in docs/losses.md."
 
@@ -98,6 +98,7 @@ def place_of(name: str) -> str:
   return ":".join(_locate(name))
 
 
+@functools.cache
 def vocabulary() -> dict[str, tuple[str, str]]:
   """algorithms.shapes.VOCABULARY: {array a loss may ask for: (axes, where it comes from)}."""
   assignments = (node for node in _own("shapes.py").body if isinstance(node, ast.Assign))
@@ -105,6 +106,7 @@ def vocabulary() -> dict[str, tuple[str, str]]:
   return ast.literal_eval(tables["VOCABULARY"])
 
 
+@functools.cache
 def _table() -> dict[str, str]:
   """{"dpo": "algorithms.dpo", ...}: the names in LOSSES = ... and where they are imported from."""
   modules, table = {}, {}
@@ -129,7 +131,7 @@ def _locate(name: str) -> tuple[str, str]:
     config = os.path.join("configs", f"{name}.py")
     if config in config_modules.available("configs"):
       raise UserError(f"no loss {name!r}; it is a config: --config={config}")
-    hint = did_you_mean(with_colon(name) or nearest(name, table)) or f" {_LISTED}"
+    hint = did_you_mean(nearest_function(name, table)) or f" {_LISTED}"
     raise UserError(f"no loss {name!r}.{hint} (Your own: module.path:function)")
   return own_functions.split(name, "mylab.losses:my_loss")
 

@@ -7,6 +7,7 @@ beside what all share. All of it is read from the source text: no jax is importe
 
 import ast
 import dataclasses
+import functools
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -17,9 +18,9 @@ from ml_collections import ConfigDict, FieldReference
 from configs import common, config_values
 from configs.config_values import is_number
 from tasks.code import files
-from tasks.functions import with_colon
+from tasks.slips import choose, did_you_mean, with_colon
 from training.checking import field_names, loss_signatures, own_functions
-from training.errors import UserError, choose, did_you_mean
+from training.errors import UserError
 
 _MODULE, _FILE = "training.optimizer", os.path.join(files.ROOT, "training", "optimizer.py")
 _TABLES = {"name": "OPTIMIZERS", "schedule": "SCHEDULES"}  # by the field that chooses from it
@@ -47,16 +48,21 @@ class Choice:
     return own_functions.load(self.module, self.function)
 
 
-def names(field: str) -> list[str]:
+@functools.cache
+def names(field: str) -> tuple[str, ...]:
   """The names that optimizer.<field> may be, in the order of the table."""
   for node in own_functions.parse(_FILE).body:
     if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == _TABLES[field]:
-      return list(ast.literal_eval(ast.List(getattr(node.value, "keys", []))))
-  return []
+      return tuple(ast.literal_eval(ast.List(getattr(node.value, "keys", []))))
+  return ()
 
 
 def read(field: str, value: Any) -> Choice:
   """The function of optimizer.<field>=value; UserError if there is none, or it cannot be called."""
+  return _read_ours(field, value) if value in names(field) else _read(field, value)
+
+
+def _read(field: str, value: Any) -> Choice:
   given, known = f"optimizer.{field}={value!r}", names(field)
   if value in known:
     module, function = _MODULE, value
@@ -84,6 +90,9 @@ def read(field: str, value: Any) -> Choice:
     comments=loss_signatures.argument_comments(doc, numbers),
     limits=loss_signatures.limits(module, signature, numbers),
   )
+
+
+_read_ours = functools.cache(_read)  # every run of a sweep reads the same few
 
 
 def chosen(config: ConfigDict) -> Chosen:
@@ -187,5 +196,6 @@ def _numbers(of: Chosen) -> dict[str, float]:
   return {name: value for name, value in numbers.items() if name not in _shared()}
 
 
-def _shared() -> list[str]:
-  return list(common.defaults("").optimizer)
+@functools.cache
+def _shared() -> tuple[str, ...]:
+  return tuple(common.defaults("").optimizer)

@@ -12,7 +12,8 @@ from typing import Any
 
 from tasks.code import files
 from tasks.rewards.function import imported
-from training.errors import UserError, did_you_mean, nearest
+from tasks.slips import did_you_mean, nearest
+from training.errors import UserError
 
 
 def split(name: str, example: str) -> tuple[str, str]:

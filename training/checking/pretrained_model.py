@@ -46,7 +46,7 @@ def files(name: str) -> CheckpointFiles:
 
 def problems(config: ConfigDict) -> Iterator[str]:
   """Problems of config.model.pretrained and the fields beside it."""
-  name, defaults = config.model.pretrained, common.defaults("").model
+  name = config.model.pretrained
   if not name:
     return
   try:
@@ -54,7 +54,7 @@ def problems(config: ConfigDict) -> Iterator[str]:
   except UserError as error:
     yield str(error)
     return
-  shape = SimpleNamespace(**model)
+  shape, defaults = SimpleNamespace(**model), common.defaults("").model
   yield from validate_mesh.problems(config.mesh.fsdp, config.mesh.tensor, shape)
   for field in config.model:
     value = config.model[field]

@@ -18,9 +18,10 @@ from ml_collections import ConfigDict
 from tasks import TASKS, reasoning, task_functions
 from tasks.functions import options_of
 from tasks.items import Traits
+from tasks.slips import did_you_mean, nearest
 from tasks.task_functions import ROWS
 from training.checking import own_functions
-from training.errors import UserError, did_you_mean, nearest
+from training.errors import UserError
 
 _TRAITS = [field.name for field in dataclasses.fields(Traits)]
 

@@ -8,6 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import config_values
+from tasks.slips import choose
 from training.checking import (
   optimizer_section,
   pretrained_model,
@@ -18,7 +19,7 @@ from training.checking import (
   validate_rounds,
   validate_task,
 )
-from training.errors import UserError, choose
+from training.errors import UserError
 
 _AT_LEAST_1 = """
   steps batch_prompts group_size micro_batches minibatches inner_epochs

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
+from tasks.slips import choose
 from training.checking import loss_signatures
 from training.checking.loss_signatures import LossSignature
-from training.errors import choose
 
 # Losses that compare no responses with each other. (A loss of one's own may do as it likes.)
 _TAKES_ONE_RESPONSE = ("sft", "kto", "reinforce", "ppo")

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from tasks.rewards.function import bound_options, place_of
+from tasks.slips import choose
 from tasks.spelling import Term, labels, parse
 from training.checking import own_functions, task_signatures
 from training.checking.task_signatures import TaskSignature
-from training.errors import UserError, choose
+from training.errors import UserError
 
 _NEEDS_AN_ANSWER = ("answer", "entry")
 

@@ -24,12 +24,14 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from tasks.rows.row import Problem
 from training.errors import Diverged, Stopped, UserError
 from training.records import environment
+
+Report = Callable[[dict[str, Any]], None]  # takes each row of metrics as it is written
 
 # A run is judged by the first of these that it has.
 HEADLINES = ("eval/reward_sampled", "eval/accuracy", "eval/implied_accuracy")
@@ -276,8 +278,13 @@ def _plain(value: Any) -> Any:
 
 
 def headline(row: Mapping[str, Any]) -> float | None:
-  """The number that the best checkpoint has most of."""
-  return next((row[name] for name in HEADLINES if name in row), None)
+  """The number that the best checkpoint has most of; None if the row has none."""
+  return row.get(headline_name(row))
+
+
+def headline_name(row: Mapping[str, Any]) -> str:
+  """The first of HEADLINES that these metrics have; "" if none."""
+  return next((name for name in HEADLINES if row.get(name) is not None), "")
 
 
 def write_json(path: str, value: Any) -> None:

@@ -52,8 +52,8 @@ def own(tmp_path, monkeypatch):
 
 
 def test_the_tables_are_read_from_source_as_they_are():
-  assert optimizer_section.names("name") == list(OPTIMIZERS)
-  assert optimizer_section.names("schedule") == list(SCHEDULES)
+  assert optimizer_section.names("name") == tuple(OPTIMIZERS)
+  assert optimizer_section.names("schedule") == tuple(SCHEDULES)
 
 
 def test_two_names_that_are_not_there_are_said_at_once():
