@@ -136,9 +136,9 @@ def load(
     raise BadRows(problems, good=count - len({problem.where for problem in problems}))
   if not test and held_out:
     kept_back = prompt_keys.some(train.keys, held_out)
-    if len(kept_back) == len(np.unique(train.keys)):
-      raise TooFewPrompts(f"{path} has {prompt_keys.none_left(train.keys, held_out)}")
     test, there = train.without(kept_back), there - len(kept_back)
+    if len(test.index) == len(train.index):
+      raise TooFewPrompts(f"{path} has {prompt_keys.none_left(train.keys, held_out)}")
   kept_back = test.keys if test else train.keys[:0]
   train.drop(kept_back)
   if not len(train.index):
