@@ -45,9 +45,7 @@ def defaults(loss: str) -> ConfigDict:
   config.model.qk_norm = True  # RMSNorm of queries and keys, as Qwen3 has
   config.model.rope_theta = 10000.0  # base wavelength of the rotary positions
   config.model.norm_eps = 1e-6  # added to the mean square in RMSNorm
-  config.model.attention = (
-    "auto"  # "auto" (cuDNN, splash where they work), "cudnn", "splash", "xla", "plain"
-  )
+  config.model.attention = "auto"  # "plain", "xla", "cudnn", "splash"; "auto": the best there is
   config.model.logits_at_once = 2**26  # more are computed in pieces, and again in the backward pass
   config.model.remat = "dots"  # "dots" recomputes all but linear outputs; "layers": all; "none"
   config.model.lora_rank = 0  # of low-rank adapters, which alone are trained; 0: all weights are

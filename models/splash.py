@@ -4,6 +4,9 @@ The mask of packed rows is data: which blocks of it hold anything is found on th
 row, and the others are skipped, forward and backward.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as kernels
@@ -51,7 +54,7 @@ def attend(
   def one_row(queries, keys, values, sees):  # [H, S, G, D], [H, S, D], [S, S]
     seen = jnp.broadcast_to(sees, (group, length, length))
     # As `kernels.make_splash_mqa`, which cannot be traced with a mask that is.
-    kernel = kernels.SplashAttentionKernel(
+    kernel: Callable[..., Any] = kernels.SplashAttentionKernel(
       masks.process_dynamic_mask(seen, blocks)[0],
       masks.process_dynamic_mask(seen, blocks)[0],
       masks.process_dynamic_mask_dkv(seen, blocks)[0],

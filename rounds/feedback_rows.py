@@ -14,10 +14,11 @@ import numpy as np
 from jaxtyping import Bool
 
 from rounds.deployment import Waiting
-from tasks.rows import row_files, row_spellings
-from tasks.rows.record_formats import RowFileError
+from tasks.datasets.text_groups import tokenize
+from tasks.files import row_files
+from tasks.files.record_formats import RowFileError
+from tasks.rows import row_spellings
 from tasks.rows.row import BadRows, Problem, Prompt, Row
-from tasks.rows.text_groups import tokenize
 from tasks.task import Task
 from training.errors import UserError
 

@@ -14,7 +14,7 @@ from models import adapters
 from models.groups import Groups
 from models.transformer import Params
 from tasks import group_dataset
-from tasks.rows.text_rows import TextRows
+from tasks.datasets.text_rows import TextRows
 from training import base_policy, hosts
 from training.checking import task_signatures, text_tasks, threshold
 from training.checking.digests import of_recipe

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from models import adapters
 from models.groups import Groups
 from models.transformer import Params
-from tasks.rows.text_groups import TextGroups
+from tasks.datasets.text_groups import TextGroups
 from tasks.tokenizers.tokenizer import left_pad
 from training import hosts
 from training.compiled import compiled_log_probs, compiled_scores

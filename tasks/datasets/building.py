@@ -19,9 +19,9 @@ import numpy as np
 from tasks.code import fingerprints
 from tasks.datasets import sources
 from tasks.datasets.data_set import DataSet
-from tasks.rows import row_files
+from tasks.files import row_files
+from tasks.files.record_formats import RowFileError
 from tasks.rows.prompt_keys import keys_of, shared_prompts, split_by_prompt
-from tasks.rows.record_formats import RowFileError
 from tasks.rows.row import BadRows, Problem, Row, messages_of
 from tasks.rows.row_names import AS_SPELLED
 

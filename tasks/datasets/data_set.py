@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from functools import partial
 
+from tasks.files.row_files import Parse
 from tasks.rows import row_spellings
-from tasks.rows.row_files import Parse
 from tasks.rows.row_names import AS_SPELLED, RowNames
 
 
@@ -40,4 +40,6 @@ class DataSet:
   @property
   def reads(self) -> Parse:
     """A row from what a line holds."""
-    return self.parse if self.names == AS_SPELLED else partial(self.parse, names=self.names)
+    if self.names == AS_SPELLED:
+      return self.parse
+    return partial(row_spellings.parse, names=self.names)

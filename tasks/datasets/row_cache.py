@@ -13,19 +13,20 @@ from collections.abc import Callable, Iterator, Sequence
 from tasks import long_work
 from tasks.code import fingerprints
 from tasks.datasets import reading
-from tasks.rows import row_files, row_spellings, row_table
-from tasks.rows.record_formats import RowFileError
+from tasks.files import row_files, row_table
+from tasks.files.record_formats import RowFileError
+from tasks.files.row_files import Parse
+from tasks.files.row_table import RowTable
+from tasks.rows import row_spellings
 from tasks.rows.row import BadRows, Problem, Row
-from tasks.rows.row_files import Parse
 from tasks.rows.row_names import AS_SPELLED, RowNames
-from tasks.rows.row_table import RowTable
 
 LARGE = 1 << 26  # bytes; less is read in a second or two
 _READ = (
-  "tasks.rows.row_files:each",
+  "tasks.files.row_files:each",
   "tasks.rows.prompt_keys:known_of",
   "tasks.rows.row_spellings:parse",
-  "tasks.rows.row_table:write",
+  "tasks.files.row_table:write",
 )
 
 Each = Iterator[Row | Sequence[Problem]]

@@ -1,6 +1,6 @@
 """A data set of texts for one run: found by name, read, checked against its tokenizer, and split.
 
-A name is a file of rows, a folder or a pattern of them (tasks/rows/row_files.py), a folder of
+A name is a file of rows, a folder or a pattern of them (tasks/files/row_files.py), a folder of
 tensorflow-datasets, or a data set that `python -m tasks.build` built. All that is wrong with its
 rows is said at once.
 """
@@ -13,14 +13,15 @@ import os
 import numpy as np
 
 from tasks import group_dataset, long_work
-from tasks.datasets import DATA_SETS, reading, row_cache, sources
-from tasks.rows import prompt_keys, row_files, text_rows
+from tasks.datasets import DATA_SETS, reading, row_cache, sources, text_rows
+from tasks.datasets.text_groups import TextGroups
+from tasks.datasets.text_rows import Limits, TextRows
+from tasks.files import row_files
+from tasks.files.row_table import RowTable
+from tasks.rows import prompt_keys
 from tasks.rows.prompt_keys import Keys
 from tasks.rows.row import BadRows, Problem
 from tasks.rows.row_names import AS_SPELLED, RowNames
-from tasks.rows.row_table import RowTable
-from tasks.rows.text_groups import TextGroups
-from tasks.rows.text_rows import Limits, TextRows
 from tasks.slips import did_you_mean, nearest
 from tasks.tokenizers.tokenizer import Tokenizer
 

@@ -1,1 +1,1 @@
-"""Rows of texts, as people have them: read in many spellings, and put into tokens."""
+"""Rows of texts, as people have them: read in many spellings."""

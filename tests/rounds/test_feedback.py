@@ -9,8 +9,8 @@ import pytest
 from rounds import feedback_rows
 from rounds.deployment import Waiting
 from rounds.feedback_store import FeedbackStore, Refused
+from tasks.files import row_files
 from tasks.rewards.reward import Reward
-from tasks.rows import row_files
 from tasks.task import Task
 from training.errors import UserError
 

@@ -8,14 +8,14 @@ from training.checking import task_signatures, text_tasks
 
 if TYPE_CHECKING:
   from tasks.datasets.text_data import TextData
-  from tasks.rows.text_rows import TextRows
+  from tasks.datasets.text_rows import TextRows
 
 
 def describe(config: ConfigDict) -> list[str]:
   """A description of the data for a person to read before it is trained on, in lines."""
   found, of_task, lines = text_tasks.groups_of(config), text_tasks.data_of_task(config), []
   if found is not None:
-    from tasks.rows import text_groups
+    from tasks.datasets import text_groups
     from training.checking import threshold
 
     groups = text_tasks.groups_of_run(config, found)

@@ -16,8 +16,8 @@ from training.errors import UserError
 # mistyped command should.
 if TYPE_CHECKING:
   from tasks.datasets.text_data import TextData
+  from tasks.datasets.text_groups import TextGroups
   from tasks.rows.row import Problem, Row
-  from tasks.rows.text_groups import TextGroups
   from tasks.tokenizers.tokenizer import Tokenizer
 
 
@@ -169,9 +169,9 @@ def _load(config: ConfigDict, field: str, name: str, *, scored: bool, held_out: 
   UserError: with all bad rows, if they may not be skipped.
   """
   from tasks.datasets import text_data
+  from tasks.datasets.text_rows import Limits
   from tasks.rows.row import BadRows
   from tasks.rows.row_names import PARTS, RowNames
-  from tasks.rows.text_rows import Limits
 
   path, tokenizer = _locate(config, field, name), tokenizer_of(config)
   try:

@@ -7,8 +7,8 @@ import pytest
 
 from tasks import long_work
 from tasks.datasets import row_cache, text_data
+from tasks.datasets.text_rows import Limits
 from tasks.rows.row import BadRows, text_of
-from tasks.rows.text_rows import Limits
 from tasks.tokenizers.tokenizer import CHARACTER_TOKENIZER
 
 LIMITS = Limits(group_size=2, max_tokens=6, max_prompt_tokens=8)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tasks import build
-from tests.tasks.rows.test_text_groups import TOKENIZER
+from tests.tasks.datasets.test_text_groups import TOKENIZER
 from tests.training.small_configs import SMALL_MODEL
 from training import assembly, base_policy, offline_data, ranking, run
 from training.build import parts_of
@@ -290,7 +290,8 @@ def test_a_batch_of_more_groups_than_there_are_is_told(tmp_path):
 def test_accuracy_is_a_mean_over_prompts_of_their_pairs():
   config = {"responses": ["a", "b"], "scores": [1, 0]}
   rows = [{"prompt": "p"} | config, {"prompt": "p"} | config, {"prompt": "q"} | config]
-  from tasks.rows import row_spellings, text_groups
+  from tasks.datasets import text_groups
+  from tasks.rows import row_spellings
 
   groups, _ = text_groups.tokenize(
     [row_spellings.parse(row, "") for row in rows],

@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tasks.rows import record_formats, row_spellings
-from tasks.rows.record_formats import RowFileError, Unreadable
+from tasks.files import record_formats
+from tasks.files.record_formats import RowFileError, Unreadable
+from tasks.rows import row_spellings
 from tasks.rows.row import BadRows, Problem, Row
 
 Parse = Callable[[Any, str], Row]  # (record, where) -> row; raises BadRows

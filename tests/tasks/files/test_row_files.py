@@ -5,8 +5,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from tasks.rows import row_files
-from tasks.rows.record_formats import RowFileError
+from tasks.files import row_files
+from tasks.files.record_formats import RowFileError
 from tasks.rows.row import BadRows, Problem
 
 

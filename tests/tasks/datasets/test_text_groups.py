@@ -3,10 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tasks.rows import text_groups, text_rows
+from tasks.datasets import text_groups, text_rows
+from tasks.datasets.text_groups import kept_responses
+from tasks.datasets.text_rows import Limits
 from tasks.rows.row import Row
-from tasks.rows.text_groups import kept_responses
-from tasks.rows.text_rows import Limits
 from tasks.tokenizers.pretrained_tokenizer import load
 from tasks.tokenizers.tokenizer import CharTokenizer
 from tests.tasks.tokenizers.tiny_tokenizer import TOKENS, folder

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from tasks.rows import text_groups
+from tasks.datasets import text_groups
+from tasks.datasets.text_groups import TextGroups
+from tasks.files.row_table import RowTable
 from tasks.rows.prompt_keys import Keys
 from tasks.rows.row import BadRows, Problem, Row
-from tasks.rows.row_table import RowTable
-from tasks.rows.text_groups import TextGroups
 from tasks.tokenizers.tokenizer import Tokenizer
 
 

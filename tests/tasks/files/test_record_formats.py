@@ -12,8 +12,8 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from tasks.rows import row_files
-from tasks.rows.record_formats import RowFileError
+from tasks.files import row_files
+from tasks.files.record_formats import RowFileError
 
 PAIRS = [
   {"prompt": f'é "{i}",\nagain', "chosen": f"good\t{i}", "rejected": f"bad, {i}"} for i in range(5)

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from tasks.rows import row_table
+from tasks.files import row_table
 from tasks.rows.row import Problem, Row
 
 ROWS = [

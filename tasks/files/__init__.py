@@ -1,0 +1,1 @@
+"""Files of rows: their formats, their rows, and many rows kept small."""
