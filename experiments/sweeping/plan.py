@@ -176,15 +176,15 @@ def _planned(
   **about: Any,
 ) -> PlannedRun:
   """The run of this config in the sweep's folder; `about` are the other fields."""
-  digest = digests.of_run(config)
+  of_run = digests.of_run(config)
   files = RunFolder(os.path.join(folder, _run_name(variant, config)))
   return PlannedRun(
     name=files.name,
     variant=variant,
     config=config.to_dict(),
-    **digest,
+    **of_run,
     folder=files,
-    state=state_of(files, config, digest["digest"]),
+    state=state_of(files, config, of_run["digest"]),
     **about,
   )
 
