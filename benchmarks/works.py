@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from benchmarks import flops
-from benchmarks.flops import Batch
 from benchmarks.sizes import Size
+from training import flops
+from training.flops import Batch
 
 
 @dataclasses.dataclass(frozen=True)

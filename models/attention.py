@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from models.partitioning import platform
+
 LOWEST = float(jnp.finfo(jnp.float32).min)
 
 
@@ -65,7 +67,7 @@ def attend(
   if implementation == "auto":
     s, d = queries.shape[3], queries.shape[-1]
     fits = queries.dtype == jnp.bfloat16 and s > 1 and d % 8 == 0 and d <= 128
-    implementation = "cudnn" if fits and jax.default_backend() == "gpu" else "plain"
+    implementation = "cudnn" if fits and platform() == "gpu" else "plain"
   attended = (
     _plain(queries, parts) if implementation == "plain" else _fused(queries, parts, implementation)
   )
