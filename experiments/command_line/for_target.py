@@ -16,7 +16,7 @@ def compile_for(name: str, config: ConfigDict) -> int:
   target = compilers.target_of(name, config.mesh.to_dict())
   with long_work_bar.shown():
     run.check(config, weights=False)
-  compilers.prepare()
+  compilers.prepare(target)
 
   from models.partitioning import make_mesh  # jax, now that the config is known to be good
   from training import build, trial

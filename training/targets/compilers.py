@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from training.errors import UserError
-from training.targets import chips
+from training.targets import chips, cuda
 from training.targets.chips import Target
 
 LIBTPU = "0.0.42"  # what jax 0.10.2's `tpu` extra asks for; 0.0.52 fails on larger programs
@@ -45,10 +45,14 @@ def check_installed(target: Target) -> None:
         )
 
 
-def prepare() -> None:
-  """Sets what the compilers read from the environment. Call it before jax is imported."""
+def prepare(target: Target) -> None:
+  """Sets what the compiler reads from the environment. Call it before jax is imported."""
   os.environ["JAX_PLATFORMS"] = "cpu"
   os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)  # what is compiled here cannot be run
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # that there is no such device is no news
+  if target.chip.platform == "cuda":
+    cuda.prepare()
+    return
   # libtpu would ask a server that only TPU machines have which of them this is.
   os.environ["TPU_SKIP_MDS_QUERY"] = "1"
   os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
@@ -60,8 +64,6 @@ def devices(target: Target) -> list[Any]:
   from jax.experimental import topologies
 
   if target.chip.platform == "cuda":
-    from training.targets import cuda
-
     return cuda.devices(target)
   import libtpu
 

@@ -19,7 +19,8 @@ FREE = {  # move nothing in memory, or what they move is counted where it is don
   *("opt-barrier", "add-dependency", "domain", "async-update", "async-done"),
 }
 SLICES = ("dynamic-slice", "slice", "gather")  # read what they return, not all that they are given
-PASSED_ON = ("bitcast", "get-tuple-element", "copy", "reshape", "convert")
+RENAMED = ("bitcast", "get-tuple-element")
+CONVERTED = (*RENAMED, "copy", "reshape", "convert")
 
 
 @dataclasses.dataclass
@@ -57,7 +58,7 @@ class _Walk:
       self._arithmetic(computation, instruction, times)
       if kind_of(instruction):
         self._exchange(computation, instruction, times)
-      if not in_fusion and instruction.operation not in FREE:
+      elif not in_fusion and instruction.operation not in FREE:
         self.found.bytes += times * self._traffic(computation, instruction)
       rounds = self._program.trips(instruction) if instruction.operation == "while" else 1
       for role, name in instruction.calls.items():
@@ -93,6 +94,8 @@ class _Walk:
       if channel[1] in self._seen:
         return
       self._seen.add(channel[1])
+    moved = sum(map(_in_memory, computation.arrays(one.operands))) + _in_memory(one.result[-1:])
+    self.found.bytes += times * moved
     is_scattered = computation.name.startswith("all-reduce-scatter")
     self.found.collectives.append((self._wiring.read(one, is_scattered), times))
 
@@ -106,6 +109,8 @@ class _Walk:
       return 2 * _in_memory(one.result)
     if one.operation == "dynamic-update-slice":
       return 2 * _in_memory(operands[1])
+    if one.operation == "custom-call" and re.search("gemm|matmul", one.attributes):  # the rest is room to work in
+      return _in_memory(one.result[:1]) + sum(map(_in_memory, operands))
     fused = self._program.computations.get(one.calls.get("calls", ""))
     if one.operation != "fusion" or fused is None:
       return _in_memory(one.result) + sum(map(_in_memory, operands))
@@ -122,12 +127,14 @@ def _read_of(fused: Computation, number: int, arrays: tuple[Array, ...]) -> int:
   for one in fused:  # in order: whatever is only passed on is the parameter under another name
     if names.isdisjoint(one.operands):
       continue
-    if one.operation in ("bitcast", "get-tuple-element"):
+    if one.operation in RENAMED:
       names.add(one.name)
     elif one.operation in SLICES and one.operands[0] in names:
       read += sum(a.bytes for a in one.result)
     elif one.operation == "dynamic-update-slice" and one.operands[0] in names:
       continue  # written in place
+    elif one.operation == "tuple" or _is_exchange(one):
+      continue  # on its way between devices, or handed on
     else:
       return _in_memory(arrays)
   return min(read, _in_memory(arrays))
@@ -142,15 +149,22 @@ def _written(fused: Computation, one: Instruction) -> int:
   written = 0
   for name in outputs:
     source = fused.instructions[name]
-    while source.operation in PASSED_ON and source.operands:
-      source = fused.instructions.get(source.operands[0], source)
-      if source.operation == "parameter":
-        break
+    while source.operation in RENAMED and source.operands:
+      source = fused.instructions[source.operands[0]]
+    if source.operation == "parameter" or _is_exchange(source):
+      continue  # handed on, or counted as an exchange
+    while source.operation in CONVERTED and source.operands:
+      source = fused.instructions[source.operands[0]]
     if source.operation == "dynamic-update-slice":
       written += sum(a.bytes for a in fused.arrays(source.operands[1:2])[0])
     else:
       written += _in_memory(fused.instructions[name].result)
   return min(written, _in_memory(one.result))
+
+
+def _is_exchange(one: Instruction) -> bool:
+  """Whether it is one, or hands on what an exchange that goes on meanwhile has in its buffers."""
+  return bool(kind_of(one)) or "AsyncCollective" in one.attributes
 
 
 def _in_memory(arrays: tuple[Array, ...]) -> int:

@@ -33,6 +33,7 @@ class Program:
     flops: of all devices, counted by hand (`flops.py`).
     tokens: that it reads, or draws.
     beside: bytes on each device that are held meanwhile and are no argument of it.
+    estimated: bytes on each device, those beside included, as `memory.estimate` has it; 0: not.
   """
 
   name: str
@@ -40,6 +41,7 @@ class Program:
   flops: int
   tokens: int
   beside: int
+  estimated: int = 0
 
 
 def of_run(parts: Parts) -> list[Program]:
@@ -48,7 +50,11 @@ def of_run(parts: Parts) -> list[Program]:
   policy, _ = memory.networks(parts)
   state, groups = state_shapes(parts), groups_shapes(parts, config.batch_prompts)
   update_groups = groups_shapes(parts, config.batch_prompts // config.minibatches)
-  held = sum(memory.held(parts).values())
+  estimate = memory.estimate(parts)
+  held, updating, drawing = (
+    sum(estimate[name] for name in names)
+    for names in (memory.HELD, memory.UPDATE, memory.SAMPLING)
+  )
 
   def beside(tree: Any) -> int:
     return max(0, held - memory.bytes_here(tree, parts.mesh))
@@ -69,6 +75,7 @@ def of_run(parts: Parts) -> list[Program]:
       networks * (1 + passes) * flops.score(parts.model, batch),
       batch.tokens,
       beside(state),
+      held + updating,
     )
   ]
   if config.source in ("online", "rounds"):
@@ -83,6 +90,7 @@ def of_run(parts: Parts) -> list[Program]:
         flops.sample(parts.model, whole),
         whole.responses * whole.response_tokens,
         beside(policy),
+        held + drawing,
       )
     )
   plain = dataclasses.replace(groups, **dict.fromkeys(ADDED))

@@ -37,6 +37,9 @@ def of_program(one: Compiled) -> Iterator[str]:
   yield f"\n{one.program.name}  (compiled in {one.compile_seconds:.0f} s){verdict}"
   listed = ", ".join(f"{name} {size_text(size)}" for name, size in one.memory.items() if size)
   yield _row("memory", f"{size_text(one.needed)}, {share:.0%} of a device's: {listed}")
+  if estimated := one.program.estimated:
+    ratio = estimated / one.needed
+    yield _row("", f"{size_text(estimated)} by the estimate of --dry_run, {ratio:.2f} times that")
   if one.counts is None or one.roofline is None:
     return
   by_hand, did = one.program.flops / one.target.devices, one.counts
