@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.extend.core import jaxprs_in_params
-from jax.sharding import AbstractMesh
+from jax.sharding import AbstractMesh, Mesh
 
 from models import adapters, scalar_head, transformer
 from models.groups import Groups
@@ -28,7 +28,7 @@ from training.update import kept_for_backward
 
 SURE = 0.8  # share of the estimate that must fit; else the config is refused
 HELD = ("parameters", "optimizer", "reference", "critic", "reward model")  # all the time
-UPDATE = ("gradient", "activations", "logits")  # while updating
+UPDATE = ("gradient", "activations", "logits", "tables")  # while updating
 SAMPLING = ("decoding weights", "cache")  # while sampling, evaluation's included
 
 
@@ -42,6 +42,7 @@ def estimate(parts: Parts) -> dict[str, int]:
     "gradient": bytes_here(moved(trained), mesh) * accumulated,
     "activations": kept // mesh.size,
     "logits": logits // mesh.size,
+    "tables": _tables(parts),
     "decoding weights": _decoding_weights(parts, policy),
     "cache": _sampling(parts, policy) // mesh.size,
   }
@@ -166,6 +167,19 @@ def _update(parts: Parts, trained: dict[str, Any]) -> tuple[int, int]:
   return activations, logits + max((_bytes(a) for a in avals if is_wide(a)), default=0)
 
 
+def _tables(parts: Parts) -> int:
+  """Bytes of the embedding and the head while updating: cast, and their gradients in float32.
+
+  They are whole over fsdp. A layer's weights are gathered and let go one layer after the other;
+  these two, one table if they are tied, are used first and last and have gradients of their own.
+  """
+  model, mesh = parts.model, parts.config.mesh
+  is_copied = mesh.fsdp > 1 or model.dtype != "float32"
+  copied = jnp.dtype(model.dtype).itemsize if is_copied else 0
+  gradient = 0 if model.lora_rank else 4
+  return 2 * model.vocab_size * model.d_model * (copied + gradient) // mesh.tensor
+
+
 def _decoding_weights(parts: Parts, policy: Any) -> int:
   """Bytes of the copy that the sampler makes of the parameters: cast, and whole over fsdp."""
   cast = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, parts.model.dtype), policy)
@@ -221,7 +235,7 @@ def _bytes(leaf: Any) -> int:
   return math.prod(leaf.shape) * size
 
 
-def bytes_here(tree: Any, mesh: AbstractMesh) -> int:
+def bytes_here(tree: Any, mesh: Mesh | AbstractMesh) -> int:
   """Bytes of these parameters on one device."""
   shards = jax.tree.map(lambda x, s: s.shard_shape(x.shape), tree, parameter_shardings(tree, mesh))
   sizes = jax.tree.map(lambda x, shape: math.prod(shape) * x.dtype.itemsize, tree, shards)

@@ -26,7 +26,7 @@ def compile_for(name: str, config: ConfigDict) -> int:
 
   multiply_in_full()
   found = []
-  with compilers.alone(target):
+  with compilers.alone(target, print):
     mesh = make_mesh(**config.mesh.to_dict(), devices=compilers.devices(target))
     parts = build.put_together(config, task_of(config), mesh)
     trial.check_loss(parts)

@@ -47,7 +47,7 @@ def files(name: str) -> CheckpointFiles:
 
 
 def problems(config: ConfigDict, *, weights: bool = True) -> Iterator[str]:
-  """Problems of config.model.pretrained and the fields beside it; `weights`: with it lacking them."""
+  """Problems of config.model.pretrained and the fields beside it; `weights`: that it has none."""
   name, defaults = config.model.pretrained, common.defaults("").model
   if not name:
     return

@@ -2,9 +2,9 @@
 
 Every number is the vendor's own, for dense bfloat16, and what a program reaches stays below it.
 TPUs: the tables "key specifications" of docs.cloud.google.com/tpu/docs/v5e, /v5p and /v6e, read in
-November 2026. A link's rate is the "bidirectional inter-chip interconnect bandwidth (per chip)"
-through two directions and the chip's links (4 in a 2D torus, 6 in a 3D one): v5e 400 GB/s through 8,
-v6e 800 through 8, v5p 1,200 through 12. The same pages say how slices are named: v5e-16 and v6e-16
+November 2026. A link's rate is the "bidirectional inter-chip interconnect bandwidth (per chip)",
+divided by two directions and the chip's links (4 in a 2D torus, 6 in a 3D one): of v5e 400 GB/s by
+8, of v6e 800 by 8, of v5p 1,200 by 12. The same pages say how slices are named: v5e-16 and v6e-16
 are 16 chips, v5p-32 is 32 cores, two a chip.
 GPUs: NVIDIA's data sheets of the H100 (SXM5) and H200 (SXM), where tensor cores are given "with
 sparsity", twice the dense rate, and NVLink as the sum of two directions (900 GB/s).

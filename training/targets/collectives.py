@@ -1,4 +1,4 @@
-"""What devices send each other, by kind and by axis of the mesh, and how long the wires take."""
+"""Exchanges between devices: by kind, by axis of the mesh, and how long the wires take."""
 
 import dataclasses
 import itertools
@@ -105,7 +105,9 @@ def groups_of(attributes: str, devices: int) -> list[list[int]]:
     order = others + [list(sizes).index(name) for name in used]
     width = math.prod(sizes[name] for name in used)
     return grid.transpose(order).reshape(-1, width).tolist()
-  if short := re.search(r"replica_groups=\[(\d+),(\d+)\](<=\[[\d,]+\](?:T\([\d,]+\))?)", attributes):
+  if short := re.search(
+    r"replica_groups=\[(\d+),(\d+)\](<=\[[\d,]+\](?:T\([\d,]+\))?)", attributes
+  ):
     return _range(short[3], devices).reshape(int(short[1]), int(short[2])).tolist()
   if listed := re.search(r"replica_groups=\{\{(.*?)\}\}", attributes):
     return [[int(n) for n in group.split(",")] for group in listed[1].split("},{")]

@@ -8,7 +8,7 @@ import fcntl
 import importlib.metadata
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from training.errors import UserError
@@ -17,7 +17,10 @@ from training.targets.chips import Target
 
 LIBTPU = "0.0.42"  # what jax 0.10.2's `tpu` extra asks for; 0.0.52 fails on larger programs
 EXTRA = 'pip install -e ".[targets]"'
-NEEDED = {"tpu": ("libtpu",), "cuda": ("jax-cuda12-pjrt", "jax-cuda12-plugin", "nvidia-cuda-nvcc-cu12")}
+NEEDED = {
+  "tpu": ("libtpu",),
+  "cuda": ("jax-cuda12-pjrt", "jax-cuda12-plugin", "nvidia-cuda-nvcc-cu12"),
+}
 
 
 def target_of(name: str, mesh: dict[str, int]) -> Target:
@@ -55,6 +58,7 @@ def prepare(target: Target) -> None:
     return
   # libtpu would ask a server that only TPU machines have which of them this is.
   os.environ["TPU_SKIP_MDS_QUERY"] = "1"
+  os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"  # a killed one's lock is no reason; see `alone`
   os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
   os.environ["TPU_ACCELERATOR_TYPE"] = "v5litepod-4"  # any: the topology says what it is
 
@@ -76,13 +80,15 @@ def devices(target: Target) -> list[Any]:
 
 
 @contextlib.contextmanager
-def alone(target: Target) -> Iterator[None]:
-  """One process at a time: libtpu refuses a second, and two would need the memory of both."""
-  path = os.path.join(tempfile.gettempdir(), f"counterpoint-{target.chip.platform}-{os.getuid()}.lock")
+def alone(target: Target, say: Callable[[str], None]) -> Iterator[None]:
+  """One process at a time: two would need the memory of both, and the processors."""
+  path = os.path.join(
+    tempfile.gettempdir(), f"counterpoint-{target.chip.platform}-{os.getuid()}.lock"
+  )
   with open(path, "w") as lock:
     try:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-      print("another process is compiling for such a target: waiting for it", flush=True)
+      say("another process is compiling for such a target: waiting for it")
       fcntl.flock(lock, fcntl.LOCK_EX)
     yield

@@ -14,7 +14,9 @@ from training.targets.counts import Counts
 from training.targets.programs import Program
 from training.targets.roofline import Roofline
 
-USABLE = 0.97  # share of the memory that a run can have: the system keeps some (v5e: 0.25 of 16 GiB)
+USABLE = (
+  0.97  # share of the memory that a run can have: the system keeps some (v5e: 0.25 of 16 GiB)
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Compiled:
 
   Attributes:
     memory: by part: "arguments", "outputs" (those that use no argument's place), "temporaries",
-      "code", "held beside". Of one that the compiler refused: "in all", by its own account.
+      "code", "held beside". Of one that the compiler refused: "in all" or "temporaries", by its own
+      account, which ends there.
   """
 
   program: Program
@@ -42,7 +45,7 @@ class Compiled:
 
   @property
   def roofline(self) -> Roofline | None:
-    return self.counts and Roofline.of(self.counts, self.target.chip)
+    return Roofline.of(self.counts, self.target.chip) if self.counts else None
 
   @property
   def share_of_peak(self) -> float:
@@ -57,9 +60,9 @@ def compiled(program: Program, parts: Parts, target: Target) -> Compiled:
   try:
     binary = program.lower().compile()
   except jax.errors.JaxRuntimeError as error:
-    if not (wanted := wanted_bytes(str(error))):
+    if not (memory := wanted_bytes(str(error))):
       raise
-    memory = {"in all": wanted, "held beside": program.beside}
+    memory |= {"held beside": program.beside}
     return Compiled(program, target, memory, time.monotonic() - started)
   seconds, stats = time.monotonic() - started, binary.memory_analysis()
   memory = {
@@ -78,7 +81,13 @@ def compiled(program: Program, parts: Parts, target: Target) -> Compiled:
   return Compiled(program, target, memory, seconds, found)
 
 
-def wanted_bytes(message: str) -> int:
-  """Bytes that a program would need, from a compiler's refusal; 0 if it was refused otherwise."""
-  found = re.search(r"Used ([\d.]+)([KMG]) of [\d.]+[KMG] hbm", message)
-  return int(float(found[1]) * 1024 ** ("KMG".index(found[2]) + 1)) if found else 0
+def wanted_bytes(message: str) -> dict[str, int]:
+  """Bytes that a program would need, from a compiler's refusal; {} if it was refused otherwise."""
+  size = r"([\d.]+)([KMG])"
+  for name, words in (
+    ("in all", f"Used {size} of .* hbm"),
+    ("temporaries", rf"required for HLO temporaries \({size}\)"),
+  ):
+    if found := re.search(words, message):
+      return {name: int(float(found[1]) * 1024 ** ("KMG".index(found[2]) + 1))}
+  return {}

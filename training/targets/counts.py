@@ -1,8 +1,8 @@
-"""What one device does in a compiled program: multiplications, memory traffic, exchanges.
+"""The work of one device in a compiled program: multiplications, memory traffic, exchanges.
 
-XLA's own `cost_analysis` counts the body of a loop once. Here the text is walked from its entry, and
-what is in a loop counts as often as the loop goes round (at most: a loop that may end early counts
-in full; of two branches both count).
+XLA's own `cost_analysis` counts the body of a loop once. Here the text is walked from its entry,
+and what is in a loop counts as often as the loop goes round (at most: a loop that may end early
+counts in full; of two branches both count).
 """
 
 import collections
@@ -109,7 +109,9 @@ class _Walk:
       return 2 * _in_memory(one.result)
     if one.operation == "dynamic-update-slice":
       return 2 * _in_memory(operands[1])
-    if one.operation == "custom-call" and re.search("gemm|matmul", one.attributes):  # the rest is room to work in
+    if one.operation == "custom-call" and re.search(
+      "gemm|matmul", one.attributes
+    ):  # the rest is room to work in
       return _in_memory(one.result[:1]) + sum(map(_in_memory, operands))
     fused = self._program.computations.get(one.calls.get("calls", ""))
     if one.operation != "fusion" or fused is None:
@@ -196,28 +198,25 @@ def convolution_flops(one: Instruction, operands: list[Array]) -> int:
   if not labels or len(operands) < 2:
     return 0
   left, right, out = labels.groups()
-  sizes = {
-    key: [x for x in found[1].split("x")] if (found := re.search(rf"\b{key}=(\S+?)[ }}]", window))
-    else None
-    for window in [(re.search(r"window=\{[^}]*\}", one.attributes) or [""])[0]]
-    for key in ("stride", "pad", "lhs_dilate", "rhs_dilate")
-  }
+  window = re.search(r"window=\{([^}]*)\}", one.attributes)
+  given = dict(re.findall(r"(\w+)=(\S+)", window[1])) if window else {}
+
+  def along(key: str, axis: int, otherwise: str = "1") -> str:
+    return given[key].split("x")[axis] if key in given else otherwise
+
   channels = operands[1].shape[right.index("i")]
   result = one.result[0].shape
   places = result[out.index("b")] * result[out.index("f")]
   groups = re.search(r"batch_group_count=(\d+)", one.attributes)
   for n in range(sum(c.isdigit() for c in out)):
     axis = str(n)
-    pads = sizes["pad"][n] if sizes["pad"] else "0_0"
     places *= _fitting(
       operands[0].shape[left.index(axis)],
       operands[1].shape[right.index(axis)],
       result[out.index(axis)],
-      stride=int(sizes["stride"][n]) if sizes["stride"] else 1,
-      pad=int(pads.partition("_")[0]),
-      dilations=tuple(
-        int(sizes[key][n]) if sizes[key] else 1 for key in ("lhs_dilate", "rhs_dilate")
-      ),
+      stride=int(along("stride", n)),
+      pad=int(along("pad", n, "0_0").partition("_")[0]),
+      dilations=(int(along("lhs_dilate", n)), int(along("rhs_dilate", n))),
     )
   return 2 * places * channels // (int(groups[1]) if groups else 1)
 

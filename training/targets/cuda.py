@@ -1,8 +1,8 @@
 """NVIDIA's compiler in XLA without a GPU: jax's CUDA plugin, told which GPU it would meet.
 
-jax takes "gpu" for whichever kind is there, and has to be told that it means "cuda", and asks the GPU
-for cuDNN's version before it calls cuDNN's attention, of which a compiler sees the call alone. All
-this changes jax for the rest of the process, which is there to compile and for nothing else.
+jax takes "gpu" for whichever kind is there, and has to be told that it means "cuda"; and it asks
+the GPU for cuDNN's version before it calls cuDNN's attention, of which the compiler sees no more
+than the call. All this changes jax for the rest of the process, which does nothing but compile.
 """
 
 import importlib.util
@@ -49,7 +49,9 @@ def devices(target: Target) -> list[Any]:
     library = os.path.join(_folder("jax_plugins.xla_cuda12"), "xla_cuda_plugin.so")
     xla_bridge.register_plugin("cuda", priority=-1, library_path=library, options=None)
   known = xla_bridge.canonicalize_platform
-  xla_bridge.canonicalize_platform = lambda name: "cuda" if name == "gpu" else known(name)
+  xla_bridge.canonicalize_platform = lambda platform: (
+    "cuda" if platform == "gpu" else known(platform)
+  )
   cudnn.check_cudnn_version = lambda: CUDNN
   cudnn.check_compute_capability = lambda capability: float(capability) <= 9.0
   chip = target.chip
@@ -62,5 +64,7 @@ def devices(target: Target) -> list[Any]:
 
 
 def _folder(package: str) -> str:
+  """Where a package lies; a UserError of `compilers` has said before if it is not here."""
   spec = importlib.util.find_spec(package)
-  return list(spec.submodule_search_locations)[0] if spec else ""
+  places = spec.submodule_search_locations if spec else None
+  return list(places or [""])[0]

@@ -14,7 +14,9 @@ BITS = {"pred": 8, "bf16": 16, "token": 0, "opaque": 0}  # of those whose names 
 _HEAD = re.compile(r"^(ENTRY )?%?([^\s(]+) \(.*\{\s*$")
 _ARRAY = re.compile(r"([a-z]\w*)\[([\d,<= ]*)\](?:\{([^}]*)\})?")
 _OPERAND = re.compile(r"%([^\s,()]+)")
-_CALLS = re.compile(r"\b(calls|body|condition|to_apply|true_computation|false_computation)=%([^\s,}]+)")
+_CALLS = re.compile(
+  r"\b(calls|body|condition|to_apply|true_computation|false_computation)=%([^\s,}]+)"
+)
 _BRANCHES = re.compile(r"\b(?:branch_computations|called_computations)=\{([^}]*)\}")
 _TRIPS = re.compile(r'known_trip_count"?:\{"n":"?(\d+)')
 

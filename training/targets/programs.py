@@ -52,8 +52,7 @@ def of_run(parts: Parts) -> list[Program]:
   update_groups = groups_shapes(parts, config.batch_prompts // config.minibatches)
   estimate = memory.estimate(parts)
   held, updating, drawing = (
-    sum(estimate[name] for name in names)
-    for names in (memory.HELD, memory.UPDATE, memory.SAMPLING)
+    sum(estimate[name] for name in names) for names in (memory.HELD, memory.UPDATE, memory.SAMPLING)
   )
 
   def beside(tree: Any) -> int:

@@ -1,4 +1,4 @@
-"""What was compiled for a target, as lines to read."""
+"""The programs of a run as compiled for a target, in lines to read."""
 
 import collections
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ NOTE = (
   "An estimate, and a bound from above: the time is the longest of compute, memory and network at\n"
   "the chip's published rates, as if the other two hid behind it; prompts and responses are taken\n"
   "at their full lengths. FLOPs by hand are those that the mathematics needs; as compiled, those\n"
-  "of the program's matrix products, a loop's body as often as it goes round (cost_analysis, which\n"
-  "counts it once, is not used): what is computed again, or masked, is in them."
+  "of the program's matrix products, a loop's body as often as it goes round (so not those of\n"
+  "cost_analysis, which counts it once): what is computed again, or masked, is in them."
 )
 
 
@@ -81,13 +81,14 @@ def _exchanges(one: Compiled) -> Iterator[str]:
   if one.counts is None or not one.counts.collectives:
     yield "none"
     return
-  times, sizes, seconds = (collections.Counter() for _ in range(3))
+  times, sizes = collections.Counter(), collections.Counter()
+  seconds: dict[tuple[str, str], float] = collections.defaultdict(float)
   for exchange, often in one.counts.collectives:
     key = exchange.kind, exchange.axes
     times[key] += often
     sizes[key] += often * exchange.bytes
     seconds[key] += often * exchange.seconds
-  for key, duration in seconds.most_common():
+  for key, duration in sorted(seconds.items(), key=lambda item: -item[1]):
     kind, axes = key
     yield f"{times[key]} {kind} over {axes}: {_count(sizes[key])}B, {_seconds(duration)}"
 

@@ -69,7 +69,7 @@ def test_a_compiler_of_another_version_is_refused(monkeypatch):
 
 def test_the_extra_has_every_compiler_and_the_lock_none():
   setup, lock = pages.text("setup.py"), pages.text("requirements.lock")
-  extra = re.search(r"TARGETS = \[(.*?)\]", setup, re.S)[1]
+  extra = setup.partition("TARGETS = [")[2].partition("]")[0]
   assert f'"libtpu=={compilers.LIBTPU}.*"' in extra
   for package in (*compilers.NEEDED["tpu"], *compilers.NEEDED["cuda"]):
     assert package in extra and not re.search(rf"^{package}==", lock, re.M)

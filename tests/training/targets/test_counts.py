@@ -85,9 +85,7 @@ def test_traffic_is_what_main_memory_sees(found):
 
 
 def test_known_trip_counts_are_believed():
-  text = LOOP.replace(
-    "body=%body", 'body=%body, backend_config={"known_trip_count":{"n":"3"}}'
-  )
+  text = LOOP.replace("body=%body", 'body=%body, backend_config={"known_trip_count":{"n":"3"}}')
   assert counts.count(hlo.parse(text), V5E_4).flops == 3 * 2 * 4 * 64 * 64
 
 
