@@ -85,7 +85,32 @@ class Program:
     """How often a `while` goes round, at most: what it counts to, or else 1."""
     if known := _TRIPS.search(loop.attributes):
       return int(known[1])
-    return max(self._constants(loop.calls["condition"]), default=1)
+    last = max(self._constants(loop.calls["condition"]), default=1)
+    return -(-last // self._step(loop))
+
+  def _step(self, loop: Instruction) -> int:
+    """How much a loop counts at a time: an unrolled one several; 1 where it is not seen."""
+    condition, body = (self.computations[loop.calls[role]] for role in ("condition", "body"))
+    for read in condition:
+      at = re.search(r"index=(\d+)", read.attributes)
+      if read.operation != "get-tuple-element" or not at or read.result[0].shape:
+        continue
+      if int(at[1]) >= len(body.root.operands):
+        continue
+      new = body.instructions[body.root.operands[int(at[1])]]
+      while new.operation in ("copy", "bitcast"):
+        new = body.instructions[new.operands[0]]
+      if new.operation == "add":
+        added = [body.instructions[name] for name in new.operands]
+        return max(
+          [
+            int(one.argument)
+            for one in added
+            if one.operation == "constant" and one.argument.isdigit()
+          ],
+          default=1,
+        )
+    return 1
 
   def _constants(self, name: str) -> Iterator[int]:
     """Whole numbers in a computation and those that it calls."""

@@ -89,6 +89,15 @@ def test_known_trip_counts_are_believed():
   assert counts.count(hlo.parse(text), V5E_4).flops == 3 * 2 * 4 * 64 * 64
 
 
+def test_an_unrolled_loop_counts_several_at_a_time():
+  text = LOOP.replace("tuple(%i, %y", "tuple(%copied, %y").replace(
+    "  %flat = ",
+    "  %two = s32[]{:T(128)} constant(2)\n  %more = s32[]{:T(128)} add(%i, %two)\n"
+    "  %copied = s32[]{:T(128)} copy(%more)\n  %flat = ",
+  )
+  assert counts.count(hlo.parse(text), V5E_4).flops == 3 * 2 * 4 * 64 * 64
+
+
 def test_the_longest_of_three_bounds_it(found):
   roof = roofline.Roofline.of(found, V5E_4.target.chip)
   # Two by two chips: no ring, a link to each of two neighbours, a quarter is there already.
