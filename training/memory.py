@@ -19,7 +19,7 @@ from jax.sharding import AbstractMesh, Mesh
 
 from models import adapters, scalar_head, transformer
 from models.groups import Groups
-from models.partitioning import AXES, parameter_shardings
+from models.partitioning import AXES, on_mesh, parameter_shardings
 from models.sampling import sample
 from training.errors import UserError
 from training.parts import Parts
@@ -153,6 +153,7 @@ def _update(parts: Parts, trained: dict[str, Any]) -> tuple[int, int]:
 
   def kept(model):  # bytes, those of logits, and the forward pass
     forward = partial(kept_for_backward, dataclasses.replace(parts.update_spec, model=model))
+    forward = on_mesh(parts.mesh, forward)  # whose chips decide how attention is computed
     jaxpr, shapes = jax.make_jaxpr(forward, return_shape=True)(trained, groups)
     leaves = [x for x in jax.tree.leaves(shapes) if (x.shape, x.dtype) not in weights]
     logits = sum(_bytes(leaf) for leaf in leaves if is_wide(leaf))

@@ -44,8 +44,11 @@ class Wiring:
   shape: dict[str, int]
   places: tuple[tuple[int, ...], ...]
 
-  def read(self, instruction: Instruction, is_scattered: bool = False) -> Collective:
-    """`is_scattered`: of an all-reduce only a device's own part is kept, as TPUs write it."""
+  def read(self, instruction: Instruction, given: int, is_scattered: bool = False) -> Collective:
+    """The exchange that the instruction makes, given so many bytes.
+
+    `is_scattered`: of an all-reduce only a device's own part is kept, as TPUs write it.
+    """
     kind = kind_of(instruction)
     kind = "reduce-scatter" if is_scattered else kind
     arrays = [a.bytes for a in instruction.result]
@@ -53,8 +56,7 @@ class Wiring:
     size = sum(arrays) if several else max(arrays, default=0)
     groups = groups_of(instruction.attributes, math.prod(self.shape.values()))
     group = max(groups, key=len)
-    if kind == "reduce-scatter" and not is_scattered:
-      size *= len(group)
+    size = given if kind == "reduce-scatter" else size
     return Collective(kind, size, self._axes(groups), len(group), self._seconds(kind, size, group))
 
   def _axes(self, groups: Sequence[Sequence[int]]) -> str:

@@ -94,10 +94,11 @@ class _Walk:
       if channel[1] in self._seen:
         return
       self._seen.add(channel[1])
-    moved = sum(map(_in_memory, computation.arrays(one.operands))) + _in_memory(one.result[-1:])
-    self.found.bytes += times * moved
+    operands = computation.arrays(one.operands)
+    self.found.bytes += times * (sum(map(_in_memory, operands)) + _in_memory(one.result[-1:]))
+    given = sum(a.bytes for arrays in operands for a in arrays)
     is_scattered = computation.name.startswith("all-reduce-scatter")
-    self.found.collectives.append((self._wiring.read(one, is_scattered), times))
+    self.found.collectives.append((self._wiring.read(one, given, is_scattered), times))
 
   def _traffic(self, computation: Computation, one: Instruction) -> int:
     operands = computation.arrays(one.operands)

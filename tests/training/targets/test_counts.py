@@ -164,7 +164,7 @@ def test_axes_of_groups_and_rings():
   wiring = Wiring(target, {"data": 4, "fsdp": 4, "tensor": 4}, places)
   line = "  %x = f32[1024]{0} all-reduce(%y), replica_groups=mesh['d'=4,'f'=4,'t'=4] {'d','f'}\n"
   text = "ENTRY %m (y: f32[1024]) -> f32[1024] {\n  %y = f32[1024]{0} parameter(0)\n" + line + "}"
-  one = wiring.read(hlo.parse(text).entry.instructions["x"])
+  one = wiring.read(hlo.parse(text).entry.instructions["x"], given=4096)
   assert (one.axes, one.devices) == ("data x fsdp", 16)
   # Scattered and gathered, 15/16 each, over two rings from two sides.
   assert one.seconds == pytest.approx(2 * 4096 * 15 / 16 / (2 * 2 * 100e9))
