@@ -6,6 +6,13 @@ FEEDBACK = ["fastapi", "uvicorn"]  # the page of experiments.collect_feedback
 CLUSTER = ["submitit>=1.5"]  # --launcher=slurm and the like
 REPORT = ["wandb-workspaces>=0.4"]  # experiments.wandb_report
 TUNE = ["optuna>=5"]  # experiments.tune
+# Compilers of --target, 300 MB; beside jax 0.10.2, whose `tpu` extra pins this libtpu.
+TARGETS = [
+  "libtpu==0.0.42.*",
+  "jax-cuda12-pjrt==0.10.2",
+  "jax-cuda12-plugin==0.10.2",
+  "nvidia-cuda-nvcc-cu12",
+]
 FOLDERS = (
   *("algorithms", "models", "tasks", "configs", "training"),
   *("rounds", "comparing", "claims", "experiments", "benchmarks"),
@@ -59,6 +66,7 @@ setup(
     "cluster": CLUSTER,
     "feedback": FEEDBACK,
     "report": REPORT,
+    "targets": TARGETS,
     "tune": TUNE,
     "dev": [
       *CLUSTER,

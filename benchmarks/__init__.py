@@ -2,7 +2,7 @@
 
 `python -m benchmarks.bench` times each of the `works` at one of the `sizes`, in a process of its
 own: `processes` starts one, `worker` runs in it, `steps` makes the timed steps of the trainer's own
-parts. `flops` counts what a step needs, `rates` measures what the machine can do.
+parts. `training/flops.py` counts what a step needs, `rates` measures what the machine can do.
 
 By themselves stand `population` (seeds trained as one program against one after another), `logits`
 (logits in pieces), and peers/run.py (TRL and Tunix at the same work).

@@ -7,7 +7,7 @@ python -m benchmarks.bench --dry_run                  what would be run: sizes, 
 
 The trainer's own code runs on random weights and random tokens; every response has its full length.
 Each work runs in two processes of its own: one that compiles and does the steps, and one that finds
-the compiled programs ("warm"). FLOPs are those that the mathematics needs (benchmarks/flops.py).
+the compiled programs ("warm"). FLOPs are those that the mathematics needs (training/flops.py).
 Shares are of the rates measured first: of matrix products, and for sampling of reading memory too.
 Peak memory is the process's on a CPU, the device's elsewhere. One device is used.
 
@@ -21,12 +21,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import flops, processes
+from benchmarks import processes
 from benchmarks.sizes import SIZES, Size
 from benchmarks.worker import Job
 from benchmarks.works import WORKS, Work
 from experiments.command_line import cli
 from tasks.slips import choose
+from training import flops
 from training.errors import UserError
 from training.records import environment
 from training.records.run_folder import write_atomically

@@ -10,10 +10,10 @@ import tempfile
 import time
 from typing import Any
 
-from benchmarks import flops
 from benchmarks.sizes import SIZES
 from benchmarks.worker import Job
 from benchmarks.works import WORKS
+from training import flops
 from training.errors import UserError
 from training.records import environment
 

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from benchmarks import flops
-from benchmarks.flops import Batch
 from benchmarks.peers import lengths
 from benchmarks.sizes import Size
+from training import flops
+from training.flops import Batch
 
 
 @dataclasses.dataclass(frozen=True)

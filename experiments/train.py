@@ -27,7 +27,7 @@ import yaml
 from ml_collections import ConfigDict
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.command_line import cli, long_work_bar, progress_line
+from experiments.command_line import cli, for_target, long_work_bar, progress_line
 from training import load_config, run
 from training.checking import digests, text_summary
 from training.errors import UserError
@@ -41,6 +41,7 @@ FLAGS = {
   "group": ("", "the sweep that the run is of: its group in W&B"),
   "overwrite": (False, "delete the run that is there and start again"),
   "dry_run": (False, "print the resolved config, the memory and the folder; train nothing"),
+  "target": ("", "compile its programs for v5e-4, h100-8, ..., without one; train nothing"),
   "distributed": (False, "one of several processes that train together; jax finds the others"),
   "coordinator": ("", "one of several processes: host:port where the first of them listens"),
   "processes": (1, "with --coordinator: how many there are"),
@@ -54,6 +55,8 @@ def main(argv: Sequence[str]) -> int:
 
     return sweep.main(argv)
   args = cli.parse(argv, __doc__, FLAGS, sweeps=True)
+  if args.target:
+    return for_target.compile_for(args.target, load_config(args.config, args.overrides))
   # jax reads them when it is imported, which the code of one's own task may do.
   for name, value in environment.compilation_cache(run.ROOT).items():
     os.environ.setdefault(name, value)

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from models.partitioning import platform
+
 LOWEST = float(jnp.finfo(jnp.float32).min)
 
 
@@ -66,7 +68,7 @@ def attend(
   if implementation == "auto":
     s, d = queries.shape[3], queries.shape[-1]
     fits = queries.dtype == jnp.bfloat16 and s > 1 and d % 8 == 0 and d <= 128
-    implementation = "cudnn" if fits and jax.default_backend() == "gpu" else "plain"
+    implementation = "cudnn" if fits and platform() == "gpu" else "plain"
   is_plain = implementation in ("plain", "splash")
   attended = _plain(queries, parts) if is_plain else _fused(queries, parts, implementation)
   b, h, k, s, g, d = queries.shape
@@ -89,7 +91,7 @@ def attend_in_rows(
   if implementation in ("auto", "splash"):
     from models import splash  # Pallas takes a moment
 
-    on_tpu = jax.default_backend() == "tpu"
+    on_tpu = platform() == "tpu"
     if not splash.misfit(length, d) and (on_tpu or implementation == "splash"):
       keys, values = own.keys[:, :, 0].swapaxes(-1, -2), own.values[:, :, 0]
       attended = splash.attend(queries[:, :, 0], keys, values, sees, interpret=not on_tpu)

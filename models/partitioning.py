@@ -9,7 +9,7 @@ everything else and insert the communication. One device is the mesh (1, 1, 1): 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 
 import jax
@@ -41,12 +41,13 @@ RULES = (
 )
 
 
-def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1) -> Mesh:
+def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1, devices: Sequence = ()) -> Mesh:
   """A mesh over the first data * fsdp * tensor devices, of all processes when there are several.
 
   ValueError if there are fewer, or if some process would be left without a part in the mesh.
+  `devices` are others than jax's own: those of a target that is compiled for.
   """
-  shape, devices = (data, fsdp, tensor), jax.devices()
+  shape, devices = (data, fsdp, tensor), list(devices or jax.devices())
   wanted, there = data * fsdp * tensor, len(devices)
   asked = f"mesh {data} x {fsdp} x {tensor} (data x fsdp x tensor) needs {wanted} devices"
   if jax.process_count() > 1 and wanted != there:
@@ -98,6 +99,16 @@ def on_mesh(mesh: Mesh, function: Callable) -> Callable:
       return function(*args)
 
   return traced
+
+
+def platform() -> str:
+  """ "cpu", "gpu" or "tpu": what is traced for, `on_mesh` that of the mesh, elsewhere jax's own.
+
+  A program may be compiled for devices that are not here (`training/targets`).
+  """
+  device = jax.sharding.get_abstract_mesh().abstract_device
+  name = device.platform if device else jax.default_backend()
+  return "gpu" if name == "cuda" else name
 
 
 def split_by_prompts(embedded: Array) -> Array:

@@ -16,13 +16,17 @@ def mesh_of(config: ConfigDict) -> Mesh:
   """
   if config.require_accelerator and jax.default_backend() == "cpu":
     raise UserError("require_accelerator is set, and jax finds only the CPU. " + accelerator_hint())
-  # Else accelerators multiply float32 in fewer bits; a CPU never does.
   if jax.default_backend() != "cpu":
-    jax.config.update("jax_default_matmul_precision", "float32")
+    multiply_in_full()
   try:
     return make_mesh(**config.mesh.to_dict())
   except ValueError as error:
     raise UserError(str(error)) from None
+
+
+def multiply_in_full() -> None:
+  """Else accelerators multiply float32 in fewer bits; a CPU never does."""
+  jax.config.update("jax_default_matmul_precision", "float32")
 
 
 def device_line() -> str:

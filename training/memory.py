@@ -15,11 +15,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.extend.core import jaxprs_in_params
-from jax.sharding import AbstractMesh
+from jax.sharding import AbstractMesh, Mesh
 
 from models import adapters, scalar_head, transformer
 from models.groups import Groups
-from models.partitioning import AXES, parameter_shardings
+from models.partitioning import AXES, on_mesh, parameter_shardings
 from models.sampling import sample
 from training.errors import UserError
 from training.parts import Parts
@@ -28,20 +28,21 @@ from training.update import kept_for_backward
 
 SURE = 0.8  # share of the estimate that must fit; else the config is refused
 HELD = ("parameters", "optimizer", "reference", "critic", "reward model")  # all the time
-UPDATE = ("gradient", "activations", "logits")  # while updating
+UPDATE = ("gradient", "activations", "logits", "tables")  # while updating
 SAMPLING = ("decoding weights", "cache")  # while sampling, evaluation's included
 
 
 def estimate(parts: Parts) -> dict[str, int]:
   """Bytes on each device by part, named as in HELD, UPDATE and SAMPLING."""
-  policy, trained = _networks(parts)
+  policy, trained = networks(parts)
   mesh = _mesh(parts)
   kept, logits = _update(parts, trained)
   accumulated = 2 if parts.config.micro_batches > 1 else 1
-  return _held(parts) | {
-    "gradient": _bytes_here(_moved(trained), mesh) * accumulated,
+  return held(parts) | {
+    "gradient": bytes_here(moved(trained), mesh) * accumulated,
     "activations": kept // mesh.size,
     "logits": logits // mesh.size,
+    "tables": _tables(parts),
     "decoding weights": _decoding_weights(parts, policy),
     "cache": _sampling(parts, policy) // mesh.size,
   }
@@ -49,16 +50,16 @@ def estimate(parts: Parts) -> dict[str, int]:
 
 def total(found: dict[str, int]) -> int:
   """The most that is there at one time, in bytes."""
-  held, update, sampling = (
+  always, update, sampling = (
     sum(found[name] for name in names) for names in (HELD, UPDATE, SAMPLING)
   )
-  return held + max(update, sampling)
+  return always + max(update, sampling)
 
 
 def describe(found: dict[str, int]) -> str:
   """One line: the total, and what it is made of."""
-  listed = ", ".join(f"{name} {_text(size)}" for name, size in found.items() if size)
-  return f"about {_text(total(found))} on each device: {listed}"
+  listed = ", ".join(f"{name} {size_text(size)}" for name, size in found.items() if size)
+  return f"about {size_text(total(found))} on each device: {listed}"
 
 
 def check(parts: Parts) -> None:
@@ -66,25 +67,25 @@ def check(parts: Parts) -> None:
 
   A network so small that it would take a thousand of it to fill the memory is let through.
   """
-  limit, weights, members = device_memory(), _held(parts), membership.members_a_device()
+  limit, weights, members = device_memory(), held(parts), membership.members_a_device()
   if 1000 * members * sum(weights.values()) < limit:
     return  # without the seconds that the whole estimate takes
   found = estimate(parts)
   if SURE * members * total(found) <= limit:
     return
   config, largest = parts.config, sorted(found, key=lambda name: -found[name])[:3]
-  listed = ", ".join(f"{name} {_text(found[name])}" for name in largest)
+  listed = ", ".join(f"{name} {size_text(found[name])}" for name in largest)
   knobs = [f"mesh.fsdp (now {config.mesh.fsdp})", f"micro_batches (now {config.micro_batches})"]
   if parts.model.remat != "layers":
     knobs.append(f"model.remat=layers (now {parts.model.remat})")
   if members > 1:
     raise UserError(
-      f"not enough memory: a device has {_text(limit)}, and {members} runs of about "
-      f"{_text(total(found))} each train on it as one program. Lower --vectorize"
+      f"not enough memory: a device has {size_text(limit)}, and {members} runs of about "
+      f"{size_text(total(found))} each train on it as one program. Lower --vectorize"
     )
   raise UserError(
-    f"not enough memory: a device has {_text(limit)}, this config needs about "
-    f"{_text(total(found))} (most of it: {listed}).\n"
+    f"not enough memory: a device has {size_text(limit)}, this config needs about "
+    f"{size_text(total(found))} (most of it: {listed}).\n"
     f"Raise {', '.join(knobs)}, or lower batch_prompts (now {config.batch_prompts})"
   )
 
@@ -102,23 +103,24 @@ def device_memory() -> int:
 # --- what is held -------------------------------------------------------------------------------
 
 
-def _held(parts: Parts) -> dict[str, int]:
+def held(parts: Parts) -> dict[str, int]:
+  """Bytes on each device of what is there all the time, named as in HELD."""
   config, mesh = parts.config, _mesh(parts)
-  policy, trained = _networks(parts)
+  policy, trained = networks(parts)
   policies = 2 if config.reference.every else 1  # evaluation looks back at the base policy always
   scalar = jax.eval_shape(scalar_head.with_scalar_head, policy)
   has_reward_model = config.scoring.reward == "model"
-  moments = jax.eval_shape(parts.optimizer().init, _moved(trained))
+  moments = jax.eval_shape(parts.optimizer().init, moved(trained))
   return {
-    "parameters": _bytes_here(trained["params"], mesh),
-    "optimizer": _bytes_here(moments, mesh),
-    "reference": 0 if adapters.are_in(policy) else policies * _bytes_here(policy, mesh),
-    "critic": _bytes_here(trained.get("critic", {}), mesh),
-    "reward model": _bytes_here(scalar, mesh) if has_reward_model else 0,
+    "parameters": bytes_here(trained["params"], mesh),
+    "optimizer": bytes_here(moments, mesh),
+    "reference": 0 if adapters.are_in(policy) else policies * bytes_here(policy, mesh),
+    "critic": bytes_here(trained.get("critic", {}), mesh),
+    "reward model": bytes_here(scalar, mesh) if has_reward_model else 0,
   }
 
 
-def _networks(parts: Parts) -> tuple[Any, dict[str, Any]]:
+def networks(parts: Parts) -> tuple[Any, dict[str, Any]]:
   """Shapes of the policy's parameters, and of what the optimizer moves."""
   words, key = parts.loss.words, jax.eval_shape(jax.random.key, 0)
   policy = jax.eval_shape(partial(transformer.init, parts.model), key)
@@ -127,7 +129,7 @@ def _networks(parts: Parts) -> tuple[Any, dict[str, Any]]:
   return policy, trained | ({"critic": scalar} if "values" in words else {})
 
 
-def _moved(trained: dict[str, Any]) -> dict[str, Any]:
+def moved(trained: dict[str, Any]) -> dict[str, Any]:
   """The parameters of these networks that the optimizer moves."""
   return {name: adapters.trainable(params) for name, params in trained.items()}
 
@@ -151,6 +153,7 @@ def _update(parts: Parts, trained: dict[str, Any]) -> tuple[int, int]:
 
   def kept(model):  # bytes, those of logits, and the forward pass
     forward = partial(kept_for_backward, dataclasses.replace(parts.update_spec, model=model))
+    forward = on_mesh(parts.mesh, forward)  # whose chips decide how attention is computed
     jaxpr, shapes = jax.make_jaxpr(forward, return_shape=True)(trained, groups)
     leaves = [x for x in jax.tree.leaves(shapes) if (x.shape, x.dtype) not in weights]
     logits = sum(_bytes(leaf) for leaf in leaves if is_wide(leaf))
@@ -165,11 +168,24 @@ def _update(parts: Parts, trained: dict[str, Any]) -> tuple[int, int]:
   return activations, logits + max((_bytes(a) for a in avals if is_wide(a)), default=0)
 
 
+def _tables(parts: Parts) -> int:
+  """Bytes of the embedding and the head while updating: cast, and their gradients in float32.
+
+  They are whole over fsdp. A layer's weights are gathered and let go one layer after the other;
+  these two, one table if they are tied, are used first and last and have gradients of their own.
+  """
+  model, mesh = parts.model, parts.config.mesh
+  is_copied = mesh.fsdp > 1 or model.dtype != "float32"
+  copied = jnp.dtype(model.dtype).itemsize if is_copied else 0
+  gradient = 0 if model.lora_rank else 4
+  return 2 * model.vocab_size * model.d_model * (copied + gradient) // mesh.tensor
+
+
 def _decoding_weights(parts: Parts, policy: Any) -> int:
   """Bytes of the copy that the sampler makes of the parameters: cast, and whole over fsdp."""
   cast = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, parts.model.dtype), policy)
   mesh = parts.config.mesh
-  return _bytes_here(cast, AbstractMesh((mesh.data, 1, mesh.tensor), AXES))
+  return bytes_here(cast, AbstractMesh((mesh.data, 1, mesh.tensor), AXES))
 
 
 def _sampling(parts: Parts, policy: Any) -> int:
@@ -220,14 +236,14 @@ def _bytes(leaf: Any) -> int:
   return math.prod(leaf.shape) * size
 
 
-def _bytes_here(tree: Any, mesh: AbstractMesh) -> int:
+def bytes_here(tree: Any, mesh: Mesh | AbstractMesh) -> int:
   """Bytes of these parameters on one device."""
   shards = jax.tree.map(lambda x, s: s.shard_shape(x.shape), tree, parameter_shardings(tree, mesh))
   sizes = jax.tree.map(lambda x, shape: math.prod(shape) * x.dtype.itemsize, tree, shards)
   return sum(jax.tree.leaves(sizes))
 
 
-def _text(size: int | float) -> str:
+def size_text(size: int | float) -> str:
   """1536 -> "1.5 KiB"."""
   units = iter(("B", "KiB", "MiB", "GiB"))
   unit = next(units)

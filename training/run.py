@@ -233,12 +233,13 @@ def train(
   return Run(path, root)
 
 
-def check(config: ConfigDict, *, rows: bool = True) -> None:
+def check(config: ConfigDict, *, rows: bool = True, weights: bool = True) -> None:
   """UserError with everything that is wrong. Fills in what a pretrained model's files say.
 
-  `rows`: of the rows of data sets, too, which takes as long as reading them.
+  `rows`: of the rows of data sets, too, which takes as long as reading them. `weights`: and that a
+  pretrained model's folder has its weights; a folder without them has a shape.
   """
-  validate.check(config, rows=rows)
+  validate.check(config, rows=rows, weights=weights)
   pretrained_model.fill(config)
 
 

@@ -21,7 +21,8 @@ class CheckpointFiles:
 
   path: str
   model: dict[str, Any]  # arguments of ModelConfig but dtype; rope_scaling as a dict or None
-  tensors: dict[str, tuple[StoredTensor, ...]]  # by our leaf's path; of "layers/..." one a layer
+  # By our leaf's path; of "layers/..." one a layer. Empty where a folder has no weights at all.
+  tensors: dict[str, tuple[StoredTensor, ...]]
   eos_ids: tuple[int, ...]  # empty where the files do not say
   bos_id: int | None
   pad_id: int | None
@@ -31,8 +32,8 @@ class CheckpointFiles:
 def describe(path: str) -> CheckpointFiles:
   """The checkpoint at `path`, a Hugging Face folder or a .gguf file.
 
-  CheckpointError, one line, for whatever would fail or give other logits later: no such file,
-  missing shards, truncated files, another architecture, tensors missing, unexpected or of another
+  CheckpointError, one line, for whatever would fail or give other logits later: no such file, some
+  shards missing, truncated files, another architecture, tensors missing, unexpected or of another
   shape.
   """
   if os.path.isdir(path):
@@ -58,24 +59,25 @@ def _describe_folder(folder: str) -> CheckpointFiles:
     for name, tensor in safetensors_files.read_header(shard).items()
     if not name.endswith("rotary_emb.inv_freq")  # a constant that old files carry along
   }
-  tensors = match(family.names, family.shapes(model), model["layers"], stored, folder)
+  names, shapes = family.names, family.shapes(model)
+  tensors = match(names, shapes, model["layers"], stored, folder) if stored else {}
   return CheckpointFiles(folder, model, tensors, **tokens_of(folder))
 
 
 def _shards(folder: str) -> list[str]:
-  """The paths of the safetensors files. CheckpointError if there are none, or some are missing."""
+  """The paths of the safetensors files, if any. CheckpointError if some are missing."""
   index = os.path.join(folder, "model.safetensors.index.json")
   if not os.path.exists(index):
     names = ["model.safetensors"]
   else:
     names = sorted(set(read_json(index).get("weight_map", {}).values()))
   missing = [name for name in names if not os.path.exists(os.path.join(folder, name))]
-  if missing and os.path.exists(index):
+  if not os.path.exists(index):
+    return [] if missing else [os.path.join(folder, names[0])]
+  if missing:
     raise CheckpointError(
       f"{folder}: {len(missing)} of {len(names)} shards missing: {', '.join(missing[:3])}"
     )
-  if missing:
-    raise CheckpointError(f"{folder}: no model.safetensors, nor model.safetensors.index.json")
   return [os.path.join(folder, name) for name in names]
 
 

@@ -4,13 +4,14 @@ import json
 
 import pytest
 
-from benchmarks import bench, flops, processes, steps
-from benchmarks.flops import Batch
+from benchmarks import bench, processes, steps
 from benchmarks.sizes import SIZES, Shape
 from benchmarks.worker import Job, time_work
 from benchmarks.works import WORKS
 from tests.models.tiny import TINY, tiny_params
+from training import flops
 from training.errors import UserError
+from training.flops import Batch
 from training.scoring import Scorer
 from training.sources.online import Online
 from training.state import random_params

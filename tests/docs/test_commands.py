@@ -18,6 +18,7 @@ from tests.experiments import commands
 from tests.tasks.tokenizers.tiny_tokenizer import CHATML, TOKENS, folder
 from training import Run
 from training.policy import Policy
+from training.targets import chips
 
 COMMANDS = list(dict.fromkeys(c for page in pages.PAGES for c in pages.commands(page)))
 DRY = (  # commands that can stop after their checks
@@ -91,6 +92,10 @@ def nothing_begins(monkeypatch, place):
 
   monkeypatch.setattr(text_data, "locate", small)
   monkeypatch.setattr("experiments.train.memory_needed", lambda config: "")
+  monkeypatch.setattr(
+    "experiments.command_line.for_target.compile_for",
+    lambda name, config: chips.check_mesh(chips.find(name), config.mesh.to_dict()) or 0,
+  )
   monkeypatch.setattr("experiments.tuning.results.read", lambda path: {"variants": {}})
   monkeypatch.setattr("experiments.tuning.results.values", lambda *of_a_tune: {})
   for module, function in STOP_AT.items():

@@ -35,6 +35,8 @@ _SAMPLES, _SAMPLE_BYTES = 64, 4096
 def files(name: str) -> CheckpointFiles:
   """The checkpoint of this name: a folder, a .gguf file, a name that is known, a hub's model.
 
+  A folder may be without weights: its shape and its tokens are known all the same.
+
   Raises:
     UserError: there is none, or it cannot be used.
   """
@@ -44,16 +46,22 @@ def files(name: str) -> CheckpointFiles:
     raise UserError(f"model.pretrained={name!r}: {error}") from None
 
 
-def problems(config: ConfigDict) -> Iterator[str]:
-  """Problems of config.model.pretrained and the fields beside it."""
+def problems(config: ConfigDict, *, weights: bool = True) -> Iterator[str]:
+  """Problems of config.model.pretrained and the fields beside it; `weights`: that it has none."""
   name = config.model.pretrained
   if not name:
     return
   try:
-    model = files(name).model
+    found = files(name)
   except UserError as error:
     yield str(error)
     return
+  model = found.model
+  if weights and not found.tensors:
+    yield (
+      f"model.pretrained={name!r}: {found.path}: no model.safetensors, nor "
+      "model.safetensors.index.json"
+    )
   shape, defaults = SimpleNamespace(**model), common.defaults("").model
   yield from validate_mesh.problems(config.mesh.fsdp, config.mesh.tensor, shape)
   for field in config.model:

@@ -33,7 +33,11 @@ def problems(config: ConfigDict) -> Iterator[str]:
     yield f"data.max_prompt_tokens={config.data.max_prompt_tokens}: must be at least 1"
     return
   sizes = (config.sampling.max_tokens, config.group_size, config.task.eval_prompts)
-  if min(sizes) < 1 or config.task.train_prompts < 0 or any(pretrained_model.problems(config)):
+  if (
+    min(sizes) < 1
+    or config.task.train_prompts < 0
+    or any(pretrained_model.problems(config, weights=False))
+  ):
     return  # said already
   try:
     data_of_task(config)

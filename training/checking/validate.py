@@ -49,12 +49,15 @@ _CHOICES = {
 }
 
 
-def check(config: ConfigDict, *, recurring: bool = False, rows: bool = True) -> None:
+def check(
+  config: ConfigDict, *, recurring: bool = False, rows: bool = True, weights: bool = True
+) -> None:
   """Raises UserError with everything that is wrong with the config, one problem a line.
 
   Args:
     recurring: for experiments.rounds, and for nothing else.
     rows: also with the rows of its data sets, which takes as long as reading them.
+    weights: also with a pretrained model's folder that has none.
   """
   values = {key: value for key, (_, value) in config_values.fields(config).items()}
   problems = [
@@ -67,7 +70,7 @@ def check(config: ConfigDict, *, recurring: bool = False, rows: bool = True) -> 
     *validate_reward.problems(config),
     *_regime(config),
     *validate_rounds.problems(config, recurring),
-    *pretrained_model.problems(config),
+    *pretrained_model.problems(config, weights=weights),
     *_shape(config),
   ]
   if rows and not problems:
