@@ -171,14 +171,15 @@ def _update(parts: Parts, trained: dict[str, Any]) -> tuple[int, int]:
 def _tables(parts: Parts) -> int:
   """Bytes of the embedding and the head while updating: cast, and their gradients in float32.
 
-  They are whole over fsdp. A layer's weights are gathered and let go one layer after the other;
-  these two, one table if they are tied, are used first and last and have gradients of their own.
+  They are whole over fsdp, as a layer's weights are, which are few. If they are tied, the table's
+  two gradients wait for each other; else one is done with before the other begins.
   """
   model, mesh = parts.model, parts.config.mesh
   is_copied = mesh.fsdp > 1 or model.dtype != "float32"
   copied = jnp.dtype(model.dtype).itemsize if is_copied else 0
   gradient = 0 if model.lora_rank else 4
-  return 2 * model.vocab_size * model.d_model * (copied + gradient) // mesh.tensor
+  at_once = 2 if model.tied else 1
+  return at_once * model.vocab_size * model.d_model * (copied + gradient) // mesh.tensor
 
 
 def _decoding_weights(parts: Parts, policy: Any) -> int:

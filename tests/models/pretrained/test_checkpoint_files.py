@@ -9,9 +9,11 @@ import sys
 
 import pytest
 
+from configs import common
 from models.pretrained.checkpoint_files import CheckpointError, describe
 from models.pretrained.pretrained_names import find
 from models.pretrained.safetensors_files import read_header, write
+from training.checking import pretrained_model
 
 HERE = pathlib.Path(__file__).parent / "hf"
 
@@ -84,7 +86,11 @@ def test_config_that_is_not_json(folder):
 def test_no_weights(folder):
   path = folder("qwen3")
   (path / "model.safetensors").unlink()
-  assert "no model.safetensors" in refusal(path)
+  assert describe(str(path)).tensors == {}  # its shape is known, and is enough to be compiled
+  config = common.defaults("grpo")
+  config.model.pretrained = str(path)
+  assert "no model.safetensors" in "".join(pretrained_model.problems(config))
+  assert not [*pretrained_model.problems(config, weights=False)]
 
 
 def test_missing_shard_is_named(folder):
