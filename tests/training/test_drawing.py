@@ -33,7 +33,8 @@ def parts():
 
 def both(monkeypatch, parts, sampler, model=TINY, shape=(1, 1, 1)):
   """The samples of one segment, those of several, and how often responses moved."""
-  parts = dataclasses.replace(parts, model=model, mesh=make_mesh(*shape))
+  data, fsdp, tensor = shape
+  parts = dataclasses.replace(parts, model=model, mesh=make_mesh(data, fsdp, tensor))
   groups = jax.tree.map(np.asarray, ragged_groups(p=5))
   given = tiny_params(model), groups.prompts, groups.prompt_mask, jax.random.key(3)
   at_once = jax.device_get(compiled_sampler(model, sampler, make_mesh())(*given, 1.3))

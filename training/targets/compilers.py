@@ -69,7 +69,7 @@ def devices(target: Target) -> list[Any]:
 
   if target.chip.platform == "cuda":
     return cuda.devices(target)
-  import libtpu
+  import libtpu  # pyrefly: ignore[missing-import]
 
   os.environ.setdefault(
     "TPU_LIBRARY_PATH", os.path.join(os.path.dirname(libtpu.__file__), "libtpu.so")
