@@ -5,7 +5,7 @@ A step is one of `training.loop`, without evaluation, records and checkpoints.
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -46,6 +46,9 @@ class RandomTokens(CharTokenizer):
 
   def encode(self, text: str) -> list[int]:
     return self._rng.integers(1 + len(self.eos_ids), self.vocab_size, len(text)).tolist()
+
+  def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+    return ""  # the tokens are no text
 
 
 def prepare(work: Work, size: Size, dtype: str) -> Callable[[int], Seconds]:

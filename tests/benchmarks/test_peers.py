@@ -97,3 +97,14 @@ def test_an_unknown_work_is_told_at_once(monkeypatch):
   monkeypatch.setattr(sys, "argv", ["run.py", "--works=dpo,gpro"])
   with pytest.raises(SystemExit, match="--works=gpro: choose from dpo,"):
     run.choose("works", run.parse().works, list(run.WORKS))
+
+
+def test_real_lengths_are_of_the_distributions():
+  import lengths
+
+  drawn = lengths.drawn(lengths.PANDALM_PROMPTS, 4000, seed=0)
+  assert min(drawn) >= 4 and max(drawn) <= 395 and 58 < sum(drawn) / 4000 < 68
+  assert drawn == lengths.drawn(lengths.PANDALM_PROMPTS, 4000, seed=0)
+  assert lengths.ends(8192) == 65 and 1 / lengths.GSM8K_MEAN_SOLUTION == pytest.approx(
+    65 / 8192, rel=0.01
+  )
