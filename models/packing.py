@@ -47,9 +47,16 @@ class Layout:
   last: Any  # [B, K], the slot of a response's last token, or of its prompt's if it has none
 
 
-def row_length(prompt_tokens: int, response_tokens: int) -> int:
-  """L, which holds any prompt and response of no more tokens than these."""
-  return -(-(prompt_tokens + response_tokens) // STEP) * STEP
+def row_length(most: int, longest: int) -> int:
+  """L, which holds `longest` tokens: of the `most` that there may be, or of a half of it, ..."""
+  length = _in_steps(most)
+  while length > STEP and longest <= _in_steps(length // 2):
+    length = _in_steps(length // 2)
+  return length
+
+
+def _in_steps(n: int) -> int:
+  return -(-n // STEP) * STEP
 
 
 def on_ladder(n: int) -> int:
@@ -77,7 +84,8 @@ def lay_out(
   Prompts are left-padded, responses right-padded. A response of length 0 is not read.
   """
   (b, k), p, t = lengths.shape, prompt_tokens, response_tokens
-  length, size = row_length(p, t), b // chunks
+  length = row_length(p + t, int((prompt_lengths[:, None] + lengths).max()))
+  size = b // chunks
   planned = [
     _rows(prompt_lengths[i : i + size], lengths[i : i + size], length) for i in range(0, b, size)
   ]

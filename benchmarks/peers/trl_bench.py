@@ -34,7 +34,7 @@ def prepare(folder: str) -> None:
     num_attention_heads=shapes.HEADS,
     num_key_value_heads=shapes.KV_HEADS,
     head_dim=shapes.HEAD_DIM,
-    max_position_embeddings=1024,
+    max_position_embeddings=2048,
     rope_parameters={"rope_type": "default", "rope_theta": shapes.ROPE_THETA},
     rms_norm_eps=shapes.NORM_EPS,
     tie_word_embeddings=True,
