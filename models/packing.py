@@ -14,7 +14,7 @@ programs.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -86,54 +86,68 @@ def lay_out(
   (b, k), p, t = lengths.shape, prompt_tokens, response_tokens
   length = row_length(p + t, int((prompt_lengths[:, None] + lengths).max()))
   size = b // chunks
-  planned = [
-    _rows(prompt_lengths[i : i + size], lengths[i : i + size], length) for i in range(0, b, size)
+  plans = [
+    _plan(prompt_lengths[i : i + size], lengths[i : i + size], length) for i in range(0, b, size)
   ]
-  rows = on_ladder(max(map(len, planned)))
-  predictions = int(lengths.reshape(chunks, -1).sum(axis=1).max())
-  predictions = on_ladder(-(-2 * predictions // length)) * length // 2
+  rows = on_ladder(max(rows for _, rows in plans))
+  count = int(lengths.reshape(chunks, -1).sum(axis=1).max())
+  count = on_ladder(-(-2 * count // length)) * length // 2
 
-  slots = np.zeros((4, chunks, rows * length), np.int32)
-  predicted = np.zeros((2, chunks, predictions), np.int32)
-  place, last = np.full((b, k, t), predictions, np.int32), np.zeros((b, k), np.int32)
-  for c, of_chunk in enumerate(planned):
+  slots = np.zeros((4, chunks, rows * length), np.int32)  # the first four of a Layout
+  predicted, before = np.zeros((2, chunks, count), np.int32)
+  place, last = np.full((b, k, t), count, np.int32), np.zeros((b, k), np.int32)
+  for c, (pieces, _) in enumerate(plans):
     found = 0
-    for r, row in enumerate(of_chunk):
-      at = r * length
-      for number, (group, responses) in enumerate(row, start=1):
-        prompt, start = prompt_lengths[c * size + group], group * (p + k * t)
-        own = np.arange(prompt)
-        slots[:, c, at : at + prompt] = start + p - prompt + own, own, number * (own >= 0), 0 * own
-        at += prompt
-        end = at - 1
-        last[c * size + group, lengths[c * size + group] == 0] = end
-        for response in responses:
-          n = lengths[c * size + group, response]
-          own = np.arange(n)
-          tokens = start + p + response * t + own
-          slots[:, c, at : at + n] = tokens, prompt + own, number + 0 * own, response + 1 + 0 * own
-          predicted[:, c, found : found + n] = tokens, np.append(end, at + own)[:n]
-          place[c * size + group, response, :n] = found + own
-          at, found = at + n, found + n
-          last[c * size + group, response] = at - 1
+    for piece in pieces:
+      own, at = c * size + piece.group, piece.slot
+      n, start = int(prompt_lengths[own]), piece.group * (p + k * t) + p  # where responses start
+      _put(slots[:, c, at : at + n], start - n, 0, piece.number, 0)
+      at += n
+      end = at - 1
+      last[own, lengths[own] == 0] = end
+      for response in piece.responses:
+        m, token = int(lengths[own, response]), start + response * t
+        _put(slots[:, c, at : at + m], token, n, piece.number, response + 1)
+        predicted[c, found : found + m] = token + np.arange(m)
+        before[c, found : found + m] = end, *range(at, at + m - 1)
+        place[own, response, :m] = found + np.arange(m)
+        at, found = at + m, found + m
+        last[own, response] = at - 1
   source, position, prompt, response = slots.reshape(4, chunks, rows, length)
-  return Layout(source, position, prompt, response, predicted[0], predicted[1], place, last)
+  return Layout(source, position, prompt, response, predicted, before, place, last)
 
 
-def _rows(
+def _put(slots, token: int, position: int, prompt: int, response: int) -> None:
+  """Fills slots [4, n] with the text that begins with this token, which has this position."""
+  own = np.arange(slots.shape[1])
+  slots[0], slots[1], slots[2], slots[3] = token + own, position + own, prompt, response
+
+
+class _Piece(NamedTuple):
+  """A prompt and responses to it, side by side in a row."""
+
+  slot: int  # the first, of R L
+  number: int  # of its prompt in the row, from 1
+  group: int
+  responses: list[int]
+
+
+def _plan(
   prompt_lengths: Int[np.ndarray, " b"], lengths: Int[np.ndarray, "b K"], length: int
-) -> list[list[tuple[int, list[int]]]]:
-  """The (group, responses) of each row: the longest groups first, each where it fits."""
-  rows, free = [], []
+) -> tuple[list[_Piece], int]:
+  """The pieces, and how many rows they take: the longest groups first, each where it fits."""
+  pieces: list[_Piece] = []
+  used: list[int] = []  # slots of each row
+  counts: list[int] = []  # prompts of each row
 
   def put(group: int, responses: list[int], tokens: int) -> None:
-    row = next((i for i, space in enumerate(free) if space >= tokens), None)
-    if row is None:
-      row = len(rows)
-      rows.append([])
-      free.append(length)
-    rows[row].append((group, responses))
-    free[row] -= tokens
+    row = next((i for i, n in enumerate(used) if n + tokens <= length), len(used))
+    if row == len(used):
+      used.append(0)
+      counts.append(0)
+    counts[row] += 1
+    pieces.append(_Piece(row * length + used[row], counts[row], group, responses))
+    used[row] += tokens
 
   whole = prompt_lengths + lengths.sum(axis=1)
   for group in np.argsort(-whole, kind="stable").tolist():
@@ -147,7 +161,7 @@ def _rows(
         responses.append(response)
         tokens += n
     put(group, responses, tokens)
-  return rows
+  return pieces, len(used)
 
 
 # --- reading by it --------------------------------------------------------------------------------
