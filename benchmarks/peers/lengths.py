@@ -42,7 +42,7 @@ def drawn(quantiles: Sequence[int], count: int, seed: int) -> list[int]:
 
 def ends(vocabulary: int) -> int:
   """How many of a vocabulary's tokens end a response, so that random ones have GSM8K's mean."""
-  return round(vocabulary / GSM8K_MEAN_SOLUTION)
+  return max(1, round(vocabulary / GSM8K_MEAN_SOLUTION))
 
 
 def bias(vocabulary: int) -> float:
