@@ -64,7 +64,9 @@ def begin(
     logps=(jnp.zeros(shape, jnp.float32),) * (2 if sampler.is_restricted else 1),
     row=row,
   )
-  return _with_token(undrawn, 0, first, key, sampler, temperature)
+  keys = _keys(key, undrawn)
+  drawn = _appended(undrawn, _drawn(undrawn), 0, first, keys, sampler, temperature)
+  return _with_drawn(undrawn, drawn)
 
 
 def decode(
@@ -83,7 +85,7 @@ def decode(
   prompt_mask = drawing.prompt_mask
   layers = [(_layer(params, i), seen, _slice(windows, i)) for i, seen in enumerate(drawing.prompts)]
   positions = prompt_mask.sum(axis=1, keepdims=True) + jnp.arange(length)
-  turns = bind(config, params).turns(positions)
+  turns, keys = bind(config, params).turns(positions), _keys(key, drawing)
 
   def unfinished(carry):
     latest, _, (ended, *_) = carry
@@ -104,7 +106,7 @@ def decode(
       x, own = one_layer(x, *layer, own)
       grown.append(own)
     logits = decoder.logits(decoder.normed(x))
-    drawn = _appended(drawing, drawn, t + 1, logits, key, sampler, temperature)
+    drawn = _appended(drawing, drawn, t + 1, logits, keys, sampler, temperature)
     return t + 1, grown, drawn
 
   # The last token is not read: nothing follows it.
@@ -176,21 +178,22 @@ def _with_drawn(drawing: Drawing, drawn: tuple) -> Drawing:
   return drawing._replace(ended=ended, responses=responses, mask=mask, logps=logps)
 
 
-def _with_token(drawing: Drawing, t, logits, key, sampler: Sampler, temperature) -> Drawing:
-  drawn = _appended(drawing, _drawn(drawing), t, logits, key, sampler, temperature)
-  return _with_drawn(drawing, drawn)
+def _keys(key: jax.Array, drawing: Drawing) -> jax.Array:
+  """[B], the random key of each row, of which every token makes its own."""
+  return jax.vmap(jax.random.fold_in, (None, 0))(key, drawing.row)
 
 
-def _appended(about: Drawing, drawn: tuple, t, logits, key, sampler: Sampler, temperature) -> tuple:
+def _appended(
+  about: Drawing, drawn: tuple, t, logits, keys, sampler: Sampler, temperature
+) -> tuple:
   """Draws token t of each response from its logits [B, K, V]; `about` says whose they are."""
   ended, responses, mask, logps = drawn
   scaled = logits / temperature
-  row_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, about.row)
 
   def uniforms(key):
     return jax.random.uniform(jax.random.fold_in(key, t), (sampler.group_size,))
 
-  uniform = jax.vmap(uniforms)(row_keys)
+  uniform = jax.vmap(uniforms)(keys)
   if about.response is not None:
     uniform = jnp.take_along_axis(uniform, about.response, axis=1)
   drawn_from = restrict(scaled, sampler)

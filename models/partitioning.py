@@ -86,6 +86,11 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, BY_PROMPTS)
 
 
+def by_heads(mesh: Mesh | AbstractMesh, heads: int) -> P:
+  """Arrays of prompts, then heads: the heads split over tensor too, if it divides them."""
+  return P(*BY_PROMPTS, "tensor" if heads % mesh.shape["tensor"] == 0 else None)
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, P())
 

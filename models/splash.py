@@ -13,6 +13,8 @@ from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_ke
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask_info as masks
 from jaxtyping import Array, Bool, Float
 
+from models.partitioning import BY_PROMPTS, by_heads
+
 BLOCK = 128  # the kernel's least; rows are a multiple of it long
 LARGEST = 512  # larger blocks gain nothing more
 
@@ -53,10 +55,11 @@ def attend(
 
   def one_row(queries, keys, values, sees):  # [H, S, G, D], [H, S, D], [S, S]
     seen = jnp.broadcast_to(sees, (group, length, length))
+    forward = masks.process_dynamic_mask(seen, blocks)[0]
     # As `kernels.make_splash_mqa`, which cannot be traced with a mask that is.
     kernel: Callable[..., Any] = kernels.SplashAttentionKernel(
-      masks.process_dynamic_mask(seen, blocks)[0],
-      masks.process_dynamic_mask(seen, blocks)[0],
+      forward,
+      forward,  # of the gradient in the queries
       masks.process_dynamic_mask_dkv(seen, blocks)[0],
       block_sizes=sizes,
       is_mqa=True,
@@ -80,13 +83,11 @@ def _on_devices(function, heads: int):
   mesh = jax.sharding.get_abstract_mesh()
   if "data" not in mesh.axis_names:
     return function
-  tensor = "tensor" if heads % mesh.shape["tensor"] == 0 else None
-  rows = jax.P(("data", "fsdp"))
-  by_heads = jax.P(("data", "fsdp"), tensor)
+  split = by_heads(mesh, heads)
   return jax.shard_map(
     function,
     mesh=mesh,
-    in_specs=(by_heads, by_heads, by_heads, rows),
-    out_specs=by_heads,
+    in_specs=(split, split, split, BY_PROMPTS),
+    out_specs=split,
     check_vma=False,
   )

@@ -4,10 +4,9 @@ from functools import cache
 
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 
 from models import decoding
-from models.partitioning import batch_sharding, replicated
+from models.partitioning import batch_sharding, by_heads, replicated
 from models.sampler import Sampler
 from models.sampling import sample
 from models.transformer import ModelConfig
@@ -65,8 +64,7 @@ def compiled_continuation(model: ModelConfig, sampler: Sampler, mesh: Mesh, leng
 def _of_drawing(model: ModelConfig, mesh: Mesh) -> decoding.Drawing:
   """Where a Drawing lies: rows split as prompts are, keys and values by their heads, too."""
   rows = batch_sharding(mesh)
-  split = "tensor" if model.kv_heads % mesh.shape["tensor"] == 0 else None
-  heads = NamedSharding(mesh, P(*rows.spec, split))
+  heads = NamedSharding(mesh, by_heads(mesh, model.kv_heads))
   everywhere = replicated(mesh)
   return decoding.Drawing(everywhere, heads, rows, heads, rows, rows, rows, rows, rows, rows)
 

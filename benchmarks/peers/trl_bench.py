@@ -121,17 +121,13 @@ def dpo_trainer(work: str, model_folder: str, clock, max_steps: int):
   from trl import DPOConfig, DPOTrainer
 
   rows = shapes.PAIRS * max_steps
-  # TRL adds the end of sequence to a response.
-  parts = [("prompt", "", shapes.PROMPT), ("chosen", " ", shapes.RESPONSE - 1)]
-  parts.append(("rejected", " ", shapes.RESPONSE - 1))
+  prompts, chosen, rejected = shapes.PROMPT, shapes.RESPONSE - 1, shapes.RESPONSE - 1
   if work == "dpo_pandalm":
-    responses = (
-      [n - 1 for n in lengths.drawn(one, rows, seed)]
-      for seed, one in enumerate((lengths.PANDALM_CHOSEN, lengths.PANDALM_REJECTED))
-    )
     prompts = lengths.drawn(lengths.PANDALM_PROMPTS, rows, seed=2)
-    parts = [("prompt", "", prompts), ("chosen", " ", next(responses))]
-    parts.append(("rejected", " ", next(responses)))
+    chosen = [n - 1 for n in lengths.drawn(lengths.PANDALM_CHOSEN, rows, seed=0)]
+    rejected = [n - 1 for n in lengths.drawn(lengths.PANDALM_REJECTED, rows, seed=1)]
+  # TRL adds the end of sequence to a response.
+  parts = (("prompt", "", prompts), ("chosen", " ", chosen), ("rejected", " ", rejected))
   columns = {
     name: [before + shapes.text(ids) for ids in shapes.random_ids(rows, tokens, seed)]
     for seed, (name, before, tokens) in enumerate(parts)

@@ -13,23 +13,18 @@ from typing import Any
 
 from configs.hyper import Item, log_uniform, product, sweep
 
-
-def _tuned(learning_rate: float, beta: float | None = None) -> dict[str, Any]:
-  values = {"optimizer.learning_rate": learning_rate}
-  return values if beta is None else values | {"algorithm.beta": beta}
-
-
+RATE, BETA = "optimizer.learning_rate", "algorithm.beta"
 TASK = {"task.name": "running_sum", "sampling.max_tokens": 12}
 
 # Tuned by `experiments.tune`, eight trials each (docs/results.md).
 VARIANTS: list[Item] = [
-  {"name": "dpo-offline", "config": "configs/dpo.py"} | _tuned(1.563e-4, 0.1624),
-  {"name": "dpo-online", "config": "configs/dpo.py", "source": "online"}
-  | _tuned(9.828e-5, 0.06789),
-  {"name": "grpo-k2", "config": "configs/grpo.py:k=2"} | _tuned(2.247e-4),
-  {"name": "grpo-k4", "config": "configs/grpo.py:k=4"} | _tuned(2.107e-4),
-  {"name": "grpo-k8", "config": "configs/grpo.py:k=8"} | _tuned(2.107e-4),
-  {"name": "grpo-k16", "config": "configs/grpo.py:k=16"} | _tuned(9.828e-5),
+  {"name": "dpo-offline", "config": "configs/dpo.py", RATE: 1.563e-4, BETA: 0.1624},
+  {"name": "dpo-online", "config": "configs/dpo.py", RATE: 9.828e-5, BETA: 0.06789}
+  | {"source": "online"},
+  {"name": "grpo-k2", "config": "configs/grpo.py:k=2", RATE: 2.247e-4},
+  {"name": "grpo-k4", "config": "configs/grpo.py:k=4", RATE: 2.107e-4},
+  {"name": "grpo-k8", "config": "configs/grpo.py:k=8", RATE: 2.107e-4},
+  {"name": "grpo-k16", "config": "configs/grpo.py:k=16", RATE: 9.828e-5},
 ]
 
 
@@ -39,6 +34,6 @@ def get_sweep() -> list[Item]:
 
 def get_tuning() -> dict[str, Any]:
   return {
-    "optimizer.learning_rate": log_uniform(5e-5, 1e-3),
-    "dpo-*": {"algorithm.beta": log_uniform(0.05, 10.0)},
+    RATE: log_uniform(5e-5, 1e-3),
+    "dpo-*": {BETA: log_uniform(0.05, 10.0)},
   }

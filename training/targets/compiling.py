@@ -14,9 +14,7 @@ from training.targets.counts import Counts
 from training.targets.programs import Program
 from training.targets.roofline import Roofline
 
-USABLE = (
-  0.97  # share of the memory that a run can have: the system keeps some (v5e: 0.25 of 16 GiB)
-)
+USABLE = 0.97  # share of the memory that a run can have; the system keeps some (v5e: 0.25 of 16)
 
 
 @dataclasses.dataclass(frozen=True)
