@@ -63,7 +63,7 @@ def attend(
     implementation: "plain": two matrix products a part, softmax in float32. "xla", "cudnn":
       `jax.nn.dot_product_attention`, which wants the parts in one and prompts once a response;
       cuDNN's never holds the scores. "auto": cuDNN's where there is one, else plain. "splash",
-      which is for rows (`attend_in_rows`), is plain here.
+      which is for whole rows (`has_kernel`), is plain here.
   """
   if implementation == "auto":
     s, d = queries.shape[3], queries.shape[-1]
@@ -75,6 +75,35 @@ def attend(
   return attended.transpose(0, 2, 3, 1, 4, 5).reshape(b, k, s, h * g * d)
 
 
+def has_kernel(implementation: str, head_dim: int, length: int = 128) -> bool:
+  """Whether rows are attended to in a kernel that never holds the scores: splash attention.
+
+  Args:
+    implementation: "splash", and "auto" on a TPU, where the kernel can have these shapes.
+    length: of the rows; that of whole groups does not matter.
+  """
+  wanted = implementation == "splash" or (implementation == "auto" and platform() == "tpu")
+  if not wanted:
+    return False
+  from models import splash  # Pallas takes a moment
+
+  return not splash.misfit(head_dim, length)
+
+
+def attend_in_groups(
+  queries: Float[Array, "B H 1 N G D"], own: KeysValues, prompt_mask: Bool[Array, "B P"], k: int
+) -> Float[Array, "B N HGD"]:
+  """In rows of a prompt and k responses, N = P + k S, in a kernel; queries are scaled already."""
+  from models import splash
+
+  keys, values = own.keys[:, :, 0].swapaxes(-1, -2), own.values[:, :, 0]
+  interpret = platform() != "tpu"
+  attended = splash.attend_in_groups(
+    queries[:, :, 0], keys, values, prompt_mask, k, interpret=interpret
+  )
+  return _heads_last(attended)
+
+
 def attend_in_rows(
   queries: Float[Array, "R H 1 L G D"],
   own: KeysValues,
@@ -84,19 +113,21 @@ def attend_in_rows(
   """Softmax attention within rows of L tokens, `sees` saying of which; queries are scaled already.
 
   Args:
-    implementation: as `attend` has it; "splash", and "auto" on a TPU: a kernel that never holds the
-      scores, where it can have these shapes.
+    implementation: as `attend` and `has_kernel` have it.
   """
-  r, h, _, length, g, d = queries.shape
-  if implementation in ("auto", "splash"):
-    from models import splash  # Pallas takes a moment
+  if has_kernel(implementation, queries.shape[-1], queries.shape[3]):
+    from models import splash
 
-    on_tpu = platform() == "tpu"
-    if not splash.misfit(length, d) and (on_tpu or implementation == "splash"):
-      keys, values = own.keys[:, :, 0].swapaxes(-1, -2), own.values[:, :, 0]
-      attended = splash.attend(queries[:, :, 0], keys, values, sees, interpret=not on_tpu)
-      return attended.transpose(0, 2, 1, 3, 4).reshape(r, length, h * g * d)
+    keys, values = own.keys[:, :, 0].swapaxes(-1, -2), own.values[:, :, 0]
+    interpret = platform() != "tpu"
+    return _heads_last(
+      splash.attend_in_rows(queries[:, :, 0], keys, values, sees, interpret=interpret)
+    )
   return attend(queries, [Attended(own, sees[:, None, None, :, None])], implementation)[:, 0]
+
+
+def _heads_last(attended: Float[Array, "B H N G D"]) -> Float[Array, "B N HGD"]:
+  return attended.transpose(0, 2, 1, 3, 4).reshape(attended.shape[0], attended.shape[2], -1)
 
 
 def _plain(queries, parts):

@@ -17,7 +17,15 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from models.attention import Attended, KeysValues, attend, attend_in_rows, in_window
+from models.attention import (
+  Attended,
+  KeysValues,
+  attend,
+  attend_in_groups,
+  attend_in_rows,
+  has_kernel,
+  in_window,
+)
 from models.model_config import ModelConfig
 from models.rotary import rotate
 
@@ -128,6 +136,10 @@ class Layer(nnx.Module):
     Returns x, and the keys and values of the prompts.
     """
     (b, p), projected = prompt_mask.shape, self.project(x, turns, window)
+    if window is None and has_kernel(self.c.attention, self.c.head_dim):
+      queries, own = heads_first(*(y[:, None] for y in projected))
+      prompt = KeysValues(own.keys[..., :p], own.values[..., :p, :])
+      return self.finish(x, attend_in_groups(queries, own, prompt_mask, k)), prompt
     attended, prompt = self.within_prompts([y[:, :p] for y in projected], prompt_mask, window)
     if x.shape[1] > p:
       queries, own = heads_first(*(y[:, p:].reshape(b, k, -1, *y.shape[2:]) for y in projected))

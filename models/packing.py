@@ -9,8 +9,8 @@ A layout says where each token goes. It is made on the host, from lengths alone 
 moves nothing. The network reads the rows (`read`), computes the tokens that are predicted and no
 others, and puts their numbers where `Groups` has them (`unpacked`), so that a loss sees no
 difference. A layout has F chunks of B / F neighbouring groups, one for each device and micro-batch,
-which share nothing. The numbers of rows and of predictions are steps of a ladder: few shapes, few
-programs.
+which share nothing. Rows have one of two lengths, their number is a step of a ladder, and that of
+predictions one of two shares of the slots: few shapes, few programs.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from models.groups import Groups
 from models.transformer import Decoder
 
 STEP = 128  # rows are a multiple of it long
-EVERY = 8  # the ladder has every number up to it, then 12, 16, 24, 32, 48, ...
+SHARES = (0.625, 1.0)  # of the slots, that may be predicted: of pairs, and of larger groups
 
 
 @jax.tree_util.register_dataclass
@@ -48,11 +48,9 @@ class Layout:
 
 
 def row_length(most: int, longest: int) -> int:
-  """L, which holds `longest` tokens: of the `most` that there may be, or of a half of it, ..."""
-  length = _in_steps(most)
-  while length > STEP and longest <= _in_steps(length // 2):
-    length = _in_steps(length // 2)
-  return length
+  """L, which holds `longest` tokens: of the `most` that there may be, or of half as many."""
+  length, half = _in_steps(most), _in_steps(_in_steps(most) // 2)
+  return half if longest <= half else length
 
 
 def _in_steps(n: int) -> int:
@@ -60,13 +58,11 @@ def _in_steps(n: int) -> int:
 
 
 def on_ladder(n: int) -> int:
-  """The least step of the ladder that is no less than n, which is at least 1."""
-  if n <= EVERY:
-    return max(1, n)
-  octave = EVERY
-  while 2 * octave < n:
-    octave *= 2
-  return octave + octave // 2 if 2 * n <= 3 * octave else 2 * octave
+  """The least of 1, 2, 3, 4, 5, 7, 9, 12, 16, 21, 28, ... that is no less than n."""
+  step = 1
+  while step < n:
+    step = max(step + 1, round(step * 4 / 3))
+  return step
 
 
 # --- making a layout ------------------------------------------------------------------------------
@@ -90,8 +86,9 @@ def lay_out(
     _plan(prompt_lengths[i : i + size], lengths[i : i + size], length) for i in range(0, b, size)
   ]
   rows = on_ladder(max(rows for _, rows in plans))
-  count = int(lengths.reshape(chunks, -1).sum(axis=1).max())
-  count = on_ladder(-(-2 * count // length)) * length // 2
+  predictions = int(lengths.reshape(chunks, -1).sum(axis=1).max())
+  shares = (int(share * rows * length) for share in SHARES)
+  count = next(count for count in shares if count >= predictions)
 
   slots = np.zeros((4, chunks, rows * length), np.int32)  # the first four of a Layout
   predicted, before = np.zeros((2, chunks, count), np.int32)
