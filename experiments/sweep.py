@@ -20,11 +20,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from ml_collections import ConfigDict
 from rich.console import Console
 
 from comparing import terminal_table
 from experiments import report
-from experiments.command_line import cli
+from experiments.command_line import cli, for_target
 from experiments.sweeping import (
   folder_lock,
   interrupts,
@@ -41,6 +42,7 @@ from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
 from experiments.tuning import results
 from training.errors import UserError
+from training.population.programs import program_of
 from training.records import environment, run_folder
 
 FLAGS = {
@@ -53,6 +55,7 @@ FLAGS = {
   "only": ("", "only the runs whose name contains this text"),
   "retry": (False, "run failed and diverged runs again"),
   "fail_fast": (False, "stop at the first run that fails"),
+  "target": ("", "compile its programs for v5e-4, h100-8, ..., without one; train nothing"),
   "launcher": (
     cli.OneOf(("local", *launchers.NAMES)),
     "where the runs train: worker processes here; or through submitit (pip install -e .[cluster])",
@@ -78,6 +81,8 @@ def main(argv: Sequence[str]) -> int:
     make_plan = partial(make_plan, tuned=results.values(flags.tuned, tuning, sweep))
     sweep = make_plan()
   chosen = _choose(sweep, flags.only)
+  if flags.target:
+    return for_target.compile_sweep(flags.target, _kinds(chosen))
   if flags.dry_run == "plan":
     plan_table.show(sweep, chosen, _programs(_to_do(chosen, flags), flags))
   elif flags.dry_run:
@@ -89,6 +94,17 @@ def main(argv: Sequence[str]) -> int:
     if tuning:
       results.write(sweep.folder, tuning)  # for the report
     return _run(launchers.plan_when_free(flags.launcher, make_plan), flags)
+
+
+def _kinds(runs: Sequence[PlannedRun]) -> dict[str, ConfigDict]:
+  """A config of each kind of runs that compile the same programs, by their names."""
+  alike: dict[tuple, list[PlannedRun]] = {}
+  for run in runs:
+    mesh = run.config["mesh"]
+    program = program_of(run.config | {"mesh": dict.fromkeys(mesh, 1)})
+    alike.setdefault((program, *mesh.values()), []).append(run)
+  kinds = alike.values()
+  return {" ".join(run.name for run in kind): ConfigDict(kind[0].config) for kind in kinds}
 
 
 def _swept(flags: Any) -> dict[str, list[Any]]:

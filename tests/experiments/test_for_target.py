@@ -30,17 +30,18 @@ def words_of(target, *settings, config="configs/dpo.py"):
   return [f"--config={config}", *fields, f"--target={target}"]
 
 
-def compiled(place, target, *settings, **of_config):
+def compiled(place, target, *settings, command="train", more=(), **of_config):
   """The command in a process of its own; skipped where the target's compiler is not installed."""
   try:
     compilers.check_installed(chips.find(target))
   except UserError:
     pytest.skip(compilers.EXTRA)
-  command = [sys.executable, "-m", "experiments.train", *words_of(target, *settings, **of_config)]
+  words = words_of(target, *settings, **of_config)
+  words = [sys.executable, "-m", f"experiments.{command}", *words, *more]
   python_path = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
   environment = os.environ | {"PYTHONPATH": python_path}
   return subprocess.run(
-    command, capture_output=True, text=True, cwd=place, env=environment, timeout=300
+    words, capture_output=True, text=True, cwd=place, env=environment, timeout=300
   )
 
 
@@ -73,6 +74,17 @@ def test_a_run_is_compiled_for_gpus_that_are_not_here(tmp_path):
   check_page(done.stdout)
   # Attention is chosen for the chip that is compiled for, not for the one that compiles.
   assert "calls of the kernel __cudnn$fmha" in done.stdout
+
+
+@pytest.mark.slow
+def test_of_a_sweep_one_run_of_each_kind_is_compiled(tmp_path):
+  swept = "--sweep.algorithm.loss=grpo,rloo", "--sweep.algorithm.beta=0.1,0.2"
+  done = compiled(tmp_path, "h100-4", command="sweep", more=swept, config="configs/grpo.py")
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.count("target h100-4: ") == 2  # numbers compile nothing
+  table = done.stdout.partition("\nprogram ")[2].splitlines()[1:7]
+  assert [row.split()[0] for row in table] == ["update", "sampler", "log-probs"] * 2
+  assert all(re.search(r" \d+%  .*s0 .*s0", row) for row in table)
 
 
 @pytest.mark.slow

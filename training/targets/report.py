@@ -16,6 +16,9 @@ NOTE = (
   "cost_analysis, which counts it once): what is computed again, or masked, is in them."
 )
 
+_ROW = "{:<10} {:>10} {:>6} {:>9} {:>12} {:>5}  {}"
+ROW_HEAD = _ROW.format("program", "memory", "", "at least", "tokens/s", "peak", "runs")
+
 
 def head(parts: Parts, target: Target) -> str:
   """One line: the chips, and the mesh on them."""
@@ -61,6 +64,17 @@ def of_program(one: Compiled) -> Iterator[str]:
     "at most",
     f"{one.program.tokens / roof.seconds:,.0f} tokens/s, {one.share_of_peak:.0%} of the peak rate",
   )
+
+
+def row(one: Compiled, runs: str) -> str:
+  """The program in one row under `ROW_HEAD`, and the runs that have it."""
+  name, memory = one.program.name, size_text(one.needed)
+  share = f"{one.needed / one.target.chip.hbm_bytes:.0%}"
+  if one.roofline is None or not one.fits:
+    return _ROW.format(name, memory, share, "DOES NOT", "FIT", "", runs)
+  seconds = one.roofline.seconds
+  rates = f"{one.program.tokens / seconds:,.0f}", f"{one.share_of_peak:.0%}"
+  return _ROW.format(name, memory, share, _seconds(seconds), *rates, runs)
 
 
 def too_much(parts: Parts, found: list[Compiled]) -> str:
