@@ -20,7 +20,8 @@ from jax.sharding import AbstractMesh, Mesh
 from models import adapters, scalar_head, transformer
 from models.groups import Groups
 from models.partitioning import AXES, on_mesh, parameter_shardings
-from models.sampling import sample
+from models.sampling import number_of_cuts, sample
+from training import drawing
 from training.errors import UserError
 from training.parts import Parts
 from training.population import membership
@@ -207,7 +208,11 @@ def _loop(parts: Parts, policy: Any, prompts: int, group_size: int) -> int:
   loops = [e for e in _equations(jaxpr.jaxpr) if e.primitive.name == "while"]
   carried = max(sum(_bytes(v.aval) for v in loop.invars) for loop in loops)
   size = jnp.dtype(parts.model.dtype).itemsize
-  return max(0, carried - size * sum(leaf.size for leaf in jax.tree.leaves(policy)))
+  cache = max(0, carried - size * sum(leaf.size for leaf in jax.tree.leaves(policy)))
+  ends = drawing.segments(sampler.max_tokens)
+  if len(ends) > 1 and number_of_cuts(prompts, sampler.prompts_at_once) == 1:
+    cache += cache * ends[-2] // ends[-1]  # that of the segment before, while it grows
+  return cache
 
 
 def shapes_of_groups(parts: Parts, prompts: int) -> Groups:

@@ -2,7 +2,8 @@
 
 The functions are those that the run calls (`update.py`, `compiled.py`), on a mesh of the target's
 devices. Shapes are the largest that the run may meet: every prompt as long as the longest, every
-response of sampling.max_tokens, no rows packed.
+response of sampling.max_tokens, no rows packed. Of a sampler in segments these are the first, and
+the last, which all responses reach.
 """
 
 import dataclasses
@@ -16,9 +17,14 @@ from jax.sharding import Mesh
 from models import adapters
 from models.groups import Groups
 from models.partitioning import batch_sharding, parameter_shardings, replicated
-from training import flops, memory
+from models.sampling import number_of_cuts
+from training import drawing, flops, memory
 from training.compiled import compiled_log_probs, compiled_values
-from training.compiled_sampling import compiled_sampler
+from training.compiled_sampling import (
+  compiled_beginning,
+  compiled_continuation,
+  compiled_sampler,
+)
 from training.parts import Parts
 from training.state import TrainState
 from training.update import compiled_update
@@ -52,7 +58,7 @@ def of_run(parts: Parts) -> list[Program]:
   state, groups = state_shapes(parts), groups_shapes(parts, config.batch_prompts)
   update_groups = groups_shapes(parts, config.batch_prompts // config.minibatches)
   estimate = memory.estimate(parts)
-  held, updating, drawing = (
+  held, updating, sampling = (
     sum(estimate[name] for name in names) for names in (memory.HELD, memory.UPDATE, memory.SAMPLING)
   )
 
@@ -79,20 +85,7 @@ def of_run(parts: Parts) -> list[Program]:
     )
   ]
   if config.source in ("online", "rounds"):
-    sampling = config.sampling
-    sampler = parts.sampler(config.group_size, top_k=sampling.top_k, top_p=sampling.top_p)
-    key = _placed(jax.eval_shape(jax.random.key, 0), replicated(parts.mesh))
-    asked = placed, groups.prompts, groups.prompt_mask, key, 1.0
-    found.append(
-      Program(
-        "sampler",
-        lowered(compiled_sampler(parts.model, sampler, parts.mesh), *asked),
-        flops.sample(parts.model, whole),
-        whole.responses * whole.response_tokens,
-        beside(policy),
-        held + drawing,
-      )
-    )
+    found += _samplers(parts, placed, whole, beside(policy), held + sampling)
   plain = dataclasses.replace(groups, **dict.fromkeys(ADDED))
   score = flops.score(parts.model, whole), whole.tokens, beside(policy)
   if "ref_logps" in words or "sampler_logps" in words:
@@ -103,6 +96,37 @@ def of_run(parts: Parts) -> list[Program]:
     critic = flops.forward(parts.model, whole, heads=0), whole.tokens, beside(state.critic)
     found.append(Program("values", lowered(values, state.critic, plain), *critic))
   return found
+
+
+def _samplers(
+  parts: Parts, policy: Any, whole: flops.Batch, beside: int, estimated: int
+) -> list[Program]:
+  """The sampler, or its first and its last segment."""
+  sampling, model, mesh = parts.config.sampling, parts.model, parts.mesh
+  sampler = parts.sampler(whole.group_size, top_k=sampling.top_k, top_p=sampling.top_p)
+  groups = groups_shapes(parts, whole.prompts)
+  key = _placed(jax.eval_shape(jax.random.key, 0), replicated(mesh))
+  asked = policy, groups.prompts, groups.prompt_mask, key, 1.0
+  ends = drawing.segments(sampler.max_tokens)
+  is_cut = number_of_cuts(whole.prompts, sampler.prompts_at_once) > 1
+
+  def program(name, function, arguments, since, until):
+    drawn = [dataclasses.replace(whole, response_tokens=end) for end in (since, until)]
+    before, after = (flops.sample(model, batch) if batch.response_tokens else 0 for batch in drawn)
+    tokens, lower = whole.responses * (until - since), function.for_a_single_run.lower
+    return Program(name, lambda: lower(*arguments), after - before, tokens, beside, estimated)
+
+  if len(ends) == 1 or is_cut:
+    return [program("sampler", compiled_sampler(model, sampler, mesh), asked, 0, ends[-1])]
+  begin = compiled_beginning(model, sampler, mesh, ends[0])
+  go_on = compiled_continuation(model, sampler, mesh, ends[-1])
+  begun = jax.eval_shape(
+    compiled_beginning(model, sampler, mesh, ends[-2]).for_a_single_run, *asked
+  )
+  return [
+    program(f"sampler, to {ends[0]}", begin, asked, 0, ends[0]),
+    program(f"sampler, to {ends[-1]}", go_on, (policy, begun, None, key, 1.0), *ends[-2:]),
+  ]
 
 
 def state_shapes(parts: Parts) -> TrainState:
