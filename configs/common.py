@@ -67,6 +67,13 @@ def defaults(loss: str) -> ConfigDict:
   config.sampling.top_p = 1.0  # draw among the likeliest tokens of this total probability
   config.sampling.prompts_at_once = 0  # decoded together; 0: all. Fewer save memory; same responses
   config.sampling.refills = 0  # dynamic sampling: times a step may replace groups of equal rewards
+  config.sampling.lag = 0  # steps that the policy which writes a batch lags behind; "online" only
+  config.sampling.sync_every = 1  # steps that share the policy which writes; many: semi-online
+
+  config.replay = ConfigDict()  # a share of every online batch was trained on before
+  config.replay.share = 0.0  # of the batch's groups; 0: none. Fewer are drawn anew
+  config.replay.size = 256  # groups that are kept, the latest
+  config.replay.by = "uniform"  # how they are chosen: "uniform", or "advantage": by its mean size
 
   config.scoring = ConfigDict()  # the rewards to train on; evaluation always shows the task's own
   config.scoring.reward = "task"  # "task" (task.reward) or "model" (the score of a reward model)

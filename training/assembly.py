@@ -10,11 +10,16 @@ from training.build import parts_of
 from training.checking import text_summary, text_tasks
 from training.devices import device_line
 from training.evaluation import PolicyEvaluation
+from training.parts import Parts
 from training.ranking import ImpliedRewardEvaluation
 from training.records.run_folder import RunFolder
+from training.records.waiting import Waiting
 from training.scoring import Scorer
+from training.sources.aged import Aged
+from training.sources.batch import Source
 from training.sources.demonstrations import Demonstrations
 from training.sources.online import Online
+from training.sources.replay import Replay
 from training.start import starting_state
 
 
@@ -43,7 +48,7 @@ def train(
     reward_params = reward_model.params_of(trained, parts, base, root, report)
     rollouts_before = trained.read_metrics()[-1]["rollouts"]
   if config.source == "online":
-    source = Online(parts, Scorer(parts, reward_params))
+    source = _online(parts, Scorer(parts, reward_params), folder)
   elif config.source == "demonstrations":
     source = Demonstrations(parts)
   else:
@@ -62,3 +67,13 @@ def train(
     evaluation=evaluation,
     rollouts_before=rollouts_before,
   )
+
+
+def _online(parts: Parts, scorer: Scorer, folder: RunFolder) -> Source:
+  """Responses of the policy, or of older ones, or some that it was trained on before."""
+  config, source = parts.config, Online(parts, scorer)
+  if config.sampling.lag or config.sampling.sync_every > 1:
+    source = Aged(config, source, Waiting(folder, "waiting"))
+  if config.replay.share:
+    source = Replay(config, parts.mesh, source, Waiting(folder, "replay"))
+  return source

@@ -81,6 +81,8 @@ def batch_metrics(config: ConfigDict, batch: Batch, names: tuple[str, ...]) -> d
   if len(names) > 1 and batch.groups.reward_parts is not None:
     means = np.nanmean(batch.groups.reward_parts, axis=(0, 1))
     metrics |= {f"rewards/{name}": mean for name, mean in zip(names, means, strict=True)}
+  if scored_groups.ages is not None:
+    metrics["staleness"] = scored_groups.ages.mean()
   if not scored.all():
     metrics["unscored"] = 1 - scored.mean()
   if config.sampling.refills:

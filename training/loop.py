@@ -61,6 +61,8 @@ def train(
   ):
     state = checkpoints.restore(state)
     first = int(state.step) // parts.updates_a_step
+    if first:
+      source.resume(first)
     meter = Meter(config, recorder.resume(first if first else -1), source, rollouts_before)
 
     def evaluate(step: int) -> dict[str, float]:
@@ -105,6 +107,7 @@ def train(
         row |= evaluate(step + 1)
       recorder.log(row)
       if is_last or (step + 1) % config.checkpoint.every == 0:
+        source.keep(step + 1)
         score = headline(row)
         checkpoints.save(step + 1, state, best_by=NOT_EVALUATED if score is None else score)
   return recorder.latest

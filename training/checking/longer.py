@@ -46,6 +46,8 @@ def why_not(config: ConfigDict) -> str:
     return f"optimizer.name={config.optimizer.name!r} reads their number"
   if config.sampling.refills:
     return "sampling.refills takes the prompts of steps after the last"
+  if config.sampling.lag or config.sampling.sync_every > 1:
+    return "what later steps train on was written by policies that are gone"
   if config.source == "offline" and not config.offline.dataset:
     has_rows = task_signatures.of(config).is_scored
     return "" if has_rows else "its data set was collected for that many steps"

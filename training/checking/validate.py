@@ -13,6 +13,7 @@ from training.checking import (
   optimizer_section,
   pretrained_model,
   text_tasks,
+  validate_age,
   validate_loss,
   validate_mesh,
   validate_reward,
@@ -25,13 +26,14 @@ _AT_LEAST_1 = """
   steps batch_prompts group_size micro_batches minibatches inner_epochs
   task.eval_prompts model.layers
   model.d_model model.heads model.kv_heads model.head_dim model.ff_dim base.batch_prompts
-  sampling.max_tokens eval.every eval.samples checkpoint.every mesh.data mesh.fsdp mesh.tensor
-  reward_model.steps reward_model.batch_prompts model.logits_at_once
+  sampling.max_tokens sampling.sync_every replay.size eval.every eval.samples checkpoint.every
+  mesh.data mesh.fsdp mesh.tensor reward_model.steps reward_model.batch_prompts model.logits_at_once
 """.split()
 _AT_LEAST_0 = """
   seed task.train_prompts base.steps base.seed sampling.top_k optimizer.warmup_steps
-  optimizer.weight_decay sampling.refills sampling.prompts_at_once scoring.overlong_tokens
-  reference.every reward_model.seed model.lora_rank rounds.groups rounds.temperature
+  optimizer.weight_decay sampling.refills sampling.lag sampling.prompts_at_once
+  scoring.overlong_tokens reference.every reward_model.seed model.lora_rank
+  rounds.groups rounds.temperature
 """.split()
 _ABOVE_0 = """
   model.rope_theta model.norm_eps base.learning_rate optimizer.learning_rate optimizer.max_grad_norm
@@ -39,6 +41,7 @@ _ABOVE_0 = """
 """.split()
 _CHOICES = {
   "source": ("online", "offline", "rounds", "demonstrations"),
+  "replay.by": ("uniform", "advantage"),
   "rounds.judge": ("task", "user", "people"),
   "scoring.reward": ("task", "model"),
   "scoring.missing": ("unscored", "skip"),
@@ -69,6 +72,7 @@ def check(
     *(text_tasks.problems(config) if rows else ()),
     *validate_reward.problems(config),
     *_regime(config),
+    *validate_age.problems(config),
     *validate_rounds.problems(config, recurring),
     *pretrained_model.problems(config, weights=weights),
     *_shape(config),

@@ -10,10 +10,10 @@ from tasks.tokenizers.tokenizer import right_pad
 from training import hosts
 from training.epochs import prompt_order
 from training.parts import Parts
-from training.sources.batch import Batch, ScoredGroups
+from training.sources.batch import Batch, ScoredGroups, Source
 
 
-class Demonstrations:
+class Demonstrations(Source):
   """Texts to be imitated, as groups of one response with reward 1."""
 
   def __init__(self, parts: Parts, mixture: str = "right"):

@@ -14,10 +14,10 @@ from training import hosts
 from training.epochs import prompt_order
 from training.parts import Parts
 from training.scoring import Scorer
-from training.sources.batch import Batch, ScoredGroups
+from training.sources.batch import Batch, ScoredGroups, Source
 
 
-class Offline:
+class Offline(Source):
   """A fixed data set of scored groups, in epochs, with the log-probs of its behaviour policy."""
 
   def __init__(

@@ -8,14 +8,14 @@ from models.transformer import Params
 from tasks.items import Item
 from training import hosts
 from training.drawing import draw
-from training.epochs import prompt_order
+from training.epochs import fresh_prompts, prompt_order
 from training.parts import Parts
 from training.scoring import Scorer
-from training.sources.batch import Batch, ScoredGroups, is_tied
+from training.sources.batch import Batch, ScoredGroups, Source, is_tied
 from training.sources.order import key_for
 
 
-class Online:
+class Online(Source):
   """The current policy samples K responses to each prompt of the step; the task scores them."""
 
   def __init__(self, parts: Parts, scorer: Scorer):
@@ -37,7 +37,7 @@ class Online:
         drawn = jax.tree.map(lambda x, y: _with_rows(x, tied, y[untied]), drawn, fresh)  # noqa: B023
         tied, draws = tied[len(untied) :], draws + 1
       drawn = hosts.mine(self._mesh, drawn)
-    responses = self._config.batch_prompts * self._config.group_size
+    responses = fresh_prompts(self._config, step) * self._config.group_size
     return Batch(drawn, draws * responses, tied_left=len(tied))
 
   def _draw(self, step: int, refill: int, params: Params) -> ScoredGroups:
@@ -45,6 +45,7 @@ class Online:
     # Refills take the prompts of steps that will never come.
     turn = step + refill * config.steps
     rows = prompt_order(config.seed, turn, config.batch_prompts, len(task.train))
+    rows = rows[: fresh_prompts(config, step)]
     rows = hosts.mine(self._mesh, rows)
     prompts, prompt_mask = (array[rows] for array in task.train_prompts)
     key = key_for("sampling", config.seed, turn)
