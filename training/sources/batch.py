@@ -67,7 +67,7 @@ class Batch:
 
   @classmethod
   def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Batch":
-    """What `to_arrays` made."""
+    """The batch that these are `to_arrays` of."""
     rest = dict(arrays)
     counts = {name: int(rest.pop(name)) for name in ("rollouts", "tied_left")}
     groups = {n.removeprefix(_GROUPS): rest.pop(n) for n in arrays if n.startswith(_GROUPS)}
