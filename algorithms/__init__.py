@@ -47,6 +47,7 @@ from algorithms.grpo_extras import (
 from algorithms.implied_rewards import implied_rewards
 from algorithms.kto import kto
 from algorithms.off_policy_grpo import off_policy_grpo, offline_grpo
+from algorithms.off_policy_reinforce import asymre, opmd, rec_one_side, rec_ring, topr
 from algorithms.optimal_transport import aot, aot_unpaired
 from algorithms.plackett_luce import plackett_luce_dpo
 from algorithms.ppo import ppo
@@ -56,6 +57,7 @@ from algorithms.reward_model import bradley_terry
 from algorithms.sequence_grpo import gmpo, gspo, luspo
 from algorithms.soft_clipping import cispo, sapo, vespo
 from algorithms.supervised import sft
+from algorithms.trust_region import dppo_kl, dppo_tv, m2po
 
 LOSSES = {
   loss.__name__: loss
@@ -68,6 +70,8 @@ LOSSES = {
     *(gspo, luspo, gmpo, cispo, sapo, vespo),
     *(entropy_bonus_grpo, top_entropy_grpo, masked_off_policy_grpo, truncated_grpo, gdpo),
     *(rloo, reinforce, ppo, off_policy_grpo, offline_grpo),
+    *(dppo_tv, dppo_kl, m2po),
+    *(topr, asymre, opmd, rec_one_side, rec_ring),
   )
 }
 

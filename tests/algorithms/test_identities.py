@@ -85,6 +85,7 @@ NOT_ZERO_SUM = {
   "reinforce": "the baseline is not the group's",
   "ppo": "the baseline is the critic's",
   "top_entropy_grpo": "some tokens are left out",
+  "asymre": "the baseline is lower than the group's mean",
 }
 every_zero_sum_case = pytest.mark.parametrize(
   ("loss", "options"),

@@ -82,6 +82,13 @@ def _without_effect(config: ConfigDict, signature: LossSignature) -> Iterator[st
       f"algorithm.ratio_cap={options.ratio_cap}: must be at least 1 + algorithm.clip_high = "
       f"{1 + options.clip_high:g}: it bounds the ratios that the clip lets through"
     )
+  if signature.name == "rec_ring":
+    for side in ("low", "high"):
+      if options[f"outer_{side}"] <= options[f"clip_{side}"]:
+        yield (
+          f"algorithm.outer_{side}={options[f'outer_{side}']}: must be above algorithm.clip_{side}"
+          f"={options[f'clip_{side}']}: no token is pushed between the two"
+        )
 
 
 def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:

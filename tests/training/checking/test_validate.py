@@ -101,6 +101,10 @@ def test_what_makes_no_sense_for_grpo_is_said(key, value, message):
       {"algorithm.loss": "two_sided_grpo", "algorithm.clip_high": 3.5, "source": "online"},
       "algorithm.ratio_cap=4.0: must be at least 1 + algorithm.clip_high = 4.5: it bounds",
     ),
+    (
+      {"algorithm.loss": "rec_ring", "algorithm.clip_high": 2.5, "source": "online"},
+      "algorithm.outer_high=2.0: must be above algorithm.clip_high=2.5: no token is pushed",
+    ),
     ({"algorithm.divergence": "jss"}, "choose one of reverse_kl, forward_kl, js, alpha."),
     ({"algorithm.loss": "robust_dpo", "algorithm.label_smoothing": 0.5}, "below 0.5: it is the"),
     ({"algorithm.loss": "gdpo"}, "gdpo needs reward_parts, which only source='online' has"),
