@@ -34,6 +34,7 @@ it by themselves.
 """
 
 from algorithms.anchored import apo_down, apo_zero, bco_pair, nca_pair, sppo_hard
+from algorithms.covariance import clip_cov, kl_cov
 from algorithms.dpo import discopop, dpo, exo_pair, hinge, ipo, robust_dpo, sigmoid_norm
 from algorithms.dpo_weighted import ld_dpo, wpo
 from algorithms.grpo import dapo, dr_grpo, grpo, two_sided_grpo, unclipped_grpo
@@ -49,9 +50,19 @@ from algorithms.kto import kto
 from algorithms.off_policy_grpo import off_policy_grpo, offline_grpo
 from algorithms.off_policy_reinforce import asymre, opmd, rec_one_side, rec_ring, topr
 from algorithms.optimal_transport import aot, aot_unpaired
+from algorithms.other_baselines import (
+  gpg,
+  lite_ppo,
+  opo,
+  reinforce_plus_plus,
+  reinforce_plus_plus_baseline,
+)
+from algorithms.other_objectives import maxrl, pass_at_k
 from algorithms.plackett_luce import plackett_luce_dpo
 from algorithms.ppo import ppo
+from algorithms.probit import probit_dpo, thurstone
 from algorithms.reference_free import orpo, simpo
+from algorithms.regression import gvpo, rebel
 from algorithms.reinforce import reinforce, rloo
 from algorithms.reward_model import bradley_terry
 from algorithms.sequence_grpo import gmpo, gspo, luspo
@@ -70,8 +81,10 @@ LOSSES = {
     *(gspo, luspo, gmpo, cispo, sapo, vespo),
     *(entropy_bonus_grpo, top_entropy_grpo, masked_off_policy_grpo, truncated_grpo, gdpo),
     *(rloo, reinforce, ppo, off_policy_grpo, offline_grpo),
-    *(dppo_tv, dppo_kl, m2po),
+    *(probit_dpo, thurstone, rebel, gvpo),
+    *(dppo_tv, dppo_kl, m2po, clip_cov, kl_cov),
     *(topr, asymre, opmd, rec_one_side, rec_ring),
+    *(lite_ppo, reinforce_plus_plus, reinforce_plus_plus_baseline, gpg, opo, maxrl, pass_at_k),
   )
 }
 

@@ -20,7 +20,7 @@ from algorithms.shapes import LowerClip, Mask, PerResponse, PerToken, Scalar, Up
 
 @loss_function
 def topr(logps: PerToken, old_logps: PerToken, rewards: PerResponse, mask: Mask):
-  """Tapered Off-Policy REINFORCE (TOPR: Le Roux et al., 2025, arXiv:2503.14286, section 3).
+  """Tapered Off-Policy REINFORCE (TOPR: Le Roux et al., 2025, arXiv:2503.14286).
 
     A_i  = r_i - mean_j r_j
     w_i  = 1 where A_i >= 0, else min(pi_theta(y_i) / pi_old(y_i), 1)     a constant to the gradient
@@ -45,7 +45,7 @@ def asymre(logps: PerToken, rewards: PerResponse, mask: Mask, *, baseline_shift:
     loss = -mean_i A_i l_i
 
   Below the mean, good responses weigh more than bad ones; in the mean over many responses the shift
-  adds -shift KL(pi_old || pi_theta) to the loss (Yao et al., 2025, section 4.2). At 0 the paper's
+  adds -shift KL(pi_old || pi_theta) to the loss (Yao et al., 2025). At 0 the paper's
   runs collapsed once the data was old.
 
   Args:
@@ -59,13 +59,13 @@ def asymre(logps: PerToken, rewards: PerResponse, mask: Mask, *, baseline_shift:
 def opmd(
   logps: PerToken, old_logps: PerToken, rewards: PerResponse, mask: Mask, *, tau: Weight = 0.1
 ):
-  """Online Policy Mirror Descent (Kimi k1.5, 2025, arXiv:2501.12599, eq. 3).
+  """Online Policy Mirror Descent (Kimi k1.5, 2025, arXiv:2501.12599, section 2.3).
 
     A_i  = r_i - mean_j r_j
     loss = -mean_i [A_i l_i - tau/2 (l_i - l_i^old)^2]
 
   The gradient is that of 1/(2 tau) mean_i (A_i - tau (l_i - l_i^old))^2: of DRO (Richemond et al.,
-  2024, arXiv:2405.19107, eq. 8) with the group's mean as its value, and the policy that sampled as
+  2024, arXiv:2405.19107) with the group's mean as its value, and the policy that sampled as
   its reference.
 
   Args:

@@ -47,6 +47,7 @@ RANGES = {
   ),
   "Fraction": Range(0.0, 1.0, "both", "it is a fraction"),
   "Share": Range(0.0, 1.0, "high", "it is the share that is kept; 1 keeps all"),
+  "AtLeastTwo": Range(2.0, _INF, "low", "the best of one response is that response"),
   "Decay": Range(0.0, 1.0, "low", "it is the share of the past that is kept"),
   "Positive": Range(0.0, _INF, "", "it divides or scales, so at 0 or below it means nothing"),
   "Ddof": Range(0.0, 1.0, "both", "the variance is divided by K - ddof"),

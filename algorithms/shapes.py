@@ -53,6 +53,7 @@ NonZeroSmoothing = Annotated[Scalar, RANGES["NonZeroSmoothing"]]
 Fraction = Annotated[Scalar, RANGES["Fraction"]]
 Share = Annotated[Scalar, RANGES["Share"]]
 Positive = Annotated[Scalar, RANGES["Positive"]]
+AtLeastTwo = Annotated[Count, RANGES["AtLeastTwo"]]
 Ddof = Annotated[Count, RANGES["Ddof"]]
 
 

@@ -45,18 +45,20 @@ every_case = pytest.mark.parametrize(
 NOT_SHIFTED = {
   "kto": "its threshold is in units of the reward",
   "ppo": "its critic's values are in units of the reward",
+  "maxrl": "it divides by the mean reward",
 }
 NOT_SCALED = (
   NOT_SHIFTED
   | {
     "bradley_terry": "its margin is in units of the reward",
     "dr_grpo": "it does not divide by the spread of the rewards",
+    "reinforce_plus_plus": "its KL is in the reward, and in nats",
     "rloo": "it does not divide by the spread of the rewards",
     "reinforce": "it does not divide by the spread of the rewards",
     "offline_grpo": "its centered weights are not divided by the spread of the rewards",
   }
   | dict.fromkeys(
-    ("dppo_tv", "dppo_kl", "topr", "asymre", "opmd", "rec_one_side", "rec_ring"),
+    "dppo_tv dppo_kl topr asymre opmd rec_one_side rec_ring rebel gvpo gpg opo pass_at_k".split(),
     "it does not divide by the spread of the rewards",
   )
 )
@@ -65,6 +67,7 @@ PUSHES_TIES = {
   "kto": "judges each response by itself",
   "reinforce": "its baseline is not the group's",
   "asymre": "its baseline is lower than the group's mean",
+  "reinforce_plus_plus": "its baseline is the batch's mean",
   "ppo": "its baseline is the critic's value, not the group's",
 }
 # The value of these is not what they differentiate: what is cut off also depends on the policy.

@@ -108,7 +108,11 @@ NOT_IN_TRL = {
   "reinforce": "TRL's trainers have a group baseline, or RLOO's",
   "ppo": "TRL 1.16 has no PPO trainer any more",
 } | dict.fromkeys(
-  "dppo_tv dppo_kl m2po topr asymre opmd rec_one_side rec_ring".split(),
+  (
+    "dppo_tv dppo_kl m2po topr asymre opmd rec_one_side rec_ring probit_dpo thurstone rebel gvpo "
+    "clip_cov kl_cov lite_ppo reinforce_plus_plus reinforce_plus_plus_baseline gpg opo maxrl "
+    "pass_at_k"
+  ).split(),
   "not a loss of TRL 1.16's trainers",
 )
 

@@ -100,6 +100,8 @@ TABLES_OF_LOSSES = (
   "## More preference losses",
   "## More policy gradients",
   "## Trust regions, and data of an older policy",
+  "## Other advantages and objectives",
+  "## Between DPO and GRPO",
 )
 ROWS = [
   row for title in TABLES_OF_LOSSES for row in pages.table(pages.section("docs/losses.md", title))
