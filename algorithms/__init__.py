@@ -37,6 +37,8 @@ from algorithms.anchored import apo_down, apo_zero, bco_pair, nca_pair, sppo_har
 from algorithms.covariance import clip_cov, kl_cov
 from algorithms.dpo import discopop, dpo, exo_pair, hinge, ipo, robust_dpo, sigmoid_norm
 from algorithms.dpo_weighted import ld_dpo, wpo
+from algorithms.future_kl import fipo
+from algorithms.group_contrast import amir_grpo, real
 from algorithms.grpo import dapo, dr_grpo, grpo, two_sided_grpo, unclipped_grpo
 from algorithms.grpo_extras import (
   entropy_bonus_grpo,
@@ -81,8 +83,8 @@ LOSSES = {
     *(gspo, luspo, gmpo, cispo, sapo, vespo),
     *(entropy_bonus_grpo, top_entropy_grpo, masked_off_policy_grpo, truncated_grpo, gdpo),
     *(rloo, reinforce, ppo, off_policy_grpo, offline_grpo),
-    *(probit_dpo, thurstone, rebel, gvpo),
-    *(dppo_tv, dppo_kl, m2po, clip_cov, kl_cov),
+    *(probit_dpo, thurstone, rebel, gvpo, real, amir_grpo),
+    *(dppo_tv, dppo_kl, m2po, clip_cov, kl_cov, fipo),
     *(topr, asymre, opmd, rec_one_side, rec_ring),
     *(lite_ppo, reinforce_plus_plus, reinforce_plus_plus_baseline, gpg, opo, maxrl, pass_at_k),
   )

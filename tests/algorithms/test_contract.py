@@ -46,6 +46,7 @@ NOT_SHIFTED = {
   "kto": "its threshold is in units of the reward",
   "ppo": "its critic's values are in units of the reward",
   "maxrl": "it divides by the mean reward",
+  "real": "its threshold is in units of the reward",
 }
 NOT_SCALED = (
   NOT_SHIFTED
@@ -68,6 +69,7 @@ PUSHES_TIES = {
   "reinforce": "its baseline is not the group's",
   "asymre": "its baseline is lower than the group's mean",
   "reinforce_plus_plus": "its baseline is the batch's mean",
+  "real": "judges each response by itself",
   "ppo": "its baseline is the critic's value, not the group's",
 }
 # The value of these is not what they differentiate: what is cut off also depends on the policy.
@@ -77,6 +79,7 @@ DETACH = {
   "cispo": "the ratio",
   "vespo": "the weight of a response",
   "topr": "the weight of a bad response",
+  "fipo": "the influence of a token",
   "reinforce": "the KL in the reward",
   "offline_grpo": "the weights, with weights='dpo'",
 }

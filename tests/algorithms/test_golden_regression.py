@@ -1,10 +1,10 @@
-"""Regression on rewards, and the tokens of large covariance: numbers worked out by hand."""
+"""Regression on rewards, groups as classes, large covariances: numbers worked out by hand."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algorithms import clip_cov, gvpo, kl_cov, opmd, rebel
+from algorithms import amir_grpo, clip_cov, dpo, gvpo, kl_cov, opmd, real, rebel
 from tests.algorithms.by_hand import A, a, close, gradient, log, two_responses
 from tests.algorithms.groups import arrays_of, call, evaluate, random_groups
 
@@ -15,6 +15,15 @@ h = log(1.65) - log(0.5)  # h_1 - h_2
 GOLDEN = {
   "rebel": (rebel, {"eta": 2.0}, (h / 2 - 1) ** 2),
   "gvpo": (gvpo, {"beta": 0.1}, (0.1 * h / 2 - 0.5) ** 2 / 2),
+  # s = log(1.65) / 2 and log(0.5), over tau = 1/2: e^-s = 1 / 1.65, e^s = 0.25.
+  "real": (real, {}, log(1 + 1 / 1.65) + log(1.25)),
+  "real_all_wrong": (real, {"threshold": 1.0}, log(1 + 1.65 + 0.25)),
+  # grpo: ratios 1.1, 1.2 and 0.8; dpo: z = 0.5 h.
+  "amir_grpo": (
+    amir_grpo,
+    {"pair_weight": 0.3, "pair_beta": 0.5},
+    -(1.15 - 0.8) / 2 * a + 0.3 * np.log1p(np.exp(-h / 2)),
+  ),
   # The third is above 0.3 too, but the clip stops it: the first is the only candidate.
   "clip_cov": (clip_cov, {"cov_low": 0.3}, -(1.2 - 0.8) / 3 * a),
   # One of two is dropped.
@@ -73,6 +82,20 @@ def test_equal_rewards_are_regressed_too():
   """Two equally good responses should have become likelier by the same factor."""
   arrays = arrays_of(rebel, two_responses(rewards=A([[1.0, 1.0]])))
   close(rebel(**arrays)[0], h**2)
+
+
+def test_no_response_pulls_real_harder_than_one_over_tau():
+  for distance in (0.3, 30.0):
+    arrays = random_groups(distance=distance)
+    slope = evaluate(real, arrays, {"tau": 0.25})[2] * arrays["mask"].sum(-1, keepdims=True) * 4
+    assert jnp.abs(slope).max() <= 4 and jnp.abs(slope).max() > 1
+
+
+def test_the_second_term_of_amir_grpo_is_dpo_on_all_pairs():
+  arrays = random_groups()
+  with_pairs, without = (evaluate(amir_grpo, arrays, {"pair_weight": w})[2] for w in (0.5, 0.0))
+  wanted = evaluate(dpo, arrays, {"beta": 0.2, "pairs": "all"})[2]
+  close(with_pairs - without, 0.5 * wanted)
 
 
 def test_metrics_of_the_covariance():

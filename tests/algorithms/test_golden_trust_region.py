@@ -7,7 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algorithms import asymre, dppo_kl, dppo_tv, m2po, opmd, rec_one_side, rec_ring, topr
+from algorithms import (
+  asymre,
+  dapo,
+  dppo_kl,
+  dppo_tv,
+  fipo,
+  m2po,
+  opmd,
+  rec_one_side,
+  rec_ring,
+  topr,
+)
 from tests.algorithms.by_hand import A, a, close, gradient, log, two_responses
 from tests.algorithms.groups import arrays_of
 
@@ -51,6 +62,32 @@ GOLDEN = {
   "dppo_kl": (dppo_kl, {"max_tokens": 10.0}, -0.5 * (1.1 + 1.5) / 20),
   "dppo_kl_wider": (dppo_kl, {"max_tokens": 10.0, "delta": 0.051}, -0.5 * (1.1 + 1.5 - 0.5) / 20),
   "dppo_kl_closer": (dppo_kl, {"max_tokens": 10.0, "delta": 0.015}, -0.5 * 1.1 / 20),
+  # gamma = 1/2: F = log 1.1 + log 1.5 / 2, log 1.5 | log 0.5, so f = 1.347, 1.5 | 0.5, clipped;
+  # the objective has ratios 1.1, 1.28 | 0.8.
+  "fipo": (
+    fipo,
+    {"half_life": 1.0, "influence_low": 0.6, "influence_high": 0.4},
+    -(1.1 * 1.1 * np.sqrt(1.5) + 1.28 * 1.4 - 0.8 * 0.5) / 3 * a,
+  ),
+  "fipo_by_default": (fipo, {}, -(1.2 * 1.1 + 1.2 * 1.28 - 0.8 * 0.8) / 3 * a),
+  # A cap of 1.2: 1.5 has no influence, on itself neither, so f = 1.1, 1 | 0.5.
+  "fipo_capped": (
+    fipo,
+    {"ratio_cap": 1.2, "influence_low": 0.6, "half_life": 1.0},
+    -(1.1 * 1.1 + 1.28 - 0.8 * 0.5) / 3 * a,
+  ),
+  # The first is bad: f = 1.1, 1 | 0.5; its second token is at the cap.
+  "fipo_capped_swapped": (
+    fipo,
+    {"ratio_cap": 1.2, "influence_low": 0.6, "half_life": 1.0, "rewards": SWAPPED},
+    -(-1.1 * 1.1 - 1.2 + 0.5 * 0.5) / 3 * a,
+  ),
+  # Both of its tokens are beyond a cap of 1.05: it is left out, and its tokens do not count.
+  "fipo_left_out": (
+    fipo,
+    {"ratio_cap": 1.05, "influence_low": 0.6, "rewards": SWAPPED},
+    -0.5 * 0.5 * a,
+  ),
   # (log rho)^2 = 0.0091, 0.1644, 0.4805: the means of the least 1, 2, 3 are 0.009, 0.087, 0.218.
   "m2po": (m2po, {}, -1.1 / 3 * a),
   "m2po_wider": (m2po, {"second_moment": 0.09}, -(1.1 + 1.5) / 3 * a),
@@ -101,6 +138,13 @@ def test_a_certain_token_has_a_finite_binary_kl():
     loss, metrics = dppo_kl(**arrays, delta=delta)
     assert np.isfinite(loss)
     close(metrics["clip_ratio/region_mean"], stopped / 3)
+
+
+def test_on_the_first_step_fipo_is_dapo():
+  arrays = two_responses()
+  arrays["old_logps"] = arrays["logps"]
+  close(gradient(fipo, arrays), gradient(dapo, arrays))
+  assert fipo(**arrays)[1]["fipo/influence"] == 1
 
 
 def test_equal_tokens_leave_m2po_together():
