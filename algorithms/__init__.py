@@ -34,8 +34,11 @@ it by themselves.
 """
 
 from algorithms.anchored import apo_down, apo_zero, bco_pair, nca_pair, sppo_hard
+from algorithms.covariance import clip_cov, kl_cov
 from algorithms.dpo import discopop, dpo, exo_pair, hinge, ipo, robust_dpo, sigmoid_norm
 from algorithms.dpo_weighted import ld_dpo, wpo
+from algorithms.future_kl import fipo
+from algorithms.group_contrast import amir_grpo, real
 from algorithms.grpo import dapo, dr_grpo, grpo, two_sided_grpo, unclipped_grpo
 from algorithms.grpo_extras import (
   entropy_bonus_grpo,
@@ -47,15 +50,27 @@ from algorithms.grpo_extras import (
 from algorithms.implied_rewards import implied_rewards
 from algorithms.kto import kto
 from algorithms.off_policy_grpo import off_policy_grpo, offline_grpo
+from algorithms.off_policy_reinforce import asymre, opmd, rec_one_side, rec_ring, topr
 from algorithms.optimal_transport import aot, aot_unpaired
+from algorithms.other_baselines import (
+  gpg,
+  lite_ppo,
+  opo,
+  reinforce_plus_plus,
+  reinforce_plus_plus_baseline,
+)
+from algorithms.other_objectives import maxrl, pass_at_k
 from algorithms.plackett_luce import plackett_luce_dpo
 from algorithms.ppo import ppo
+from algorithms.probit import probit_dpo, thurstone
 from algorithms.reference_free import orpo, simpo
+from algorithms.regression import gvpo, rebel
 from algorithms.reinforce import reinforce, rloo
 from algorithms.reward_model import bradley_terry
 from algorithms.sequence_grpo import gmpo, gspo, luspo
 from algorithms.soft_clipping import cispo, sapo, vespo
 from algorithms.supervised import sft
+from algorithms.trust_region import dppo_kl, dppo_tv, m2po
 
 LOSSES = {
   loss.__name__: loss
@@ -68,6 +83,10 @@ LOSSES = {
     *(gspo, luspo, gmpo, cispo, sapo, vespo),
     *(entropy_bonus_grpo, top_entropy_grpo, masked_off_policy_grpo, truncated_grpo, gdpo),
     *(rloo, reinforce, ppo, off_policy_grpo, offline_grpo),
+    *(probit_dpo, thurstone, rebel, gvpo, real, amir_grpo),
+    *(dppo_tv, dppo_kl, m2po, clip_cov, kl_cov, fipo),
+    *(topr, asymre, opmd, rec_one_side, rec_ring),
+    *(lite_ppo, reinforce_plus_plus, reinforce_plus_plus_baseline, gpg, opo, maxrl, pass_at_k),
   )
 }
 

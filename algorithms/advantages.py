@@ -7,9 +7,11 @@ and its advantage is 0.
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from algorithms.shapes import (
+  Count,
   Ddof,
   Fraction,
   Mask,
@@ -25,7 +27,7 @@ def centered(rewards: PerResponse) -> PerResponse:
   scored = is_scored(rewards)
   highest = jnp.where(scored, rewards, -jnp.inf).max(axis=1, keepdims=True)
   lowest = jnp.where(scored, rewards, jnp.inf).min(axis=1, keepdims=True)
-  mean = jnp.where(scored, rewards, 0.0).sum(axis=1, keepdims=True) / scored_count(rewards)
+  mean = _group_sum(rewards) / scored_count(rewards)
   # Without `highest > lowest`, the rounding of the mean would leave 1e-8 in a tied group, which
   # group_relative then divides by its own spread.
   return jnp.where(scored & (highest > lowest), rewards - mean, 0.0)
@@ -61,6 +63,39 @@ def leave_one_out(rewards: PerResponse) -> PerResponse:
   """
   k = scored_count(rewards)
   return centered(rewards) * (k / jnp.maximum(k - 1, 1))
+
+
+def mean_relative(rewards: PerResponse) -> PerResponse:
+  """(r_i - mean_j r_j) / mean_j r_j, and 0 where the mean is not above 0 (MaxRL: Tajwar et al.,
+  2026, algorithm 1). For rewards of 0 and more."""
+  mean = _group_sum(rewards) / scored_count(rewards)
+  return jnp.where(mean > 0, centered(rewards) / jnp.where(mean > 0, mean, 1.0), 0.0)
+
+
+def length_weighted(rewards: PerResponse, lengths: PerResponse) -> PerResponse:
+  """r_i - sum_j n_j r_j / sum_j n_j: the baseline of least variance if the squared norm of a
+  response's gradient grows with its length n (OPO: Hao et al., 2025, arXiv:2505.23585)."""
+  deviations, n = centered(rewards), jnp.where(is_scored(rewards), lengths, 0.0)
+  total = jnp.maximum(n.sum(axis=1, keepdims=True), 1)
+  baseline = (n * deviations).sum(axis=1, keepdims=True) / total
+  return jnp.where(is_scored(rewards), deviations - baseline, 0.0)
+
+
+def best_of_k_gain(rewards: PerResponse, k: Count) -> PerResponse:
+  """k mean over S of max(r_i - max_{j in S} r_j, 0), S the sets of k - 1 others (PKPO: Walder and
+  Karkhanis, 2025, arXiv:2505.15201). 0 in a group of fewer than k scored responses.
+
+  With the rewards sorted, each gap r_(j+1) - r_(j) counts for the responses above it, as often as
+  all of S is among the j below: C(j, k-1) / C(K-1, k-1).
+  """
+  n = scored_count(rewards)
+  ascending = jnp.sort(jnp.where(is_scored(rewards), rewards, jnp.inf), axis=1)
+  below = jnp.arange(1, rewards.shape[1])  # [K - 1]: the responses below each gap
+  gaps = jnp.where(below < n, ascending[:, 1:] - ascending[:, :-1], 0.0)
+  share = jnp.exp(_log_choose(below, k - 1) - _log_choose(n - 1, k - 1))
+  weighted = jnp.where((below >= k - 1) & (n >= k), gaps * share, 0.0)
+  counts = rewards[:, :, None] >= ascending[:, None, 1:]  # [B, K, K - 1]; False where unscored
+  return k * jnp.where(counts, weighted[:, None, :], 0.0).sum(axis=2)
 
 
 def per_reward(parts: PerReward, *, ddof: Ddof = 0, eps: Scalar = 1e-4) -> PerResponse:
@@ -125,3 +160,12 @@ def batch_mean(rewards: PerResponse) -> Float[Array, ""]:
 def scored_count(rewards: PerResponse) -> jax.Array:
   """The number of scored responses of each group, [B, 1], and 1 where there is none."""
   return jnp.maximum(is_scored(rewards).sum(axis=1, keepdims=True), 1)
+
+
+def _group_sum(rewards: PerResponse) -> Float[Array, "B 1"]:
+  return jnp.where(is_scored(rewards), rewards, 0.0).sum(axis=1, keepdims=True)
+
+
+def _log_choose(n: jax.Array, k: Count) -> jax.Array:
+  """log C(n, k), which means something for n >= k."""
+  return gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(jnp.maximum(n - k, 0.0) + 1.0)

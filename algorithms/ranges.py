@@ -40,12 +40,14 @@ RANGES = {
     0.0, _INF, "", "it is how far above 1 the ratio is pushed (no clip at all: unclipped_grpo)"
   ),
   "RatioCap": Range(1.0, _INF, "", "a ratio is 1 where nothing has changed yet"),
+  "Distance": Range(0.0, _INF, "", "it is how far the policy may move; at 0 it could not move"),
   "Smoothing": Range(0.0, 0.5, "low", "it is the share of wrong labels; at 0.5 they say nothing"),
   "NonZeroSmoothing": Range(
     0.0, 0.5, "", "its logarithm is in the loss, and at 0.5 labels say nothing"
   ),
   "Fraction": Range(0.0, 1.0, "both", "it is a fraction"),
   "Share": Range(0.0, 1.0, "high", "it is the share that is kept; 1 keeps all"),
+  "AtLeastTwo": Range(2.0, _INF, "low", "the best of one response is that response"),
   "Decay": Range(0.0, 1.0, "low", "it is the share of the past that is kept"),
   "Positive": Range(0.0, _INF, "", "it divides or scales, so at 0 or below it means nothing"),
   "Ddof": Range(0.0, 1.0, "both", "the variance is divided by K - ddof"),

@@ -47,11 +47,13 @@ Weight = Annotated[Scalar, RANGES["Weight"]]
 LowerClip = Annotated[Scalar, RANGES["LowerClip"]]
 UpperClip = Annotated[Scalar, RANGES["UpperClip"]]
 RatioCap = Annotated[Scalar, RANGES["RatioCap"]]
+Distance = Annotated[Scalar, RANGES["Distance"]]
 Smoothing = Annotated[Scalar, RANGES["Smoothing"]]
 NonZeroSmoothing = Annotated[Scalar, RANGES["NonZeroSmoothing"]]
 Fraction = Annotated[Scalar, RANGES["Fraction"]]
 Share = Annotated[Scalar, RANGES["Share"]]
 Positive = Annotated[Scalar, RANGES["Positive"]]
+AtLeastTwo = Annotated[Count, RANGES["AtLeastTwo"]]
 Ddof = Annotated[Count, RANGES["Ddof"]]
 
 

@@ -1,6 +1,7 @@
 """Where each policy gradient stops to push, or pushes less: tables of (ratio, sign of A)."""
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -89,8 +90,10 @@ def test_an_upper_clip_may_be_1_and_more_and_stops_the_push_there(loss, clip_hig
     zeros, rewards = arrays["old_logps"], arrays["rewards"]
     arrays |= dict.fromkeys(("ref_logps", "sampler_logps", "entropy", "values"), zeros)
     arrays |= {"old_values": zeros, "reward_parts": rewards[..., None]}
-    options = {"clip_high": clip_high, "beta": 0.0}
-    return push_on_the_first(functools.partial(loss, **options), arrays_of(loss, arrays))
+    given = arrays_of(loss, arrays)
+    off = {"beta", "pair_weight"} & inspect.signature(loss).parameters.keys()
+    options = {"clip_high": clip_high} | dict.fromkeys(off, 0.0)
+    return push_on_the_first(functools.partial(loss, **options), given)
 
   unclipped = push(0.99 + clip_high, clip_high=1e6)
   assert unclipped > 1e-3

@@ -45,18 +45,31 @@ every_case = pytest.mark.parametrize(
 NOT_SHIFTED = {
   "kto": "its threshold is in units of the reward",
   "ppo": "its critic's values are in units of the reward",
+  "maxrl": "it divides by the mean reward",
+  "real": "its threshold is in units of the reward",
 }
-NOT_SCALED = NOT_SHIFTED | {
-  "bradley_terry": "its margin is in units of the reward",
-  "dr_grpo": "it does not divide by the spread of the rewards",
-  "rloo": "it does not divide by the spread of the rewards",
-  "reinforce": "it does not divide by the spread of the rewards",
-  "offline_grpo": "its centered weights are not divided by the spread of the rewards",
-}
+NOT_SCALED = (
+  NOT_SHIFTED
+  | {
+    "bradley_terry": "its margin is in units of the reward",
+    "dr_grpo": "it does not divide by the spread of the rewards",
+    "reinforce_plus_plus": "its KL is in the reward, and in nats",
+    "rloo": "it does not divide by the spread of the rewards",
+    "reinforce": "it does not divide by the spread of the rewards",
+    "offline_grpo": "its centered weights are not divided by the spread of the rewards",
+  }
+  | dict.fromkeys(
+    "dppo_tv dppo_kl topr asymre opmd rec_one_side rec_ring rebel gvpo gpg opo pass_at_k".split(),
+    "it does not divide by the spread of the rewards",
+  )
+)
 PUSHES_TIES = {
   "sft": "imitates the best of a group, all of a tie",
   "kto": "judges each response by itself",
   "reinforce": "its baseline is not the group's",
+  "asymre": "its baseline is lower than the group's mean",
+  "reinforce_plus_plus": "its baseline is the batch's mean",
+  "real": "judges each response by itself",
   "ppo": "its baseline is the critic's value, not the group's",
 }
 # The value of these is not what they differentiate: what is cut off also depends on the policy.
@@ -65,6 +78,8 @@ DETACH = {
   "kto": "the KL estimate z0",
   "cispo": "the ratio",
   "vespo": "the weight of a response",
+  "topr": "the weight of a bad response",
+  "fipo": "the influence of a token",
   "reinforce": "the KL in the reward",
   "offline_grpo": "the weights, with weights='dpo'",
 }

@@ -1,18 +1,10 @@
-"""The policy gradients' numbers, worked out by hand, each with its derivation.
+"""The policy gradients' numbers, worked out by hand, each with its derivation."""
 
-Most examples are `two_responses`: one prompt, a response of two tokens and one of one token, with
-rewards (1, 0), so A = +-a with a = 0.5 / 0.5001, and ratios (1.1, 1.5 | 0.5).
-"""
-
-import inspect
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from algorithms import (
-  LOSSES,
   cispo,
   dapo,
   dr_grpo,
@@ -33,32 +25,10 @@ from algorithms import (
   unclipped_grpo,
   vespo,
 )
+from tests.algorithms.by_hand import GARBAGE, A, a, close, gradient, log, two_responses
 from tests.algorithms.groups import arrays_of
 
-A = jnp.array
-a = 0.5 / 0.5001
-log = np.log
-GARBAGE = 9.0  # at the padded token
 NO_BASELINE = {"reward_baseline": None}
-
-
-def two_responses(**others):
-  old = A([[[-1.0, -2.0], [-1.5, GARBAGE]]])
-  return {
-    "logps": old + jnp.log(A([[[1.1, 1.5], [0.5, GARBAGE]]])),
-    "old_logps": old,
-    "rewards": A([[1.0, 0.0]]),
-    "mask": A([[[True, True], [True, False]]]),
-  } | others
-
-
-def gradient(loss, arrays, name="logps", **options):
-  return jax.grad(lambda x: loss(**arrays | {name: x}, **options)[0])(arrays[name])
-
-
-def close(given, wanted):
-  np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-6)
-
 
 GOLDEN = {
   # Sequence mean: the first's tokens give 1.1 and 1.5 -> 1.2, mean 1.15; the second 0.5 -> 0.8.
@@ -275,11 +245,3 @@ def test_metrics_of_soft_clipping():
 def test_the_bonus_pushes_the_entropy_of_every_token_that_counts():
   arrays = two_responses(entropy=A([[[1.0, 2.0], [3.0, jnp.inf]]]))
   close(gradient(entropy_bonus_grpo, arrays, "entropy", bonus=0.6), [[[-0.2, -0.2], [-0.2, 0]]])
-
-
-def test_every_policy_gradient_of_the_table_has_a_value_here():
-  """A loss with a ratio has `old_logps`; off_policy_grpo's numbers are in test_golden."""
-  here = {loss for loss, _, _ in GOLDEN.values()} | {reinforce, ppo, gdpo}
-  for name, loss in LOSSES.items():
-    if "old_logps" in inspect.signature(loss).parameters and name != "off_policy_grpo":
-      assert loss in here, name

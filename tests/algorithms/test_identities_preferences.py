@@ -17,7 +17,7 @@ ONE_TERM_EACH = ("nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down")
 WITH_PAIR_RULE = (
   *DIFFERENCE_BASED,
   *ONE_TERM_EACH,
-  *("ld_dpo", "wpo", "simpo", "orpo", "bradley_terry"),
+  *("ld_dpo", "wpo", "simpo", "orpo", "bradley_terry", "probit_dpo", "thurstone"),
 )
 OF_COMPARISONS = (*WITH_PAIR_RULE, "aot", "aot_unpaired", "plackett_luce_dpo")
 ALL = (*OF_COMPARISONS, "kto", "sft")
@@ -51,8 +51,7 @@ def joined(first, second):
 
 
 def loss_and_gradient(name, arrays, **options):
-  in_what = "scores" if name == "bradley_terry" else "logps"
-  loss, _, slope = evaluate(LOSSES[name], arrays, options, in_what)
+  loss, _, slope = evaluate(LOSSES[name], arrays, options)
   return loss, slope
 
 

@@ -10,6 +10,7 @@ import algorithms
 FOLDER = pathlib.Path(algorithms.__file__).parent
 PREFERENCES = """
   dpo dpo_weighted anchored kto optimal_transport plackett_luce reference_free reward_model
+  probit regression
 """.split()
 
 

@@ -107,7 +107,14 @@ NOT_IN_TRL = {
   "offline_grpo": "TRL samples while it trains; with weights='dpo' the gradient is DPO's",
   "reinforce": "TRL's trainers have a group baseline, or RLOO's",
   "ppo": "TRL 1.16 has no PPO trainer any more",
-}
+} | dict.fromkeys(
+  (
+    "dppo_tv dppo_kl m2po topr asymre opmd rec_one_side rec_ring probit_dpo thurstone rebel gvpo "
+    "clip_cov kl_cov lite_ppo reinforce_plus_plus reinforce_plus_plus_baseline gpg opo maxrl "
+    "pass_at_k fipo real amir_grpo"
+  ).split(),
+  "not a loss of TRL 1.16's trainers",
+)
 
 
 def inputs(case):

@@ -1,4 +1,4 @@
-"""KTO's threshold and weights beside the scores of a data set, whose scale only it knows."""
+"""Threshold, weights and sign beside the scores of a data set, whose scale only it knows."""
 
 from collections.abc import Iterator
 
@@ -9,10 +9,15 @@ BALANCED = 2.0  # w_d n_d and w_u n_u may differ by this factor before it is sai
 
 
 def problems(config: ConfigDict, rewards: np.ndarray) -> Iterator[str]:
-  """The problem of a threshold with all scores on one side: KTO learns from both."""
-  if config.algorithm.loss != "kto":
+  """Scores all on one side of a threshold: KTO and REAL learn from both; or below 0, for MaxRL."""
+  loss, scores = config.algorithm.loss, rewards[np.isfinite(rewards)]
+  if loss == "maxrl" and (scores < 0).any():
+    yield (
+      f"maxrl divides by a prompt's mean reward, so no score may be negative; {scores.min():g} is"
+    )
+  if loss not in ("kto", "real"):
     return
-  threshold, scores = config.algorithm.threshold, rewards[np.isfinite(rewards)]
+  threshold = config.algorithm.threshold
   above = int((scores > threshold).sum())
   if not len(scores) or 0 < above < len(scores):
     return

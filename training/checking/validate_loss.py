@@ -1,6 +1,7 @@
 """Whether a config gives its loss what it needs: K, a source of its arrays, sensible numbers."""
 
 import math
+import re
 from collections.abc import Iterator
 
 from ml_collections import ConfigDict
@@ -10,7 +11,7 @@ from training.checking import loss_signatures
 from training.checking.loss_signatures import LossSignature
 
 # Losses that compare no responses with each other. (A loss of one's own may do as it likes.)
-_TAKES_ONE_RESPONSE = ("sft", "kto", "reinforce", "ppo")
+_TAKES_ONE_RESPONSE = ("sft", "kto", "reinforce", "reinforce_plus_plus", "ppo")
 
 
 def problems(config: ConfigDict) -> Iterator[str]:
@@ -21,6 +22,8 @@ def problems(config: ConfigDict) -> Iterator[str]:
     yield from _without_effect(config, signature)
   yield from _limits(config, signature)
   yield from _arrays(config, signature)
+  if signature.name == "maxrl":
+    yield from _negative_rewards(config)
 
 
 def takes_one_response(loss: str) -> bool:
@@ -82,6 +85,15 @@ def _without_effect(config: ConfigDict, signature: LossSignature) -> Iterator[st
       f"algorithm.ratio_cap={options.ratio_cap}: must be at least 1 + algorithm.clip_high = "
       f"{1 + options.clip_high:g}: it bounds the ratios that the clip lets through"
     )
+  if signature.name == "pass_at_k" and options.k > config.group_size:
+    yield f"algorithm.k={options.k}: must be at most group_size={config.group_size}"
+  if signature.name == "rec_ring":
+    for side in ("low", "high"):
+      if options[f"outer_{side}"] <= options[f"clip_{side}"]:
+        yield (
+          f"algorithm.outer_{side}={options[f'outer_{side}']}: must be above algorithm.clip_{side}"
+          f"={options[f'clip_{side}']}: no token is pushed between the two"
+        )
 
 
 def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
@@ -123,6 +135,20 @@ def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
   if config.reference.every > 0 and not uses_reference:
     why = "algorithm.beta=0" if "ref_logps" in signature.optional_arrays else f"{name} has none"
     yield f"reference.every={config.reference.every}: no reference that could move ({why})"
+
+
+def _negative_rewards(config: ConfigDict) -> Iterator[str]:
+  """For a loss that divides by the mean reward."""
+  scoring = config.scoring
+  why = "maxrl divides by a prompt's mean reward, so no reward may be negative"
+  if scoring.reward == "model":
+    yield f"scoring.reward='model': its scores have any sign, and {why}"
+  if scoring.unfinished < 0:
+    yield f"scoring.unfinished={scoring.unfinished}: {why}"
+  if scoring.overlong_tokens > 0:
+    yield f"scoring.overlong_tokens={scoring.overlong_tokens}: the penalty is negative, and {why}"
+  if re.search(r"(?:^|\s)-\s*[\w.]", config.task.reward):
+    yield f"task.reward={config.task.reward!r}: it takes something off, and {why}"
 
 
 def _shaping(config: ConfigDict) -> list[str]:

@@ -143,7 +143,8 @@ def test_the_limits_read_from_the_source_are_those_of_the_annotations(name):
 
 
 def test_every_float_and_text_of_our_losses_has_a_limit_or_is_free_for_a_reason():
-  free = {"alpha", "threshold"}  # any number is a divergence, or a reward
+  # Any number is a divergence, or a reward.
+  free = {"alpha", "threshold", "baseline_shift"}
   for name in loss_signatures.names():
     signature = loss_signatures.read(name)
     for option, default in signature.hyperparameters.items():

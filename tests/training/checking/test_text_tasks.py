@@ -384,10 +384,19 @@ def problem(path, **overrides):
 def test_a_threshold_with_all_scores_on_one_side_is_refused(tmp_path, scores, message):
   rows = [{"prompt": p, "responses": ["A", "b"], "scores": scores} for p in prompts(30)]
   path = write(tmp_path / "scored.jsonl", rows)
-  assert f"algorithm.threshold=0.5: {message}" in problem(path, config="configs/kto.py")
+  for loss in ("kto", "real"):
+    given = {"config": "configs/kto.py", "algorithm__loss": loss}
+    assert f"algorithm.threshold=0.5: {message}" in problem(path, **given)
   load(path, "configs/dpo.py")
   if scores == (4, 2):
     load(path, "configs/kto.py", algorithm__threshold=3.0)
+
+
+def test_negative_scores_are_refused_where_a_loss_divides_by_their_mean(tmp_path):
+  rows = [{"prompt": p, "responses": ["A", "b"], "scores": (1, -2)} for p in prompts(30)]
+  path = write(tmp_path / "scored.jsonl", rows)
+  said = problem(path, config="configs/grpo.py", algorithm__loss="maxrl", source="offline")
+  assert "so no score may be negative; -2 is" in said
 
 
 def test_weights_out_of_balance_are_described(tmp_path):

@@ -101,6 +101,14 @@ def test_what_makes_no_sense_for_grpo_is_said(key, value, message):
       {"algorithm.loss": "two_sided_grpo", "algorithm.clip_high": 3.5, "source": "online"},
       "algorithm.ratio_cap=4.0: must be at least 1 + algorithm.clip_high = 4.5: it bounds",
     ),
+    (
+      {"algorithm.loss": "rec_ring", "algorithm.clip_high": 2.5, "source": "online"},
+      "algorithm.outer_high=2.0: must be above algorithm.clip_high=2.5: no token is pushed",
+    ),
+    (
+      {"algorithm.loss": "pass_at_k", "source": "online"},
+      "algorithm.k=4: must be at most group_size=2",
+    ),
     ({"algorithm.divergence": "jss"}, "choose one of reverse_kl, forward_kl, js, alpha."),
     ({"algorithm.loss": "robust_dpo", "algorithm.label_smoothing": 0.5}, "below 0.5: it is the"),
     ({"algorithm.loss": "gdpo"}, "gdpo needs reward_parts, which only source='online' has"),
@@ -116,6 +124,20 @@ def test_what_makes_no_sense_for_grpo_is_said(key, value, message):
 )
 def test_what_makes_no_sense_for_dpo_is_said(overrides, message):
   assert message in problem("configs/dpo.py", overrides)
+
+
+@pytest.mark.parametrize(
+  ("field", "value"),
+  [
+    ("scoring.reward", "model"),
+    ("scoring.unfinished", -1.0),
+    ("scoring.overlong_tokens", 2),
+    ("task.reward", "exact - 0.1*length"),
+  ],
+)
+def test_maxrl_takes_no_negative_rewards(field, value):
+  said = problem("configs/grpo.py", {"algorithm.loss": "maxrl", field: value})
+  assert said.count("so no reward may be negative") == 1 and said.startswith(field)
 
 
 @pytest.mark.parametrize("rule", ["best_worst", "all"])
