@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from models.partitioning import platform
+from models.products import einsum_in_float32
 
 LOWEST = float(jnp.finfo(jnp.float32).min)
 
@@ -113,9 +114,7 @@ def _scores(queries, part: Attended):
   b, h, k, s, g, d = queries.shape
   j, _, t = part.seen.keys.shape[2:]
   by_set = queries.reshape(b, h, j, k // j * s, g, d)
-  scores = jnp.einsum(
-    "bhjsgd,bhjdt->bhjsgt", by_set, part.seen.keys, preferred_element_type=jnp.float32
-  )
+  scores = einsum_in_float32("bhjsgd,bhjdt->bhjsgt", by_set, part.seen.keys)
   return jnp.where(part.mask, scores.reshape(b, h, k, s, g, t), LOWEST)
 
 
@@ -123,9 +122,7 @@ def _mix(weights, part: Attended):
   b, h, k, s, g, t = weights.shape
   j, d = part.seen.values.shape[2], part.seen.values.shape[-1]
   by_set = weights.reshape(b, h, j, k // j * s, g, t)
-  mixed = jnp.einsum(
-    "bhjsgt,bhjtd->bhjsgd", by_set, part.seen.values, preferred_element_type=jnp.float32
-  )
+  mixed = einsum_in_float32("bhjsgt,bhjtd->bhjsgd", by_set, part.seen.values)
   return mixed.reshape(b, h, k, s, g, d)
 
 

@@ -42,7 +42,7 @@ _CHOICES = {
   "rounds.judge": ("task", "user", "people"),
   "scoring.reward": ("task", "model"),
   "scoring.missing": ("unscored", "skip"),
-  "model.dtype": ("float32", "bfloat16"),
+  "model.dtype": ("float32", "bfloat16", "auto"),
   "model.attention": ("auto", "plain", "xla", "cudnn", "splash"),
   "model.remat": ("none", "dots", "layers"),
   "wandb.mode": ("auto", "online", "offline", "disabled"),
