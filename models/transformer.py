@@ -18,10 +18,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from models.attention import einsum_in_float32
 from models.layer import Layer
 from models.model_config import REMAT, ModelConfig
 from models.partitioning import split_by_prompts
-from models.products import einsum_in_float32
 from models.rotary import rotary_turns
 
 Params = Any  # a tree of nested dicts; layers are stacked along the first axis of their leaves

@@ -107,7 +107,9 @@ def held(parts: Parts) -> dict[str, int]:
   """Bytes on each device of what is there all the time, named as in HELD."""
   config, mesh = parts.config, _mesh(parts)
   policy, trained = networks(parts)
-  policies = 2 if config.reference.every else 1  # evaluation looks back at the base policy always
+  # Evaluation looks back at the base policy always. On the host, it is on the devices for its own
+  # log-probs alone, when there is no gradient, which is as large.
+  policies = (config.reference.memory != "host") + (config.reference.every > 0)
   scalar = jax.eval_shape(scalar_head.with_scalar_head, policy)
   has_reward_model = config.scoring.reward == "model"
   moments = jax.eval_shape(parts.optimizer().init, moved(trained))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 
+from models.attention import einsum_in_float32
 from models.log_probs import token_log_probs
-from models.products import einsum_in_float32
 from tests.models.tiny import TINY, ragged_groups, tiny_params
 
 EQUATION = "nm,mv->nv"
@@ -17,7 +17,9 @@ EQUATION = "nm,mv->nv"
 
 def operands(dtype):
   keys = jax.random.split(jax.random.key(0))
-  return [jax.random.normal(k, s).astype(dtype) for k, s in zip(keys, [(5, 8), (8, 3)], strict=True)]
+  return [
+    jax.random.normal(k, s).astype(dtype) for k, s in zip(keys, [(5, 8), (8, 3)], strict=True)
+  ]
 
 
 def products(jaxpr):

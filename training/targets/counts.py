@@ -31,6 +31,7 @@ class Counts:
     flops, float32_flops: of matrix products: of numbers of 16 bits, and of float32 in full.
     bytes: read from and written to main memory.
     collectives: each with how often it runs.
+    kernels: cuDNN's attention, counted from its shapes, with how often it runs.
     unknown: kernels that compute what nobody can see in the text, with how often they run.
   """
 
@@ -38,6 +39,7 @@ class Counts:
   float32_flops: float = 0.0
   bytes: float = 0.0
   collectives: list[tuple[Collective, int]] = dataclasses.field(default_factory=list)
+  kernels: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
   unknown: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
 
@@ -76,6 +78,10 @@ class _Walk:
     elif one.operation == "custom-call":
       target = re.search(r'custom_call_target="([^"]*)"', one.attributes)
       name = target[1] if target else ""
+      if name.startswith("__cudnn$fmha"):
+        self.found.flops += times * attention_flops(operands, is_backward="Backward" in name)
+        self.found.kernels[name] += times
+        return
       if "gemm" not in name and "matmul" not in name:
         if any(word in name for word in ("cudnn", "tpu_custom_call", "triton")):
           self.found.unknown[name] += times
@@ -188,6 +194,18 @@ def dot_flops(one: Instruction, operands: list[Array]) -> int:
     return 0
   summed = [operands[0].shape[int(n)] for n in re.findall(r"\d+", axes[1])]
   return 2 * math.prod(one.result[0].shape) * math.prod(summed)
+
+
+def attention_flops(operands: list[Array], *, is_backward: bool) -> int:
+  """Of cuDNN's attention: two products of all queries and keys, backward five; masked ones count.
+
+  Queries are [batch, S, heads, D] and keys [batch, T, key heads, D]. Backward computes the scores
+  again, since it never held them.
+  """
+  if len(operands) < 2 or len(operands[0].shape) != 4:
+    return 0
+  batch, s, heads, d = operands[0].shape
+  return (5 if is_backward else 2) * 2 * batch * heads * s * operands[1].shape[1] * d
 
 
 def convolution_flops(one: Instruction, operands: list[Array]) -> int:
