@@ -2,7 +2,8 @@
 
 Traced, not compiled: jax's own transformations say which arrays the backward pass keeps and the
 decoding loop carries. XLA then lays out buffers as it likes: on a CPU, the estimate of the update
-was 0.84 to 1.22 times what it allocated. Arrays by prompt are counted as split over the whole mesh.
+was 0.84 to 1.22 times what it allocated. Arrays by prompt are counted as split over the whole mesh,
+but those as wide as the residual stream, which `tensor` does not split.
 """
 
 import dataclasses
@@ -153,13 +154,16 @@ def _update(parts: Parts, trained: dict[str, Any]) -> tuple[int, int]:
   def is_wide(leaf):
     return leaf.shape[-1:] == (model.vocab_size,)
 
+  def size(leaf):  # as if it were split over the whole mesh
+    return _bytes(leaf) * (config.mesh.tensor if leaf.shape[-1:] == (model.d_model,) else 1)
+
   def kept(model):  # bytes, those of logits, and the forward pass
     forward = partial(kept_for_backward, dataclasses.replace(parts.update_spec, model=model))
     forward = on_mesh(parts.mesh, forward)  # whose chips decide how attention is computed
     jaxpr, shapes = jax.make_jaxpr(forward, return_shape=True)(trained, groups)
     leaves = [x for x in jax.tree.leaves(shapes) if (x.shape, x.dtype) not in weights]
     logits = sum(_bytes(leaf) for leaf in leaves if is_wide(leaf))
-    return sum(map(_bytes, leaves)) - logits, logits, jaxpr.jaxpr
+    return sum(map(size, leaves)) - logits, logits, jaxpr.jaxpr
 
   activations, logits, forward = kept(model)
   if model.remat != "none":  # a layer computes again what its gradient needs, two thirds at a time

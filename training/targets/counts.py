@@ -30,6 +30,7 @@ class Counts:
   Attributes:
     flops, float32_flops: of matrix products: of numbers of 16 bits, and of float32 in full.
     bytes: read from and written to main memory.
+    launches: operations that are started one after the other: on a GPU, kernels.
     collectives: each with how often it runs.
     kernels: cuDNN's attention, counted from its shapes, with how often it runs.
     unknown: kernels that compute what nobody can see in the text, with how often they run.
@@ -38,6 +39,7 @@ class Counts:
   flops: float = 0.0
   float32_flops: float = 0.0
   bytes: float = 0.0
+  launches: int = 0
   collectives: list[tuple[Collective, int]] = dataclasses.field(default_factory=list)
   kernels: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
   unknown: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
@@ -61,6 +63,7 @@ class _Walk:
       if kind_of(instruction):
         self._exchange(computation, instruction, times)
       elif not in_fusion and instruction.operation not in FREE:
+        self.found.launches += times
         self.found.bytes += times * self._traffic(computation, instruction)
       rounds = self._program.trips(instruction) if instruction.operation == "while" else 1
       for role, name in instruction.calls.items():

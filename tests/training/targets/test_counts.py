@@ -68,6 +68,10 @@ def test_a_loop_counts_as_often_as_it_goes_round(found):
   assert found.float32_flops == 0 and not found.unknown
 
 
+def test_launches_are_operations_that_do_something(found):
+  assert found.launches == 6 * (1 + 1 + 1) + 1  # slice, product, comparison; and the fusion
+
+
 def test_exchanges_by_kind_axis_and_bytes(found):
   listed = [(one.kind, one.bytes, one.axes, one.devices, n) for one, n in found.collectives]
   assert listed == [
