@@ -170,6 +170,7 @@ def test_products_of_gpus():
     ("replica_groups=[2,2]<=[2,2]T(1,0), x", [[0, 2], [1, 3]]),
     ("replica_groups=mesh['a'=2,'b'=2] {'a'}, x", [[0, 2], [1, 3]]),
     ("replica_groups=mesh['a'=2,'b'=2] {'a','b'}, x", [[0, 1, 2, 3]]),
+    ("replica_groups=mesh['a'=2,'b'=2], device_ids=([2,2]T(1,0)) {'a'}, x", [[0, 1], [2, 3]]),
     ("replica_groups={}, x", [[0, 1, 2, 3]]),
     ("source_target_pairs={{0,1},{1,0}}, x", [[0, 1], [1, 0]]),
   ],
