@@ -2,10 +2,12 @@
 
 python -m benchmarks.target_case size=0.6b,chips=h100-1,algorithm=grpo update sampler
 
-Prints a line of JSON for each of the programs named.
+Prints a line of JSON for each of the programs named. Fields of the config may follow: mesh.fsdp=16.
 """
 
+import collections
 import json
+import math
 import os
 import sys
 import tempfile
@@ -29,8 +31,10 @@ def prompts(prompts: int) -> Iterator[Item]:
 
 
 def main(argv: Sequence[str]) -> None:
-  arg, *wanted = argv
-  target = chips.find(dict(part.split("=") for part in arg.split(","))["chips"])
+  arg, *others = argv
+  wanted = [word for word in others if "=" not in word]
+  given = dict(word.split("=") for word in others if "=" in word)
+  target = target_of(dict(part.split("=") for part in arg.split(","))["chips"], given)
   compilers.prepare(target)  # before jax is imported
 
   from training.checking import config_files
@@ -38,10 +42,22 @@ def main(argv: Sequence[str]) -> None:
   with tempfile.TemporaryDirectory() as folder:
     write_folder(folder, qwen3.get_config(arg).model)
     settings = {"task.name": "benchmarks.target_case:prompts", "task.train_prompts": 512}
-    settings |= {"task.reward": "", "task.data": "", "model.pretrained": folder}
+    settings |= {"task.reward": "", "task.data": "", "model.pretrained": folder} | given
     config = config_files.load(f"configs/models/qwen3.py:{arg}", settings)
     for row in compiled(config, target, wanted):
       print(json.dumps(row | {"case": arg}), flush=True)
+
+
+def target_of(name: str, given: dict[str, str]) -> chips.Target:
+  """The target of this name, or as many of its chips as a mesh that is given has.
+
+  More GPUs than a machine has are compiled for all the same: the exchanges are those.
+  """
+  target = chips.find(name)
+  if "mesh.fsdp" not in given:
+    return target
+  n = math.prod(int(value) for field, value in given.items() if field.startswith("mesh."))
+  return chips.Target(f"{target.generation}-{n}", target.generation, (n, 1, 1))
 
 
 def write_folder(folder: str, model: ConfigDict) -> None:
@@ -97,6 +113,9 @@ def compiled(
         row |= {"share_of_peak": one.share_of_peak, "in_float32": did.float32_flops / whole}
         row |= {"flops_over_by_hand": whole * target.devices / program.flops}
         row |= {"not_counted": sum(did.unknown.values())}
+        row["exchanged"] = collections.Counter()
+        for exchange, often in did.collectives:
+          row["exchanged"][exchange.axes] += often * exchange.bytes
         if program.name == "sampler":
           by_hand = flops.sample_bytes(parts.model, shard, width=2) / tensor
           row["share_of_rate"] = by_hand / roof.seconds / target.chip.hbm_rate
