@@ -50,7 +50,7 @@ def defaults(loss: str) -> ConfigDict:
   config.model.remat = "dots"  # "dots" recomputes all but linear outputs; "layers": all; "none"
   config.model.lora_rank = 0  # of low-rank adapters, which alone are trained; 0: all weights are
   config.model.lora_alpha = 16.0  # adapters are scaled by lora_alpha / lora_rank
-  config.model.dtype = "float32"  # of activations, "float32" or "bfloat16"; parameters are float32
+  config.model.dtype = "float32"  # of activations, or "bfloat16"; "auto": that on an accelerator
 
   config.base = ConfigDict()  # the policy that all runs start from; it is also the reference
   config.base.steps = 400  # updates of SFT on demonstrations; 0: none, the weights stay as they are
@@ -93,6 +93,7 @@ def defaults(loss: str) -> ConfigDict:
 
   config.reference = ConfigDict()  # begins as the base policy; TR-DPO moves it
   config.reference.every = 0  # steps between its moves towards the policy; 0: it never moves
+  config.reference.memory = "device"  # where it rests: "host" frees the devices between its passes
   config.reference.mix = 1.0  # share of the policy in a move; 1: the reference becomes the policy
 
   config.optimizer = ConfigDict()  # an optimizer and a schedule add numbers of their own
@@ -180,7 +181,7 @@ def use_scored_texts(config: ConfigDict, data: str, model: str) -> None:
   use_task(config, "groups")
   config.source, config.task.data = "offline", data
   config.task.train_prompts = 0
-  config.model.pretrained, config.model.remat = model, "layers"
+  config.model.pretrained, config.model.remat, config.model.dtype = model, "layers", "auto"
   config.sampling.max_tokens = 256
   config.optimizer.learning_rate = 5e-6
   config.eval.every = config.checkpoint.every = 25

@@ -41,9 +41,9 @@ def rms_norm(x, scale, eps):
   return (x32 * inverse).astype(x.dtype) * scale.astype(x.dtype)
 
 
-def matmul(x: Float[Array, "*n In"], weight: Float[Array, "In Out"], **options):
+def matmul(x: Float[Array, "*n In"], weight: Float[Array, "In Out"]):
   """x W over flat rows: with more axes, XLA's CPU backend transposes for the weight's gradient."""
-  y = jnp.matmul(x.reshape(-1, x.shape[-1]), weight, **options)
+  y = x.reshape(-1, x.shape[-1]) @ weight
   return y.reshape(*x.shape[:-1], -1)
 
 

@@ -21,6 +21,7 @@ from jaxtyping import Array
 
 AXES = ("data", "fsdp", "tensor")
 BY_PROMPTS = P(("data", "fsdp"))
+HOST = "pinned_host"  # jax's name of a memory of the host that a device can read by itself
 
 # The first rule whose pattern ends a parameter's path decides. Leaves under `layers` have a leading
 # axis of layers, never split. Optimizer moments have the path of their parameter, hence its place.
@@ -79,6 +80,28 @@ def sharded(mesh: Mesh, build: Callable, *args) -> Callable:
   """`build_sharded` of any args that have the shapes of these, to be called again and again."""
   shardings = parameter_shardings(jax.eval_shape(build, *args), mesh)
   return jax.jit(build, out_shardings=shardings)
+
+
+def has_host_memory(mesh: Mesh) -> bool:
+  """Whether the mesh's devices have `HOST` memory."""
+  here = mesh.local_devices[0].addressable_memories()
+  return HOST in {memory.kind for memory in here}
+
+
+def on_host(params):
+  """A copy of the parameters in `HOST` memory, each shard with its device."""
+  return _in_memory(params, HOST)
+
+
+def on_devices(params):
+  """The parameters where they can be computed with: a copy if they are `on_host`."""
+  rests = any(x.sharding.memory_kind == HOST for x in jax.tree.leaves(params))
+  return _in_memory(params, "device") if rests else params
+
+
+def _in_memory(params, kind: str):
+  places = jax.tree.map(lambda x: x.sharding.with_memory_kind(kind), params)
+  return jax.device_put(params, places)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

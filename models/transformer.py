@@ -18,7 +18,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from models.layer import Layer, matmul
+from models.attention import einsum_in_float32
+from models.layer import Layer
 from models.model_config import REMAT, ModelConfig
 from models.partitioning import split_by_prompts
 from models.rotary import rotary_turns
@@ -101,7 +102,9 @@ class Decoder(nnx.Module):
   def logits(self, hidden: Float[Array, "*n M"]) -> Float[Array, "*n V"]:
     """Float32, whatever the activations are."""
     head = self.embedding[...].T if self.c.tied else self.head[...]
-    return matmul(hidden, head.astype(hidden.dtype), preferred_element_type=jnp.float32)
+    rows = hidden.reshape(-1, hidden.shape[-1])
+    logits = einsum_in_float32("nm,mv->nv", rows, head.astype(hidden.dtype))
+    return logits.reshape(*hidden.shape[:-1], -1)
 
 
 def windows_of(c: ModelConfig) -> Int[Array, " layers"] | None:

@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from models.groups import Groups
+from models.partitioning import on_devices
 from models.transformer import Params
 from training.compiled import compiled_log_probs, compiled_values
 from training.parts import Parts
@@ -27,7 +28,7 @@ def annotate(
   log_probs = compiled_log_probs(parts.model, parts.mesh)
   added: dict[str, Any] = {}
   if "ref_logps" in words and reference is not None:
-    added["ref_logps"] = log_probs(reference, groups, temperature)[0]
+    added["ref_logps"] = log_probs(on_devices(reference), groups, temperature)[0]
   if "sampler_logps" in words:
     if groups.sampler_logps is None:  # else top-k or top-p made them others
       added["sampler_logps"] = groups.old_logps

@@ -5,6 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from models.partitioning import on_devices, on_host
 from training import base_policy, loop, memory, offline_data, reward_model
 from training.build import parts_of
 from training.checking import text_summary, text_tasks
@@ -53,6 +54,8 @@ def train(
     source = Demonstrations(parts)
   else:
     source = offline_data.source_of(parts, base, root, report, reward_params)
+  if config.reference.memory == "host":
+    base = on_host(base)
   evaluation = PolicyEvaluation(parts, base, reward_params)
   held_out = text_tasks.held_out_groups(config)
   if held_out is not None:
@@ -60,7 +63,8 @@ def train(
   return loop.train(
     parts,
     folder,
-    starting_state(parts, base, reward_params),  # nobody else holds it: its buffers are used anew
+    # Nobody else holds it: its buffers are used anew.
+    starting_state(parts, on_devices(base), reward_params),
     source,
     reference=base,
     report=report,

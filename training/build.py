@@ -57,11 +57,12 @@ def parts_of(config: ConfigDict) -> Parts:
 
 def put_together(config: ConfigDict, task: Task, mesh: Mesh | None = None) -> Parts:
   """Parts with this task, nothing checked; on one device if no mesh is given."""
+  mesh = mesh or make_mesh()
   return Parts(
     config=config,
     task=task,
-    model=model_of(config, task),
-    mesh=mesh or make_mesh(),
+    model=model_of(config, task, mesh),
+    mesh=mesh,
     loss=loss_of(config),
     optimizer=optimizer_of(config),
     schedule=schedule_of(config),
@@ -80,9 +81,11 @@ def _too_long(config: ConfigDict, task: Task) -> str:
   )
 
 
-def model_of(config: ConfigDict, task: Task) -> ModelConfig:
+def model_of(config: ConfigDict, task: Task, mesh: Mesh) -> ModelConfig:
   """The decoder's shape: of a pretrained model's files, or else the config's."""
   fields = config.model.to_dict()
+  if fields["dtype"] == "auto":
+    fields["dtype"] = "float32" if mesh.devices.flat[0].platform == "cpu" else "bfloat16"
   if membership.member_here() and fields["attention"] == "auto":
     fields["attention"] = "plain"  # jax cannot vmap cuDNN's with the masks that it is given here
   if name := fields.pop("pretrained"):

@@ -4,7 +4,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from models.partitioning import make_mesh
+from models.partitioning import has_host_memory, make_mesh
 from training.errors import UserError
 from training.records.environment import nvidia_gpus
 
@@ -12,16 +12,22 @@ from training.records.environment import nvidia_gpus
 def mesh_of(config: ConfigDict) -> Mesh:
   """The mesh of config.mesh.
 
-  UserError when the machine has too few devices, or no accelerator where one is required.
+  UserError when the machine has too few devices, or none that the config can be trained on.
   """
   if config.require_accelerator and jax.default_backend() == "cpu":
     raise UserError("require_accelerator is set, and jax finds only the CPU. " + accelerator_hint())
   if jax.default_backend() != "cpu":
     multiply_in_full()
   try:
-    return make_mesh(**config.mesh.to_dict())
+    mesh = make_mesh(**config.mesh.to_dict())
   except ValueError as error:
     raise UserError(str(error)) from None
+  if config.reference.get("memory") == "host" and not has_host_memory(mesh):
+    raise UserError(
+      f"reference.memory='host': {jax.default_backend()} devices cannot read the host's memory. "
+      "Leave it out"
+    )
+  return mesh
 
 
 def multiply_in_full() -> None:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from models import adapters
 from models.groups import Groups
+from models.partitioning import on_devices
 from models.transformer import Params
 from tasks.rows.row import text_of
 from training import hosts
@@ -61,7 +62,7 @@ def measure(
   logps, entropy = hosts.to_local(log_probs(params, read, 1.0))
   log_ratios, reference = None, adapters.reference_of(params, reference)
   if reference is not None:
-    ref_logps = hosts.to_local(log_probs(reference, read, 1.0)[0])
+    ref_logps = hosts.to_local(log_probs(on_devices(reference), read, 1.0)[0])
     log_ratios = np.where(drawn.mask, logps - ref_logps, 0.0).sum(axis=-1)
   scores = None
   if reward_model is not None:

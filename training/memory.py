@@ -2,7 +2,8 @@
 
 Traced, not compiled: jax's own transformations say which arrays the backward pass keeps and the
 decoding loop carries. XLA then lays out buffers as it likes: on a CPU, the estimate of the update
-was 0.84 to 1.22 times what it allocated. Arrays by prompt are counted as split over the whole mesh.
+was 0.84 to 1.22 times what it allocated. Arrays by prompt are counted as split over the whole mesh,
+but those as wide as the residual stream, which `tensor` does not split.
 """
 
 import dataclasses
@@ -108,7 +109,9 @@ def held(parts: Parts) -> dict[str, int]:
   """Bytes on each device of what is there all the time, named as in HELD."""
   config, mesh = parts.config, _mesh(parts)
   policy, trained = networks(parts)
-  policies = 2 if config.reference.every else 1  # evaluation looks back at the base policy always
+  # Evaluation looks back at the base policy always. On the host, it is on the devices for its own
+  # log-probs alone, when there is no gradient, which is as large.
+  policies = (config.reference.memory != "host") + (config.reference.every > 0)
   scalar = jax.eval_shape(scalar_head.with_scalar_head, policy)
   has_reward_model = config.scoring.reward == "model"
   moments = jax.eval_shape(parts.optimizer().init, moved(trained))
@@ -152,13 +155,16 @@ def _update(parts: Parts, trained: dict[str, Any]) -> tuple[int, int]:
   def is_wide(leaf):
     return leaf.shape[-1:] == (model.vocab_size,)
 
+  def size(leaf):  # as if it were split over the whole mesh
+    return _bytes(leaf) * (config.mesh.tensor if leaf.shape[-1:] == (model.d_model,) else 1)
+
   def kept(model):  # bytes, those of logits, and the forward pass
     forward = partial(kept_for_backward, dataclasses.replace(parts.update_spec, model=model))
     forward = on_mesh(parts.mesh, forward)  # whose chips decide how attention is computed
     jaxpr, shapes = jax.make_jaxpr(forward, return_shape=True)(trained, groups)
     leaves = [x for x in jax.tree.leaves(shapes) if (x.shape, x.dtype) not in weights]
     logits = sum(_bytes(leaf) for leaf in leaves if is_wide(leaf))
-    return sum(map(_bytes, leaves)) - logits, logits, jaxpr.jaxpr
+    return sum(map(size, leaves)) - logits, logits, jaxpr.jaxpr
 
   activations, logits, forward = kept(model)
   if model.remat != "none":  # a layer computes again what its gradient needs, two thirds at a time

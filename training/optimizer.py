@@ -41,6 +41,16 @@ def adamw(*, b1: Decay = 0.9, b2: Decay = 0.95) -> optax.GradientTransformation:
   return optax.scale_by_adam(b1=b1, b2=b2)
 
 
+def adamw_bf16(*, b1: Decay = 0.9, b2: Decay = 0.95) -> optax.GradientTransformation:
+  """AdamW that keeps its first moment in bfloat16: 6 bytes a parameter instead of 8.
+
+  Args:
+    b1: decay of the first moment
+    b2: decay of the second moment, which stays float32
+  """
+  return optax.scale_by_adam(b1=b1, b2=b2, mu_dtype=jnp.bfloat16)
+
+
 def sgd(*, momentum: Decay = 0.9) -> optax.GradientTransformation:
   """t <- gradient + momentum * t: no running mean, so at 0.9 steps are ten times a gradient.
 
@@ -94,6 +104,7 @@ def muon(
 
 OPTIMIZERS = {
   "adamw": adamw,
+  "adamw_bf16": adamw_bf16,
   "sgd": sgd,
   "lion": lion,
   "muon": muon,

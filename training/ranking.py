@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from models import adapters
 from models.groups import Groups
+from models.partitioning import on_devices
 from models.transformer import Params
 from tasks.datasets.text_groups import TextGroups
 from tasks.tokenizers.tokenizer import left_pad
@@ -42,7 +43,7 @@ class ImpliedRewardEvaluation:
     self, parts: Parts, held_out: TextGroups, base: Params, of_samples: PolicyEvaluation
   ):
     self._parts, self._held_out, self._of_samples = parts, held_out, of_samples
-    self._ref_logps = self._logps(adapters.reference_of(base, base))
+    self._ref_logps = self._logps(on_devices(adapters.reference_of(base, base)))
 
   def __call__(self, params: Params, step: int) -> tuple[dict[str, float], list[dict], dict]:
     metrics, completions, by_prompt = self._of_samples(params, step)

@@ -19,7 +19,7 @@ def get_config(arg: str = "") -> ConfigDict:
   arguments = common.parse_arg(arg, algorithm="grpo", task="sentiment")
   config = common.of_algorithm(arguments.algorithm)
   common.use_task(config, arguments.task)
-  config.model.pretrained = "smollm2-135m"
+  config.model.pretrained, config.model.dtype = "smollm2-135m", "auto"
   config.steps = 4
   config.batch_prompts = max(16 // config.group_size, 1)
   config.sampling.max_tokens = 32

@@ -20,7 +20,7 @@ def get_config(arg: str = "") -> ConfigDict:
   arguments = common.parse_arg(arg, algorithm="grpo", task="sentiment")
   config = common.of_algorithm(arguments.algorithm)
   common.use_task(config, arguments.task)
-  config.model.pretrained = "stories260k"  # the folder
+  config.model.pretrained, config.model.dtype = "stories260k", "auto"  # the folder
   config.batch_prompts //= 2
   config.steps = 24
   config.sampling.max_tokens = 32

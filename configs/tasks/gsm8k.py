@@ -17,7 +17,7 @@ def get_config(arg: str = "") -> ConfigDict:
   config = common.of_algorithm(arguments.algorithm)
   common.use_task(config, "gsm8k")
   config.model.pretrained = arguments.model
-  config.model.remat = "layers"
+  config.model.remat, config.model.dtype = "layers", "auto"
   config.task.train_prompts = 0
   config.task.eval_prompts = 256
   config.steps = 200

@@ -36,7 +36,10 @@ STOP_AT = {  # the others: the first function that is called once the arguments 
   "experiments.upload": "runs_in",
   "experiments.wandb_report": "folder_of",
 }
-NO_ARGUMENTS = ("benchmarks.logits", "tests.comparing.false_alarms")
+NO_ARGUMENTS = (
+  *("benchmarks.logits", "benchmarks.population_on_chip", "benchmarks.targets"),
+  *("benchmarks.weak_scaling", "tests.comparing.false_alarms"),
+)
 MODEL = ModelConfig(
   vocab_size=len(TOKENS) + 7,
   layers=1,

@@ -19,6 +19,7 @@ from training.optimizer import (
   OPTIMIZERS,
   SCHEDULES,
   adamw,
+  adamw_bf16,
   constant,
   cosine,
   descend,
@@ -82,6 +83,17 @@ def test_adamw_is_optaxs():
   numbers = UNCLIPPED | {"weight_decay": 0.1, "b1": 0.8, "b2": 0.9, "learning_rate": 0.01}
   ours = descended(adamw, constant, numbers)
   assert_close(ours, of_optax(optax.adamw(0.01, b1=0.8, b2=0.9, weight_decay=0.1)))
+
+
+def test_a_first_moment_in_bfloat16_is_stored_so_and_makes_nearly_the_same_steps():
+  kinds = {str(leaf.dtype) for leaf in jax.tree.leaves(adamw_bf16().init(random_tree(0)).mu)}
+  assert kinds == {"bfloat16"}
+  numbers = UNCLIPPED | {"learning_rate": 0.01}
+  ours, whole = (descended(one, constant, numbers) for one in (adamw_bf16, adamw))
+  pairs = list(zip(jax.tree.leaves(ours), jax.tree.leaves(whole), strict=True))
+  assert any((a != b).any() for a, b in pairs)
+  for a, b in pairs:  # five steps of about 0.01, each rounded to 1 in 256
+    np.testing.assert_allclose(a, b, rtol=0, atol=5 * 0.01 / 128)
 
 
 def test_sgd_is_optaxs():
@@ -203,7 +215,7 @@ def test_every_schedule_begins_at_the_peak_that_the_warm_up_reaches(name):
 # --- in the update --------------------------------------------------------------------------------
 
 # Rates at which three steps of DPO on the tiny decoder go down.
-RATES = {"adamw": 1e-3, "sgd": 0.1, "lion": 3e-4, "muon": 3e-3}
+RATES = {"adamw": 1e-3, "adamw_bf16": 1e-3, "sgd": 0.1, "lion": 3e-4, "muon": 3e-3}
 
 
 @functools.cache

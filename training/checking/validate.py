@@ -43,9 +43,10 @@ _CHOICES = {
   "source": ("online", "offline", "rounds", "demonstrations"),
   "replay.by": ("uniform", "advantage"),
   "rounds.judge": ("task", "user", "people"),
+  "reference.memory": ("device", "host"),
   "scoring.reward": ("task", "model"),
   "scoring.missing": ("unscored", "skip"),
-  "model.dtype": ("float32", "bfloat16"),
+  "model.dtype": ("float32", "bfloat16", "auto"),
   "model.attention": ("auto", "plain", "xla", "cudnn", "splash"),
   "model.remat": ("none", "dots", "layers"),
   "wandb.mode": ("auto", "online", "offline", "disabled"),
@@ -159,5 +160,10 @@ def _regime(config: ConfigDict) -> Iterator[str]:
     yield f"scoring.model={scoring.model!r}: no such folder"
   if scoring.overlong_tokens > limit:
     yield f"scoring.overlong_tokens={scoring.overlong_tokens}: above sampling.max_tokens={limit}"
+  if config.reference.memory == "host" and config.model.lora_rank:
+    yield (
+      "reference.memory='host': with adapters (model.lora_rank) the reference is the policy "
+      "without them, and takes no memory: leave this out"
+    )
   if config.reward_model.group_size < 2:
     yield f"reward_model.group_size={config.reward_model.group_size}: a pair takes at least 2"

@@ -33,6 +33,7 @@ def program_of(config: Mapping[str, Any]) -> str:
     and not (name.startswith(sections) and is_number(value))
   }
   rest["needs_reference"] = config["algorithm"].get("beta") != 0
-  if math.prod(config["mesh"].values()) > 1:
-    rest["mesh_of"] = config  # a run on a mesh of its own shares nothing
+  on_host = config["reference"].get("memory") == "host"
+  if math.prod(config["mesh"].values()) > 1 or on_host:
+    rest["all_of"] = config  # a run on a mesh of its own, or with the host's memory, shares nothing
   return json.dumps(rest, sort_keys=True)

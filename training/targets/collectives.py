@@ -117,8 +117,9 @@ def groups_of(attributes: str, devices: int) -> list[list[int]]:
 
 
 def _range(text: str, devices: int) -> np.ndarray:
-  """The numbers of "<=[2,4]T(1,0)": a range, reshaped, transposed and made flat."""
-  found = re.search(r"<=\[([\d,]+)\](?:T\(([\d,]+)\))?", text)
+  """The numbers of "<=[2,4]T(1,0)", or "device_ids=([2,4]T(1,0))": a range, reshaped, transposed
+  and made flat."""
+  found = re.search(r"(?:<=|device_ids=\()\[([\d,]+)\](?:T\(([\d,]+)\))?", text)
   if not found:
     return np.arange(devices)
   shape = [int(n) for n in found[1].split(",")]

@@ -30,14 +30,18 @@ class Counts:
   Attributes:
     flops, float32_flops: of matrix products: of numbers of 16 bits, and of float32 in full.
     bytes: read from and written to main memory.
+    launches: operations that are started one after the other: on a GPU, kernels.
     collectives: each with how often it runs.
+    kernels: cuDNN's attention, counted from its shapes, with how often it runs.
     unknown: kernels that compute what nobody can see in the text, with how often they run.
   """
 
   flops: float = 0.0
   float32_flops: float = 0.0
   bytes: float = 0.0
+  launches: int = 0
   collectives: list[tuple[Collective, int]] = dataclasses.field(default_factory=list)
+  kernels: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
   unknown: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
 
@@ -59,6 +63,7 @@ class _Walk:
       if kind_of(instruction):
         self._exchange(computation, instruction, times)
       elif not in_fusion and instruction.operation not in FREE:
+        self.found.launches += times
         self.found.bytes += times * self._traffic(computation, instruction)
       rounds = self._program.trips(instruction) if instruction.operation == "while" else 1
       for role, name in instruction.calls.items():
@@ -76,6 +81,10 @@ class _Walk:
     elif one.operation == "custom-call":
       target = re.search(r'custom_call_target="([^"]*)"', one.attributes)
       name = target[1] if target else ""
+      if name.startswith("__cudnn$fmha"):
+        self.found.flops += times * attention_flops(operands, is_backward="Backward" in name)
+        self.found.kernels[name] += times
+        return
       if "gemm" not in name and "matmul" not in name:
         if any(word in name for word in ("cudnn", "tpu_custom_call", "triton")):
           self.found.unknown[name] += times
@@ -188,6 +197,18 @@ def dot_flops(one: Instruction, operands: list[Array]) -> int:
     return 0
   summed = [operands[0].shape[int(n)] for n in re.findall(r"\d+", axes[1])]
   return 2 * math.prod(one.result[0].shape) * math.prod(summed)
+
+
+def attention_flops(operands: list[Array], *, is_backward: bool) -> int:
+  """Of cuDNN's attention: two products of all queries and keys, backward five; masked ones count.
+
+  Queries are [batch, S, heads, D] and keys [batch, T, key heads, D]. Backward computes the scores
+  again, since it never held them.
+  """
+  if len(operands) < 2 or len(operands[0].shape) != 4:
+    return 0
+  batch, s, heads, d = operands[0].shape
+  return (5 if is_backward else 2) * 2 * batch * heads * s * operands[1].shape[1] * d
 
 
 def convolution_flops(one: Instruction, operands: list[Array]) -> int:

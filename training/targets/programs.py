@@ -87,7 +87,9 @@ def of_run(parts: Parts) -> list[Program]:
   if config.source in ("online", "rounds"):
     found += _samplers(parts, placed, whole, beside(policy), held + sampling)
   plain = dataclasses.replace(groups, **dict.fromkeys(ADDED))
-  score = flops.score(parts.model, whole), whole.tokens, beside(policy)
+  # From the host the reference comes beside all that is held.
+  from_host = config.reference.memory == "host"
+  score = flops.score(parts.model, whole), whole.tokens, held if from_host else beside(policy)
   if "ref_logps" in words or "sampler_logps" in words:
     log_probs = compiled_log_probs(parts.model, parts.mesh)
     found.append(Program("log-probs", lowered(log_probs, placed, plain, 1.0), *score))

@@ -52,6 +52,8 @@ def of_program(one: Compiled) -> Iterator[str]:
     "FLOPs a device",
     f"{_count(by_hand)} by hand, {_count(whole)} as compiled ({whole / by_hand:.2f} times){slow}",
   )
+  for name, times in did.kernels.items():
+    yield _row("", f"among them {times} calls of the kernel {name}, with what it masks")
   for name, times in did.unknown.items():
     yield _row("", f"not among those compiled: {times} calls of the kernel {name}")
   yield _row("memory traffic", f"{_count(did.bytes)}B a device")

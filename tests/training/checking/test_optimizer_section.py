@@ -82,7 +82,7 @@ def test_the_section_has_the_numbers_of_its_optimizer_and_schedule_and_no_others
   [
     (
       {"name": "adam"},
-      "optimizer.name='adam': choose one of adamw, sgd, lion, muon. Did you mean adamw?",
+      "optimizer.name='adam': choose one of adamw, adamw_bf16, sgd, lion, muon. Did you mean ",
     ),
     ({"name": True}, "optimizer.name=True: choose one of adamw, "),
     (
@@ -91,7 +91,8 @@ def test_the_section_has_the_numbers_of_its_optimizer_and_schedule_and_no_others
     ),
     (
       {"name": "sgd", "b2": 0.95},
-      "--config.optimizer.b2: only optimizer.name='adamw' or 'lion' or 'muon' reads it, not 'sgd'",
+      "--config.optimizer.b2: only optimizer.name='adamw' or 'adamw_bf16' or 'lion' or 'muon' "
+      "reads it, not 'sgd'",
     ),
     (
       {"decay_share": 0.1},
@@ -198,7 +199,8 @@ def test_another_optimizer_can_be_chosen_in_python():
   found = config_files.complete(config).optimizer
   assert found.momentum == 0.9 and "b1" not in found
   config.optimizer.b1 = 0.8
-  message = "the config: optimizer.b1: only optimizer.name='adamw' or 'lion' or 'muon' reads it"
+  readers = "'adamw' or 'adamw_bf16' or 'lion' or 'muon'"
+  message = f"the config: optimizer.b1: only optimizer.name={readers} reads it"
   with pytest.raises(UserError, match=message):
     config_files.complete(config)
   config.optimizer.name = "mun"

@@ -68,6 +68,10 @@ def test_a_loop_counts_as_often_as_it_goes_round(found):
   assert found.float32_flops == 0 and not found.unknown
 
 
+def test_launches_are_operations_that_do_something(found):
+  assert found.launches == 6 * (1 + 1 + 1) + 1  # slice, product, comparison; and the fusion
+
+
 def test_exchanges_by_kind_axis_and_bytes(found):
   listed = [(one.kind, one.bytes, one.axes, one.devices, n) for one, n in found.collectives]
   assert listed == [
@@ -124,6 +128,22 @@ def test_a_batched_product_of_a_tpu():
   assert found.float32_flops == 2 * 2 * 8 * 63 * 64 * 32
 
 
+def test_cudnns_attention_is_counted_from_its_shapes():
+  shapes = "(q: bf16[2,6,4,16], k: bf16[2,8,2,16])"
+  result, kernel = "bf16[2,4,6,16]{3,1,2,0}", 'custom_call_target="__cudnn$fmhaScaleBiasSoftmax'
+  text = (
+    f"ENTRY %main {shapes} -> bf16[2,4,6,16] {{\n"
+    "  %q = bf16[2,6,4,16]{3,2,1,0} parameter(0)\n  %k = bf16[2,8,2,16]{3,2,1,0} parameter(1)\n"
+    f'  %f = {result} custom-call(%q, %k, %k), {kernel}"\n'
+    f'  ROOT %b = {result} custom-call(%q, %k, %k), {kernel}Backward"\n'
+    "}\n"
+  )
+  found = counts.count(hlo.parse(text), V5E_4)
+  scores = 2 * (2 * 4) * (6 * 8) * 16  # 2 sets of 4 heads, 6 queries, 8 keys of 16 numbers
+  assert found.flops == 2 * scores + 5 * scores
+  assert sum(found.kernels.values()) == 2 and not found.unknown
+
+
 def test_products_of_gpus():
   text = (
     "ENTRY %main (a: bf16[8,16], b: bf16[16,4]) -> bf16[8,4] {\n"
@@ -131,14 +151,14 @@ def test_products_of_gpus():
     "  %g = (bf16[8,4]{1,0}, s8[33554432]{0}) custom-call(%a, %b), "
     'custom_call_target="__cublas$gemm", backend_config={"gemm_backend_config":'
     '{"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}}}\n'
-    "  %f = bf16[8,4]{1,0} custom-call(%a, %b), "
-    'custom_call_target="__cudnn$fmhaScaleBiasSoftmax"\n'
+    "  %k = bf16[8,4]{1,0} custom-call(%a, %b), custom_call_target="
+    '"__triton$mine"\n'
     "  ROOT %d = bf16[8,4]{1,0} dot(%a, %b), lhs_contracting_dims={1}, rhs_contracting_dims={0}\n"
     "}\n"
   )
   found = counts.count(hlo.parse(text), V5E_4)
   assert found.flops == 2 * (2 * 8 * 4 * 16)
-  assert found.unknown == {"__cudnn$fmhaScaleBiasSoftmax": 1}
+  assert found.unknown == {"__triton$mine": 1}
   assert found.bytes == 3 * 2 * (8 * 16 + 16 * 4 + 8 * 4)  # without the room that cuBLAS works in
 
 
@@ -150,6 +170,7 @@ def test_products_of_gpus():
     ("replica_groups=[2,2]<=[2,2]T(1,0), x", [[0, 2], [1, 3]]),
     ("replica_groups=mesh['a'=2,'b'=2] {'a'}, x", [[0, 2], [1, 3]]),
     ("replica_groups=mesh['a'=2,'b'=2] {'a','b'}, x", [[0, 1, 2, 3]]),
+    ("replica_groups=mesh['a'=2,'b'=2], device_ids=([2,2]T(1,0)) {'a'}, x", [[0, 1], [2, 3]]),
     ("replica_groups={}, x", [[0, 1, 2, 3]]),
     ("source_target_pairs={{0,1},{1,0}}, x", [[0, 1], [1, 0]]),
   ],
