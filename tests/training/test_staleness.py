@@ -64,7 +64,7 @@ def test_the_groups_of_a_step_are_those_that_its_older_policy_draws(
   assert [written_at(parts.config, step) for step in range(6)] == policies
   for step, policy in enumerate(policies):
     found = aged.collect(step, of_step[step])
-    assert found.scored.ages.tolist() == [step - policy] * 8
+    np.testing.assert_array_equal(found.scored.ages, [step - policy] * 8)
     plain = dataclasses.replace(found, scored=dataclasses.replace(found.scored, ages=None))
     assert_same(plain.scored, online.collect(step, of_step[policy]).scored)
     assert found.rollouts == 32
@@ -78,7 +78,7 @@ def test_a_share_of_the_batch_is_replayed_from_the_latest_groups(tmp_path):
   params, seen = random_params(parts.model, parts.mesh, 0), []
   for step in range(6):
     batch = source.collect(step, params)
-    ages, rows = batch.scored.ages, batch.scored.rows
+    ages, rows = np.asarray(batch.scored.ages), batch.scored.rows
     assert batch.rollouts == (8 if step == 0 else 4) * 4 and len(rows) == 8
     assert (ages[: 8 if step == 0 else 4] == 0).all() and (ages[8 if step == 0 else 4 :] > 0).all()
     for age, row in zip(ages, rows, strict=True):
