@@ -132,7 +132,8 @@ def load(parts: Parts, path: str, scorer: Scorer) -> Offline:
     scorer = Scorer(parts, scored_already=True)
   tokens = {i: parts.task.tokenizer.encode_prompt(text[0]) for i, text in rows.texts.items()}
   prompts, longest = [tokens[int(i)] for i in rows.held], max(map(len, tokens.values()))
-  return Offline(parts, scorer, rows, prompts, longest, seconds=recipe.get("seconds", 0.0))
+  seconds, by_base = recipe.get("seconds", 0.0), not config.offline.dataset
+  return Offline(parts, scorer, rows, prompts, longest, seconds, by_base=by_base)
 
 
 def of_texts(parts: Parts, texts: TextRows, base: Params, scorer: Scorer) -> Offline:

@@ -29,6 +29,7 @@ class Offline(Source):
     longest: int,
     seconds: float,
     log_probs: Callable[[Params, Groups], np.ndarray] | None = None,
+    by_base: bool = False,
   ):
     """A data set.
 
@@ -38,9 +39,11 @@ class Offline(Source):
       seconds: the time that sampling and scoring it took.
       log_probs: (the policy's parameters, groups) -> those of the behaviour policy, for the groups
         that the rows are not `known` of.
+      by_base: whether the base policy wrote it, the one that training began with.
     """
     self._config, self._scorer, self._mesh = parts.config, scorer, parts.mesh
     self._rows, self._seconds, self._log_probs = rows, seconds, log_probs
+    self._by_base = by_base
     longest = max(parts.task.max_prompt_tokens, longest)
     self._prompts = left_pad(prompts, longest, parts.task.tokenizer.pad_id)
 
@@ -66,6 +69,8 @@ class Offline(Source):
     rollouts = (self._used(step + 1) - self._used(step)) * self._config.group_size
     lengths, prompt_lengths = rows["mask"].sum(axis=-1), prompt_mask.sum(axis=-1)
     drawn = ScoredGroups(scored, rows["rewards"], rows["finished"], lengths, prompt_lengths, chosen)
+    if self._by_base:
+      drawn = dataclasses.replace(drawn, ages=np.full(len(chosen), step, np.int32))
     return Batch(drawn, rollouts)
 
   def seconds(self, steps: int) -> float:
