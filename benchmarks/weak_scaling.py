@@ -1,4 +1,4 @@
-"""What one device of 4 to 1,024 exchanges in an update of Qwen3-8B, by axis of the mesh; on paper.
+"""Exchanges of one device of 4 to 1,024 in an update of Qwen3-8B, by axis of the mesh; on paper.
 
 python -m benchmarks.weak_scaling            writes the table into docs/scaling.md
 python -m benchmarks.weak_scaling --check    compiles the update for 4 and 16 H100s, and compares
