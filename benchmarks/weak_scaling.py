@@ -14,6 +14,7 @@ import pathlib
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.sizes import Shape
 from benchmarks.targets import END, PAGE
@@ -33,7 +34,7 @@ FLAGS = {"check": (False, "compile for 4 and 16 chips, and compare")}
 
 def shape_of(size: str) -> Shape:
   """The numbers of a Qwen3."""
-  numbers = {"vocab_size": VOCABULARY, **qwen3.SIZES[size], **qwen3.SHARED}
+  numbers: dict[str, Any] = {"vocab_size": VOCABULARY, **qwen3.SIZES[size], **qwen3.SHARED}
   return Shape(**{field.name: numbers[field.name] for field in dataclasses.fields(Shape)})
 
 
