@@ -50,7 +50,7 @@ def programs(case: str) -> tuple[str, ...]:
 
 
 def rows() -> list[dict[str, Any]]:
-  """What was compiled so far."""
+  """Those that were compiled so far."""
   return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
 
 

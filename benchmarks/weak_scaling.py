@@ -1,4 +1,4 @@
-"""What one device of 4 to 1,024 exchanges in an update of Qwen3-8B, by axis of the mesh; on paper.
+"""Exchanges of one device of 4 to 1,024 in an update of Qwen3-8B, by axis of the mesh; on paper.
 
 python -m benchmarks.weak_scaling            writes the table into docs/scaling.md
 python -m benchmarks.weak_scaling --check    compiles the update for 4 and 16 H100s, and compares
@@ -14,6 +14,7 @@ import pathlib
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.sizes import Shape
 from benchmarks.targets import END, PAGE
@@ -33,7 +34,7 @@ FLAGS = {"check": (False, "compile for 4 and 16 chips, and compare")}
 
 def shape_of(size: str) -> Shape:
   """The numbers of a Qwen3."""
-  numbers = {"vocab_size": VOCABULARY, **qwen3.SIZES[size], **qwen3.SHARED}
+  numbers: dict[str, Any] = {"vocab_size": VOCABULARY, **qwen3.SIZES[size], **qwen3.SHARED}
   return Shape(**{field.name: numbers[field.name] for field in dataclasses.fields(Shape)})
 
 
