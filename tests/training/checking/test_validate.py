@@ -145,7 +145,7 @@ def test_groups_larger_than_two_need_a_pair_rule_that_exists(rule):
   validate.check(config_files.load("configs/dpo.py", {"group_size": 4, "algorithm.pairs": rule}))
 
 
-@pytest.mark.parametrize("loss", ["kto", "sft", "reinforce", "ppo"])
+@pytest.mark.parametrize("loss", ["kto", "sft", "reinforce", "reinforce_plus_plus", "ppo"])
 def test_losses_that_compare_nothing_take_one_response_a_prompt(loss):
   validate.check(config_files.load("configs/grpo.py", {"algorithm.loss": loss, "group_size": 1}))
 
