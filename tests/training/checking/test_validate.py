@@ -106,8 +106,8 @@ def test_what_makes_no_sense_for_grpo_is_said(key, value, message):
       "algorithm.outer_high=2.0: must be above algorithm.clip_high=2.5: no token is pushed",
     ),
     (
-      {"algorithm.loss": "pass_at_k", "source": "online"},
-      "algorithm.k=4: must be at most group_size=2",
+      {"algorithm.loss": "pass_at_k", "algorithm.k": 3, "source": "online"},
+      "algorithm.k=3: must be at most group_size=2",
     ),
     ({"algorithm.divergence": "jss"}, "choose one of reverse_kl, forward_kl, js, alpha."),
     ({"algorithm.loss": "robust_dpo", "algorithm.label_smoothing": 0.5}, "below 0.5: it is the"),
