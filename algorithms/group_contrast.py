@@ -42,7 +42,7 @@ def real(
   The cross-entropy of a classifier, with an anchor at 0 beside the responses of each class. No
   response pulls harder than 1 / tau, whatever its ratio, and the hardest pull most. The paper's
   rewards are 0 and 1; here those above their group's mean are right. A group of equal rewards
-  counts 0: on wrong responses alone the loss would only unlearn.
+  counts 0, as in ms-swift: on wrong responses alone the loss would only unlearn.
 
   Args:
     tau: temperature of the classes: smaller looks at the hardest responses only.
