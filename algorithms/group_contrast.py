@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from algorithms.advantages import centered
 from algorithms.dpo import dpo
 from algorithms.grpo import grpo
 from algorithms.loss_function import loss_function
@@ -18,7 +19,6 @@ from algorithms.shapes import (
   PerResponse,
   PerToken,
   Positive,
-  Scalar,
   UpperClip,
   Weight,
 )
@@ -32,26 +32,28 @@ def real(
   mask: Mask,
   *,
   tau: Positive = 0.5,
-  threshold: Scalar = 0.5,
 ):
   """Rewards as Labels (REAL: Zhai et al., 2026, arXiv:2602.05630).
 
     s_i  = 1/n_i sum_t m_it (log pi_theta(y_it) - log pi_old(y_it))
-    loss = mean over groups of  log(1 + sum_{r_i > threshold} e^(-s_i / tau))
-                              + log(1 + sum_{r_j <= threshold} e^(s_j / tau))
+    loss = mean over groups of  log(1 + sum_{i right} e^(-s_i / tau))
+                              + log(1 + sum_{j wrong} e^(s_j / tau))
 
   The cross-entropy of a classifier, with an anchor at 0 beside the responses of each class. No
-  response pulls harder than 1 / tau, whatever its ratio, and the hardest pull most. A group of one
-  class is pushed as well, away from the anchor.
+  response pulls harder than 1 / tau, whatever its ratio, and the hardest pull most. The paper's
+  rewards are 0 and 1; here those above their group's mean are right. A group of equal rewards
+  counts 0, as in ms-swift: on wrong responses alone the loss would only unlearn.
 
   Args:
     tau: temperature of the classes: smaller looks at the hardest responses only.
-    threshold: what a reward must exceed for the label "right". (The paper's rewards are 0 and 1.)
   """
   scores = sequence_sum(logps - old_logps, mask) / lengths(mask) / tau
-  present, right = is_present(rewards, mask), rewards > threshold
-  losses = _log_one_plus_sum(-scores, present & right) + _log_one_plus_sum(scores, present & ~right)
-  return losses.mean(), mean_ratio(token_ratio(logps, old_logps, mask), mask)
+  advantages, present = centered(rewards), is_present(rewards, mask)
+  right, wrong = present & (advantages > 0), present & (advantages <= 0)
+  losses = _log_one_plus_sum(-scores, right) + _log_one_plus_sum(scores, wrong)
+  untied = (advantages != 0).any(axis=1)
+  loss = jnp.where(untied, losses, 0.0).mean()
+  return loss, mean_ratio(token_ratio(logps, old_logps, mask), mask)
 
 
 @loss_function

@@ -41,7 +41,7 @@ def maxrl(
 
 
 @loss_function
-def pass_at_k(logps: PerToken, rewards: PerResponse, mask: Mask, *, k: AtLeastTwo = 4):
+def pass_at_k(logps: PerToken, rewards: PerResponse, mask: Mask, *, k: AtLeastTwo = 2):
   """The policy gradient of the best of k (PKPO: Walder and Karkhanis, 2025, arXiv:2505.15201).
 
     A_i  = k mean over S of max(r_i - max_{j in S} r_j, 0),       S: k - 1 others of the group

@@ -130,6 +130,7 @@ def settings(loss: Callable) -> dict[str, dict[str, float]]:
   with_terms = defaults | terms(loss)
   found = {"defaults": defaults, "terms": with_terms}
   found["less"] = {name: 0.9 * x for name, x in with_terms.items()}
+  found["less"] |= {"k": with_terms["k"] + 1} if "k" in with_terms else {}  # 2 is the least
   low, high, wide = dict(with_terms), dict(with_terms), dict(with_terms)
   for name, limit in ranges(loss).items():
     wide |= {name: 3.0} if limit == RANGES["UpperClip"] else {}

@@ -46,7 +46,6 @@ NOT_SHIFTED = {
   "kto": "its threshold is in units of the reward",
   "ppo": "its critic's values are in units of the reward",
   "maxrl": "it divides by the mean reward",
-  "real": "its threshold is in units of the reward",
 }
 NOT_SCALED = (
   NOT_SHIFTED
@@ -69,7 +68,6 @@ PUSHES_TIES = {
   "reinforce": "its baseline is not the group's",
   "asymre": "its baseline is lower than the group's mean",
   "reinforce_plus_plus": "its baseline is the batch's mean",
-  "real": "judges each response by itself",
   "ppo": "its baseline is the critic's value, not the group's",
 }
 # The value of these is not what they differentiate: what is cut off also depends on the policy.

@@ -17,7 +17,6 @@ GOLDEN = {
   "gvpo": (gvpo, {"beta": 0.1}, (0.1 * h / 2 - 0.5) ** 2 / 2),
   # s = log(1.65) / 2 and log(0.5), over tau = 1/2: e^-s = 1 / 1.65, e^s = 0.25.
   "real": (real, {}, log(1 + 1 / 1.65) + log(1.25)),
-  "real_all_wrong": (real, {"threshold": 1.0}, log(1 + 1.65 + 0.25)),
   # grpo: ratios 1.1, 1.2 and 0.8; dpo: z = 0.5 h.
   "amir_grpo": (
     amir_grpo,
@@ -89,6 +88,14 @@ def test_no_response_pulls_real_harder_than_one_over_tau():
     arrays = random_groups(distance=distance)
     slope = evaluate(real, arrays, {"tau": 0.25})[2] * arrays["mask"].sum(-1, keepdims=True) * 4
     assert jnp.abs(slope).max() <= 4 and jnp.abs(slope).max() > 1
+
+
+def test_real_looks_at_groups_of_two_classes_only():
+  arrays = arrays_of(real, two_responses())
+  with_a_tie = {name: jnp.concatenate([x, x]) for name, x in arrays.items()}
+  with_a_tie["rewards"] = A([[1.0, 0.0], [0.0, 0.0]])
+  close(real(**with_a_tie)[0], real(**arrays)[0] / 2)
+  assert (gradient(real, with_a_tie)[1] == 0).all()
 
 
 def test_the_second_term_of_amir_grpo_is_dpo_on_all_pairs():

@@ -86,7 +86,7 @@ NOT_ZERO_SUM = {
   "top_entropy_grpo": "some tokens are left out",
   "reinforce_plus_plus": "the baseline is the batch's mean",
   "reinforce_plus_plus_baseline": "whitening takes a mean over tokens off",
-  "real": "each response is judged by itself",
+  "real": "the harder of two classes pulls more",
   "amir_grpo": "one term is zero-sum for tokens, the other for responses",
   "pass_at_k": "nobody is pushed down",
   "clip_cov": "some tokens weigh less",

@@ -214,4 +214,5 @@ def test_every_loss_gives_on_arrays_split_over_devices_what_it_gives_on_one():
   one, four = evaluated(arrays), evaluated(split)
   for name in LOSSES:
     for a, b in zip(jax.tree.leaves(one[name]), jax.tree.leaves(four[name]), strict=True):
-      np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-7, err_msg=name)
+      # Whitened advantages add up to about 0: what is left of them has fewer digits.
+      np.testing.assert_allclose(b, a, rtol=1e-5, atol=3e-7, err_msg=name)

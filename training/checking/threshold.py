@@ -9,13 +9,13 @@ BALANCED = 2.0  # w_d n_d and w_u n_u may differ by this factor before it is sai
 
 
 def problems(config: ConfigDict, rewards: np.ndarray) -> Iterator[str]:
-  """Scores all on one side of a threshold: KTO and REAL learn from both; or below 0, for MaxRL."""
+  """Scores all on one side of a threshold: KTO learns from both; or below 0, for MaxRL."""
   loss, scores = config.algorithm.loss, rewards[np.isfinite(rewards)]
   if loss == "maxrl" and (scores < 0).any():
     yield (
       f"maxrl divides by a prompt's mean reward, so no score may be negative; {scores.min():g} is"
     )
-  if loss not in ("kto", "real"):
+  if loss != "kto":
     return
   threshold = config.algorithm.threshold
   above = int((scores > threshold).sum())

@@ -35,7 +35,7 @@ def _group_size(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
   if config.group_size != 1 or signature.name in _TAKES_ONE_RESPONSE:
     return
   is_relative = {"old_logps", "reward_parts"} & {*signature.arrays, *signature.optional_arrays}
-  if is_relative or signature.name == "offline_grpo":
+  if signature.name == "offline_grpo" or (is_relative and signature.name not in ("rebel", "real")):
     yield (
       f"group_size=1: {signature.name}'s advantage is reward minus the group's mean, so K must be "
       "at least 2 (K=1 gives zero gradient). For one response a prompt use configs/reinforce.py or "

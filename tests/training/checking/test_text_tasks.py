@@ -384,9 +384,7 @@ def problem(path, **overrides):
 def test_a_threshold_with_all_scores_on_one_side_is_refused(tmp_path, scores, message):
   rows = [{"prompt": p, "responses": ["A", "b"], "scores": scores} for p in prompts(30)]
   path = write(tmp_path / "scored.jsonl", rows)
-  for loss in ("kto", "real"):
-    given = {"config": "configs/kto.py", "algorithm__loss": loss}
-    assert f"algorithm.threshold=0.5: {message}" in problem(path, **given)
+  assert f"algorithm.threshold=0.5: {message}" in problem(path, config="configs/kto.py")
   load(path, "configs/dpo.py")
   if scores == (4, 2):
     load(path, "configs/kto.py", algorithm__threshold=3.0)

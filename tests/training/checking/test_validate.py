@@ -106,8 +106,8 @@ def test_what_makes_no_sense_for_grpo_is_said(key, value, message):
       "algorithm.outer_high=2.0: must be above algorithm.clip_high=2.5: no token is pushed",
     ),
     (
-      {"algorithm.loss": "pass_at_k", "source": "online"},
-      "algorithm.k=4: must be at most group_size=2",
+      {"algorithm.loss": "pass_at_k", "algorithm.k": 3, "source": "online"},
+      "algorithm.k=3: must be at most group_size=2",
     ),
     ({"algorithm.divergence": "jss"}, "choose one of reverse_kl, forward_kl, js, alpha."),
     ({"algorithm.loss": "robust_dpo", "algorithm.label_smoothing": 0.5}, "below 0.5: it is the"),
@@ -145,7 +145,7 @@ def test_groups_larger_than_two_need_a_pair_rule_that_exists(rule):
   validate.check(config_files.load("configs/dpo.py", {"group_size": 4, "algorithm.pairs": rule}))
 
 
-@pytest.mark.parametrize("loss", ["kto", "sft", "reinforce", "ppo"])
+@pytest.mark.parametrize("loss", ["kto", "sft", "reinforce", "reinforce_plus_plus", "ppo"])
 def test_losses_that_compare_nothing_take_one_response_a_prompt(loss):
   validate.check(config_files.load("configs/grpo.py", {"algorithm.loss": loss, "group_size": 1}))
 
