@@ -84,7 +84,8 @@ def test_a_share_of_the_batch_is_replayed_from_the_latest_groups(tmp_path):
     for age, row in zip(ages, rows, strict=True):
       assert age == 0 or row in seen[step - age]
     seen.append(rows[ages == 0].tolist())
-    assert len(source._buffer.rows) == min(8 + 4 * step, 12)
+    buffer = source._buffer
+    assert buffer is not None and len(buffer.rows) == min(8 + 4 * step, 12)
     assert ages.max() <= 3  # 12 groups are those of the three steps before
   assert len(set(map(tuple, seen))) == 6
 
