@@ -2,7 +2,8 @@
 
 python -m benchmarks.target_case size=0.6b,chips=h100-1,algorithm=grpo update sampler
 
-Prints a line of JSON for each of the programs named. Fields of the config may follow: mesh.fsdp=16.
+Prints a line of JSON for each of the programs named; "sampler" is its last segment, in which its
+cache is largest. Fields of the config may follow: mesh.fsdp=16.
 """
 
 import collections
@@ -86,7 +87,7 @@ def compiled(
 ) -> Iterator[dict[str, Any]]:
   """Compiles the programs of these names; a row of figures each."""
   from models.partitioning import make_mesh
-  from training import build, flops
+  from training import build
   from training.checking.config_task import task_of
   from training.devices import multiply_in_full
   from training.targets import compiling, programs
@@ -95,16 +96,11 @@ def compiled(
   with compilers.alone(target, lambda text: print(text, file=sys.stderr)):
     mesh = make_mesh(**config.mesh.to_dict(), devices=compilers.devices(target))
     parts = build.put_together(config, task_of(config), mesh)
-    tensor = mesh.shape["tensor"]
-    shard = flops.Batch(
-      config.batch_prompts * tensor // target.devices,
-      *(config.group_size, PROMPT_TOKENS, config.sampling.max_tokens),
-    )
-    for program in programs.of_run(parts):
-      if program.name not in wanted:
-        continue
+    by_name = {program.name.partition(",")[0]: program for program in programs.of_run(parts)}
+    for name in wanted:
+      program = by_name[name]  # of several segments the last
       one = compiling.compiled(program, parts, target)
-      row: dict[str, Any] = {"program": program.name, "compile_seconds": one.compile_seconds}
+      row: dict[str, Any] = {"program": name, "compile_seconds": one.compile_seconds}
       row |= {"memory": one.needed, "fits": one.fits, "estimated": program.estimated}
       if one.counts is not None and one.roofline is not None:
         did, roof = one.counts, one.roofline
@@ -116,10 +112,24 @@ def compiled(
         row["exchanged"] = collections.Counter()
         for exchange, often in did.collectives:
           row["exchanged"][exchange.axes] += often * exchange.bytes
-        if program.name == "sampler":
-          by_hand = flops.sample_bytes(parts.model, shard, width=2) / tensor
-          row["share_of_rate"] = by_hand / roof.seconds / target.chip.hbm_rate
+        if name == "sampler":
+          row["share_of_rate"] = must_read(parts, target) / roof.seconds / target.chip.hbm_rate
       yield row
+
+
+def must_read(parts: Any, target: chips.Target) -> float:
+  """Bytes that a device must read in the last segment of the sampler."""
+  from training import drawing, flops
+
+  config, tensor = parts.config, parts.mesh.shape["tensor"]
+  prompts = config.batch_prompts * tensor // target.devices
+  upto = [
+    flops.sample_bytes(
+      parts.model, flops.Batch(prompts, config.group_size, PROMPT_TOKENS, tokens), width=2
+    )
+    for tokens in drawing.segments(config.sampling.max_tokens)[-2:]
+  ]
+  return (upto[1] - upto[0]) / tensor
 
 
 if __name__ == "__main__":
