@@ -7,6 +7,7 @@ from rich.table import Table
 
 from comparing import comparison
 from comparing.comparison import KL, REWARD, SAMPLED, Comparison, Variant
+from comparing.safe_text import safe_text
 from comparing.verdict import PROMPTS, Gain, Verdict, sentences, verdict
 from training.estimates import number
 
@@ -31,14 +32,14 @@ def show(result: Comparison, console: Console | None = None) -> None:
   if found:
     console.print(_SIGNS, style="dim", highlight=False)
   for sentence in sentences(found) if found else []:
-    console.print(sentence, markup=False, highlight=False)
+    console.print(safe_text(sentence), highlight=False)
   if found and found.over(PROMPTS):
     of = "of these checkpoints, not of other seeds'."
     console.print(f"Tested over {found.prompts} held-out prompts: {of}", highlight=False)
   for run in result.unfinished:
     reason = f", {run.status['reason']}" if run.status.get("reason") else ""
     where = f"  ({run.folder.log})" if os.path.exists(run.folder.log) else ""
-    console.print(f"{run.name}: {run.state}{reason}{where}", markup=False, soft_wrap=True)
+    console.print(safe_text(f"{run.name}: {run.state}{reason}{where}"), soft_wrap=True)
 
 
 def _table(result: Comparison, found: Verdict | None) -> Table:
@@ -71,7 +72,7 @@ def _table(result: Comparison, found: Verdict | None) -> Table:
   ):
     row = rows.get(variant.name)
     cells = [cell(variant, row) for cell in columns.values()]
-    table.add_row(str(row.rank) if row else "—", variant.name, *cells)
+    table.add_row(str(row.rank) if row else "—", safe_text(variant.name), *cells)
   return table
 
 

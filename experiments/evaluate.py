@@ -20,7 +20,9 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
+from comparing.safe_text import safe_text
 from experiments.command_line import cli
+from tasks.visible_text import visible
 from training import load_run
 from training.checking import evaluated_config
 from training.errors import UserError
@@ -53,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     found[path] = policy.evaluate(args.samples)
     prompts[path] = [item.prompt for item in policy.parts.task.evaluation]
     for fault in policy.parts.task.reward.new_faults():
-      print(f"warning: {fault}")
+      print(visible(f"warning: {fault}"))
     if RunFolder(path).read_config().get("config") and not args.task and not args.overrides:
       write_evaluation(path, args.samples, found[path])
   if not console.is_terminal:  # a file has no width: never fold a number
@@ -66,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
   for row in result.completions[: args.show]:
     mark = "✓" if row["reward"] > 0.5 else "✗"
     answer = f"   ({row['answer']})" if row["answer"] else ""
-    console.print(f"  {mark} {row['prompt']} {row['completion']}{answer}", markup=False)
+    console.print(safe_text(f"  {mark} {row['prompt']} {row['completion']}{answer}"))
   return 0
 
 
@@ -128,7 +130,7 @@ def comparison_of(
   first, *others = found
   names = dict(zip(found, _short_names(list(found)), strict=True))
   title = f"mean ± standard error over prompts; differences to {names[first]}, paired over prompts"
-  table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+  table = Table(title=safe_text(title), title_justify="left", box=None, pad_edge=False)
   for column in ("metric", "policy"):
     table.add_column(column, no_wrap=True)
   for column in ("value", "difference"):
@@ -146,11 +148,11 @@ def comparison_of(
       shown = (
         f"{gap[metric].value:+.4f} ± {gap[metric].standard_error:.4f}" if metric in gap else ""
       )
-      table.add_row(label, names[path], str(result.metrics[metric]), shown)
+      table.add_row(label, safe_text(names[path]), str(result.metrics[metric]), shown)
       label = ""
   notes = [f"{names[path]}: other prompts than {names[first]}, so no difference" for path in apart]
   notes += [f"{names[path]}: another reward than {names[first]}" for path in rewards]
-  table.caption = "\n".join(notes) or None
+  table.caption = safe_text("\n".join(notes)) if notes else None
   return table
 
 

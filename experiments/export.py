@@ -15,6 +15,7 @@ from functools import partial
 from ml_collections import ConfigDict
 
 from experiments.command_line import cli
+from tasks.visible_text import visible
 from training.checking import digests, loss_signatures, pretrained_model
 from training.errors import UserError
 from training.records.run_folder import RunFolder, headline
@@ -44,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     if not arguments.dry_run:
       export(folder, config, step, arguments.out, source)
   except UserError as error:
-    print(f"error: {error}", file=sys.stderr)
+    print(visible(f"error: {error}"), file=sys.stderr)
     return 2
   return 0
 

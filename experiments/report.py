@@ -21,6 +21,7 @@ from typing import Any
 from comparing import comparison, terminal_table
 from comparing.comparison import Comparison
 from experiments.command_line import cli
+from tasks.visible_text import visible
 from training.errors import UserError
 from training.records import run_names
 from training.records.run_folder import RunFolder, write_atomically
@@ -47,12 +48,12 @@ def main(argv: Sequence[str]) -> int:
     check_out(arguments.out, arguments.folders)
     result = comparison.read(*arguments.folders, baseline=arguments.baseline)
     for note in filter(None, (*result.problems, result.nothing_shared)):
-      print(f"note: {note}", file=sys.stderr)
+      print(visible(f"note: {note}"), file=sys.stderr)
     terminal_table.show(result)
     out = arguments.out or home(arguments.folders)
     written = [_write(result, out), *(_write_pictures(result, out) if arguments.png else [])]
   except (UserError, OSError) as error:
-    print(f"error: {error}", file=sys.stderr)
+    print(visible(f"error: {error}"), file=sys.stderr)
     return 2
   print("report: " + "\n        ".join(written))
   return 0

@@ -20,9 +20,11 @@ from collections.abc import Sequence
 import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from comparing.safe_text import safe_text
 from experiments import report
 from experiments.command_line import cli
 from rounds.deployment import Deployment, Waiting
+from tasks.visible_text import visible
 from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
 from training.records import environment, run_names
@@ -107,7 +109,7 @@ def do_round(deployment: Deployment, number: int) -> None:
 
     def show(row: dict) -> None:
       if "warning" in row:
-        progress.console.print(f"warning: {row['warning']}")
+        progress.console.print(safe_text(f"warning: {row['warning']}"))
         return
       doing = f"round {number}: {row.get('doing', 'training')}"
       progress.update(bar, description=doing, completed=row["step"], total=row["steps"])
@@ -115,7 +117,7 @@ def do_round(deployment: Deployment, number: int) -> None:
     verdict = one_round.go_through(deployment, deployment.round(number), ROOT, show)
   deployment.write_metrics()
   word = "deployed" if verdict["deployed"] else "refused "
-  print(f"round {number}  {word}  {verdict['reason']}", flush=True)
+  print(f"round {number}  {word}  {visible(verdict['reason'])}", flush=True)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from rich.text import Text
 
 from comparing.completions import best_first
 from comparing.runs import value
+from comparing.safe_text import safe_text
 from experiments.command_line import cli
-from experiments.command_line.safe_text import safe_text
 from tasks.slips import did_you_mean, nearest
 from training import Run, load_run
 from training.errors import UserError

@@ -41,6 +41,7 @@ from experiments.sweeping.live_table import JobStatus, LiveTable
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
 from experiments.tuning import results
+from tasks.visible_text import visible
 from training.errors import UserError
 from training.population.programs import program_of
 from training.records import environment, run_folder
@@ -177,7 +178,7 @@ def _train(
     tasks = [jobs.training(sweep, runs) for runs in _programs(able, flags)]
     _carry_out(tasks, launcher, table, flags.fail_fast)
   for job in lost.values():
-    print(f"{job.name}: failed, {failed[job.name]}  ({job.log})")
+    print(visible(f"{job.name}: failed, {failed[job.name]}  ({job.log})"))
   return bool(signals)
 
 

@@ -27,7 +27,9 @@ import yaml
 from ml_collections import ConfigDict
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from comparing.safe_text import safe_text
 from experiments.command_line import cli, for_target, long_work_bar, progress_line
+from tasks.visible_text import visible
 from training import load_config, run
 from training.checking import digests, text_summary
 from training.errors import UserError
@@ -72,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     print(yaml.safe_dump(config.to_dict(), sort_keys=False), end="")
     print(f"# {args.config} -> {path}  (config {digests.of_run(config)['digest']})")
     for line in text_summary.describe(config):
-      print(f"# data: {line}")
+      print(visible(f"# data: {line}"))
     print(f"# memory: {memory_needed(config)}")
     return 0
 
@@ -153,7 +155,7 @@ class Shown(contextlib.AbstractContextManager):
         self._latest = self._files.read_status().get("metrics", {})
       self._progress.start()
     if "warning" in row:
-      self._progress.console.print(f"warning: {row['warning']}")
+      self._progress.console.print(safe_text(f"warning: {row['warning']}"))
       return
     if "doing" not in row:
       self._latest |= row
@@ -174,7 +176,7 @@ def print_head(config: ConfigDict, path: str) -> None:
   print(f"{name}  {config.algorithm.loss}  K={config.group_size}  seed {config.seed}", end="  ")
   print(f"{device_line()} {config.model.dtype}  → {path}")
   for line in text_summary.describe(config):
-    print(f"data: {line}")
+    print(visible(f"data: {line}"))
   if accelerator_hint():
     print(accelerator_hint())
 

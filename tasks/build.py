@@ -32,6 +32,7 @@ from tasks.datasets.local import local
 from tasks.datasets.reading import default_data_dir
 from tasks.rows.row import BadRows
 from tasks.rows.row_names import PARTS, RowNames
+from tasks.visible_text import visible
 
 
 def main(argv: Sequence[str]) -> int:
@@ -50,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     )
     return 2
   except (ValueError, OSError) as error:  # of the data, or of the disk
-    print(error, file=sys.stderr)
+    print(visible(str(error)), file=sys.stderr)
     return 2
   except KeyboardInterrupt:
     print("interrupted; typed again, it starts anew", file=sys.stderr)

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 from configs import common, config_values
 from experiments.command_line import cli_help
 from tasks.slips import did_you_mean, nearest
+from tasks.visible_text import visible
 from training.checking import config_files, config_modules, field_names
 from training.errors import Diverged, UserError
 
@@ -46,7 +47,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
   try:
     sys.exit(main(sys.argv[1:]))
   except (UserError, Diverged) as error:
-    print("error: " + str(error).replace("\n", "\n       "), file=sys.stderr)
+    print("error: " + visible(str(error)).replace("\n", "\n       "), file=sys.stderr)
     sys.exit(3 if isinstance(error, Diverged) else 2)
   except BrokenPipeError:  # the reader of the output, such as `head`, has ended
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -13,7 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from comparing.safe_text import safe_text
 from experiments.sweeping.workers import Event
+from tasks.visible_text import visible
 
 _LOOK = {  # state -> its sign and colour
   "queued": ("·", "dim"),
@@ -108,7 +110,7 @@ class LiveTable:
     row = self._rows[event.job.name]
     row.update(event)
     if not self._console.is_terminal and event.kind != "progress":
-      print(_line(row, event.reason), flush=True)
+      print(visible(_line(row, event.reason)), flush=True)
 
   def leave_out(self, name: str) -> None:
     """Forgets a queued row that nobody will run."""
@@ -145,7 +147,7 @@ class LiveTable:
     left = self._left(runs)
     times = _clock(time.time() - self._began) + (f", about {_clock(left)} left" if left else "")
     note = (f"   {self.note}", "yellow")
-    return Text.assemble((self._title, "bold"), f"   {words}   {times}", note)
+    return Text.assemble(safe_text(self._title, "bold"), f"   {words}   {times}", note)
 
   def _left(self, runs: Sequence[JobStatus]) -> float:
     """Returns seconds to the end of the sweep; 0 until a run has shown how long one takes."""
@@ -173,7 +175,7 @@ def _cells(row: JobStatus) -> list[RenderableType]:
   sign, colour = _LOOK[row.state]
   metrics, is_running = row.metrics, row.state == "running"
   return [
-    row.name,
+    safe_text(row.name),
     Text(f"{sign} {row.doing or row.state}", style=colour),
     ProgressBar(row.steps or 1, row.step) if is_running else "",
     f"{row.step}/{row.steps}" if row.steps and row.state != "queued" else "",

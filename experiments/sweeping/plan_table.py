@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from comparing.safe_text import safe_text
 from configs.config_values import flatten
 from experiments.sweeping import plan
 from experiments.sweeping.plan import Plan, PlannedRun
@@ -31,10 +32,10 @@ def show(sweep: Plan, runs: Sequence[PlannedRun], programs: Programs) -> None:
   console = Console()
   if not console.is_terminal:  # a file has no width: never fold a number
     console.width = 140
-  console.print(headline(sweep, runs, programs), highlight=False, markup=False, soft_wrap=True)
+  console.print(safe_text(headline(sweep, runs, programs)), highlight=False, soft_wrap=True)
   console.print(_table(runs, programs))
   if warning := unequal(runs):
-    console.print(warning, highlight=False, markup=False, soft_wrap=True)
+    console.print(safe_text(warning), highlight=False, soft_wrap=True)
 
 
 def headline(sweep: Plan, runs: Sequence[PlannedRun], programs: Programs) -> str:
@@ -78,7 +79,7 @@ def _table(runs: Sequence[PlannedRun], programs: Programs) -> Table:
     values += [_rollouts(run), _tokens(run)]
     if _in(programs):
       values.append(program_of.get(run.name, ""))
-    table.add_row(str(number), run.name, *values, run.state)
+    table.add_row(*map(safe_text, (str(number), run.name, *values, run.state)))
   return table
 
 

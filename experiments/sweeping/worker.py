@@ -21,6 +21,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tasks.visible_text import visible
 from training.errors import Diverged, UserError
 
 
@@ -90,7 +91,7 @@ def outcome_of(call: Callable[[], None]) -> dict[str, str]:
   except KeyboardInterrupt:
     return {"state": "stopped", "reason": ""}
   except (Diverged, UserError) as error:
-    print(f"error: {error}", file=sys.stderr)
+    print(visible(f"error: {error}"), file=sys.stderr)
     return {
       "state": "diverged" if isinstance(error, Diverged) else "failed",
       "reason": str(error),

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from comparing import tuning
+from comparing.safe_text import safe_text
 from configs.config_values import flatten
 from experiments.sweeping import plan
 from experiments.sweeping.plan import Plan
@@ -124,7 +125,8 @@ def print_best(found: Results) -> None:
     counts = [str(outcomes.count(kind)) for kind in ("pruned", "diverged", "failed")]
     best = next((t for t in about["trials"] if t["number"] == about["best_trial"]), {})
     numbers = [_number(best.get("score")), _number(best.get("kl")), str(len(outcomes))]
-    table.add_row(name, spoken(about["best"] or {}), *numbers, *counts, f"{about['steps']:,}")
+    cells = [name, spoken(about["best"] or {}), *numbers, *counts, f"{about['steps']:,}"]
+    table.add_row(*map(safe_text, cells))
   console.print(table)
   print("to keep them in the sweep file:")
   for name, about in found["variants"].items():
@@ -151,7 +153,8 @@ def show_plan(tune: Plan, all_trials: Sequence[Trials], seeds: Sequence[int]) ->
     costs = [str(one.most), f"≤ {len(one.names)}", str(config["steps"]), rungs]
     for index, (field, domain) in enumerate(one.domains.items()):
       over = [field, space.spoken(domain), str(config[field])]
-      table.add_row("" if index else one.variant, *over, *([""] * 4 if index else costs))
+      cells = ["" if index else one.variant, *over, *([""] * 4 if index else costs)]
+      table.add_row(*map(safe_text, cells))
   console.print(table)
 
 

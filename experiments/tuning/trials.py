@@ -17,6 +17,7 @@ from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
 from experiments.tuning import search, space
 from experiments.tuning.search import Curve, Domain, Trial, Values
+from tasks.visible_text import visible
 from training.errors import Stopped, UserError
 from training.records import run_names
 from training.records.run_folder import RunFolder, headline
@@ -207,4 +208,4 @@ def train(
   try:
     jobs.train(judge, **arguments)
   except Stopped as reason:
-    print(reason)
+    print(visible(str(reason)))

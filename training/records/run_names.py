@@ -1,9 +1,12 @@
 """Names of runs and variants, made of a config and its overrides: "grpo-k8-lr2e-4-s0"."""
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
 from typing import Any
+
+LONGEST = 200  # bytes of a name; a file's may have 255, with what is added to it
 
 
 def run_name(config_file: str, overrides: Mapping[str, Any]) -> str:
@@ -21,8 +24,15 @@ def variant_name(config_file: str, overrides: Mapping[str, Any]) -> str:
 
 
 def file_name(text: str) -> str:
-  """`text` with every run of characters that a path or a shell could mistake as one "_"."""
-  return re.sub(r"[^\w.+-]+", "_", text)
+  """`text` with every run of characters that a path or a shell could mistake as one "_".
+
+  Of one that is longer than a file's name may be, the beginning and a digest of all of it.
+  """
+  name = re.sub(r"[^\w.+-]+", "_", text)
+  if name.strip(".") and len(name.encode()) <= LONGEST:
+    return name
+  beginning = name.encode()[: LONGEST - 9].decode(errors="ignore")
+  return f"{beginning.strip('.')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def short_field(key: str) -> str:
