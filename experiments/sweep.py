@@ -45,6 +45,7 @@ from tasks.visible_text import visible
 from training.errors import UserError
 from training.population.programs import program_of
 from training.records import environment, run_folder
+from training.records.hold import is_held
 
 FLAGS = {
   "dry_run": (
@@ -192,7 +193,9 @@ def _carry_out(
     if event.kind in ("failed", "diverged"):
       failed[event.job.name] = event.reason
       if "folder" in event.job.arguments:  # a worker that died could not write it down itself
-        run_folder.RunFolder(event.job.arguments["folder"]).mark(event.kind, event.reason)
+        files = run_folder.RunFolder(event.job.arguments["folder"])
+        if not is_held(files):  # by an experiments.train beside this sweep
+          files.mark(event.kind, event.reason)
       if fail_fast and len(failed) == 1:  # once: a second stop would kill the workers
         launcher.stop()
   return failed

@@ -21,6 +21,7 @@ from training.build import parts_of
 from training.checking import digests
 from training.errors import Diverged
 from training.evaluation import measure, summary
+from training.records.hold import held
 from training.records.run_folder import Report
 from training.scoring import Scorer
 
@@ -54,17 +55,18 @@ def train(
 ) -> str:
   """Finishes the round's run; returns the reason if it diverged, else ""."""
   folder, about = round_.run, digests.of_run(config)
-  state = folder.state(about["digest"])
-  if state == "finished":
-    return ""
-  if state != "diverged":
-    about |= {"config_file": deployment.run.read_config()["config_file"], "variant": "rounds"}
-    folder.create(config.to_dict(), sweep=deployment.run.name, **about)
-    try:
-      with folder.recording_outcome():
-        assembly.train(config, folder, root, report)
-    except Diverged:
-      pass
+  with held(folder):
+    state = folder.state(about["digest"])
+    if state == "finished":
+      return ""
+    if state != "diverged":
+      about |= {"config_file": deployment.run.read_config()["config_file"], "variant": "rounds"}
+      folder.create(config.to_dict(), sweep=deployment.run.name, **about)
+      try:
+        with folder.recording_outcome():
+          assembly.train(config, folder, root, report)
+      except Diverged:
+        pass
   status = folder.read_status()
   return "" if status["state"] == "finished" else f"diverged: {status['reason']}"
 

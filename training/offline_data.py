@@ -132,7 +132,8 @@ def load(parts: Parts, path: str, scorer: Scorer) -> Offline:
     scorer = Scorer(parts, scored_already=True)
   tokens = {i: parts.task.tokenizer.encode_prompt(text[0]) for i, text in rows.texts.items()}
   prompts, longest = [tokens[int(i)] for i in rows.held], max(map(len, tokens.values()))
-  seconds, by_base = recipe.get("seconds", 0.0), not config.offline.dataset
+  seconds = recipe.get("seconds", 0.0)
+  by_base = recipe.get("base") == base_policy.digest_of_base(config)
   return Offline(parts, scorer, rows, prompts, longest, seconds, by_base=by_base)
 
 

@@ -3,12 +3,13 @@
 Importing this imports no jax: a config is checked before.
 """
 
+import contextlib
 import dataclasses
 import glob
 import importlib.util
 import os
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from training.checking import (
   validate,
 )
 from training.errors import UserError
+from training.records.hold import held
 from training.records.run_folder import Report, RunFolder
 from training.records.run_names import file_name
 
@@ -210,26 +212,29 @@ def train(
   of_run = digests.of_run(config)
   loss = file_name(config.algorithm.loss.rpartition(":")[2])
   path = folder or os.path.join(root, f"{loss}-{of_run['digest']}-s{config.seed}")
-  files, ready = (
-    RunFolder(path),
-    partial(prepare, config=config, digest=of_run["digest"], overwrite=overwrite),
-  )
-  if processes == 1 and not ready(files):
-    return Run(path, root)
+  files = RunFolder(path)
+  with contextlib.ExitStack() as stack:
 
-  from training import assembly, hosts, shared_runs  # jax, now that the config is known to be good
+    def is_ready() -> bool:
+      stack.enter_context(held(files))  # before the first look at what is there
+      return prepare(files, config=config, digest=of_run["digest"], overwrite=overwrite)
 
-  if processes > 1:
-    hosts.check_same("configs", f"{path} {config.to_json_best_effort()}")
-    files = shared_runs.folder_at(path)
-    if not hosts.first_decides(lambda: ready(files)):
+    if processes == 1 and not is_ready():
       return Run(path, root)
-  names: dict[str, Any] = {"config_file": "", **about, **of_run}
-  with files.recording_outcome():  # first: a run of more steps than before is finished no more
-    files.create(config.to_dict(), **names)
-    report({"doing": "start", "step": 0, "steps": config.steps})
-    assembly.train(config, files, root, report)
-  hosts.wait("run finished")  # the first may still be busy with W&B
+
+    from training import assembly, hosts, shared_runs  # jax, now that the config is good
+
+    if processes > 1:
+      hosts.check_same("configs", f"{path} {config.to_json_best_effort()}")
+      files = shared_runs.folder_at(path)
+      if not hosts.first_decides(is_ready):
+        return Run(path, root)
+    names: dict[str, Any] = {"config_file": "", **about, **of_run}
+    with files.recording_outcome():  # first: a run of more steps than before is finished no more
+      files.create(config.to_dict(), **names)
+      report({"doing": "start", "step": 0, "steps": config.steps})
+      assembly.train(config, files, root, report)
+    hosts.wait("run finished")  # the first may still be busy with W&B
   return Run(path, root)
 
 

@@ -16,6 +16,7 @@ from experiments.sweeping import worker
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
 from training.records.environment import HUGE_PAGES, compilation_cache, nvidia_gpus
+from training.records.hold import held
 from training.records.run_folder import Report, RunFolder
 
 ROOT = "runs"  # all sweeps share its base policies, its data sets and its compilation cache
@@ -91,7 +92,7 @@ def train(report: Report, *, folder: str, config: Mapping[str, Any], **about: An
   from training import assembly
 
   run = RunFolder(folder)
-  with run.recording_outcome():
+  with held(run), run.recording_outcome():
     run.create(config, **about)
     assembly.train(ConfigDict(config), run, ROOT, report)
 

@@ -1,6 +1,9 @@
 """A run's folder is never left half written and says truly what a launch would find."""
 
+import errno
+import fcntl
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -9,9 +12,11 @@ import pytest
 
 from training.errors import Diverged, UserError
 from training.records import environment
+from training.records.hold import held, is_held
 from training.records.run_folder import RunFolder
 from training.records.run_names import run_name
 
+PROJECT = pathlib.Path(__file__).parent.parent.parent
 CONFIG = {"seed": 0, "steps": 80, "algorithm": {"loss": "dpo", "beta": 0.1}}
 
 
@@ -181,3 +186,42 @@ def test_a_run_is_named_by_its_file_what_was_overridden_and_the_seed(config_file
 def test_config_json_is_readable_json(folder):
   with open(f"{folder.path}/config.json") as file:
     assert json.load(file)["digest"] == "aa"
+
+
+# --- two processes --------------------------------------------------------------------------------
+
+HOLD = """
+import sys
+from training.records.hold import held
+from training.records.run_folder import RunFolder
+
+with held(RunFolder(sys.argv[1])):
+  print("held", flush=True)
+  sys.stdin.read()
+"""
+
+
+def test_a_run_that_another_process_trains_is_refused_till_that_dies(folder):
+  command = [sys.executable, "-c", HOLD, folder.path]
+  with subprocess.Popen(
+    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT
+  ) as other:
+    assert other.stdout is not None and other.stdout.readline() == "held\n"
+    assert is_held(folder)
+    with pytest.raises(UserError, match="another process is training this run"):
+      with held(folder):
+        pass
+    folder.clear()  # does not take the lock away
+    assert is_held(folder)
+    other.kill()
+  assert not is_held(folder)
+
+
+def test_a_disk_that_locks_nothing_is_refused(folder, monkeypatch):
+  def refuse(file, how):
+    raise OSError(errno.ENOLCK, "No locks available")
+
+  monkeypatch.setattr(fcntl, "flock", refuse)
+  with pytest.raises(UserError, match="its disk locks no files .No locks available."):
+    with held(folder):
+      pass

@@ -103,6 +103,8 @@ def _ranges(values: dict[str, Any]) -> Iterator[str]:
       yield f"{key}={value}: must be a finite number"
     elif key in _AT_LEAST_1 and value < 1:
       yield f"{key}={value}: must be at least 1"
+    elif key.rpartition(".")[2] == "seed" and value >= 2**32:
+      yield f"{key}={value}: must be below 2^32, or it shares another's random numbers"
     elif key in _AT_LEAST_0 and value < 0:
       yield f"{key}={value}: must not be negative"
     elif key == "sampling.temperature" and value <= 0:
