@@ -40,6 +40,7 @@ RANGES = {
     0.0, _INF, "", "it is how far above 1 the ratio is pushed (no clip at all: unclipped_grpo)"
   ),
   "RatioCap": Range(1.0, _INF, "", "a ratio is 1 where nothing has changed yet"),
+  "RatioFloor": Range(0.0, 1.0, "", "what is below it is left out, and a ratio is 1 at first"),
   "Smoothing": Range(0.0, 0.5, "low", "it is the share of wrong labels; at 0.5 they say nothing"),
   "NonZeroSmoothing": Range(
     0.0, 0.5, "", "its logarithm is in the loss, and at 0.5 labels say nothing"

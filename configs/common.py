@@ -75,6 +75,12 @@ def defaults(loss: str) -> ConfigDict:
   config.replay.size = 256  # groups that are kept, the latest
   config.replay.by = "uniform"  # how they are chosen: "uniform", or "advantage": by its mean size
 
+  config.correction = ConfigDict()  # of what trainer and sampler disagree in, whatever the loss
+  config.correction.weight = ""  # on the gradient: "truncate(token, 2) * veto(1e-4)"; empty: none
+  config.correction.anchor = (
+    "recomputed"  # old_logps are the trainer's; "sampler": what was drawn from
+  )
+
   config.scoring = ConfigDict()  # the rewards to train on; evaluation always shows the task's own
   config.scoring.reward = "task"  # "task" (task.reward) or "model" (the score of a reward model)
   config.scoring.model = ""  # a finished run of configs/reward_model.py; empty: one is trained

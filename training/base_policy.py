@@ -44,6 +44,7 @@ def plain_training(config: ConfigDict) -> ConfigDict:
     config.reference.update(every=0, mix=1.0)
     config.sampling.update(refills=0, lag=0, sync_every=1)
     config.replay.share = 0.0
+    config.correction.update(weight="", anchor="recomputed")
   return config
 
 

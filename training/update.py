@@ -40,6 +40,7 @@ class UpdateSpec:
   optimizer: Optimizer = adamw
   schedule: Schedule = constant
   micro_batches: int = 1
+  correction: Callable | None = None  # an `algorithms.mismatch.Correction`
 
   @property
   def shards(self) -> int:
@@ -88,7 +89,13 @@ def loss_gradient(spec: UpdateSpec, state: TrainState, groups: Groups, numbers: 
   wanted, given = loss_arrays(spec.loss, groups)
 
   def loss_of(outputs):
-    return spec.loss(**outputs, **given, **numbers["algorithm"], **dict(spec.options))
+    corrected: dict[str, jax.Array] = {}
+    if spec.correction is not None:
+      policies = groups.old_logps, groups.sampler_logps, groups.mask
+      logps, corrected = spec.correction(outputs["logps"], *policies, numbers["correction"])
+      outputs = outputs | {"logps": logps}
+    loss, metrics = spec.loss(**outputs, **given, **numbers["algorithm"], **dict(spec.options))
+    return loss, metrics | corrected
 
   def score(trained, groups: Groups):
     networks = state.with_trained(trained).networks

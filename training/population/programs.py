@@ -6,12 +6,14 @@ runs that differ in numbers alone can be members of one population. No jax is im
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from configs.config_values import flatten, is_number
 
-# Members may differ in these, and in the numbers of `algorithm` and `optimizer`.
+# Members may differ in these, in the numbers of `algorithm` and `optimizer`, and in those that
+# correction.weight spells.
 NUMBERS = (
   "seed",
   "sampling.temperature",
@@ -32,6 +34,7 @@ def program_of(config: Mapping[str, Any]) -> str:
     and not name.startswith("wandb.")
     and not (name.startswith(sections) and is_number(value))
   }
+  rest["correction.weight"] = re.sub(r"\d[\d.e+-]*", "#", config["correction"]["weight"])
   rest["needs_reference"] = config["algorithm"].get("beta") != 0
   if math.prod(config["mesh"].values()) > 1:
     rest["mesh_of"] = config  # a run on a mesh of its own shares nothing

@@ -53,7 +53,7 @@ class Program:
 
 def of_run(parts: Parts) -> list[Program]:
   """The update, the sampler, and the log-probs and values that the loss asks networks for."""
-  config, words = parts.config, parts.loss.words
+  config, words = parts.config, parts.words
   policy, _ = memory.networks(parts)
   state, groups = state_shapes(parts), groups_shapes(parts, config.batch_prompts)
   update_groups = groups_shapes(parts, config.batch_prompts // config.minibatches)
@@ -88,7 +88,7 @@ def of_run(parts: Parts) -> list[Program]:
     found += _samplers(parts, placed, whole, beside(policy), held + sampling)
   plain = dataclasses.replace(groups, **dict.fromkeys(ADDED))
   score = flops.score(parts.model, whole), whole.tokens, beside(policy)
-  if "ref_logps" in words or "sampler_logps" in words:
+  if "ref_logps" in words or parts.recomputes:
     log_probs = compiled_log_probs(parts.model, parts.mesh)
     found.append(Program("log-probs", lowered(log_probs, placed, plain, 1.0), *score))
   if "old_values" in words:
@@ -145,7 +145,7 @@ def state_shapes(parts: Parts) -> TrainState:
 
 def groups_shapes(parts: Parts, prompts: int) -> Groups:
   """A batch of so many prompts, with the arrays that the loss names, on the mesh."""
-  groups, words = memory.shapes_of_groups(parts, prompts), parts.loss.words
+  groups, words = memory.shapes_of_groups(parts, prompts), parts.words
   tokens = jax.ShapeDtypeStruct(groups.responses.shape, jnp.float32)
   rewards = groups.rewards
   several = jax.ShapeDtypeStruct((*rewards.shape, len(parts.task.reward_names)), jnp.float32)
