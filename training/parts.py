@@ -33,7 +33,7 @@ class Loss:
 
 @dataclasses.dataclass(frozen=True)
 class Correction:
-  """What the gradient is multiplied by, and its numbers: arguments of the compiled update.
+  """A weight on the gradient, and its numbers: arguments of the compiled update.
 
   Attributes:
     function: an `algorithms.mismatch.Correction`.

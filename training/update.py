@@ -73,11 +73,13 @@ def update(
   spec: UpdateSpec, state: TrainState, groups: Groups, numbers: dict[str, Any]
 ) -> tuple[TrainState, dict[str, jax.Array], jax.Array | None]:
   """One training step on one batch of groups. Pure. `numbers` are those of `Parts.numbers`."""
+  adapts = {} if state.beta is None else {"beta": state.beta}
+  numbers = numbers | {"algorithm": numbers["algorithm"] | adapts}
   gradient, metrics, weights = loss_gradient(spec, state, groups, numbers)
   state, optimizer_metrics = optimizer_step(
     state, gradient, numbers["optimizer"], spec.optimizer, spec.schedule
   )
-  return state, metrics | optimizer_metrics, weights
+  return state, metrics | optimizer_metrics | adapts, weights
 
 
 def loss_gradient(spec: UpdateSpec, state: TrainState, groups: Groups, numbers: dict[str, Any]):

@@ -18,6 +18,7 @@ NUMBERS = (
   "seed",
   "sampling.temperature",
   "reference.mix",
+  "reference.target_kl",
   "scoring.unfinished",
   "base.seed",
   "base.learning_rate",
@@ -35,6 +36,7 @@ def program_of(config: Mapping[str, Any]) -> str:
     and not (name.startswith(sections) and is_number(value))
   }
   rest["correction.weight"] = re.sub(r"\d[\d.e+-]*", "#", config["correction"]["weight"])
+  rest["adapts_beta"] = config["reference"]["target_kl"] > 0
   rest["needs_reference"] = config["algorithm"].get("beta") != 0
   if math.prod(config["mesh"].values()) > 1:
     rest["mesh_of"] = config  # a run on a mesh of its own shares nothing

@@ -139,6 +139,7 @@ def state_shapes(parts: Parts) -> TrainState:
     critic=trained.get("critic"),
     reference=policy if parts.config.reference.every else None,
     reward_mean=jax.ShapeDtypeStruct((), jnp.float32),
+    beta=jax.ShapeDtypeStruct((), jnp.float32) if parts.config.reference.target_kl else None,
   )
   return on_mesh(state, parts.mesh)
 
