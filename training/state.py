@@ -36,13 +36,18 @@ class TrainState:
     return {"params": self.params} | ({} if self.critic is None else {"critic": self.critic})
 
   @property
-  def saved(self) -> "TrainState":
-    """The part that a checkpoint holds: of networks with adapters, these alone."""
-    return self._of_networks(adapters.trainable)
+  def saved(self) -> dict[str, Any]:
+    """The part that a checkpoint holds: of networks with adapters, these alone.
 
-  def with_saved(self, saved: "TrainState") -> "TrainState":
-    """`saved`, with this state's frozen weights under the adapters that it holds."""
-    return saved._of_networks(adapters.join, self)
+    A beta that stays is left out: checkpoints of before there was one are read as ever.
+    """
+    part = self._of_networks(adapters.trainable)
+    fields = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+    return {name: value for name, value in fields.items() if name != "beta" or value is not None}
+
+  def with_saved(self, saved: dict[str, Any]) -> "TrainState":
+    """The state of `saved`, with this one's frozen weights under the adapters that it holds."""
+    return TrainState(**saved)._of_networks(adapters.join, self)
 
   def _of_networks(self, change, *others: "TrainState") -> "TrainState":
     """`change` applied to each network that there is (and those of the other states)."""
