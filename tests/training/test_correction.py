@@ -14,6 +14,7 @@ from models.log_probs import token_log_probs
 from models.partitioning import make_mesh
 from tests.models.tiny import TINY, log_probs, ragged_groups, tiny_params
 from tests.training.small_configs import SMALL_MODEL
+from tests.training.test_population import assert_same, configs_of, one_by_one, together
 from training import build
 from training.annotate import annotate
 from training.batches import sampling_warnings
@@ -163,6 +164,17 @@ def test_a_run_with_a_lag_that_was_stopped_ends_with_the_same_bits(tmp_path, anc
   assert rows == rows_of(resumed) and len(rows) == 7
   assert rows[-1]["train/sampling/sampling_logp_difference/mean"] > 1e-4
   assert rows[-1]["train/sampling/effective_sample_size"] < 1
+
+
+@pytest.mark.slow
+def test_members_of_a_population_have_numbers_of_their_own(tmp_path):
+  weights = ("truncate(token, 1.001) * veto(0.9)", "truncate(token, 1.5) * veto(0.1)")
+  members = [{"seed": i, "correction.weight": weight} for i, weight in enumerate(weights)]
+  configs = configs_of("configs/grpo.py", members, **{"sampling.lag": 1, "steps": 3})
+  for member, single in zip(
+    together(tmp_path, configs), one_by_one(tmp_path, configs), strict=True
+  ):
+    assert_same(member, single)
 
 
 # --- what is refused ----------------------------------------------------------------------------
