@@ -77,9 +77,7 @@ def defaults(loss: str) -> ConfigDict:
 
   config.correction = ConfigDict()  # of what trainer and sampler disagree in, whatever the loss
   config.correction.weight = ""  # on the gradient: "truncate(token, 2) * veto(1e-4)"; empty: none
-  config.correction.anchor = (
-    "recomputed"  # old_logps are the trainer's; "sampler": what was drawn from
-  )
+  config.correction.anchor = "recomputed"  # old_logps: the trainer's, or the "sampler"'s own
 
   config.scoring = ConfigDict()  # the rewards to train on; evaluation always shows the task's own
   config.scoring.reward = "task"  # "task" (task.reward) or "model" (the score of a reward model)
