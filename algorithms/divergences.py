@@ -12,8 +12,14 @@ divergence"), in nats:
                      one of the *forward* KL(reference || policy), not of the reverse KL whose
                      value it estimates.
 
-DeepSeek-V3.2 (2025), and TRL 1.16 unless told otherwise, multiply k3 by pi_theta / pi_old. The
-gradient of that product is k2's, times the ratio: on the first step after sampling, exactly k2's.
+  weighted_k3 = rho k3, rho = pi_theta / pi_old of the policy that drew the tokens: unbiased off
+                     policy too, in its value and in its gradient, which is rho times k2's: that of
+                     KL(policy || reference). On the first step after sampling, exactly k2's.
+                     DeepSeek-V3.2 (2025, eq. 7); TRL 1.16 unless told otherwise
+                     (use_bias_correction_kl).
+
+The ratio is a token's: the prefix stays the old policy's. TRL's losses with one ratio a response
+(gspo) take that one, for which none of this holds; here every loss takes the token's.
 
 All are elementwise, log-probs in, nats out. `d` is cut at +-20 so that e^d stays finite in float32:
 it changes nothing between policies that are less than e^20 apart.
@@ -25,7 +31,7 @@ import jax.numpy as jnp
 
 from algorithms.shapes import PerToken
 
-KL = Literal["k1", "k2", "k3"]
+KL = Literal["k1", "k2", "k3", "weighted_k3"]
 LARGEST_LOG_RATIO = 20.0
 
 
@@ -45,4 +51,10 @@ def k3(logps: PerToken, ref_logps: PerToken) -> PerToken:
   return jnp.expm1(d) - d
 
 
-ESTIMATES = {"k1": k1, "k2": k2, "k3": k3}
+def weighted_k3(logps: PerToken, ref_logps: PerToken, old_logps: PerToken) -> PerToken:
+  """(pi_theta / pi_old) (e^d - d - 1), the gradient flowing into both (DeepSeek-V3.2, eq. 7)."""
+  log_ratio = jnp.clip(logps - old_logps, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
+  return jnp.exp(log_ratio) * k3(logps, ref_logps)
+
+
+ESTIMATES = {"k1": k1, "k2": k2, "k3": k3}  # on-policy: functions of two policies

@@ -60,13 +60,14 @@ def grpo(
     old_logps: under the policy that sampled the responses. On the first step after sampling
       rho = 1 everywhere, so the loss is 0 while its gradient is not.
     beta: strength of the KL to the reference: larger stays closer. 0 turns it off.
-    kl: its estimate: "k3" is the paper's, "k2" has the true gradient (see `divergences`).
+    kl: its estimate: "k3" is the paper's; "k2" has the true gradient on-policy, "weighted_k3" off
+      policy as well, and "k1" none (see `divergences`).
     clip_low, clip_high: eps; equal in the paper, clip_high > clip_low is DAPO's "clip higher".
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
   """
   advantages = group_relative(rewards, ddof=ddof)
   ratio = token_ratio(logps, old_logps, mask)
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   objective = clipped_surrogate(ratio, advantages, clip_low, clip_high) - penalty
   metrics = ratio_metrics(ratio, advantages, mask, clip_low, clip_high)
   return -sequence_mean(objective, mask), metrics | kl_metrics
@@ -93,13 +94,13 @@ def dr_grpo(
 
   Args:
     beta: strength of the KL to the reference; 0 (the paper's) turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     clip_low, clip_high: the push stops once rho leaves [1 - clip_low, 1 + clip_high].
     max_tokens: a constant to divide by, usually the longest response that sampling allows.
   """
   advantages = centered(rewards)
   ratio = token_ratio(logps, old_logps, mask)
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   objective = clipped_surrogate(ratio, advantages, clip_low, clip_high) - penalty
   metrics = ratio_metrics(ratio, advantages, mask, clip_low, clip_high)
   return -constant_mean(objective, mask, max_tokens), metrics | kl_metrics
@@ -129,13 +130,13 @@ def dapo(
 
   Args:
     beta: strength of the KL to the reference; 0 (the paper's) turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     clip_low, clip_high: the push stops once rho leaves [1 - clip_low, 1 + clip_high].
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
   """
   advantages = group_relative(rewards, ddof=ddof)
   ratio = token_ratio(logps, old_logps, mask)
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   objective = clipped_surrogate(ratio, advantages, clip_low, clip_high) - penalty
   metrics = ratio_metrics(ratio, advantages, mask, clip_low, clip_high)
   return -token_mean(objective, mask), metrics | kl_metrics
@@ -161,12 +162,12 @@ def unclipped_grpo(
 
   Args:
     beta: strength of the KL to the reference; 0 turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
   """
   advantages = group_relative(rewards, ddof=ddof)
   ratio = token_ratio(logps, old_logps, mask)
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   objective = ratio * per_token(advantages) - penalty
   return -sequence_mean(objective, mask), mean_ratio(ratio, mask) | kl_metrics
 
@@ -195,14 +196,14 @@ def two_sided_grpo(
 
   Args:
     beta: strength of the KL to the reference; 0 turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     clip_low, clip_high: the push stops once rho leaves [1 - clip_low, 1 + clip_high].
     ratio_cap: the largest ratio that counts, above 1 + clip_high (TRL's delta).
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
   """
   advantages = group_relative(rewards, ddof=ddof)
   ratio = token_ratio(logps, old_logps, mask)
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   a = per_token(advantages)
   clipped = jnp.clip(ratio, 1 - clip_low, 1 + clip_high)
   objective = jnp.minimum(jnp.minimum(ratio, ratio_cap) * a, clipped * a) - penalty

@@ -52,7 +52,7 @@ def entropy_bonus_grpo(
 
   Args:
     beta: strength of the KL to the reference; 0 turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     clip_low, clip_high: the push stops once rho leaves [1 - clip_low, 1 + clip_high].
     bonus: what a nat of mean entropy is worth.
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
@@ -88,7 +88,7 @@ def top_entropy_grpo(
 
   Args:
     beta: strength of the KL to the reference; 0 turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     clip_low, clip_high: the push stops once rho leaves [1 - clip_low, 1 + clip_high].
     share: how many of the tokens are trained on, those of the highest entropy; 1 is `grpo`.
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
@@ -96,7 +96,7 @@ def top_entropy_grpo(
   advantages = group_relative(rewards, ddof=ddof)
   ratio = token_ratio(logps, old_logps, mask)
   kept = top_entropy_mask(entropy, mask, share)
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   surrogate = clipped_surrogate(ratio, advantages, clip_low, clip_high)
   objective = jnp.where(kept, surrogate, 0.0) - penalty
   metrics = ratio_metrics(ratio, advantages, mask, clip_low, clip_high)
@@ -128,7 +128,7 @@ def masked_off_policy_grpo(
 
   Args:
     beta: strength of the KL to the reference; 0 turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     clip_low, clip_high: the push stops once rho leaves [1 - clip_low, 1 + clip_high].
     threshold: in nats a token: how far the policy may have left a bad response that still counts.
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
@@ -136,7 +136,7 @@ def masked_off_policy_grpo(
   advantages = group_relative(rewards, ddof=ddof)
   ratio = token_ratio(logps, old_logps, mask)
   kept = mask & off_policy_sequence_mask(logps, old_logps, advantages, mask, threshold)[..., None]
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   surrogate = clipped_surrogate(ratio, advantages, clip_low, clip_high)
   objective = jnp.where(kept, surrogate, 0.0) - penalty
   metrics = ratio_metrics(ratio, advantages, mask, clip_low, clip_high)
@@ -173,7 +173,7 @@ def truncated_grpo(
     old_logps: the trainer's own, of the parameters that sampled.
     sampler_logps: what the sampler said of the same tokens.
     beta: strength of the KL to the reference; 0 turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     clip_low, clip_high: the push stops once rho leaves [1 - clip_low, 1 + clip_high].
     level: "token": a weight for each token; "sequence": one for the response, unbiased but noisy.
     ratio_cap: the largest weight.
@@ -182,7 +182,7 @@ def truncated_grpo(
   advantages = group_relative(rewards, ddof=ddof)
   ratio = token_ratio(logps, old_logps, mask)
   weights = truncated_importance_weights(old_logps, sampler_logps, mask, level, ratio_cap)
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   objective = weights * clipped_surrogate(ratio, advantages, clip_low, clip_high) - penalty
   metrics = ratio_metrics(ratio, advantages, mask, clip_low, clip_high)
   metrics |= {"sampling/truncated_weight/mean": token_mean(weights, mask)}
@@ -213,13 +213,13 @@ def gdpo(
 
   Args:
     beta: strength of the KL to the reference; 0 turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     clip_low, clip_high: the push stops once rho leaves [1 - clip_low, 1 + clip_high].
     ddof: of the standard deviations in A: 0 divides a variance by its count, 1 (TRL's) by one less.
   """
   advantages = per_reward(reward_parts, ddof=ddof)
   ratio = token_ratio(logps, old_logps, mask)
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   objective = clipped_surrogate(ratio, advantages, clip_low, clip_high) - penalty
   metrics = ratio_metrics(ratio, advantages, mask, clip_low, clip_high)
   return -sequence_mean(objective, mask), metrics | kl_metrics

@@ -5,6 +5,7 @@ from typing import Literal
 import jax
 
 from algorithms.advantages import centered, group_relative
+from algorithms.divergences import KL
 from algorithms.loss_function import loss_function
 from algorithms.policy_gradient import (
   clipped_surrogate,
@@ -37,6 +38,7 @@ def off_policy_grpo(
   old_logps: PerToken | None = None,
   *,
   beta: Weight = 0.04,
+  kl: KL = "k3",
   clip_low: LowerClip = 0.2,
   clip_high: UpperClip = 0.2,
   ratio: Literal["token", "sequence"] = "token",
@@ -54,12 +56,12 @@ def off_policy_grpo(
     old_logps: the behaviour policy's; None lets the reference stand in.
     ratio: "token": rho_it, tokens averaged by sequence; "sequence": one rho_i = pi_theta(y_i) /
       pi_old(y_i) a response, averaged over responses.
-    beta, clip_low, clip_high, ddof: as in `grpo`.
+    beta, kl, clip_low, clip_high, ddof: as in `grpo`.
   """
   old_logps = ref_logps if old_logps is None else old_logps
   advantages = group_relative(rewards, ddof=ddof)
   rho = (token_ratio if ratio == "token" else sequence_ratio)(logps, old_logps, mask)
-  penalty, kl_metrics = kl_penalty(beta, "k3", logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   objective = clipped_surrogate(rho, advantages, clip_low, clip_high) - penalty
   metrics = ratio_metrics(rho, advantages, mask, clip_low, clip_high)
   return -sequence_mean(objective, mask), metrics | kl_metrics

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from algorithms.divergences import ESTIMATES, KL, LARGEST_LOG_RATIO
+from algorithms.divergences import ESTIMATES, KL, LARGEST_LOG_RATIO, weighted_k3
 from algorithms.reductions import lengths, sequence_sum, share_of_tokens, token_mean
 from algorithms.shapes import Mask, Metrics, PerResponse, PerToken, Scalar
 
@@ -78,11 +78,25 @@ def ratio_metrics(
 
 
 def kl_penalty(
-  beta: Scalar, kl: KL, logps: PerToken, ref_logps: PerToken | None, mask: Mask
+  beta: Scalar,
+  kl: KL,
+  logps: PerToken,
+  ref_logps: PerToken | None,
+  mask: Mask,
+  old_logps: PerToken | None = None,
 ) -> tuple[PerToken, Metrics]:
-  """beta KL_it, for an objective or a reward to subtract, and its metric. 0 without a reference."""
+  """beta KL_it, for an objective or a reward to subtract, and its metric. 0 without a reference.
+
+  ValueError for kl="weighted_k3" without `old_logps`, under the policy that drew the tokens.
+  """
   if ref_logps is None:
     return jnp.zeros_like(logps), {}
   # Masked before it is squared: the gradient at a padded -inf would be 0 * inf.
-  nats = ESTIMATES[kl](jnp.where(mask, logps, 0.0), jnp.where(mask, ref_logps, 0.0))
+  logps, ref_logps = jnp.where(mask, logps, 0.0), jnp.where(mask, ref_logps, 0.0)
+  if kl != "weighted_k3":
+    nats = ESTIMATES[kl](logps, ref_logps)
+  elif old_logps is None:
+    raise ValueError('kl="weighted_k3" needs old_logps: it is weighted by pi_theta / pi_old')
+  else:
+    nats = weighted_k3(logps, ref_logps, jnp.where(mask, old_logps, 0.0))
   return beta * nats, {"kl": token_mean(nats, mask)}

@@ -41,6 +41,7 @@ RANGES = {
   ),
   "RatioCap": Range(1.0, _INF, "", "a ratio is 1 where nothing has changed yet"),
   "Distance": Range(0.0, _INF, "", "it is how far the policy may move; at 0 it could not move"),
+  "RatioFloor": Range(0.0, 1.0, "", "what is below it is left out, and a ratio is 1 at first"),
   "Smoothing": Range(0.0, 0.5, "low", "it is the share of wrong labels; at 0.5 they say nothing"),
   "NonZeroSmoothing": Range(
     0.0, 0.5, "", "its logarithm is in the loss, and at 0.5 labels say nothing"

@@ -51,13 +51,13 @@ def gspo(
 
   Args:
     beta: strength of the KL to the reference; 0 (the paper's) turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     clip_low, clip_high: of s_i, which moves far less than a token's ratio: hence so small.
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
   """
   advantages = group_relative(rewards, ddof=ddof)
   ratio = geometric_mean_ratio(logps - old_logps, mask)
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   objective = clipped_surrogate(ratio, advantages, clip_low, clip_high) - penalty
   metrics = ratio_metrics(ratio, advantages, mask, clip_low, clip_high)
   return -sequence_mean(objective, mask), metrics | kl_metrics
@@ -86,13 +86,13 @@ def luspo(
 
   Args:
     beta: strength of the KL to the reference; 0 turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     clip_low, clip_high: of s_i; the paper's (section 5.1).
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
   """
   advantages = group_relative(rewards, ddof=ddof)
   ratio = geometric_mean_ratio(logps - old_logps, mask)
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   objective = clipped_surrogate(ratio, advantages, clip_low, clip_high) - penalty
   metrics = ratio_metrics(ratio, advantages, mask, clip_low, clip_high)
   return -sequence_sum(objective, mask).mean(), metrics | kl_metrics
@@ -121,14 +121,14 @@ def gmpo(
 
   Args:
     beta: strength of the KL to the reference; 0 turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     clip_low, clip_high: of log rho, in nats: not of rho itself, as in the other losses.
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
   """
   advantages = group_relative(rewards, ddof=ddof)
   a, log_ratio = per_token(advantages), logps - old_logps
   clipped = jnp.where(a > 0, jnp.minimum(log_ratio, clip_high), jnp.maximum(log_ratio, -clip_low))
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   objective = geometric_mean_ratio(clipped, mask) * a - penalty
   rho = token_ratio(logps, old_logps, mask)
   metrics = ratio_metrics(rho, advantages, mask, -jnp.expm1(-clip_low), jnp.expm1(clip_high))

@@ -38,14 +38,14 @@ def cispo(
 
   Args:
     beta: strength of the KL to the reference; 0 turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     ratio_cap: the largest weight of a token.
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
   """
   a = per_token(group_relative(rewards, ddof=ddof))
   ratio = token_ratio(logps, old_logps, mask)
   weights = jax.lax.stop_gradient(jnp.minimum(ratio, ratio_cap))
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   objective = weights * a * logps - penalty
   capped = share_of_tokens((ratio > ratio_cap) & (a > 0), mask)
   metrics = {"cispo_clip_ratio": capped} | mean_ratio(ratio, mask)
@@ -75,7 +75,7 @@ def sapo(
 
   Args:
     beta: strength of the KL to the reference; 0 turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     temperature_pos: tau of responses better than their group: larger closes the gate sooner.
     temperature_neg: tau of the others; the paper's is larger, for negative tokens are less stable.
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
@@ -84,7 +84,7 @@ def sapo(
   ratio = token_ratio(logps, old_logps, mask)
   tau = jnp.where(a > 0, temperature_pos, temperature_neg)
   gate = 4 / tau * jax.nn.sigmoid(tau * (ratio - 1))
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   objective = gate * a - penalty
   return -sequence_mean(objective, mask), mean_ratio(ratio, mask) | kl_metrics
 
@@ -115,7 +115,7 @@ def vespo(
 
   Args:
     beta: strength of the KL to the reference; 0 turns it off.
-    kl: its estimate: "k1", "k2" or "k3" (see `divergences`).
+    kl: its estimate: "k1", "k2", "k3" or "weighted_k3" (see `divergences`).
     k_pos, k_neg: the power, of A >= 0 and A < 0: larger damps small w more.
     lambda_pos, lambda_neg: the decay, of A >= 0 and A < 0: larger damps large w more.
     ddof: of the standard deviation in A: 0 divides the variance by K, 1 (TRL's) by K - 1.
@@ -124,7 +124,7 @@ def vespo(
   positive = advantages >= 0
   k, decay = jnp.where(positive, k_pos, k_neg), jnp.where(positive, lambda_pos, lambda_neg)
   phi = jax.lax.stop_gradient(_gamma_weight(sequence_sum(logps - old_logps, mask), k, decay))
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   objective = per_token(phi * advantages) * logps - penalty
   metrics = {"vespo/phi_seq_mean": phi.mean()}
   metrics |= mean_ratio(token_ratio(logps, old_logps, mask), mask)

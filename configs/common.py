@@ -75,6 +75,10 @@ def defaults(loss: str) -> ConfigDict:
   config.replay.size = 256  # groups that are kept, the latest
   config.replay.by = "uniform"  # how they are chosen: "uniform", or "advantage": by its mean size
 
+  config.correction = ConfigDict()  # of what trainer and sampler disagree in, whatever the loss
+  config.correction.weight = ""  # on the gradient: "truncate(token, 2) * veto(1e-4)"; empty: none
+  config.correction.anchor = "recomputed"  # old_logps: the trainer's, or the "sampler"'s own
+
   config.scoring = ConfigDict()  # the rewards to train on; evaluation always shows the task's own
   config.scoring.reward = "task"  # "task" (task.reward) or "model" (the score of a reward model)
   config.scoring.model = ""  # a finished run of configs/reward_model.py; empty: one is trained
@@ -95,6 +99,7 @@ def defaults(loss: str) -> ConfigDict:
   config.reference.every = 0  # steps between its moves towards the policy; 0: it never moves
   config.reference.memory = "device"  # where it rests: "host" frees the devices between its passes
   config.reference.mix = 1.0  # share of the policy in a move; 1: the reference becomes the policy
+  config.reference.target_kl = 0.0  # algorithm.beta moves to hold train/kl there; 0: it stays
 
   config.optimizer = ConfigDict()  # an optimizer and a schedule add numbers of their own
   config.optimizer.name = "adamw"  # of training/optimizer.py ("lion", "muon", ...), or your own

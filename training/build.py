@@ -9,6 +9,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from algorithms import mismatch
 from configs.config_values import is_number
 from models.partitioning import make_mesh
 from models.pretrained import loading
@@ -18,13 +19,14 @@ from training.checking import (
   loss_signatures,
   optimizer_section,
   pretrained_model,
+  validate_correction,
   validate_mesh,
 )
 from training.checking.config_task import refused_answers, task_of
 from training.devices import mesh_of
 from training.errors import UserError
 from training.optimizer import Optimizer, Schedule
-from training.parts import Loss, Parts
+from training.parts import Correction, Loss, Parts
 from training.population import membership
 from training.trial import check_loss
 
@@ -66,6 +68,7 @@ def put_together(config: ConfigDict, task: Task, mesh: Mesh | None = None) -> Pa
     loss=loss_of(config),
     optimizer=optimizer_of(config),
     schedule=schedule_of(config),
+    correction=correction_of(config),
   )
 
 
@@ -104,6 +107,19 @@ def loss_of(config: ConfigDict) -> Loss:
     words=loss_signatures.words_of(config),
     numbers={k: float(v) for k, v in options.items() if is_number(v)},
     options=tuple((k, v) for k, v in sorted(options.items()) if not is_number(v)),
+  )
+
+
+def correction_of(config: ConfigDict) -> Correction | None:
+  """The product of parts that correction.weight spells; None if it is empty."""
+  parts, anchor = validate_correction.parse(config.correction.weight), config.correction.anchor
+  if not parts:
+    return None
+  static = tuple((part.name, tuple(sorted(part.options.items()))) for part in parts)
+  return Correction(
+    function=mismatch.Correction(anchor, static),
+    anchor=anchor,
+    numbers=tuple(part.numbers for part in parts),
   )
 
 

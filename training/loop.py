@@ -27,7 +27,7 @@ from training.records.checkpoints import Checkpoints
 from training.records.recorder import Recorder
 from training.records.run_folder import RunFolder, headline
 from training.sources.batch import Batch, Source
-from training.state import TrainState, mixed, moved_mean
+from training.state import TrainState, adapted, mixed, moved_mean
 from training.update import compiled_update
 
 NOT_EVALUATED = -1e30  # a checkpoint between two evaluations is never the best
@@ -72,7 +72,7 @@ def train(
       recorder.warn(parts.task.reward.new_faults())
       return metrics
 
-    recorder.warn(sampling_warnings(config, parts.loss.words))
+    recorder.warn(sampling_warnings(config, parts.words))
     if first == 0:
       recorder.log({"step": 0} | meter.read() | evaluate(0))
 
@@ -91,7 +91,7 @@ def train(
         updates.append(metrics)
         weights.append(weight)
       metrics = means(jax.device_get(updates))
-      state = after_step(parts, state, step, batch)
+      state = after_step(parts, state, step, batch, metrics)
       stop_if_diverged(metrics, step + 1, config, checkpoints)
 
       meter.add(batch, clock() - started)
@@ -119,13 +119,18 @@ def reference_at(state: TrainState, base: Params | None) -> Params | None:
   return resting if state.reference is None else state.reference
 
 
-def after_step(parts: Parts, state: TrainState, step: int, batch: Batch) -> TrainState:
-  """Moves, once a step and however many updates it had, the reference and the running reward."""
+def after_step(
+  parts: Parts, state: TrainState, step: int, batch: Batch, metrics: dict[str, float]
+) -> TrainState:
+  """Moves what moves once a step, however many updates it had: running reward, beta, reference."""
   config = parts.config
   if "reward_baseline" in parts.loss.words:
     weight = max(1 / (step + 1), SLOWEST_MEAN)
     mean = moved_mean(state.reward_mean, batch.groups.rewards, weight)
     state = dataclasses.replace(state, reward_mean=mean)
+  if state.beta is not None:
+    beta = adapted(state.beta, metrics["kl"], float(config.reference.target_kl))
+    state = dataclasses.replace(state, beta=beta)
   if state.reference is not None and (step + 1) % config.reference.every == 0:
     moved = mixed(state.reference, state.params, config.reference.mix)
     state = dataclasses.replace(state, reference=moved)

@@ -153,7 +153,7 @@ def of_texts(parts: Parts, texts: TextRows, base: Params, scorer: Scorer) -> Off
   of_rows = {int(i): (row.prompt, row.answer) for i, row in zip(held, groups.rows, strict=True)}
   rows = group_dataset.StoredGroups(len(texts), of_rows, held, arrays)
   longest = max(map(len, all_groups.prompts))
-  needed = {"old_logps", "sampler_logps"} & parts.loss.words
+  needed = {"old_logps", "sampler_logps"} & parts.words
   log_probs = _base_log_probs(parts, base) if needed and not groups.known.all() else None
   return Offline(parts, scorer, rows, groups.prompts, longest, seconds=0.0, log_probs=log_probs)
 

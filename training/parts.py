@@ -32,6 +32,21 @@ class Loss:
 
 
 @dataclasses.dataclass(frozen=True)
+class Correction:
+  """A weight on the gradient, and its numbers: arguments of the compiled update.
+
+  Attributes:
+    function: an `algorithms.mismatch.Correction`.
+    anchor: "recomputed" or "sampler", as there.
+    numbers: those of each of its parts, by name.
+  """
+
+  function: Callable
+  anchor: str
+  numbers: tuple[dict[str, float], ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Parts:
   """A config and what it stands for."""
 
@@ -42,6 +57,20 @@ class Parts:
   loss: Loss
   optimizer: Optimizer
   schedule: Schedule
+  correction: Correction | None = None
+
+  @property
+  def words(self) -> frozenset[str]:
+    """The arrays of a batch that the loss, or the correction, needs."""
+    corrects = {"old_logps", "sampler_logps"} if self.correction else set()
+    return self.loss.words | corrects
+
+  @property
+  def recomputes(self) -> bool:
+    """Whether old_logps are the trainer's own, computed once a batch, beside the sampler's."""
+    if self.correction:
+      return self.correction.anchor == "recomputed"
+    return "sampler_logps" in self.loss.words
 
   @property
   def updates_a_step(self) -> int:
@@ -59,6 +88,7 @@ class Parts:
       optimizer=self.optimizer,
       schedule=self.schedule,
       micro_batches=self.config.micro_batches,
+      correction=self.correction.function if self.correction else None,
     )
 
   @cached_property
@@ -68,11 +98,12 @@ class Parts:
     optimizer = config.optimizer.to_dict().items()
     optimizer = {k: float(v) for k, v in optimizer if k not in ("name", "schedule")}
     optimizer["warmup_steps"] *= updates  # the schedule counts updates, the config steps
-    return {
+    numbers = {
       "algorithm": self.loss.numbers,
       "optimizer": optimizer | {"steps": float(config.steps * updates)},
       "temperature": float(config.sampling.temperature),
     }
+    return numbers | ({"correction": self.correction.numbers} if self.correction else {})
 
   def sampler(self, group_size: int, **options: Any) -> Sampler:
     """How to decode this task's responses; `options` are the Sampler's other fields."""

@@ -16,4 +16,5 @@ def starting_state(parts: Parts, base: Params, reward_model: Params | None = Non
   has_critic = "values" in parts.loss.words
   critic = (reward_model or with_scalar_head(base)) if has_critic else None
   moves = config.reference.every > 0
-  return new_state(base, parts.mesh, critic, moves, parts.optimizer)
+  beta = config.algorithm.beta if config.reference.target_kl else None
+  return new_state(base, parts.mesh, critic, moves, parts.optimizer, beta)

@@ -28,6 +28,7 @@ class TrainState:
   critic: Any = None  # PPO's value network: Params, or None
   reference: Any = None  # a reference that moves: Params; None: it stays the base policy
   reward_mean: Any = 0.0  # float32 [], running mean of the rewards
+  beta: Any = None  # float32 [], a beta that adapts; None: it stays the config's
 
   @property
   def networks(self) -> dict[str, Params]:
@@ -35,13 +36,18 @@ class TrainState:
     return {"params": self.params} | ({} if self.critic is None else {"critic": self.critic})
 
   @property
-  def saved(self) -> "TrainState":
-    """The part that a checkpoint holds: of networks with adapters, these alone."""
-    return self._of_networks(adapters.trainable)
+  def saved(self) -> dict[str, Any]:
+    """The part that a checkpoint holds: of networks with adapters, these alone.
 
-  def with_saved(self, saved: "TrainState") -> "TrainState":
-    """`saved`, with this state's frozen weights under the adapters that it holds."""
-    return saved._of_networks(adapters.join, self)
+    A beta that stays is left out: checkpoints of before there was one are read as ever.
+    """
+    part = self._of_networks(adapters.trainable)
+    fields = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+    return {name: value for name, value in fields.items() if name != "beta" or value is not None}
+
+  def with_saved(self, saved: dict[str, Any]) -> "TrainState":
+    """The state of `saved`, with this one's frozen weights under the adapters that it holds."""
+    return TrainState(**saved)._of_networks(adapters.join, self)
 
   def _of_networks(self, change, *others: "TrainState") -> "TrainState":
     """`change` applied to each network that there is (and those of the other states)."""
@@ -70,6 +76,7 @@ def new_state(
   critic: Params | None = None,
   moving_reference: bool = False,
   optimizer: Optimizer = adamw,
+  beta: float | None = None,
 ) -> TrainState:
   """Step 0 with these parameters, sharded over the mesh.
 
@@ -85,6 +92,7 @@ def new_state(
       step=jnp.zeros((), jnp.int32),
       critic=critic,
       reward_mean=jnp.zeros((), jnp.float32),
+      beta=None if beta is None else jnp.asarray(beta, jnp.float32),
     )
     return dataclasses.replace(state, moments=optimizer().init(state.trained))
 
@@ -144,6 +152,17 @@ def moved_mean(mean: Float[Array, ""], rewards: Float[Array, "B K"], weight) -> 
   scored = ~jnp.isnan(rewards)
   batch_mean = jnp.where(scored, rewards, 0.0).sum() / jnp.maximum(scored.sum(), 1)
   return mean + jnp.where(scored.any(), weight, 0.0) * (batch_mean - mean)
+
+
+@shared
+def adapted(beta: Float[Array, ""], kl, target_kl) -> Float[Array, ""]:
+  """beta (1 + 0.1 clip((KL - target) / target, -0.2, 0.2)) (Ziegler et al., 2019, section 2.2).
+
+  Proportional control of log beta: with a KL far from the target it moves by 2 % a step. Their KL
+  is of a sequence; `kl` and `target_kl` are nats a token, by the loss's own estimate.
+  """
+  error = jnp.clip((kl - target_kl) / target_kl, -0.2, 0.2)
+  return beta * (1 + 0.1 * error)
 
 
 @shared

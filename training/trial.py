@@ -44,6 +44,11 @@ def check_loss(parts: Parts) -> None:
     ) from error
   except Exception as error:  # the user's code may raise anything
     raise UserError(f"{name} raised {type(error).__name__}: {error}") from error
+  if parts.config.reference.target_kl and "kl" not in metrics:
+    raise UserError(
+      f"reference.target_kl={parts.config.reference.target_kl:g}: {name} logs no 'kl' that could "
+      "be held there"
+    )
   wrong = {"its loss": value} | {f"its metric {key!r}": x for key, x in metrics.items()}
   for what, found in wrong.items():
     if found.shape:

@@ -40,6 +40,7 @@ class UpdateSpec:
   optimizer: Optimizer = adamw
   schedule: Schedule = constant
   micro_batches: int = 1
+  correction: Callable | None = None  # an `algorithms.mismatch.Correction`
 
   @property
   def shards(self) -> int:
@@ -72,11 +73,13 @@ def update(
   spec: UpdateSpec, state: TrainState, groups: Groups, numbers: dict[str, Any]
 ) -> tuple[TrainState, dict[str, jax.Array], jax.Array | None]:
   """One training step on one batch of groups. Pure. `numbers` are those of `Parts.numbers`."""
+  adapts = {} if state.beta is None else {"beta": state.beta}
+  numbers = numbers | {"algorithm": numbers["algorithm"] | adapts}
   gradient, metrics, weights = loss_gradient(spec, state, groups, numbers)
   state, optimizer_metrics = optimizer_step(
     state, gradient, numbers["optimizer"], spec.optimizer, spec.schedule
   )
-  return state, metrics | optimizer_metrics, weights
+  return state, metrics | optimizer_metrics | adapts, weights
 
 
 def loss_gradient(spec: UpdateSpec, state: TrainState, groups: Groups, numbers: dict[str, Any]):
@@ -88,7 +91,13 @@ def loss_gradient(spec: UpdateSpec, state: TrainState, groups: Groups, numbers: 
   wanted, given = loss_arrays(spec.loss, groups)
 
   def loss_of(outputs):
-    return spec.loss(**outputs, **given, **numbers["algorithm"], **dict(spec.options))
+    corrected: dict[str, jax.Array] = {}
+    if spec.correction is not None:
+      policies = groups.old_logps, groups.sampler_logps, groups.mask
+      logps, corrected = spec.correction(outputs["logps"], *policies, numbers["correction"])
+      outputs = outputs | {"logps": logps}
+    loss, metrics = spec.loss(**outputs, **given, **numbers["algorithm"], **dict(spec.options))
+    return loss, metrics | corrected
 
   def score(trained, groups: Groups):
     networks = state.with_trained(trained).networks

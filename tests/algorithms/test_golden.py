@@ -7,8 +7,8 @@ import pytest
 
 from algorithms import dpo, grpo, off_policy_grpo, offline_grpo, sft
 from algorithms.advantages import centered, group_relative, leave_one_out
-from algorithms.divergences import k1, k2, k3
-from algorithms.policy_gradient import clipped_surrogate
+from algorithms.divergences import k1, k2, k3, weighted_k3
+from algorithms.policy_gradient import clipped_surrogate, kl_penalty
 from algorithms.preferences import pair_weights
 from algorithms.reductions import sequence_mean, token_mean
 from tests.algorithms.groups import call
@@ -50,6 +50,53 @@ def test_kl_estimators():
   np.testing.assert_allclose(k2(logps, ref_logps), np.log(2.0) ** 2 / 2, rtol=1e-6)
   np.testing.assert_allclose(k3(logps, ref_logps), 0.5 + np.log(2.0) - 1, rtol=1e-6)
   assert k3(logps, logps) == 0
+
+
+def test_the_weighted_kl_and_its_gradient():
+  # pi_theta 1/2, pi_ref 1/4, pi_old 2/5: d = -log 2, ratio 5/4; the gradient is 5/4 of k2's, log 2
+  logps, ref_logps, old = (jnp.log(A([[[p]]])) for p in (0.5, 0.25, 0.4))
+  value, slope = jax.value_and_grad(lambda x: weighted_k3(x, ref_logps, old).sum())(logps)
+  np.testing.assert_allclose(value, 1.25 * (np.log(2.0) - 0.5), rtol=1e-5)
+  np.testing.assert_allclose(slope, [[[1.25 * np.log(2.0)]]], rtol=1e-5)
+  on_policy = jax.grad(lambda x: weighted_k3(x, ref_logps, logps).sum())(logps)
+  np.testing.assert_allclose(
+    on_policy, jax.grad(lambda x: k2(x, ref_logps).sum())(logps), rtol=1e-5
+  )
+
+
+def test_drawn_from_another_policy_only_the_weighted_kl_is_unbiased():
+  """The exact mean over one token of three, and its gradient in the logits, of each estimate."""
+  with jax.enable_x64(True):
+    logits, ref, old = A([0.3, -0.2, 0.9]), jax.nn.log_softmax(A([0.0, 1.0, 0.5])), A([-1.0, 1, 0])
+    old = jax.nn.log_softmax(old)
+
+    def mean(estimate, x):
+      logps = jax.nn.log_softmax(x)
+      return jnp.exp(old) @ estimate(logps[None, None], ref[None, None])[0, 0]
+
+    def kl(x):
+      logps = jax.nn.log_softmax(x)
+      return jnp.exp(logps) @ (logps - ref)
+
+    def off_policy(logps, ref_logps):
+      return weighted_k3(logps, ref_logps, old[None, None])
+
+    value, slope = jax.value_and_grad(kl)(logits)
+    found = {
+      estimate: jax.value_and_grad(lambda x, e=estimate: mean(e, x))(logits)
+      for estimate in (off_policy, k1, k2, k3)
+    }
+    np.testing.assert_allclose(found[off_policy][0], value, rtol=1e-12)
+    np.testing.assert_allclose(found[off_policy][1], slope, rtol=1e-12)
+    for estimate in (k1, k2, k3):
+      assert abs(found[estimate][0] - value) > 0.01 * value
+      assert np.abs(found[estimate][1] - slope).max() > 0.01
+
+
+def test_a_weighted_kl_without_the_policy_that_drew_is_refused():
+  x, mask = A([[[-1.0]]]), A([[[True]]])
+  with pytest.raises(ValueError, match="needs old_logps"):
+    kl_penalty(0.1, "weighted_k3", x, x, mask)
 
 
 def test_reductions_differ_when_lengths_do():

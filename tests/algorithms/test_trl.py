@@ -30,6 +30,7 @@ def grpo_scaled_by_the_batch(logps, old_logps, rewards, mask):
 
 OURS = LOSSES | {"grpo_scaled_by_the_batch": grpo_scaled_by_the_batch}
 KL = {"beta": 0.1}
+WEIGHTED = KL | {"kl": "weighted_k3"}  # TRL's use_bias_correction_kl
 CASES = (
   ("sigmoid", "dpo", {"beta": 0.5}),
   ("sigmoid", "plackett_luce_dpo", {"beta": 0.5}),
@@ -77,6 +78,10 @@ CASES = (
   ("grpo", "grpo", {"ddof": 1}),
   ("grpo_kl", "grpo", KL | {"ddof": 1}),
   ("grpo_kl", "off_policy_grpo", KL | {"ddof": 1}),
+  ("grpo_kl_weighted", "grpo", WEIGHTED | {"ddof": 1}),
+  ("grpo_kl_weighted", "off_policy_grpo", WEIGHTED | {"ddof": 1}),
+  ("dapo_kl_weighted", "dapo", WEIGHTED | {"ddof": 1}),
+  ("cispo_kl_weighted", "cispo", WEIGHTED | {"ddof": 1, "ratio_cap": 1.2}),
   ("grpo_unscored", "grpo", KL | {"ddof": 1}),
   ("grpo_unclipped", "unclipped_grpo", {"ddof": 1}),  # TRL: with clips of 1e9
   ("grpo_two_sided", "two_sided_grpo", {"ddof": 1, "ratio_cap": 1.5}),

@@ -453,6 +453,7 @@ def test_the_kl_estimators_hold_only_with_the_claimed_biases_gradients_and_varia
     size={"k1": 0 * kl, "k2": ones, "k3": ones},
     off_reverse={"k1": ones, "k2": 0 * kl, "k3": 0.5 * ones},
     off_forward={"k1": ones, "k2": 0.5 * ones, "k3": 0 * kl},
+    off_policy={"k1": ones, "k2": 0.5 * ones, "k3": ones, "weighted_k3": 0 * kl},
   )
 
   def sure(values: dict[str, float]) -> dict[str, Estimate]:
@@ -467,11 +468,15 @@ def test_the_kl_estimators_hold_only_with_the_claimed_biases_gradients_and_varia
   wide = dataclasses.replace(claimed, std=claimed.std | {"k3": kl * [1, 1, 3]})
   biased = dataclasses.replace(claimed, bias=claimed.bias | {"k3": 0.1 * kl})
   astray = dataclasses.replace(claimed, off_forward=claimed.off_forward | {"k3": 0.1 * ones})
+  unweighted = dataclasses.replace(
+    claimed, off_policy=claimed.off_policy | {"weighted_k3": 0.1 * ones}
+  )
   disagreeing = dataclasses.replace(drawn, value=drawn.value | sure({"k1": 0.6}))
   assert kl_estimators.finding_of(claimed, drawn).verdict == HOLDS
   assert kl_estimators.finding_of(wide, drawn).verdict == "holds under a KL below 1 nats"
   assert kl_estimators.finding_of(biased, drawn).verdict == DOES_NOT_HOLD
   assert kl_estimators.finding_of(astray, drawn).verdict == DOES_NOT_HOLD
+  assert kl_estimators.finding_of(unweighted, drawn).verdict == DOES_NOT_HOLD
   assert kl_estimators.finding_of(claimed, disagreeing).verdict == DOES_NOT_HOLD
 
 

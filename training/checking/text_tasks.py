@@ -48,6 +48,12 @@ def problems(config: ConfigDict) -> Iterator[str]:
     return
   if found is not None and groups is not None:
     yield from _of_single_responses(config.algorithm.loss, found.path, groups)
+    if config.correction.weight and not groups.known.all():
+      unknown, n = (~groups.known).sum(), len(groups.known)
+      yield (
+        f"correction.weight: {unknown:,} of {n:,} groups of {found.path} have no 'logps', so it is "
+        "not known what they were drawn from"
+      )
     if config.scoring.reward == "task":
       from training.checking import threshold
 

@@ -14,6 +14,7 @@ from training.checking import (
   pretrained_model,
   text_tasks,
   validate_age,
+  validate_correction,
   validate_loss,
   validate_mesh,
   validate_reward,
@@ -32,7 +33,7 @@ _AT_LEAST_1 = """
 _AT_LEAST_0 = """
   seed task.train_prompts base.steps base.seed sampling.top_k optimizer.warmup_steps
   optimizer.weight_decay sampling.refills sampling.lag sampling.prompts_at_once
-  scoring.overlong_tokens reference.every reward_model.seed model.lora_rank
+  scoring.overlong_tokens reference.every reference.target_kl reward_model.seed model.lora_rank
   rounds.groups rounds.temperature
 """.split()
 _ABOVE_0 = """
@@ -74,6 +75,7 @@ def check(
     *validate_reward.problems(config),
     *_regime(config),
     *validate_age.problems(config),
+    *validate_correction.problems(config),
     *validate_rounds.problems(config, recurring),
     *pretrained_model.problems(config, weights=weights),
     *_shape(config),

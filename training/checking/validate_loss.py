@@ -21,6 +21,7 @@ def problems(config: ConfigDict) -> Iterator[str]:
     yield from _group_size(config, signature)
     yield from _without_effect(config, signature)
   yield from _limits(config, signature)
+  yield from _target_kl(config, signature)
   yield from _arrays(config, signature)
   if signature.name == "maxrl":
     yield from _negative_rewards(config)
@@ -94,6 +95,17 @@ def _without_effect(config: ConfigDict, signature: LossSignature) -> Iterator[st
           f"algorithm.outer_{side}={options[f'outer_{side}']}: must be above algorithm.clip_{side}"
           f"={options[f'clip_{side}']}: no token is pushed between the two"
         )
+
+
+def _target_kl(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
+  """Is there a beta that a target can move? (`trial.check_loss` asks whether there is a KL.)"""
+  said = f"reference.target_kl={config.reference.target_kl:g}"
+  if config.reference.target_kl <= 0:
+    return
+  if "beta" not in signature.hyperparameters:
+    yield f"{said}: {signature.name} has no beta that could adapt"
+  elif config.algorithm.beta == 0:
+    yield f"{said}: begins at algorithm.beta=0, and multiplied it stays 0; set algorithm.beta=0.1"
 
 
 def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:

@@ -6,16 +6,19 @@ runs that differ in numbers alone can be members of one population. No jax is im
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from configs.config_values import flatten, is_number
 
-# Members may differ in these, and in the numbers of `algorithm` and `optimizer`.
+# Members may differ in these, in the numbers of `algorithm` and `optimizer`, and in those that
+# correction.weight spells.
 NUMBERS = (
   "seed",
   "sampling.temperature",
   "reference.mix",
+  "reference.target_kl",
   "scoring.unfinished",
   "base.seed",
   "base.learning_rate",
@@ -32,6 +35,8 @@ def program_of(config: Mapping[str, Any]) -> str:
     and not name.startswith("wandb.")
     and not (name.startswith(sections) and is_number(value))
   }
+  rest["correction.weight"] = re.sub(r"\d[\d.e+-]*", "#", config["correction"]["weight"])
+  rest["adapts_beta"] = config["reference"]["target_kl"] > 0
   rest["needs_reference"] = config["algorithm"].get("beta") != 0
   on_host = config["reference"].get("memory") == "host"
   if math.prod(config["mesh"].values()) > 1 or on_host:

@@ -123,7 +123,7 @@ class Checkpoints(contextlib.AbstractContextManager):
       return "the start"
     return f"step {max(others)} (--step={max(others)} where a policy is loaded)"
 
-  def _target(self, step: int, state: TrainState) -> TrainState:
+  def _target(self, step: int, state: TrainState) -> dict[str, Any]:
     """Shapes and places of what is loaded. UserError if the checkpoint of this step has others."""
     target = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state.saved

@@ -21,7 +21,7 @@ class Online(Source):
   def __init__(self, parts: Parts, scorer: Scorer):
     self._parts, self._config, self._task, self._scorer = parts, parts.config, parts.task, scorer
     c, self._mesh = parts.config, parts.mesh
-    self._corrects = "sampler_logps" in parts.loss.words
+    self._corrects = "sampler_logps" in parts.words
     self._sampler = parts.sampler(c.group_size, top_k=c.sampling.top_k, top_p=c.sampling.top_p)
 
   def collect(self, step: int, params: Params) -> Batch:

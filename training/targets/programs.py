@@ -53,7 +53,7 @@ class Program:
 
 def of_run(parts: Parts) -> list[Program]:
   """The update, the sampler, and the log-probs and values that the loss asks networks for."""
-  config, words = parts.config, parts.loss.words
+  config, words = parts.config, parts.words
   policy, _ = memory.networks(parts)
   state, groups = state_shapes(parts), groups_shapes(parts, config.batch_prompts)
   update_groups = groups_shapes(parts, config.batch_prompts // config.minibatches)
@@ -90,7 +90,7 @@ def of_run(parts: Parts) -> list[Program]:
   # From the host the reference comes beside all that is held.
   from_host = config.reference.memory == "host"
   score = flops.score(parts.model, whole), whole.tokens, held if from_host else beside(policy)
-  if "ref_logps" in words or "sampler_logps" in words:
+  if "ref_logps" in words or parts.recomputes:
     log_probs = compiled_log_probs(parts.model, parts.mesh)
     found.append(Program("log-probs", lowered(log_probs, placed, plain, 1.0), *score))
   if "old_values" in words:
@@ -141,13 +141,14 @@ def state_shapes(parts: Parts) -> TrainState:
     critic=trained.get("critic"),
     reference=policy if parts.config.reference.every else None,
     reward_mean=jax.ShapeDtypeStruct((), jnp.float32),
+    beta=jax.ShapeDtypeStruct((), jnp.float32) if parts.config.reference.target_kl else None,
   )
   return on_mesh(state, parts.mesh)
 
 
 def groups_shapes(parts: Parts, prompts: int) -> Groups:
   """A batch of so many prompts, with the arrays that the loss names, on the mesh."""
-  groups, words = memory.shapes_of_groups(parts, prompts), parts.loss.words
+  groups, words = memory.shapes_of_groups(parts, prompts), parts.words
   tokens = jax.ShapeDtypeStruct(groups.responses.shape, jnp.float32)
   rewards = groups.rewards
   several = jax.ShapeDtypeStruct((*rewards.shape, len(parts.task.reward_names)), jnp.float32)

@@ -128,6 +128,10 @@ def group_cases():
   sequence = {"importance_sampling_level": "sequence"}
   yield "grpo", groups()
   yield "grpo_kl", groups(beta=0.1)
+  weighted = {"beta": 0.1, "args": {"use_bias_correction_kl": True}}
+  yield "grpo_kl_weighted", groups(**weighted)
+  yield "dapo_kl_weighted", groups(loss_type="dapo", epsilon_high=0.28, **weighted)
+  yield "cispo_kl_weighted", groups(loss_type="cispo", epsilon_high=1.2, **weighted)
   yield "grpo_unscored", on("groups_unscored", grpo, beta=0.1)
   yield "grpo_unclipped", groups(epsilon_low=1e9, epsilon_high=1e9)
   yield "grpo_two_sided", groups(args={"delta": 1.5})

@@ -61,7 +61,7 @@ def test_the_projects_configs_are_valid(name):
     ("algorithm.clip_low", 0, "algorithm.clip_low=0: must be above 0 and below 1: it holds"),
     ("algorithm.clip_low", 1, "algorithm.clip_low=1: must be above 0 and below 1: it holds"),
     ("algorithm.clip_high", 0, "algorithm.clip_high=0: must be above 0: it is how far"),
-    ("algorithm.kl", "k4", "algorithm.kl='k4': choose one of k1, k2, k3."),
+    ("algorithm.kl", "k4", "algorithm.kl='k4': choose one of k1, k2, k3, weighted_k3."),
     ("algorithm.ddof", 2, "algorithm.ddof=2: must be at least 0 and at most 1: the variance"),
     ("minibatches", 3, "does not divide over 3 minibatches"),
     ("inner_epochs", 0, "inner_epochs=0: must be at least 1"),
