@@ -152,7 +152,7 @@ def _to_do(chosen: Sequence[PlannedRun], flags: Any) -> list[PlannedRun]:
 
 def _programs(runs: Sequence[PlannedRun], flags: Any) -> list[list[PlannedRun]]:
   at_most = launchers.runs_a_program(flags.launcher, flags.vectorize)
-  return programs.of(runs, at_most, flags.jobs)
+  return programs.of(runs, at_most, flags.jobs, only_small=flags.vectorize == "auto")
 
 
 def _train(

@@ -24,13 +24,19 @@ def at_most(vectorize: str, on_accelerator: bool) -> int:
   return int(vectorize)
 
 
-def of(runs: Sequence[PlannedRun], at_most: int, jobs: int) -> list[list[PlannedRun]]:
-  """Groups the runs, in order, into programs of `at_most`, or of fewer so that all jobs work."""
+def of(
+  runs: Sequence[PlannedRun], at_most: int, jobs: int, *, only_small: bool = False
+) -> list[list[PlannedRun]]:
+  """Groups the runs, in order, into programs of `at_most`, or of fewer so that all jobs work.
+
+  `only_small`: those of pretrained models, in which launches take no time to speak of, alone.
+  """
   if at_most == 1:
     return [[run] for run in runs]
   alike: dict[str, list[PlannedRun]] = {}
   for run in runs:
-    alike.setdefault(program_of(run.config), []).append(run)
+    is_alone = only_small and run.config["model"]["pretrained"]
+    alike.setdefault(run.name if is_alone else program_of(run.config), []).append(run)
   size = at_most
   while size > 1 and sum(math.ceil(len(group) / size) for group in alike.values()) < jobs:
     size -= 1

@@ -51,6 +51,14 @@ def test_runs_that_differ_in_numbers_only_share_a_program(make):
   ]
 
 
+def test_by_default_pretrained_models_train_alone(make):
+  runs = make(*(grpo(seed=seed) for seed in range(3))).runs
+  for run in runs[:2]:
+    run.config["model"]["pretrained"] = "smollm2-135m"
+  assert [len(part) for part in programs.of(runs, 8, jobs=1)] == [2, 1]
+  assert [len(part) for part in programs.of(runs, 8, jobs=1, only_small=True)] == [1, 1, 1]
+
+
 def test_programs_are_of_about_one_size_and_leave_no_job_idle(make):
   runs = make(*(grpo(seed=seed) for seed in range(5))).runs
   assert [len(part) for part in programs.of(runs, 4, jobs=1)] == [2, 3]
