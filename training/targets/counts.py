@@ -85,11 +85,15 @@ class _Walk:
         self.found.flops += times * attention_flops(operands, is_backward="Backward" in name)
         self.found.kernels[name] += times
         return
-      if "gemm" not in name and "matmul" not in name:
+      if splash := re.match(r"splash_m[hq]a_(fwd|dq|dkv)_", one.name):
+        amount = splash_flops(splash[1], operands, one.attributes)
+        self.found.kernels[name] += times
+      elif "gemm" not in name and "matmul" not in name:
         if any(word in name for word in ("cudnn", "tpu_custom_call", "triton")):
           self.found.unknown[name] += times
         return
-      amount = dot_flops(one, operands)
+      else:
+        amount = dot_flops(one, operands)
     else:
       return
     if _is_float32(one, operands):
@@ -197,6 +201,20 @@ def dot_flops(one: Instruction, operands: list[Array]) -> int:
     return 0
   summed = [operands[0].shape[int(n)] for n in re.findall(r"\d+", axes[1])]
   return 2 * math.prod(one.result[0].shape) * math.prod(summed)
+
+
+def splash_flops(kernel: str, operands: list[Array], attributes: str) -> int:
+  """Of splash attention: of the blocks that a row of blocks may visit, each in full.
+
+  The first operand is the mask of blocks [heads, rows, visited], then two more of it, and then the
+  queries [..., tokens, width].
+  """
+  mask, queries = operands[0].shape, operands[3].shape
+  sizes = dict(re.findall(r'\\"(block_\w+)\\": (\d+)', attributes))
+  block = int(sizes["block_q"]) * int(sizes["block_kv"])
+  products = {"fwd": 2, "dq": 3, "dkv": 4}[kernel]
+  heads = math.prod(queries[:-2])
+  return products * 2 * heads * mask[-2] * mask[-1] * block * queries[-1]
 
 
 def attention_flops(operands: list[Array], *, is_backward: bool) -> int:

@@ -129,7 +129,7 @@ def parse(text: str) -> Program:
     if head := _HEAD.match(line):
       name, lines = head[2], {}
       entry = name if head[1] else entry
-    elif line.startswith("}") and name:
+    elif name and re.match(r"}(,|$)", line):  # a kernel's attributes may have lines of their own
       computations[name], name = Computation(name, lines), ""
     elif name and (read := _instruction(line)):
       lines[read.name] = read
