@@ -1,11 +1,13 @@
 """Corrections for the sampler: the weights by hand, the gradient that they give, the metrics."""
 
+import doctest
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algorithms import LOSSES
+from algorithms import LOSSES, mismatch
 from algorithms.mismatch import PARTS, Correction, mismatch_metrics, reweighed
 from tests.algorithms.groups import arrays_of, random_groups
 
@@ -68,6 +70,11 @@ def padded(rows):
 def test_the_weights_are_those_worked_out_by_hand(part, options, expected):
   weights = PARTS[part](LOGPS, SAMPLER, MASK, **options)
   np.testing.assert_allclose(weights, padded(expected), rtol=1e-5)
+
+
+def test_the_modules_example():
+  failed, tried = doctest.testmod(mismatch)
+  assert tried == 2 and failed == 0
 
 
 def test_a_veto_looks_below_the_smallest_ratio_that_others_tell_apart():

@@ -18,7 +18,7 @@ from tests.training.test_population import assert_same, configs_of, one_by_one, 
 from training import build
 from training.annotate import annotate
 from training.batches import sampling_warnings
-from training.checking import config_files, validate
+from training.checking import config_files, digests, validate
 from training.errors import UserError
 from training.population.programs import program_of
 from training.run import train
@@ -239,6 +239,17 @@ def test_texts_without_log_probs_are_refused(tmp_path):
   }
   with pytest.raises(UserError, match="groups of .* have no 'logps', so it is not known"):
     validate.check(config_files.load("configs/off_policy_grpo.py", fields))
+
+
+def test_a_run_knows_the_code_of_its_parts():
+  plain, corrected = (
+    [one.spoken for one in digests.named(config_of(**{"correction.weight": weight}))]
+    for weight in ("", "mask(token, 0.5, 5) * veto(0.1)")
+  )
+  assert [one for one in corrected if one not in plain] == [
+    "the correction `mask` (algorithms/mismatch.py)",
+    "the correction `veto` (algorithms/mismatch.py)",
+  ]
 
 
 def test_a_correction_spelled_by_name_or_in_order_is_the_same():

@@ -34,6 +34,7 @@ def test_a_run_begins_with_the_configs_beta_and_a_beta_that_stays_is_in_no_state
     )
     state = starting_state(parts, random_params(parts.model, parts.mesh, 0))
     assert (state.beta is None) if beta is None else (float(state.beta) == beta)
+    assert ("beta" in state.saved) == (beta is not None)  # older checkpoints have no such name
   assert len(jax.tree.leaves(state)) == len(jax.tree.leaves((state.params, state.moments))) + 2
 
 

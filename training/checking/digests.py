@@ -21,6 +21,7 @@ from training.checking import (
   own_functions,
   pretrained_model,
   text_tasks,
+  validate_correction,
   validate_reward,
   validate_task,
 )
@@ -94,6 +95,8 @@ def named(config: ConfigDict) -> Iterator[Named]:
   yield of_function("loss", loss, loss_signatures.place_of(loss))
   for reward, place in validate_reward.places(config.task.reward).items():
     yield of_function("reward", reward, place)
+  for part, place in validate_correction.places(config.correction.weight).items():
+    yield of_function("correction", part, place)
   if config.base.steps > 0 and not config.base.run:
     for behaviour, place in validate_task.behaviour_places(config.base.demonstrations).items():
       yield of_function("behaviour", behaviour, place)

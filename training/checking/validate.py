@@ -43,6 +43,7 @@ _ABOVE_0 = """
 _CHOICES = {
   "source": ("online", "offline", "rounds", "demonstrations"),
   "replay.by": ("uniform", "advantage"),
+  "correction.anchor": ("recomputed", "sampler"),
   "rounds.judge": ("task", "user", "people"),
   "reference.memory": ("device", "host"),
   "scoring.reward": ("task", "model"),

@@ -52,13 +52,16 @@ def problems(config: ConfigDict) -> Iterator[str]:
   except UserError as error:
     yield f"correction.weight={correction.weight!r}: {error}"
     return
-  if correction.anchor not in ("recomputed", "sampler"):
-    yield choose("correction.anchor", correction.anchor, ("recomputed", "sampler"))
-  elif not parts and correction.anchor != "recomputed":
-    yield f"correction.anchor={correction.anchor!r}: there is no correction.weight that it is of"
-  elif parts:
+  if parts:
     yield from _of_loss(config, parts, loss_signatures.read(config.algorithm.loss))
     yield from _of_source(config)
+  elif correction.anchor == "sampler":
+    yield "correction.anchor='sampler': there is no correction.weight that it is of"
+
+
+def places(text: str) -> dict[str, str]:
+  """Name -> "module:function" of the parts in a weight that can be read."""
+  return {part.name: f"{_MODULE}:{_functions()[part.name]}" for part in parse(text)}
 
 
 def _of_loss(
