@@ -127,7 +127,7 @@ def reinforce_plus_plus_baseline(
   spread = jnp.broadcast_to(per_token(centered(rewards)), mask.shape)
   advantages = whiten(spread, scored)
   ratio = token_ratio(logps, old_logps, mask)
-  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask)
+  penalty, kl_metrics = kl_penalty(beta, kl, logps, ref_logps, mask, old_logps)
   objective = clipped_surrogate(ratio, advantages, clip_low, clip_high) - penalty
   metrics = ratio_metrics(ratio, advantages, mask, clip_low, clip_high)
   return -token_mean(objective, mask), metrics | kl_metrics

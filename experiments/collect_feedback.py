@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from configs import common
 from experiments.command_line import cli
 from rounds.deployment import Deployment
-from training.checking import pretrained_model
+from training.checking import config_files, pretrained_model
 from training.errors import UserError
 from training.records import environment
 from training.records.run_folder import RunFolder
@@ -79,7 +79,7 @@ def served(args) -> tuple[ConfigDict, str, str]:
   """Returns (config, run to serve or "", folder of the choices). UserError: nothing to serve."""
   if args.deployment:
     home = Deployment(args.deployment)
-    return ConfigDict(home.config), "", args.out or home.feedback
+    return config_files.of_record(home.config), "", args.out or home.feedback
   if args.run:
     folder = RunFolder(args.run)
     about = folder.read_config()
@@ -87,7 +87,7 @@ def served(args) -> tuple[ConfigDict, str, str]:
       raise UserError(f"--run={args.run!r} is no run's folder (it would hold config.json)")
     if folder.read_status().get("state") != "finished":
       raise UserError(f"--run={args.run!r} is not finished: train it to its end first")
-    config = ConfigDict(about["config"])
+    config = config_files.of_record(about["config"])
     return config, args.run, args.out or os.path.join(args.run, "feedback")
   config = common.of_algorithm("dpo")
   common.use_task(config, "sentiment")

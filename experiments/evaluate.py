@@ -24,7 +24,7 @@ from comparing.safe_text import safe_text
 from experiments.command_line import cli
 from tasks.visible_text import visible
 from training import load_run
-from training.checking import evaluated_config
+from training.checking import config_files, evaluated_config
 from training.errors import UserError
 from training.records.run_folder import RunFolder, write_json
 
@@ -83,9 +83,9 @@ def configs_of(
   for path in [path for path, config in saved.items() if not config]:
     if not os.path.exists(path) or (os.path.isdir(path) and not os.listdir(path)):
       raise UserError(f"{path!r} is no run's folder (it would hold config.json), and no model")
-  first = next((ConfigDict(config) for config in saved.values() if config), None)
+  first = next((config_files.of_record(config) for config in saved.values() if config), None)
   return {
-    path: evaluated_config.of_run(ConfigDict(config), task, overrides)
+    path: evaluated_config.of_run(config_files.of_record(config), task, overrides)
     if config
     else evaluated_config.of_files(path, first, task, overrides)
     for path, config in saved.items()

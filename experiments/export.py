@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from experiments.command_line import cli
 from tasks.visible_text import visible
-from training.checking import digests, loss_signatures, pretrained_model
+from training.checking import config_files, digests, loss_signatures, pretrained_model
 from training.errors import UserError
 from training.records.run_folder import RunFolder, headline
 
@@ -55,7 +55,7 @@ def config_of(folder: RunFolder) -> ConfigDict:
   about = folder.read_config()
   if not about:
     raise UserError(f"{folder.path} is no run's folder (it would hold config.json)")
-  config = ConfigDict(about["config"])
+  config = config_files.of_record(about["config"])
   if "scores" in loss_signatures.read(config.algorithm.loss).arrays:
     raise UserError(f"{folder.path} is a reward model: transformers has no such model to load")
   return config

@@ -18,7 +18,7 @@ from rounds.not_worse import not_worse
 from rounds.staleness import log_ratios, staleness
 from training import assembly, base_policy, offline_data
 from training.build import parts_of
-from training.checking import digests
+from training.checking import config_files, digests
 from training.errors import Diverged
 from training.evaluation import measure, summary
 from training.records.hold import held
@@ -44,7 +44,7 @@ def go_through(deployment: Deployment, round_: Round, root: str, report: Report)
 
 def round_config(deployment: Deployment, round_: Round) -> ConfigDict:
   """Returns the deployment's config, made one of an offline run from the policy in service."""
-  config = ConfigDict(deployment.config)
+  config = config_files.of_record(deployment.config)
   config.source = "offline"
   config.base.run = deployment.in_service
   return config.lock()
@@ -79,7 +79,7 @@ def evaluate(
   Both sample with the same random numbers, new ones in every round.
   """
   report({"doing": "evaluating", "step": 0, "steps": 1})
-  first = ConfigDict(deployment.config)
+  first = config_files.of_record(deployment.config)
   first.model.lora_rank = 0  # adapters are merged
   plain = parts_of(first)
   origin = base_policy.starting_params(first, plain, root, report)

@@ -20,7 +20,13 @@ from models.pretrained import loading
 from models.transformer import Params
 from training import loop
 from training.build import loss_of, optimizer_of, parts_of
-from training.checking import digests, optimizer_section, pretrained_model, task_signatures
+from training.checking import (
+  config_files,
+  digests,
+  optimizer_section,
+  pretrained_model,
+  task_signatures,
+)
 from training.checking.digests import of_recipe
 from training.errors import UserError
 from training.evaluation import PolicyEvaluation
@@ -163,7 +169,7 @@ def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
   """
   folder = RunFolder(path)
   digests.check_pretrained(folder)
-  saved = ConfigDict(folder.read_config()["config"])
+  saved = config_files.of_record(folder.read_config()["config"])
   trained = {name: saved.model[name] for name in ("lora_rank", "lora_alpha")}
   model = dataclasses.replace(parts.model, **trained)
   loss = loss_of(saved)

@@ -16,7 +16,7 @@ from tasks.task import Task
 from tasks.tokenizers.tokenizer import left_pad, right_pad
 from training import base_policy
 from training.build import parts_of
-from training.checking import digests
+from training.checking import config_files, digests
 from training.compiled import compiled_log_probs
 from training.drawing import draw
 from training.evaluation import Evaluated, evaluated, measure
@@ -49,7 +49,7 @@ class Policy:
   ) -> "Policy":
     """The checkpoint at `step` of the run in this folder (None: the latest), on this mesh."""
     digests.check_pretrained(files)
-    config = ConfigDict(files.read_config()["config"])
+    config = config_files.of_record(files.read_config()["config"])
     config.mesh.update(mesh)  # whatever the run was trained on
     parts = parts_of(config)
     reference = base_policy.starting_params(config, parts, root, lambda row: None)

@@ -19,7 +19,7 @@ from models.partitioning import build_sharded
 from models.transformer import Params
 from training import base_policy, loop, offline_data
 from training.build import optimizer_of, parts_of
-from training.checking import digests, optimizer_section, task_signatures, text_tasks
+from training.checking import config_files, digests, optimizer_section, task_signatures, text_tasks
 from training.checking.digests import of_recipe
 from training.checking.loss_signatures import words_of
 from training.errors import UserError
@@ -102,7 +102,7 @@ def params_of(folder: RunFolder, parts: Parts, base: Params, root: str, report: 
       "python -m experiments.train --config=configs/reward_model.py"
     )
   digests.check_pretrained(folder)
-  its_config = ConfigDict(saved)
+  its_config = config_files.of_record(saved)
   if "scores" not in words_of(its_config):
     raise UserError(f"{named} trained a policy ({saved['algorithm']['loss']}), not a reward model")
   if differ := _differences(its_config, parts.config):

@@ -54,7 +54,7 @@ class Run:
 
   @cached_property
   def config(self) -> ConfigDict:
-    return ConfigDict(self._files.read_config()["config"]).lock()
+    return config_files.of_record(self._files.read_config()["config"]).lock()
 
   @property
   def state(self) -> str:

@@ -72,6 +72,21 @@ def complete(config: ConfigDict) -> ConfigDict:
   return config.lock()
 
 
+def of_record(saved: Mapping[str, Any]) -> ConfigDict:
+  """The config of a folder's config.json; fields that came later have the values of `common`."""
+  config = ConfigDict(saved)
+  _add_missing(config, common.defaults(config.algorithm.loss))
+  return config
+
+
+def _add_missing(config: ConfigDict, defaults: ConfigDict) -> None:
+  for name, value in defaults.items():
+    if name not in config:
+      config[name] = value
+    elif isinstance(value, ConfigDict):
+      _add_missing(config[name], value)
+
+
 def load_sweep(spec: str) -> list[dict[str, Any]]:
   """The items of a sweep file, each with its "config" and dotted overrides.
 

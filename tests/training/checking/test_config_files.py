@@ -299,3 +299,11 @@ def test_checking_a_config_imports_no_jax():
     "validate.check(config_files.load('configs/grpo.py', {})); sys.exit('jax' in sys.modules)"
   )
   assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_config_of_an_older_run_gets_the_fields_that_came_later():
+  config = config_files.load("configs/grpo.py", {"sampling.max_tokens": 5, "seed": 3})
+  older = config.to_dict()
+  del older["replay"], older["sampling"]["lag"]
+  assert config_files.of_record(older).to_dict() == config.to_dict()
+  assert older.keys() < config.to_dict().keys()  # what was given stays as it was
