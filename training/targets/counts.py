@@ -32,7 +32,7 @@ class Counts:
     bytes: read from and written to main memory.
     launches: operations that are started one after the other: on a GPU, kernels.
     collectives: each with how often it runs.
-    kernels: cuDNN's attention, counted from its shapes, with how often it runs.
+    kernels: attention's, cuDNN's and splash, counted from shapes, with how often each runs.
     unknown: kernels that compute what nobody can see in the text, with how often they run.
   """
 
@@ -86,7 +86,7 @@ class _Walk:
         self.found.kernels[name] += times
         return
       if splash := re.match(r"splash_m[hq]a_(fwd|dq|dkv)_", one.name):
-        amount = splash_flops(splash[1], operands, one.attributes)
+        amount = splash_flops(splash[1], operands)
         self.found.kernels[name] += times
       elif "gemm" not in name and "matmul" not in name:
         if any(word in name for word in ("cudnn", "tpu_custom_call", "triton")):
@@ -203,18 +203,16 @@ def dot_flops(one: Instruction, operands: list[Array]) -> int:
   return 2 * math.prod(one.result[0].shape) * math.prod(summed)
 
 
-def splash_flops(kernel: str, operands: list[Array], attributes: str) -> int:
-  """Of splash attention: of the blocks that a row of blocks may visit, each in full.
+def splash_flops(kernel: str, operands: list[Array]) -> int:
+  """Of splash attention: of the blocks that each row of blocks may visit, in full.
 
-  The first operand is the mask of blocks [heads, rows, visited], then two more of it, and then the
-  queries [..., tokens, width].
+  The first operand is the mask of blocks [heads, n, visited], or [heads, visited, n] where keys are
+  gone through; the fourth are the queries [..., n * block, width].
   """
-  mask, queries = operands[0].shape, operands[3].shape
-  sizes = dict(re.findall(r'\\"(block_\w+)\\": (\d+)', attributes))
-  block = int(sizes["block_q"]) * int(sizes["block_kv"])
+  (*_, rows, columns), (*heads, tokens, width) = operands[0].shape, operands[3].shape
+  block = tokens // max(rows, columns)
   products = {"fwd": 2, "dq": 3, "dkv": 4}[kernel]
-  heads = math.prod(queries[:-2])
-  return products * 2 * heads * mask[-2] * mask[-1] * block * queries[-1]
+  return products * 2 * math.prod(heads) * rows * columns * block**2 * width
 
 
 def attention_flops(operands: list[Array], *, is_backward: bool) -> int:

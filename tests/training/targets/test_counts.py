@@ -144,6 +144,33 @@ def test_cudnns_attention_is_counted_from_its_shapes():
   assert sum(found.kernels.values()) == 2 and not found.unknown
 
 
+SPLASH = """
+HloModule attention
+
+ENTRY %main (m: s8[1,9,2], q: bf16[4,2,4608,128], k: bf16[4,4608,128]) -> bf16[4,2,4608,128] {
+  %m = s8[1,9,2]{2,1,0} parameter(0)
+  %q = bf16[4,2,4608,128]{3,2,1,0} parameter(1)
+  %k = bf16[4,4608,128]{2,1,0} parameter(2)
+  %splash_mqa_fwd_residuals.2 = bf16[4,2,4608,128]{3,2,1,0} custom-call(%m, %m, %m, %q, %k, %k), \
+custom_call_target="tpu_custom_call", backend_config={"custom_call_config":{
+"xprof_metadata":"{}"
+}}
+  ROOT %copy = bf16[4,2,4608,128]{3,2,1,0} copy(%splash_mqa_fwd_residuals.2)
+}
+"""
+
+
+def test_splash_attention_is_counted_from_the_blocks_that_it_may_visit():
+  program = hlo.parse(SPLASH)
+  assert program.entry.root.operation == "copy"  # an attribute's own lines end nothing
+  (kernel,) = (one for one in program.entry if one.operation == "custom-call")
+  operands = [arrays[0] for arrays in program.entry.arrays(kernel.operands)]
+  block = 4608 // 9
+  visited = 4 * 2 * 9 * 2 * block**2  # pairs of a query and a key
+  for name, products in (("fwd", 2), ("dq", 3), ("dkv", 4)):
+    assert counts.splash_flops(name, operands) == products * 2 * visited * 128
+
+
 def test_products_of_gpus():
   text = (
     "ENTRY %main (a: bf16[8,16], b: bf16[16,4]) -> bf16[8,4] {\n"
