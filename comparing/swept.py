@@ -45,6 +45,12 @@ class Axis:
   def is_log(self) -> bool:
     return self.values[0] > 0 and self.values[-1] >= _WIDE * self.values[0]
 
+  @property
+  def from_zero(self) -> bool:
+    """Whether it begins with 0 and goes on as if it were logarithmic: 0, 1, 4, 16."""
+    zero, *others = self.values
+    return zero == 0 and len(others) > 1 and others[-1] >= _WIDE * others[0]
+
 
 @dataclasses.dataclass(frozen=True)
 class Grid:

@@ -1,7 +1,10 @@
-"""Figures of what a swept number does: reward and KL along it, and over two of them as a map."""
+"""Figures of what a swept number does: reward and KL along it, and over it and others as a map."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 from comparing import plots, scores, traces
-from comparing.comparison import KL, Comparison
+from comparing.comparison import KL, Comparison, Variant
 from comparing.plots import Plot
 from comparing.swept import Axis, Grid, Line, axes, grids, short
 from comparing.traces import Json
@@ -43,18 +46,59 @@ def along(result: Comparison) -> Plot | None:
 
 
 def over_two(result: Comparison) -> Plot | None:
-  """Draws a map of the final reward, or the KL, over each two fields that were swept together."""
-  found = {f"{grid.x}*{grid.y} {grid.name}": grid for grid in grids(result)}
+  """Draws a map of the final reward, or the KL, over each two fields that were swept together.
+
+  And over each field and the lines along it, where these are several: losses, say.
+  """
+  found = [_of_lines(axis) for axis in axes(result) if len(axis.values) >= _FEWEST]
+  maps = {one.title: one for one in [*filter(None, found), *map(_of_grid, grids(result))]}
   values = _rewards(result) | ({KL: "KL"} if _has_kl(result) else {})
-  if not found or not _rewards(result):
+  if not maps or not _rewards(result):
     return None
 
   def draw(which: str, metric: str) -> Json:
-    return _map(found[which], metric)
+    return _drawn(maps[which], metric)
 
-  labels = {key: f"{short(g.x)} × {short(g.y)} {g.name}".strip() for key, g in found.items()}
-  text = "Final held-out reward and KL over two numbers that were swept together."
-  return plots.of_choices("map", text, {"Over": labels, "Score": values}, draw)
+  text = "Final held-out reward and KL over two things that were swept together."
+  return plots.of_choices("map", text, {"Over": {t: t for t in maps}, "Score": values}, draw)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Map:
+  """Variants by the names of their column and row."""
+
+  title: str
+  x: str
+  y: str
+  columns: Sequence[str]
+  rows: Sequence[str]
+  cells: Mapping[tuple[str, str], Variant]
+
+
+def _of_grid(grid: Grid) -> _Map:
+  columns, rows = (sorted({cell[i] for cell in grid.cells}) for i in (0, 1))
+  return _Map(
+    f"{short(grid.x)} × {short(grid.y)} {grid.name}".strip(),
+    grid.x,
+    grid.y,
+    [f"{x:g}" for x in columns],
+    [f"{y:g}" for y in rows],
+    {(f"{x:g}", f"{y:g}"): variant for (x, y), variant in grid.cells.items()},
+  )
+
+
+def _of_lines(axis: Axis) -> _Map | None:
+  lines = [line for line in axis.lines if len(line.values) >= _FEWEST]
+  if len(lines) < _FEWEST:
+    return None
+  cells = {
+    (f"{value:g}", traces.label(line.name)): variant
+    for line in lines
+    for value, variant in zip(line.values, line.variants, strict=True)
+  }
+  rows = [traces.label(line.name) for line in reversed(lines)]  # the first one on top
+  title = f"{short(axis.field)}, a row a line"
+  return _Map(title, axis.field, "", [f"{value:g}" for value in axis.values], rows, cells)
 
 
 def _rewards(result: Comparison) -> dict[str, str]:
@@ -69,6 +113,8 @@ def _has_kl(result: Comparison) -> bool:
 def _across(axis: Axis) -> Json:
   ticks = {"tickvals": axis.values, "ticktext": [f"{value:g}" for value in axis.values]}
   scale = {"type": "log"} if axis.is_log else {}
+  if axis.from_zero:  # no logarithm has 0: side by side
+    scale = {"type": "category", "categoryorder": "array", "categoryarray": axis.values}
   return traces.axis(axis.field, **ticks, **scale)
 
 
@@ -98,24 +144,27 @@ def _points(line: Line, index: int, metric: str, panel: int) -> Json:
   } | traces.panel_of(panel)
 
 
-def _map(grid: Grid, metric: str) -> Json:
-  columns, rows = (sorted({cell[i] for cell in grid.cells}) for i in (0, 1))
-  finals = {cell: variant.final(metric) for cell, variant in grid.cells.items()}
-  means = [[found.mean if (found := finals.get((x, y))) else None for x in columns] for y in rows]
+def _drawn(one: _Map, metric: str) -> Json:
+  finals = {cell: variant.final(metric) for cell, variant in one.cells.items()}
+  means = [
+    [found.mean if (found := finals.get((x, y))) else None for x in one.columns] for y in one.rows
+  ]
   data = {
     "type": "heatmap",
-    "x": [f"{x:g}" for x in columns],
-    "y": [f"{y:g}" for y in rows],
+    "x": one.columns,
+    "y": one.rows,
     "z": means,
     "text": [["" if mean is None else number(mean) for mean in row] for row in means],
     "texttemplate": "%{text}",
     "colorscale": "Cividis",
-    "hovertemplate": f"{short(grid.x)} %{{x}}, {short(grid.y)} %{{y}}: %{{text}}<extra></extra>",
+    "hovertemplate": f"{short(one.x)} %{{x}}, {short(one.y)} %{{y}}: %{{text}}<extra></extra>",
     "colorbar": {"thickness": 12, "outlinewidth": 0},
   }
-  across = traces.axis(grid.x, type="category", showgrid=False)
-  up = traces.axis(grid.y, type="category", showgrid=False)
+  across = traces.axis(one.x, type="category", showgrid=False)
+  up = traces.axis(one.y, type="category", showgrid=False, automargin=True)
   return {
     "data": [data],
-    "layout": traces.layout(140 + 48 * len(rows), xaxis=across, yaxis=up),
+    "layout": traces.layout(
+      140 + (48 if len(one.rows) < 8 else 30) * len(one.rows), xaxis=across, yaxis=up
+    ),
   }

@@ -76,3 +76,24 @@ def test_two_fields_span_a_map_without_lines_across_it():
 def test_two_values_are_left_to_the_table():
   result = compare(variant("grpo", group_size=2), variant("grpo", group_size=8))
   assert len(swept.axes(result)) == 1 and swept_plots.along(result) is None
+
+
+def test_several_lines_along_a_number_are_a_map_as_well():
+  lags = (0, 1, 4, 16)
+  result = compare(
+    *(variant(loss, sampling__lag=lag) for loss in ("dpo", "grpo", "topr") for lag in lags)
+  )
+  (axis,) = swept.axes(result)
+  assert axis.from_zero and not axis.is_log
+  plot = swept_plots.over_two(result)
+  assert plot is not None
+  (figure, *_) = plot.figures.values()
+  drawn = go.Figure(figure)
+  assert list(drawn.data[0].x) == ["0", "1", "4", "16"]
+  assert list(drawn.data[0].y) == ["topr", "grpo", "dpo"]  # from below: the first is on top
+  assert len(drawn.data[0].z) == 3 and len(drawn.data[0].z[0]) == 4
+  curves = swept_plots.along(result)
+  assert curves is not None
+  assert go.Figure(next(iter(curves.figures.values()))).layout.xaxis.type == "category"
+  two = compare(*(variant(loss, sampling__lag=lag) for loss in ("dpo", "grpo") for lag in lags))
+  assert swept_plots.over_two(two) is None  # two lines are seen better as lines
