@@ -30,7 +30,7 @@ from tasks.slips import choose
 from training import flops
 from training.errors import UserError
 from training.records import environment
-from training.records.run_folder import write_atomically
+from training.records.files import write_atomically
 
 FLAGS = {
   "size": ("tiny", f"the model and its batch: {', '.join(SIZES)}"),

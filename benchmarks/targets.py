@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from experiments.command_line import cli
-from training.records.run_folder import write_atomically
+from training.records.files import write_atomically
 
 HERE = pathlib.Path(__file__).parent
 ROWS, PAGE = HERE / "targets.jsonl", HERE.parent / "docs" / "scaling.md"

@@ -21,7 +21,7 @@ from benchmarks.targets import END, PAGE
 from configs.models import qwen3
 from experiments.command_line import cli
 from training import flops
-from training.records.run_folder import write_atomically
+from training.records.files import write_atomically
 from training.targets import chips
 
 SIZE, TARGET, VOCABULARY = "8b", "v5p", 151936

@@ -16,7 +16,7 @@ from typing import Any
 from claims.claim import Claim, Curve, Figure, Finding, Plot, Subclaim
 from training.errors import UserError
 from training.records import environment
-from training.records.run_folder import read_json, write_atomically, write_json
+from training.records.files import read_json, write_atomically, write_json
 
 FOUND, OUTDATED, FAILED, UNTRIED = "found", "outdated", "failed", "not tried"
 

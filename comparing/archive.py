@@ -12,7 +12,8 @@ from typing import Any
 from comparing.runs import Run, RunSet
 from configs.config_values import flatten
 from training.errors import UserError
-from training.records.run_folder import RunFolder, write_atomically
+from training.records.files import write_atomically
+from training.records.run_folder import RunFolder
 
 _COUNTS = ("step", "rollouts", "tokens", "seconds")
 _DIGITS = 6  # that are kept of a number

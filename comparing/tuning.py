@@ -11,7 +11,7 @@ from typing import Any
 from comparing import plots, traces
 from comparing.plots import Plot
 from comparing.traces import Json, Style
-from training.records.run_folder import read_json
+from training.records.files import read_json
 
 FILE = "best.json"
 

@@ -27,7 +27,7 @@ from claims.results import Result
 from experiments.command_line import cli
 from tasks.slips import did_you_mean, nearest
 from training.errors import UserError
-from training.records.run_folder import write_atomically
+from training.records.files import write_atomically
 
 FLAGS = {
   "only": ("", "only these claims, e.g. --only=baselines,optimum"),

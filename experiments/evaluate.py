@@ -26,7 +26,8 @@ from tasks.visible_text import visible
 from training import load_run
 from training.checking import config_files, evaluated_config
 from training.errors import UserError
-from training.records.run_folder import RunFolder, write_json
+from training.records.files import write_json
+from training.records.run_folder import RunFolder
 
 if TYPE_CHECKING:
   from training.evaluation import Evaluated

@@ -24,7 +24,8 @@ from experiments.command_line import cli
 from tasks.visible_text import visible
 from training.errors import UserError
 from training.records import run_names
-from training.records.run_folder import RunFolder, write_atomically
+from training.records.files import write_atomically
+from training.records.run_folder import RunFolder
 
 ROOT = "runs"  # comparisons of several folders have one of their own in it
 

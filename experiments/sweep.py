@@ -44,7 +44,7 @@ from experiments.tuning import results
 from tasks.visible_text import visible
 from training.errors import UserError
 from training.population.programs import program_of
-from training.records import environment, run_folder
+from training.records import environment, files, run_folder
 from training.records.hold import is_held
 
 FLAGS = {
@@ -233,8 +233,8 @@ def _write_sweep(sweep: Plan) -> None:
   ]
   path = os.path.join(sweep.folder, "sweep.json")
   launch = {"created": time.time(), "commit": environment.git_commit()}
-  launch |= {key: old for key, old in run_folder.read_json(path).items() if key in launch}
-  run_folder.write_json(path, {"name": sweep.name, "file": sweep.file, **launch, "runs": runs})
+  launch |= {key: old for key, old in files.read_json(path).items() if key in launch}
+  files.write_json(path, {"name": sweep.name, "file": sweep.file, **launch, "runs": runs})
 
 
 def _print_end(folder: str) -> None:

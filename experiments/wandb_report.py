@@ -18,7 +18,7 @@ from comparing import comparison, verdict
 from experiments.command_line import cli
 from experiments.upload import runs_in
 from training.errors import UserError
-from training.records import run_folder
+from training.records import files
 
 FLAGS = {
   "sweep": ("", "the sweep: its folder, or its name in runs/"),
@@ -80,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
   }
   if not where["entity"]:
     where["entity"] = "you" if flags.dry_run else default_entity()
-  name = run_folder.read_json(os.path.join(folder, "sweep.json"))["name"]
+  name = files.read_json(os.path.join(folder, "sweep.json"))["name"]
   sections = panels_of(metrics)
   told = verdict_of(folder)
   if flags.dry_run:

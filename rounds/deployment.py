@@ -22,7 +22,8 @@ from configs.config_values import flatten
 from rounds import folder_lock
 from tasks import group_dataset
 from training.errors import UserError
-from training.records.run_folder import RunFolder, read_json, write_json
+from training.records.files import read_json, write_json
+from training.records.run_folder import RunFolder
 
 RECIPE = "recipe.json"  # beside a data set: `training/offline_data.py`
 

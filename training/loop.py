@@ -63,7 +63,8 @@ def train(
     first = int(state.step) // parts.updates_a_step
     if first:
       source.resume(first)
-    meter = Meter(config, recorder.resume(first if first else -1), source, rollouts_before)
+    last = recorder.resume(first if first else -1, checkpoints.totals())
+    meter = Meter(config, last, source, rollouts_before)
 
     def evaluate(step: int) -> dict[str, float]:
       metrics, completions, by_prompt = evaluation(state.params, step)
@@ -109,7 +110,8 @@ def train(
       if is_last or (step + 1) % config.checkpoint.every == 0:
         source.keep(step + 1)
         score = headline(row)
-        checkpoints.save(step + 1, state, best_by=NOT_EVALUATED if score is None else score)
+        best_by = NOT_EVALUATED if score is None else score
+        checkpoints.save(step + 1, state, best_by, totals=meter.totals)
   return recorder.latest
 
 
@@ -185,6 +187,12 @@ class Meter:
     self._steps += 1
     speed = {"train/step_time": seconds, "perf/tokens_per_second": tokens / seconds}
     self._speed = speed | {"train/seconds": self._training}
+
+  @property
+  def totals(self) -> dict[str, int | float]:
+    """Those that a resumed run goes on from, by the names of their metrics."""
+    counted = {"step": self._steps, "rollouts": self._rollouts, "tokens": self._tokens}
+    return counted | {"train/seconds": self._training}
 
   def read(self) -> dict[str, int | float]:
     seconds = self._training + self._source.seconds(self._steps)

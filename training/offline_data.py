@@ -23,7 +23,8 @@ from training.epochs import rows_of_steps
 from training.errors import UserError
 from training.layouts import placed
 from training.parts import Parts
-from training.records.run_folder import Report, read_json, write_json
+from training.records.files import read_json, write_json
+from training.records.run_folder import Report
 from training.scoring import Scorer
 from training.shared_runs import locked
 from training.sources.offline import Offline

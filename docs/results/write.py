@@ -26,7 +26,7 @@ from configs.config_values import flatten
 from experiments.sweeping import plan
 from training.errors import UserError
 from training.estimates import number
-from training.records.run_folder import read_json, write_atomically
+from training.records.files import read_json, write_atomically
 
 HERE = os.path.dirname(os.path.relpath(__file__))
 DOCUMENTS = ("README.md", "docs/results.md")

@@ -27,7 +27,7 @@ from experiments.sweeping import jobs as sweep_jobs
 from experiments.sweeping import worker
 from experiments.sweeping.workers import Event, Job
 from training.errors import UserError
-from training.records.run_folder import read_json, read_text, write_atomically, write_json
+from training.records.files import read_json, read_text, write_atomically, write_json
 
 LAUNCHERS = ("slurm", "submitit-local", "submitit-debug")
 HOURS = 4  # for a job, unless --resources says timeout_min; then it is queued again and resumes

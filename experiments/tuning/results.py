@@ -23,7 +23,7 @@ from experiments.tuning import search, space
 from experiments.tuning.trials import Done, Trials
 from training.checking import digests
 from training.errors import UserError
-from training.records import environment, run_folder
+from training.records import environment, files, run_folder
 
 Results = dict[str, Any]
 
@@ -56,7 +56,7 @@ def collect(tune: Plan, all_trials: Sequence[Trials], file_space: space.Space) -
 
 
 def write(folder: str, found: Results) -> None:
-  run_folder.write_json(os.path.join(folder, tuning.FILE), found)
+  files.write_json(os.path.join(folder, tuning.FILE), found)
 
 
 def write_page(folder: str) -> str:
@@ -64,7 +64,7 @@ def write_page(folder: str) -> str:
   from comparing import tuning_page  # Plotly and Jinja2 take half a second to import
 
   path = os.path.join(folder, "report.html")
-  run_folder.write_atomically(path, tuning_page.render(folder))
+  files.write_atomically(path, tuning_page.render(folder))
   return path
 
 
@@ -72,7 +72,7 @@ def read(path: str) -> Results:
   """The results in a tune's folder, or in a copy of its best.json. UserError if there are none."""
   file = os.path.join(path, tuning.FILE) if os.path.isdir(path) else path
   try:
-    found = run_folder.read_json(file)
+    found = files.read_json(file)
   except ValueError as error:
     raise UserError(f"--tuned={path} cannot be read: {error}") from None
   if not isinstance(found, dict) or "variants" not in found:

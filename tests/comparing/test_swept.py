@@ -87,13 +87,14 @@ def test_several_lines_along_a_number_are_a_map_as_well():
   assert axis.from_zero and not axis.is_log
   plot = swept_plots.over_two(result)
   assert plot is not None
-  (figure, *_) = plot.figures.values()
-  drawn = go.Figure(figure)
-  assert list(drawn.data[0].x) == ["0", "1", "4", "16"]
-  assert list(drawn.data[0].y) == ["topr", "grpo", "dpo"]  # from below: the first is on top
-  assert len(drawn.data[0].z) == 3 and len(drawn.data[0].z[0]) == 4
+  figure = next(iter(plot.figures.values()))
+  go.Figure(figure)  # Plotly takes it
+  (drawn,) = figure["data"]
+  assert drawn["x"] == ["0", "1", "4", "16"]
+  assert drawn["y"] == ["topr", "grpo", "dpo"]  # from below: the first is on top
+  assert [len(row) for row in drawn["z"]] == [4, 4, 4]
   curves = swept_plots.along(result)
   assert curves is not None
-  assert go.Figure(next(iter(curves.figures.values()))).layout.xaxis.type == "category"
+  assert next(iter(curves.figures.values()))["layout"]["xaxis"]["type"] == "category"
   two = compare(*(variant(loss, sampling__lag=lag) for loss in ("dpo", "grpo") for lag in lags))
   assert swept_plots.over_two(two) is None  # two lines are seen better as lines

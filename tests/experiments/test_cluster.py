@@ -17,7 +17,7 @@ from experiments.sweeping.cluster import Cluster
 from experiments.sweeping.workers import Job
 from tests.experiments import fake_slurm
 from training.errors import UserError
-from training.records import run_folder
+from training.records import files
 
 pytest.importorskip("submitit")
 
@@ -202,7 +202,7 @@ def test_a_run_is_not_refused_for_the_job_that_trains_it_on_this_host(tmp_path, 
   live.folder.mark("running")  # by this process
   with pytest.raises(UserError, match="is being trained by process"):
     launchers.plan_when_free("slurm", make_plan)
-  run_folder.write_json(f"{out}/cluster/jobs.json", {"counterpoint-1": [[live.name]]})
+  files.write_json(f"{out}/cluster/jobs.json", {"counterpoint-1": [[live.name]]})
   (slurm / "1000.sh").write_text("#SBATCH --job-name=counterpoint-1")
   (slurm / "1000.state").write_text("RUNNING")
   found = launchers.plan_when_free("slurm", make_plan)

@@ -1,7 +1,8 @@
 """The jobs of a sweep, done by a worker."""
 
 from experiments.sweeping import jobs, worker
-from training.records.run_folder import RunFolder, read_text
+from training.records.files import read_text
+from training.records.run_folder import RunFolder
 
 
 def test_a_program_queued_again_leaves_the_members_alone_that_ended(tmp_path, monkeypatch):

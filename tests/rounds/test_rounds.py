@@ -16,7 +16,7 @@ from rounds.simulated_user import agreement, simulated_user
 from rounds.staleness import staleness
 from training.checking import config_files, validate
 from training.errors import UserError
-from training.records.run_folder import write_json
+from training.records.files import write_json
 
 NAN = float("nan")
 

@@ -225,3 +225,28 @@ def test_a_disk_that_locks_nothing_is_refused(folder, monkeypatch):
   with pytest.raises(UserError, match="its disk locks no files .No locks available."):
     with held(folder):
       pass
+
+
+# --- damaged files --------------------------------------------------------------------------------
+
+
+def test_lines_that_are_no_rows_are_set_aside_and_said(folder):
+  path = pathlib.Path(folder.path) / "metrics.jsonl"
+  broken = [b"", b"\0\0\0", b'{"step": 2, "train/lo', b"[1]", b'{"loss": 1}', b"\xff\xfe"]
+  rows = [b'{"step": 0}', b'{"step": 1}', b'{"step": 3}']
+  lines = [rows[0], *broken[:3], rows[1], *broken[3:], rows[2], b'{"step": 4']
+  path.write_bytes(b"\n".join(lines))
+  assert [row["step"] for row in folder.read_metrics()] == [0, 1, 3]
+  (said,) = folder.truncate(1)
+  assert "metrics.jsonl: 6 lines are no rows: set aside in" in said
+  assert path.read_bytes().split(b"\n") == [*rows[:2], b""]
+  assert (path.parent / "metrics.jsonl.broken").read_bytes() == b"\n".join([*broken, b""])
+  assert folder.truncate(1) == []
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", '"x"', "\0", '{"a": 1}}'])
+@pytest.mark.parametrize("name", ["config.json", "status.json"])
+def test_a_damaged_file_is_named(folder, name, text):
+  (pathlib.Path(folder.path) / name).write_text(text)
+  with pytest.raises(UserError, match=rf"{name} is damaged.*move it away"):
+    folder.state("aa")

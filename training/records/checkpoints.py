@@ -60,11 +60,29 @@ class Checkpoints(contextlib.AbstractContextManager):
   def path(self, step: int) -> str:
     return f"{os.path.relpath(self._path)}/{step}"
 
-  def save(self, step: int, state: TrainState, best_by: float) -> None:
-    """`best_by` is the value that the best checkpoint has most of (`run_folder.headline`)."""
+  def save(
+    self, step: int, state: TrainState, best_by: float, totals: dict[str, int | float] | None = None
+  ) -> None:
+    """Writes the state, and beside it the `totals` of the run so far.
+
+    `best_by` is the value that the best checkpoint has most of (`run_folder.headline`).
+    """
     saved = own_arrays(state.saved)
-    # pyrefly: ignore[bad-argument-type]
-    self._checkpointer.save_async(step, saved, metrics={BEST_BY: float(best_by)})
+    self._checkpointer.save_async(
+      step,
+      saved,  # pyrefly: ignore[bad-argument-type]
+      metrics={BEST_BY: float(best_by)},
+      custom_metadata=totals,  # pyrefly: ignore[bad-argument-type]
+    )
+
+  def totals(self) -> dict[str, int | float]:
+    """Those beside the latest checkpoint; {} without one, or of one from before they were kept."""
+    step = self.latest_step
+    if step is None:
+      return {}
+    with self._read(step):
+      about: Any = self._checkpointer.metadata(step).custom_metadata
+      return about or {}
 
   def restore(self, state: TrainState) -> TrainState:
     """The latest checkpoint in the place of `state`, whose arrays are then gone; else `state`."""

@@ -1,7 +1,7 @@
 """Where a run's numbers go: metrics.jsonl first, W&B as a mirror of it that may fail in peace."""
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -31,13 +31,19 @@ class Recorder(contextlib.AbstractContextManager):
     code = 0 if kind in (None, Stopped) else 1
     self._mirror(lambda run: wandb_runs.finish(run, self.latest, code))
 
-  def resume(self, step: int) -> dict[str, Any]:
-    """Forgets the rows after `step`, and returns the last row kept ({} if there is none)."""
-    self._folder.truncate(step)
+  def resume(self, step: int, totals: Mapping[str, Any]) -> dict[str, Any]:
+    """Forgets the rows after `step`; returns the last row kept, with the checkpoint's `totals`.
+
+    What is broken, or gone, is said; the totals do not depend on it.
+    """
+    self.warn(self._folder.truncate(step))
     rows = self._folder.read_metrics()
     for row in rows:
       self.latest |= row
-    return rows[-1] if rows else {}
+    last = rows[-1] if rows else {}
+    if totals and last.get("step") != step:
+      self.warn([f"{self._folder.path}/metrics.jsonl lacks the row of step {step}"])
+    return {**last, **totals}
 
   def log(self, row: dict[str, Any]) -> None:
     """One row, with its "step"."""

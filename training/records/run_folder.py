@@ -20,7 +20,6 @@ half a file and a run killed at any moment loses at most the line it was writing
 import contextlib
 import dataclasses
 import json
-import math
 import os
 import shutil
 import time
@@ -30,6 +29,14 @@ from typing import Any
 from tasks.rows.row import Problem
 from training.errors import Diverged, Stopped, UserError
 from training.records import environment
+from training.records.files import (
+  finite,
+  json_text,
+  read_json,
+  read_rows,
+  read_text,
+  write_atomically,
+)
 
 Report = Callable[[dict[str, Any]], None]  # takes each row of metrics as it is written
 
@@ -120,7 +127,7 @@ class RunFolder:
       "pid": os.getpid(),
       "started": environment.process_start(os.getpid()),
     }
-    status |= {"time": time.time(), "metrics": _finite(metrics or {})}
+    status |= {"time": time.time(), "metrics": finite(metrics or {})}
     self._write("status.json", json_text(status))
 
   def mark(self, state: str, reason: str = "") -> None:
@@ -162,7 +169,7 @@ class RunFolder:
 
   def replace_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
     """These rows instead of those that are there."""
-    self._write("metrics.jsonl", "".join(json.dumps(_finite(row)) + "\n" for row in rows))
+    self._write("metrics.jsonl", "".join(json.dumps(finite(row)) + "\n" for row in rows))
 
   def append_completions(self, rows: Iterable[Mapping[str, Any]]) -> None:
     self._append("completions.jsonl", rows)
@@ -174,14 +181,23 @@ class RunFolder:
   def append_groups(self, rows: Iterable[Mapping[str, Any]]) -> None:
     self._append("groups.jsonl", rows)
 
-  def truncate(self, step: int) -> None:
+  def truncate(self, step: int) -> list[str]:
     """Drops what was written after `step`, where the run resumes and writes it again.
 
-    Also drops a half-written last line; -1 drops everything.
+    Also drops a half-written last line; -1 drops everything. Other lines that are no rows are set
+    aside, beside their file; says so, a line a file.
     """
+    said = []
     for name in ("metrics.jsonl", "completions.jsonl", "prompts.jsonl", "groups.jsonl"):
-      kept = [row for row in self._read_lines(name) if row["step"] <= step]
+      rows, broken = read_rows(self._file(name))
+      if broken and not self.read_only:
+        aside = f"{self._file(name)}.broken"
+        with open(aside, "ab") as file:
+          file.write(b"".join(line + b"\n" for line in broken))
+        said.append(f"{self._file(name)}: {len(broken)} lines are no rows: set aside in {aside}")
+      kept = (row for row in rows if row["step"] <= step)
       self._write(name, "".join(json.dumps(row) + "\n" for row in kept))
+    return said
 
   def read_config(self) -> dict[str, Any]:
     """All of config.json (the config itself is under "config"); {} if there is none."""
@@ -244,37 +260,10 @@ class RunFolder:
       return
     os.makedirs(self.path, exist_ok=True)
     with open(self._file(name), "a") as file:
-      file.write("".join(json.dumps(_finite(row)) + "\n" for row in rows))
+      file.write("".join(json.dumps(finite(row)) + "\n" for row in rows))
 
   def _read_lines(self, name: str) -> list[dict[str, Any]]:
-    try:
-      with open(self._file(name)) as file:
-        lines = file.read().split("\n")[:-1]  # the last has no newline: empty, or half-written
-    except FileNotFoundError:
-      return []
-    return [json.loads(line) for line in lines]
-
-
-def write_atomically(path: str, text: str) -> None:
-  os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-  temporary = f"{path}.{os.getpid()}.tmp"
-  with open(temporary, "w") as file:
-    file.write(text)
-  os.replace(temporary, path)
-
-
-def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
-  return {key: _plain(value) for key, value in row.items()}
-
-
-def _plain(value: Any) -> Any:
-  """A plain Python number for an array's, and None for those that JSON cannot write."""
-  if isinstance(value, Mapping):
-    return _finite(value)
-  if isinstance(value, list | tuple):
-    return [_plain(item) for item in value]
-  value = value.item() if hasattr(value, "item") else value
-  return None if isinstance(value, float) and not math.isfinite(value) else value
+    return read_rows(self._file(name))[0]
 
 
 def headline(row: Mapping[str, Any]) -> float | None:
@@ -285,26 +274,3 @@ def headline(row: Mapping[str, Any]) -> float | None:
 def headline_name(row: Mapping[str, Any]) -> str:
   """The first of HEADLINES that these metrics have; "" if none."""
   return next((name for name in HEADLINES if row.get(name) is not None), "")
-
-
-def write_json(path: str, value: Any) -> None:
-  write_atomically(path, json_text(value))
-
-
-def json_text(value: Any) -> str:
-  return json.dumps(value, indent=2) + "\n"
-
-
-def read_json(path: str) -> dict[str, Any]:
-  """The object in the file; {} if there is no file."""
-  text = read_text(path)
-  return json.loads(text) if text else {}
-
-
-def read_text(path: str) -> str:
-  """ "" if there is no file."""
-  try:
-    with open(path) as file:
-      return file.read()
-  except (FileNotFoundError, NotADirectoryError):
-    return ""

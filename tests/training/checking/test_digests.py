@@ -9,7 +9,8 @@ from configs.config_values import flatten
 from tasks.code import files
 from training.checking import config_files, digests, loss_signatures, pretrained_model
 from training.errors import UserError
-from training.records.run_folder import RunFolder, read_json, write_json
+from training.records.files import read_json, write_json
+from training.records.run_folder import RunFolder
 
 LOSS = "def f(logps, mask, *, a=1.0):\n  return logps.sum() * a, {}\n"
 REWARD = "def polite(completion):\n  return float('please' in completion)\n"
