@@ -25,4 +25,4 @@ EXACT = ("exact", "numeric", "math", "scorer")
 
 # Known to answer at once whatever the text: scored in the process that asks. A pattern may go on
 # for ever, and the libraries behind `math` and `scorer` evaluate what the policy wrote.
-QUICK = frozenset({"exact", "numeric", "length", "vader", "none"})
+QUICK = frozenset({"exact", "numeric", "length", "none"})

@@ -1,9 +1,11 @@
 """A process that calls rewards: `python -m tasks.rewards.worker FD`, started by workers.Workers.
 
 The connection first brings the terms; the answer is what is wrong with them ("" if nothing) and
-what each takes. Then every job, (term, what it takes of a response), is answered by an Outcome.
+what each takes. Then every job, (its number, term, what it takes of a response), is answered by
+(this process, the number, an Outcome).
 """
 
+import os
 import signal
 import sys
 from multiprocessing.connection import Connection
@@ -14,7 +16,7 @@ LATER = 5.0  # seconds after the time limit
 
 
 def main() -> int:
-  connection = Connection(int(sys.argv[1]))
+  connection, process = Connection(int(sys.argv[1])), os.getpid()
   try:
     terms, seconds = connection.recv()
     try:
@@ -24,13 +26,15 @@ def main() -> int:
       return 1
     connection.send(("", [function.takes for function in functions]))
     while True:
-      term, response = connection.recv()
+      number, term, response = connection.recv()
       # Who waits for the answer kills this process at the limit. Should nobody be left to do so,
       # the kernel ends it, also where a pattern never gives the interpreter back.
       signal.setitimer(signal.ITIMER_REAL, seconds + LATER)
       outcome = functions[term](response)
+      if os.getpid() != process:
+        os._exit(0)  # a child that the function forked, which is not to answer for its parent
       signal.setitimer(signal.ITIMER_REAL, 0)
-      connection.send(outcome)
+      connection.send((process, number, outcome))
   except (EOFError, OSError):  # nobody asks any more
     return 0
 

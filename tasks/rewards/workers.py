@@ -93,6 +93,7 @@ class _Worker:
     self.deadline = time.monotonic() + START_SECONDS
     self._names, self._seconds = ", ".join(term.name for term in terms), seconds
     self._takes: list[tuple[str, ...]] = []
+    self._asked = 0  # jobs so far
     self.connection, theirs = Pipe()
     path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
     self._process = subprocess.Popen(
@@ -114,7 +115,9 @@ class _Worker:
     term, response = job
     self.job, self.deadline = number, time.monotonic() + self._seconds
     with contextlib.suppress(OSError):  # it just died, as `hear` will tell
-      self.connection.send((term, {name: response[name] for name in self._takes[term]}))
+      self._asked += 1
+      taken = {name: response[name] for name in self._takes[term]}
+      self.connection.send((self._asked, term, taken))
 
   def hear(self, has_news: bool) -> Outcome | None:
     """The outcome of its job; None when there is none yet, or only that it has started."""
@@ -132,8 +135,12 @@ class _Worker:
 
   def _take(self, message: Any) -> Outcome | None:
     if not self.is_starting:
+      process, number, outcome = message
+      if (process, number) != (self._process.pid, self._asked):
+        self.kill()
+        return self._failed("left a process behind that answered for it")
       self.job = None
-      return message
+      return outcome
     problem, self._takes = message
     if problem:
       self.kill()

@@ -205,6 +205,27 @@ def test_what_a_function_started_ends_with_it(tmp_path):
   assert not is_alive(int(path.read_text()))
 
 
+def test_the_child_of_a_function_that_forks_answers_nothing():
+  texts = ["x" * n for n in range(12)]
+  assert rewards_of(f"{OWN}:forks", *texts)[0] == [float(n) for n in range(12)]
+
+
+def test_an_answer_of_somebody_else_is_none():
+  found, faults = rewards_of(f"{OWN}:answers_for_others", "a", "now", "b", "c")
+  assert found.count(0.5) == 3 and sum(map(np.isnan, found)) == 1
+  (fault,) = faults
+  assert fault.startswith("reward answers_for_others left a process behind that answered for it.")
+
+
+def test_cheer_takes_no_longer_than_it_may():
+  """VADER's time grows with the square of the emoji."""
+  started = time.monotonic()
+  found, (fault,) = rewards_of("vader", "\N{GRINNING FACE}" * 20_000, "happy", seconds=1.0)
+  assert found == [nan, pytest.approx(0.79, abs=0.01)]
+  assert "took longer than 1 s" in fault
+  assert time.monotonic() - started < 20
+
+
 def test_workers_score_what_is_scored_here_and_know_no_jax():
   texts = [f"{'please ' * (i % 4)}{i}" for i in range(100)]
   reward, here = Reward(f"{OWN}:politeness"), RewardFunction(parse(f"{OWN}:politeness")[0])
