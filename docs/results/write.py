@@ -20,8 +20,8 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
-from comparing import archive, comparison, finding, verdict
-from comparing.comparison import KL, REWARD, Comparison, Variant
+from comparing import archive, comparison, finding, swept, verdict
+from comparing.comparison import KL, REWARD, SAMPLED, Comparison, Variant
 from configs.config_values import flatten
 from experiments.sweeping import plan
 from training.errors import UserError
@@ -30,6 +30,7 @@ from training.records.files import read_json, write_atomically
 
 HERE = os.path.dirname(os.path.relpath(__file__))
 DOCUMENTS = ("README.md", "docs/results.md")
+MOST = 20  # variants that the docstring of a sweep file names
 _BLOCK = re.compile(r"(<!-- (?P<name>\w+): (?P<kind>\w+) -->\n).*?(?=<!-- end -->)", re.S)
 _CAME_OUT = re.compile(r"\n\nCame out .*?\n(?=\"\"\")", re.S)
 
@@ -148,6 +149,17 @@ def table(result: Comparison) -> str:
   return "\n" + _markdown(rows) + "\n▲ best, = level with it, ▼ clearly below it (Holm).\n"
 
 
+def grid(result: Comparison) -> str:
+  """A row for each line along the number that most variants were swept over."""
+  axis = max(swept.axes(result), key=lambda axis: sum(len(line.values) for line in axis.lines))
+  rows = [[f"`{axis.field}`", *(f"{value:g}" for value in axis.values)]]
+  rows.append(["---"] * len(rows[0]))
+  for line in axis.lines:
+    finals = {x: str(v.final(SAMPLED)) for x, v in zip(line.values, line.variants, strict=True)}
+    rows.append([line.name, *(finals.get(value, "") for value in axis.values)])
+  return "\n" + _markdown(rows)
+
+
 def sentences(result: Comparison) -> str:
   found = verdict.verdict(result)
   told = [*(verdict.sentences(found) if found else []), *finding.sentences(result)]
@@ -164,7 +176,10 @@ def docstring(result: Comparison) -> str:
   """The last paragraph of the sweep file's docstring."""
   found = verdict.verdict(result)
   rows = found.rows if found else ()
+  if rest := rows[MOST:]:
+    rows = (*rows[:MOST], rest[-1])
   scores = ", ".join(f"{row.variant.name} {number(row.score.mean)}" for row in rows)
+  scores += f" (the last of {len(rest) + MOST})" if rest else ""
   base = result.base(found.metric) if found else None
   seeds = max(len(variant.finished) for variant in result.variants)
   text = f"Came out at commit {result.commit[:7]}, sampled reward, mean of {seeds} seeds: {scores}"
@@ -200,6 +215,7 @@ def tuned(result: Comparison) -> str:
 KINDS: dict[str, Callable[[Comparison], str]] = {
   "about": about,
   "table": table,
+  "grid": grid,
   "outcome": outcome,
   "sentences": sentences,
   "tuned": tuned,
