@@ -24,7 +24,7 @@ from typing import Any, TypeGuard
 
 from tasks.rows import foreign_texts, messages, prompts, responses
 from tasks.rows.dialogues import is_dialogue, messages_of_dialogue
-from tasks.rows.layouts import Layout, layout_of, no_responses
+from tasks.rows.key_layouts import Layout, layout_of, no_responses
 from tasks.rows.responses import Scored, text_after
 from tasks.rows.row import BadRows, Problem, Prompt, Row
 from tasks.rows.row_names import AS_SPELLED, RowNames
