@@ -32,6 +32,7 @@ def test_the_projects_configs_are_valid(name):
     ("group_size", 0, "group_size=0: must be at least 1"),
     ("steps", 0, "steps=0: must be at least 1"),
     ("seed", -1, "seed=-1: must not be negative"),
+    ("base.seed", 2**32, "base.seed=4294967296: must be below 2^32"),
     ("optimizer.learning_rate", 0, "optimizer.learning_rate=0.0: must be above 0"),
     ("optimizer.learning_rate", float("nan"), "must be a finite number"),
     ("optimizer.warmup_steps", 81, "optimizer.warmup_steps=81: the run has only 28 steps"),
