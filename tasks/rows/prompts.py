@@ -5,8 +5,8 @@ from typing import Any
 
 from tasks.rows import foreign_texts, messages
 from tasks.rows.dialogues import is_dialogue, messages_of_dialogue
-from tasks.rows.key_table import hint
 from tasks.rows.key_layouts import Layout
+from tasks.rows.key_table import hint
 from tasks.rows.messages import Message
 from tasks.rows.row import Prompt, messages_of, prompt_of, text_of
 from tasks.rows.row_words import is_empty, kind_of

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tasks.rows import foreign_texts, messages
-from tasks.rows.key_table import ITEM_SCORES, ITEM_TEXTS, hint
 from tasks.rows.key_layouts import Layout
+from tasks.rows.key_table import ITEM_SCORES, ITEM_TEXTS, hint
 from tasks.rows.messages import Message
 from tasks.rows.row import Prompt, messages_of
 from tasks.rows.row_words import kind_of, listed, shown

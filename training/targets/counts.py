@@ -55,6 +55,7 @@ def count(program: Program, wiring: Wiring) -> Counts:
 class _Walk:
   def __init__(self, program: Program, wiring: Wiring):
     self._program, self._wiring, self.found = program, wiring, Counts()
+    self._visits = splash_visits(program)
     self._seen: set[str] = set()  # exchanges that go on over several fusions, on TPUs
 
   def through(self, computation: Computation, times: int, *, in_fusion: bool) -> None:
@@ -86,7 +87,7 @@ class _Walk:
         self.found.kernels[name] += times
         return
       if splash := re.match(r"splash_m[hq]a_(fwd|dq|dkv)_", one.name):
-        amount = splash_flops(splash[1], operands)
+        amount = splash_flops(splash[1], operands, self._visits)
         self.found.kernels[name] += times
       elif "gemm" not in name and "matmul" not in name:
         if any(word in name for word in ("cudnn", "tpu_custom_call", "triton")):
@@ -203,16 +204,32 @@ def dot_flops(one: Instruction, operands: list[Array]) -> int:
   return 2 * math.prod(one.result[0].shape) * math.prod(summed)
 
 
-def splash_flops(kernel: str, operands: list[Array]) -> int:
+def splash_visits(program: Program) -> dict[int, int]:
+  """Blocks of tokens in a row -> how many of them a row of blocks may visit, as forward goes.
+
+  Gradients in keys and values visit the same ones from the other side, where a prompt's is visited
+  by all: their own masks would count far too many.
+  """
+  found: dict[int, int] = {}
+  for computation in program.computations.values():
+    for one in computation:
+      if one.operation == "custom-call" and re.match(r"splash_m[hq]a_fwd_", one.name):
+        *_, rows, visited = computation.arrays(one.operands)[0][0].shape
+        found[rows] = max(visited, found.get(rows, 0))
+  return found
+
+
+def splash_flops(kernel: str, operands: list[Array], visits: dict[int, int]) -> int:
   """Of splash attention: of the blocks that each row of blocks may visit, in full.
 
   The first operand is the mask of blocks [heads, n, visited], or [heads, visited, n] where keys are
   gone through; the fourth are the queries [..., n * block, width].
   """
   (*_, rows, columns), (*heads, tokens, width) = operands[0].shape, operands[3].shape
-  block = tokens // max(rows, columns)
+  n = max(rows, columns)
   products = {"fwd": 2, "dq": 3, "dkv": 4}[kernel]
-  return products * 2 * math.prod(heads) * rows * columns * block**2 * width
+  pairs = n * visits.get(n, min(rows, columns)) * (tokens // n) ** 2
+  return products * 2 * math.prod(heads) * pairs * width
 
 
 def attention_flops(operands: list[Array], *, is_backward: bool) -> int:

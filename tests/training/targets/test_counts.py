@@ -1,5 +1,7 @@
 """What is counted in the text of a program: products, traffic, exchanges, and loops in full."""
 
+import dataclasses
+
 import pytest
 
 from training.targets import chips, counts, hlo, roofline
@@ -167,8 +169,12 @@ def test_splash_attention_is_counted_from_the_blocks_that_it_may_visit():
   operands = [arrays[0] for arrays in program.entry.arrays(kernel.operands)]
   block = 4608 // 9
   visited = 4 * 2 * 9 * 2 * block**2  # pairs of a query and a key
+  visits = counts.splash_visits(program)
+  assert visits == {9: 2}
   for name, products in (("fwd", 2), ("dq", 3), ("dkv", 4)):
-    assert counts.splash_flops(name, operands) == products * 2 * visited * 128
+    assert counts.splash_flops(name, operands, visits) == products * 2 * visited * 128
+  from_keys = [dataclasses.replace(operands[0], shape=(1, 9, 9)), *operands[1:]]
+  assert counts.splash_flops("dkv", from_keys, visits) == 4 * 2 * visited * 128
 
 
 def test_products_of_gpus():
