@@ -95,7 +95,7 @@ def decode(
     t, past, drawn = carry
     token = jax.lax.dynamic_index_in_dim(drawn[1], t, axis=2, keepdims=False)
     decoder = bind(config, params)  # anew: NNX modules do not cross into a loop body
-    x, grown = decoder.embed(token), []
+    x, grown = decoder.embed(token, is_whole=True), []
     here = [jax.lax.dynamic_slice_in_dim(x, t, 1, axis=1) for x in turns]
 
     @jax.jit  # traced once for all layers

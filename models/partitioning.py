@@ -139,16 +139,19 @@ def platform() -> str:
   return "gpu" if name == "cuda" else name
 
 
-def split_by_prompts(embedded: Array) -> Array:
+def split_by_prompts(embedded: Array, *, is_whole: bool = False) -> Array:
   """[B, ..., model] looked up in the embedding; splits the prompts if it is traced `on_mesh`.
 
   Left to itself XLA keeps what it looked up in a table split over fsdp split in that way, and then
   computes all prompts on every device. In two stages, because it knows how to go from each to the
-  next: batches over data and width over fsdp, as the table gives them; then prompts over both.
+  next: batches over data and width over fsdp, as the table gives them; then prompts over both. From
+  a table that is whole (`gathered`) each device takes its own at once.
   """
   if "data" not in jax.sharding.get_abstract_mesh().axis_names:
     return embedded
   constrain = jax.lax.with_sharding_constraint
+  if is_whole:
+    return constrain(embedded, BY_PROMPTS)
   between = P("data", *[None] * (embedded.ndim - 2), "fsdp")
   return constrain(constrain(embedded, between), BY_PROMPTS)
 
@@ -156,17 +159,20 @@ def split_by_prompts(embedded: Array) -> Array:
 def gathered(params):
   """Parameters whole over `fsdp`, still split over `tensor`, if traced `on_mesh`.
 
-  For a loop that reads them at every turn. XLA need not see that gathering them once is enough.
+  For a loop that reads them at every turn. Behind a barrier, or XLA would gather some of them, such
+  as a tied embedding, at every turn again.
   """
   mesh = jax.sharding.get_abstract_mesh()
-  if "fsdp" not in mesh.axis_names:
+  if "fsdp" not in mesh.axis_names or mesh.shape["fsdp"] == 1:
     return params
 
   def whole(leaf, sharding: NamedSharding):
     spec = P(*(None if axis == "fsdp" else axis for axis in sharding.spec))
     return jax.lax.with_sharding_constraint(leaf, spec)
 
-  return jax.tree.map(whole, params, parameter_shardings(params, mesh))
+  return jax.lax.optimization_barrier(
+    jax.tree.map(whole, params, parameter_shardings(params, mesh))
+  )
 
 
 def rule(path: str) -> P:

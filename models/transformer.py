@@ -41,9 +41,10 @@ class Decoder(nnx.Module):
       head = jax.random.normal(rngs.params(), (c.d_model, c.vocab_size), jnp.float32)
       self.head = nnx.Param(head * c.d_model**-0.5)
 
-  def embed(self, tokens: Int[Array, "*n"]) -> Float[Array, "*n M"]:
+  def embed(self, tokens: Int[Array, "*n"], *, is_whole: bool = False) -> Float[Array, "*n M"]:
+    """Rows of the embedding, split by prompts on a mesh; `is_whole` if every device has all."""
     rows = self.embedding[...][tokens].astype(self.c.dtype)
-    return split_by_prompts(block_of(self.c).embedded(self.c, rows))
+    return split_by_prompts(block_of(self.c).embedded(self.c, rows), is_whole=is_whole)
 
   def read(
     self,
