@@ -157,19 +157,22 @@ def _alike(
 def _names(groups: Sequence[Settings]) -> list[str]:
   """Returns as few of each group's values as tell it from the others: "grpo source=online"."""
   fields = dict.fromkeys(field for group in groups for field in group)
-  ordered = sorted(fields, key=lambda field: field != "algorithm.loss")
   texts = [""] * len(groups)
-  for field in ordered:
-    tried = [
-      f"{text} {_said(field, group[field])}".strip() if field in group else text
-      for text, group in zip(texts, groups, strict=True)
-    ]
-    if len(set(tried)) > len(set(texts)):
-      texts = tried
+  # A correction's anchor goes with its weight, which says more.
+  for field in sorted(fields, key=lambda f: (f != "algorithm.loss", f == "correction.anchor")):
+    before = list(texts)
+    for text in set(before):
+      alike = [i for i, other in enumerate(before) if other == text]
+      if len({repr(groups[i].get(field)) for i in alike}) > 1:
+        for i in alike:
+          said = _said(field, groups[i][field]) if field in groups[i] else ""
+          texts[i] = f"{text} {said}".strip()
   return texts
 
 
 def _said(field: str, value: Any) -> str:
+  if value == "":  # it has none of what others have
+    return ""
   text = f"{value:g}" if _is_number(value) else str(value)
   return text if field == "algorithm.loss" else f"{short(field)}={text}"
 
