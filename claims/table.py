@@ -9,6 +9,8 @@ CLAIMS = (
   Claim("zero_sum_weights", "claims.gradients"),
   Claim("baselines", "claims.baselines"),
   Claim("std_and_length", "claims.std_and_length"),
+  Claim("group_size", "claims.group_size"),
+  Claim("maximum_likelihood", "claims.maximum_likelihood"),
   Claim("optimum", "claims.optimum"),
   Claim("four_responses", "claims.four_responses"),
   Claim("displacement", "claims.displacement"),
