@@ -28,8 +28,8 @@ class Weights:
 
 def maximum_likelihood() -> Finding:
   """ "MaxRL interpolates between reinforcement learning and maximum likelihood, and converges to
-  the second as the number of rollouts grows." (Tajwar et al., 2026, "Maximum Likelihood Reinforcement
-  Learning", arXiv 2602.02710.)
+  the second as the number of rollouts grows." (Tajwar et al., 2026, "Maximum Likelihood
+  Reinforcement Learning", arXiv 2602.02710.)
 
   A prompt is solved with probability p, rewards are 0 or 1. The expected gradient of `maxrl` on
   groups of K is w(p) grad p, computed exactly: the loss's implied rewards, averaged over the
