@@ -70,7 +70,9 @@ def _small_spread(result: Comparison) -> str:
 def frontier(result: Comparison) -> Plot | None:
   """Draws each variant's reward against its KL: the mean trajectories and their ends."""
   present = scores.present(result)
-  rewards = {metric: name for metric, name in present.items() if "pass@" not in metric}
+  rewards = {
+    metric: name for metric, name in present.items() if not metric.startswith(scores.OF_SEVERAL)
+  }
   if not rewards or not any(variant.final(KL) for variant in result.variants):
     return None
 
