@@ -30,6 +30,7 @@ PER_SEED = (
   "base.seed",
   "reward_model.seed",
   "base.run",
+  "reference.run",
   "scoring.model",
   "offline.dataset",
 )
