@@ -19,6 +19,7 @@ CLAIMS = (
   Claim("two_rollouts", "claims.rollouts"),
   Claim("off_policy", "claims.rollouts"),
   Claim("semi_online", "claims.semi_online"),
+  Claim("grpo_then_dpo", "claims.grpo_then_dpo"),
   Claim("ppo_vs_dpo", "claims.ppo_vs_dpo"),
   Claim("link_functions", "claims.link_functions"),
   Claim("kl_estimators", "claims.kl_estimators"),

@@ -123,7 +123,7 @@ def test_implied_rewards_sum_to_zero_in_each_group(loss, options):
   assert imbalance(implied(loss, options, "at the reference", other)) > 0.1 or of_scores
 
 
-# By a hair in one reading: AMIR-GRPO's second term weighs 0.01. A policy that is its own teacher has
+# By a hair in one reading: AMIR-GRPO's second term weighs 0.01. A policy that teaches itself has
 # nothing to learn.
 HARDLY = ("amir_grpo", "on_policy_distillation")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from claims import best_of_k, clip_and_ratio, optimal_baseline, semi_online
+from claims import best_of_k, clip_and_ratio, grpo_then_dpo, optimal_baseline, semi_online
 from claims.claim import DOES_NOT_HOLD, HOLDS
 from claims.small_results import Runs
 
@@ -126,3 +126,14 @@ def test_what_stabilises_follows_the_runs(fast, verdict):
   )
   ends["clip alone, rate 0.0003"] = 0.61  # so that luck does not decide
   assert clip_and_ratio.finding_of(runs_that_end_at(ends)).verdict.startswith(verdict)
+
+
+# --- grpo_then_dpo --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("offline, verdict", [(0.6, HOLDS), (0.57, DOES_NOT_HOLD)])
+def test_grpo_then_dpo_holds_where_it_loses_little(offline, verdict):
+  ends = {"grpo, first": 0.58, "dpo, offline, first": 0.57}
+  ends |= {"grpo, then dpo, offline": offline, "grpo, then dpo, online": 0.62}
+  runs = runs_that_end_at(ends | {"grpo, then grpo": 0.605})
+  assert grpo_then_dpo.finding_of(runs).verdict == verdict
