@@ -6,10 +6,11 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from algorithms.grpo import grpo
 from algorithms.other_objectives import maxrl
-from claims import binomial, group_size, maximum_likelihood
+from claims import binomial, group_size, link_functions, maximum_likelihood
 from claims.claim import DOES_NOT_HOLD, HOLDS
 
 RATES = np.array([0.1, 0.5, 0.9])
@@ -80,3 +81,44 @@ def test_the_price_of_small_groups_is_told():
   twice = group_size.finding_of(of(lambda k: (2 if k == 2 else 1) / k))
   assert twice.verdict == "holds under 2.0 to 2.0 times the rollouts"
   assert group_size.finding_of(of(lambda k: 1.0)).verdict == DOES_NOT_HOLD  # nothing is made up for
+
+
+# --- link_functions -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("truth", link_functions.LINKS)
+def test_the_right_link_finds_the_true_rewards(truth):
+  rewards = jnp.array([-1.5, -0.7, -0.2, 0.0, 0.1, 0.4, 0.6, 1.3])
+  with jax.enable_x64(True):
+    chances = jnp.exp(link_functions.LINKS[truth](link_functions.PAIRS @ rewards))
+    fitted = link_functions.fit(chances, link_functions.LOSSES[truth][1])
+  np.testing.assert_allclose(fitted, rewards - rewards.mean(), atol=1e-5)
+
+
+def test_no_reward_is_lost_by_another_scale_and_some_by_another_order():
+  true = jnp.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
+  best = link_functions._gain(true, true)
+  assert 0 < best < 3.5
+  np.testing.assert_allclose(link_functions._gain(1.7 * true, true), best, rtol=1e-4)
+  swapped = true.at[jnp.array([6, 7])].set(jnp.array([7.0, 6.0]))
+  assert link_functions._gain(swapped, true) < 0.99 * best
+
+
+def test_a_wrong_link_holds_only_with_the_order_and_most_of_the_gain():
+  shape = (len(link_functions.SPREADS), 3)
+  good = link_functions.Fits(
+    ordered=np.ones(shape, bool),
+    scale=np.full(shape, 1.7),
+    off=np.full(shape, 0.02),
+    lost=np.full(shape, 1e-4),
+    pairs=np.full(shape, 1e4),
+  )
+
+  def verdict(agree=0.0, **changed):
+    fits = dataclasses.replace(good, **changed)
+    return link_functions.finding_of(dict.fromkeys(link_functions.LINKS, fits), agree).verdict
+
+  assert verdict() == HOLDS
+  assert verdict(ordered=np.zeros(shape, bool)) == DOES_NOT_HOLD
+  assert verdict(lost=np.full(shape, 0.02)) == DOES_NOT_HOLD
+  assert verdict(agree=0.1) == DOES_NOT_HOLD
