@@ -24,8 +24,9 @@ def semi_online() -> Finding:
   from the policy as it was at the last multiple of s = 1, 4, 16, 64 or 128 steps.
 
   s does as well as online if the 95 % interval of the paired difference excludes a loss of more
-  than a quarter of what online training gains over the base policy. It holds if s = 4 and 16 do so for both losses
-  and both are better than offline beyond the interval; else under those s for which this is true.
+  than a quarter of what online training gains over the base policy. It holds if s = 4 and 16 do so
+  for both losses and both are better than offline beyond the interval; else under those s for which
+  this is true.
   """
   variants = {
     _name(loss, s): Variant(branch, RATE, STEPS, period=s)

@@ -115,6 +115,7 @@ def test_semi_online_holds_where_little_is_lost():
     ((0.6, 0.6, 0.5, 0.5), HOLDS),
     ((0.6, 0.55, 0.5, 0.5), "holds under its first half alone"),
     ((0.6, 0.6, 0.6, 0.6), "holds under its second half alone"),
+    ((0.6, 0.6, 0.6, 0.5), "holds under losses without a ratio"),
     ((0.6, 0.55, 0.6, 0.5), DOES_NOT_HOLD),
   ],
 )
