@@ -78,13 +78,13 @@ def frontier(result: Comparison) -> Plot | None:
 
   def draw(metric: str, scale: str) -> Json:
     look = traces.base_line(result.base(metric), across="y")
-    kl = axis("KL to the reference, nats a response", type=scale)
+    kl = axis("KL to the base policy, nats a response", type=scale)
     kl |= _LOG_TICKS if scale == "log" else {"rangemode": "tozero"}
     look |= {"xaxis": kl, "yaxis": axis(scores.title(metric))}
     paths = [traces.trajectory(v, style, metric, scale == "log") for v, style in styled(result)]
     return {"data": sum(paths, []), "layout": layout(460, **look)}
 
-  text = "Held-out reward of each variant against its KL to the reference."
+  text = "Held-out reward of each variant against its KL to the base policy."
   switches = {"Score": rewards, "KL axis": {"linear": "linear", "log": "log"}}
   return of_choices("frontier", text, switches, draw)
 

@@ -162,8 +162,9 @@ def summary(measured: Measured) -> dict[str, float]:
                        without bias; left out where no reward says what is right
   eval/maj@n           share of prompts whose most frequent answer among the n samples is right;
                        left out where answers cannot be compared (`answers_given`)
-  eval/kl              log pi(y) - log pi_ref(y) over the samples, in nats a sequence: the unbiased
-                       estimate of KL(pi || pi_ref); left out when there is no reference
+  eval/kl              log pi(y) - log pi_0(y) over the samples, in nats a sequence: the unbiased
+                       estimate of KL(pi || pi_0), pi_0 the base policy, whatever the loss's
+                       reference; left out in the SFT that makes it
   eval/entropy         nats a token
   eval/length          tokens of a greedy response
   eval/finished        share of greedy responses that ended by themselves
