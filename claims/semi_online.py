@@ -58,7 +58,9 @@ def finding_of(runs: Mapping[str, Runs]) -> Finding:
   if all((loss, s) in good for loss in LOSSES for s in PERIODS[1:3]):
     verdict = HOLDS
   elif good:
-    verdict = f"holds under {' or '.join(f'{loss} with s = {s}' for loss, s in good)}"
+    of_loss = {loss: [str(s) for name, s in good if name == loss] for loss in LOSSES}
+    where = [f"{loss} with s = {', '.join(those)}" for loss, those in of_loss.items() if those]
+    verdict = f"holds under {' and '.join(where)}"
   else:
     verdict = DOES_NOT_HOLD
   summary = f"Solved with s = {', '.join(map(str, PERIODS[1:]))} against online: {'; '.join(told)}."

@@ -101,7 +101,7 @@ def test_semi_online_holds_where_little_is_lost():
   verdict = semi_online.finding_of(semi_online_runs([0.6, 0.6, 0.59, 0.58, 0.55])).verdict
   assert verdict == HOLDS
   some = semi_online.finding_of(semi_online_runs([0.6, 0.6, 0.57, 0.56, 0.55])).verdict
-  assert some == "holds under dpo with s = 4 or grpo with s = 4"
+  assert some == "holds under dpo with s = 4 and grpo with s = 4"
   none = semi_online.finding_of(semi_online_runs([0.6, 0.57, 0.56, 0.55, 0.55])).verdict
   assert none == DOES_NOT_HOLD
 
