@@ -193,5 +193,5 @@ def _variance_plot(ratio: Mapping[tuple[str, str], Figure]) -> Plot:
     found = [ratio[kind, name] for kind in kinds]
     y, low, high = ([getattr(x, part) for x in found] for part in ("value", "low", "high"))
     curves.append(Curve(name, range(1, len(kinds) + 1), y, low, high, points=True))
-  where = ", ".join(f"{i}: {kind}" for i, kind in enumerate(kinds, start=1))
+  where = "1: any length right, 2: long ones right, 3: the small world"  # in the order of `kinds`
   return Plot("Variance over the optimal baseline's", where, "ratio", curves, log_y=True)
