@@ -106,8 +106,8 @@ def read_page() -> str:
 
 
 def test_an_unknown_claim_is_an_error_with_the_nearest_name():
-  with pytest.raises(UserError, match=r"no claim 'baseline'\. Did you mean baselines\?"):
-    claims.main(["--only=baseline"])
+  with pytest.raises(UserError, match=r"no claim 'optimun'\. Did you mean optimum\?"):
+    claims.main(["--only=optimun"])
   with pytest.raises(UserError, match=r"no claim 'x'\. The claims: dpo_expansion, "):
     claims.main(["--only=optimum,x"])
 
