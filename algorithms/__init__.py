@@ -69,13 +69,13 @@ from algorithms.reinforce import reinforce, rloo
 from algorithms.reward_model import bradley_terry
 from algorithms.sequence_grpo import gmpo, gspo, luspo
 from algorithms.soft_clipping import cispo, sapo, vespo
-from algorithms.supervised import sft
+from algorithms.supervised import on_policy_distillation, sft
 from algorithms.trust_region import dppo_kl, dppo_tv, m2po
 
 LOSSES = {
   loss.__name__: loss
   for loss in (
-    *(sft, bradley_terry),
+    *(sft, on_policy_distillation, bradley_terry),
     *(dpo, robust_dpo, ipo, hinge, sigmoid_norm, exo_pair, discopop, ld_dpo, wpo),
     *(nca_pair, bco_pair, sppo_hard, apo_zero, apo_down, kto),
     *(aot, aot_unpaired, simpo, orpo, plackett_luce_dpo),

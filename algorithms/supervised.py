@@ -1,8 +1,9 @@
-"""Imitation: maximum likelihood of the best response of each group."""
+"""Imitation: of the best response of each group, or of a teacher on the policy's own responses."""
 
 import jax.numpy as jnp
 
 from algorithms.loss_function import loss_function
+from algorithms.policy_gradient import mean_ratio, token_ratio
 from algorithms.preferences import is_present
 from algorithms.reductions import token_mean
 from algorithms.shapes import Mask, PerResponse, PerToken
@@ -23,3 +24,22 @@ def sft(logps: PerToken, rewards: PerResponse, mask: Mask):
   best = jnp.where(is_present(rewards, mask), rewards, -jnp.inf).max(axis=1, keepdims=True)
   chosen = mask & (rewards == best)[..., None]
   return -token_mean(logps, chosen), {}
+
+
+@loss_function
+def on_policy_distillation(logps: PerToken, old_logps: PerToken, ref_logps: PerToken, mask: Mask):
+  """On-policy distillation: the reverse KL to a teacher, on the policy's own responses (Thinking
+  Machines Lab, 2025, "On-Policy Distillation"; GKD: Agarwal et al., 2024, arXiv:2306.13649).
+
+    A_it = log pi_T(y_it) - log pi_old(y_it)         pi_T, the teacher: the run `reference.run`
+    loss = -1/(sum_i n_i) sum_it rho_it A_it,       rho_it = pi_theta(y_it) / pi_old(y_it)
+
+  On fresh samples its value estimates the mean of KL(pi_theta || pi_T) at a token, in nats, and its
+  gradient that KL's, of each token by itself: what a token does to the later ones is left out (a
+  discount of 0). GKD sums over all tokens that might be drawn; here there are those that were.
+  Rewards have no part.
+  """
+  ratio = token_ratio(logps, old_logps, mask)
+  kl = token_mean(logps - ref_logps, mask)
+  loss = -token_mean(ratio * (ref_logps - old_logps), mask)
+  return loss, {"kl": kl} | mean_ratio(ratio, mask)

@@ -4,10 +4,16 @@ Begin with `claim.py` (a claim, and the finding of its experiment) and `table.py
 the order of the report). Then read any one claim: it is a function whose docstring quotes the claim
 and describes the method.
 
-  dpo_expansion, baselines, std_and_length, optimum, four_responses, kl_estimators
+  dpo_expansion, baselines, std_and_length, group_size, maximum_likelihood, optimum,
+  four_responses, link_functions, kl_estimators
       by exact sums and small simulations, without a transformer
-  gradients (and gradient_comparison), displacement, rollouts, ppo_vs_dpo, negatives
+  gradients (and gradient_comparison), displacement, best_of_k, rollouts, semi_online,
+  grpo_then_dpo, ppo_vs_dpo, negatives, clip_and_ratio
       by training runs in the small world
+  optimal_baseline
+      by both
+
+`binomial` averages groups of rewards 0 or 1 exactly.
 
 The small world is a transformer of 47 thousand parameters that learns to spell words backward, and
 its training is one compiled program: `small_world` (words, rewards, the base policy, evaluation),

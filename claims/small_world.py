@@ -149,14 +149,28 @@ def evaluate(params: Params, base: Params) -> Evaluation:
   # At a token that the policy drew, k3 is an unbiased estimate of the KL there; the sum over tokens
   # is one of the response's KL.
   kl = sequence_sum(k3(groups.old_logps, reference), groups.mask).mean()
-  answers = groups_of(groups.prompts, groups.prompt_mask, right_answers(groups.prompts)[0][:, None])
-  right = sequence_sum(token_log_probs(MODEL, params, answers)[0], answers.mask)
-  return Evaluation(
-    jnp.exp(right).mean(), graded_reward(groups.prompts, groups.responses).mean(), kl
-  )
+  solved = _solve_rates(params, groups.prompts, groups.prompt_mask).mean()
+  return Evaluation(solved, graded_reward(groups.prompts, groups.responses).mean(), kl)
 
 
 @jax.jit
 def evaluate_all(snapshots: Params, base: Params) -> Evaluation:
   """Evaluates many policies, their parameters stacked along a first axis."""
   return jax.lax.map(partial(evaluate, base=base), snapshots)
+
+
+@jax.jit
+def solve_rates(snapshots: Params) -> Float[Array, "n B"]:
+  """Returns the chance with which each of many policies solves each of the evaluation words."""
+  for_words, _ = jax.random.split(jax.random.key(2**20))  # as `write` does in `evaluate`
+  words, word_mask = draw_words(for_words, EVALUATION_WORDS)
+  return jax.lax.map(lambda params: _solve_rates(params, words, word_mask), snapshots)
+
+
+def _solve_rates(
+  params: Params, words: Int[Array, "B P"], word_mask: Bool[Array, "B P"]
+) -> Float[Array, "B"]:
+  """Returns the probability of each word's right answer."""
+  answers = groups_of(words, word_mask, right_answers(words)[0][:, None])
+  right = sequence_sum(token_log_probs(MODEL, params, answers)[0], answers.mask)
+  return jnp.exp(right)[:, 0]

@@ -1,7 +1,6 @@
 """How dividing by the group's standard deviation, or by a length, changes a prompt's weight."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import jax
@@ -10,6 +9,7 @@ import numpy as np
 
 from algorithms.grpo import dapo, dr_grpo, grpo
 from algorithms.implied_rewards import implied_rewards
+from claims.binomial import prompt_weights
 from claims.claim import DOES_NOT_HOLD, HOLDS, Curve, Figure, Finding, Plot, Subclaim
 
 GROUP_SIZES = (2, 4, 8, 16, 64)
@@ -57,7 +57,7 @@ def std_and_length() -> Finding:
   It holds if all subclaims do; if only large groups amplify, it holds under those K.
   """
   weights = {
-    name: {k: prompt_weights(loss, k) for k in GROUP_SIZES}
+    name: {k: prompt_weights(loss, k, SOLVE_RATES) for k in GROUP_SIZES}
     for name, loss in {"grpo": grpo, "dr_grpo": _dr_grpo}.items()
   }
   reductions = {"grpo": grpo, "dapo": dapo, "dr_grpo": _dr_grpo}
@@ -66,24 +66,6 @@ def std_and_length() -> Finding:
 
 def _dr_grpo(logps, old_logps, rewards, mask):
   return dr_grpo(logps, old_logps, rewards, mask, max_tokens=float(LONGEST))
-
-
-def prompt_weights(loss: Callable, k: int) -> np.ndarray:
-  """Returns w(p) at each of SOLVE_RATES."""
-  solved = np.arange(k + 1)  # of a group's k responses
-  rewards = (np.arange(k) < solved[:, None]).astype(np.float32)
-  one_token = jnp.zeros((1, k, 1))
-
-  def implied(group: jax.Array) -> jax.Array:
-    arguments = {"logps": one_token, "old_logps": one_token, "mask": one_token == 0}
-    return implied_rewards(loss)(rewards=group[None], **arguments)[0]
-
-  pushes = np.asarray(jax.jit(jax.vmap(implied))(rewards), np.float64)
-  p = SOLVE_RATES[:, None]
-  ways = np.array([math.comb(k, n) for n in solved], np.float64)
-  chances = ways * p**solved * (1 - p) ** (k - solved)
-  per_group = (pushes * (rewards - p[..., None])).sum(axis=-1) / (p * (1 - p))
-  return (chances * per_group).sum(axis=-1)
 
 
 def lengths_of(loss: Callable) -> Lengths:

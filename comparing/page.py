@@ -35,7 +35,7 @@ _DIAGNOSTICS = {
   "train/cispo_clip_ratio": "share of tokens capped (CISPO)",
   "train/entropy": "entropy, nats a token",
   "train/completions/mean_length": "length, tokens",
-  "eval/kl": "KL to the reference, nats a response",
+  "eval/kl": "KL to the base policy, nats a response",
   "train/grad_norm": "norm of the gradient",
   "train/frac_reward_zero_std": "share of groups that are ties",
   "train/learning_rate": "learning rate",

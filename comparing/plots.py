@@ -70,19 +70,21 @@ def _small_spread(result: Comparison) -> str:
 def frontier(result: Comparison) -> Plot | None:
   """Draws each variant's reward against its KL: the mean trajectories and their ends."""
   present = scores.present(result)
-  rewards = {metric: name for metric, name in present.items() if "pass@" not in metric}
+  rewards = {
+    metric: name for metric, name in present.items() if not metric.startswith(scores.OF_SEVERAL)
+  }
   if not rewards or not any(variant.final(KL) for variant in result.variants):
     return None
 
   def draw(metric: str, scale: str) -> Json:
     look = traces.base_line(result.base(metric), across="y")
-    kl = axis("KL to the reference, nats a response", type=scale)
+    kl = axis("KL to the base policy, nats a response", type=scale)
     kl |= _LOG_TICKS if scale == "log" else {"rangemode": "tozero"}
     look |= {"xaxis": kl, "yaxis": axis(scores.title(metric))}
     paths = [traces.trajectory(v, style, metric, scale == "log") for v, style in styled(result)]
     return {"data": sum(paths, []), "layout": layout(460, **look)}
 
-  text = "Held-out reward of each variant against its KL to the reference."
+  text = "Held-out reward of each variant against its KL to the base policy."
   switches = {"Score": rewards, "KL axis": {"linear": "linear", "log": "log"}}
   return of_choices("frontier", text, switches, draw)
 

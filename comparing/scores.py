@@ -1,5 +1,7 @@
 """The scores that runs are compared by (held-out rewards, accuracies), and summaries of curves."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from comparing import curves
@@ -7,6 +9,7 @@ from comparing.comparison import KL, REWARD, SAMPLED, Comparison, Measure
 from comparing.runs import Run, value
 
 MODEL = "eval/reward_model"
+OF_SEVERAL = ("eval/pass@", "eval/maj@")  # of k samples of a prompt, which is behind the @
 _RANKED_RIGHT = "share of held-out pairs ranked right"
 _NAMES = {  # the name on a button, and the title of an axis; the headline first
   SAMPLED: ("sampled", "held-out reward, sampled"),
@@ -19,15 +22,25 @@ _PRIMARY = ((SAMPLED, REWARD), ("eval/implied_accuracy",), ("eval/accuracy",))
 
 
 def present(result: Comparison) -> dict[str, str]:
-  """Returns the scores that some run has, with their names; pass@n for every n there is.
+  """Returns the scores that some run has, with their names; of a run's pass@k the largest k.
 
-  The reward model's score is among them: if it still rises when the task's own reward does not, it
-  is over-optimised.
+  Runs with other numbers of samples have another one, and another maj@n. The reward model's score
+  is among them: if it still rises when the task's own reward does not, it is over-optimised.
   """
-  keys = {key for run in result.runs for row in run.rows for key in row if row[key] is not None}
-  passes = sorted(key for key in keys if key.startswith("eval/pass@"))
+  of_runs = [{k for row in run.rows for k in row if row[k] is not None} for run in result.runs]
+  keys = set().union(*of_runs)
   named = {metric: name for metric, (name, _) in _NAMES.items() if metric in keys}
-  return named | {metric: metric.removeprefix("eval/") for metric in passes}
+  several = {m for found in of_runs for kind in OF_SEVERAL for m in of_most(found, kind)}
+  return named | {m: m.removeprefix("eval/") for m in sorted(several, key=_samples)}
+
+
+def of_most(metrics: Iterable[str], kind: str) -> list[str]:
+  """Returns the metric that starts with `kind` and is of the most samples, if there is any."""
+  return sorted((m for m in metrics if m.startswith(kind)), key=_samples)[-1:]
+
+
+def _samples(metric: str) -> tuple[int, str]:
+  return int(metric.partition("@")[2]), metric
 
 
 def primary(result: Comparison) -> list[str]:

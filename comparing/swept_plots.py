@@ -11,7 +11,7 @@ from comparing.traces import Json
 from training.estimates import number
 
 _FEWEST = 3  # values that make an axis worth drawing; two are in the table
-_KL = "KL to the reference, nats a response"
+_KL = "KL to the base policy, nats a response"
 
 
 def along(result: Comparison) -> Plot | None:

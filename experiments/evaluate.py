@@ -37,7 +37,7 @@ FLAGS = {
   "run": (cli.Words(), "a run's folder, or a Hugging Face folder; as many as you like"),
   "step": (-1, "the checkpoint's step (default: the latest)"),
   "task": ("", "another task, with its own reward and options (default: the run's)"),
-  "samples": (16, "responses drawn for each prompt; pass@k is estimated for k = 1, 2, 4, ..."),
+  "samples": (16, "responses drawn for each prompt; pass@k is estimated for k = 1, 2, 4, ... n"),
   "show": (8, "completions to print, of one run"),
 }
 

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from comparing import comparison, verdict
+from comparing import comparison, scores, verdict
 from experiments.command_line import cli
 from experiments.upload import runs_in
 from training.errors import UserError
@@ -35,6 +35,7 @@ SECTIONS = {
   },
   "Held-out prompts": {
     "eval/pass@": "solved by one of several samples",  # pass@4, or whatever eval.samples is
+    "eval/maj@": "solved by the most frequent answer",
     "eval/kl": "KL to the base policy, nats a response",
     "eval/entropy": "entropy",
     "eval/length": "tokens a response",
@@ -209,12 +210,11 @@ def outline(
 
 
 def _found(wanted: Mapping[str, str], there: set[str]) -> dict[str, str]:
-  """Returns the wanted metrics that exist; a name with "@" at its end is for all that begin so."""
+  """Returns the wanted metrics that exist; a name with "@" at its end is of the most samples."""
   return {
     metric: label
     for name, label in wanted.items()
-    for metric in sorted(there)
-    if metric == name or (name.endswith("@") and metric.startswith(name))
+    for metric in (scores.of_most(there, name) if name.endswith("@") else {name} & there)
   }
 
 

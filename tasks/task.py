@@ -1,7 +1,7 @@
 """A task: prompts to train on, other prompts to evaluate on, and a reward."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
@@ -36,6 +36,10 @@ class Rewards(Protocol):
 
   def total(self, each: np.ndarray) -> np.ndarray:
     """The weighted sums [...] of rewards [..., R]."""
+    ...
+
+  def answer_of(self, name: str) -> Callable[[str], Hashable | None] | None:
+    """How the reward of this name reads the answer of a response, to compare two; or None."""
     ...
 
   def new_faults(self) -> list[str]:

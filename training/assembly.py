@@ -54,19 +54,20 @@ def train(
     source = Demonstrations(parts)
   else:
     source = offline_data.source_of(parts, base, root, report, reward_params)
+  reference = base_policy.reference_params(config, parts, base, root, report)
   if config.reference.memory == "host":
-    base = on_host(base)
+    base, reference = on_host(base), on_host(reference)
   evaluation = PolicyEvaluation(parts, base, reward_params)
   held_out = text_tasks.held_out_groups(config)
   if held_out is not None:
-    evaluation = ImpliedRewardEvaluation(parts, held_out, base, evaluation)
+    evaluation = ImpliedRewardEvaluation(parts, held_out, reference, evaluation)
   return loop.train(
     parts,
     folder,
     # Nobody else holds it: its buffers are used anew.
     starting_state(parts, on_devices(base), reward_params),
     source,
-    reference=base,
+    reference=reference,
     report=report,
     evaluation=evaluation,
     rollouts_before=rollouts_before,

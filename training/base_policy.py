@@ -47,7 +47,7 @@ def plain_training(config: ConfigDict) -> ConfigDict:
     config.micro_batches = config.minibatches = config.inner_epochs = 1
     config.scoring.update(reward="task", model="", unfinished=0.0, overlong_tokens=0)
     config.scoring.mask_truncated = False
-    config.reference.update(every=0, mix=1.0, target_kl=0.0)
+    config.reference.update(every=0, mix=1.0, run="", target_kl=0.0)
     config.sampling.update(refills=0, lag=0, sync_every=1)
     config.replay.share = 0.0
     config.correction.update(weight="", anchor="recomputed")
@@ -139,6 +139,18 @@ def starting_params(config: ConfigDict, parts: Parts, root: str, report: Report)
   return build_sharded(parts.mesh, partial(adapters.add, parts.model), params(), key)
 
 
+def reference_params(
+  config: ConfigDict, parts: Parts, base: Params, root: str, report: Report
+) -> Params:
+  """The policy that the loss looks back at: the base policy, or the one of config.reference.run."""
+  if not config.reference.run:
+    return base
+  return membership.once(
+    ("reference", config.reference.run),
+    lambda: policy_of_run(config.reference.run, parts, root, report),
+  )
+
+
 def untrained(parts: Parts) -> Params:
   """The parameters that the SFT starts from: the pretrained model's, or else random ones."""
   name = parts.config.model.pretrained
@@ -174,7 +186,7 @@ def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
   model = dataclasses.replace(parts.model, **trained)
   loss = loss_of(saved)
   if "scores" in loss.words:
-    raise UserError(f"base.run={path!r} trained a reward model ({saved.algorithm.loss})")
+    raise UserError(f"{path!r} trained a reward model ({saved.algorithm.loss}), not a policy")
   its_parts = dataclasses.replace(
     parts, config=saved, model=model, loss=loss, optimizer=optimizer_of(saved)
   )

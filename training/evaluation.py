@@ -16,7 +16,7 @@ from models.groups import Groups
 from models.partitioning import on_devices
 from models.transformer import Params
 from tasks.rows.row import text_of
-from training import hosts
+from training import hosts, votes
 from training.compiled import compiled_log_probs, compiled_scores
 from training.drawing import draw
 from training.layouts import placed
@@ -40,7 +40,8 @@ class Measured:
   sampled_finished: Bool[np.ndarray, "N s"]
   rewards: Float[np.ndarray, "N n"]  # of the samples
   entropy: Float[np.ndarray, " N"]  # of the policy at a sampled token, mean over tokens, in nats
-  right: Bool[np.ndarray, "N n"] | None  # the samples, by one reward of the sum (`is_right`)
+  right: Bool[np.ndarray, "N n"] | None  # the samples, by one reward of the sum (`right_by`)
+  answers: Int[np.ndarray, "N n"] | None  # their numbers in `votes`, if they can be compared
   log_ratios: Float[np.ndarray, "N n"] | None  # log pi(y) - log pi_ref(y), in nats a sequence
   scores: Float[np.ndarray, "N n"] | None  # of the reward model that the policy is trained on
 
@@ -77,6 +78,7 @@ def measure(
     sampled_finished=finished[:, :SAMPLES_KEPT],
     rewards=drawn.rewards,
     right=is_right(parts, drawn),
+    answers=answers_given(parts, drawn, finished),
     entropy=np.where(drawn.mask, entropy, 0.0).sum(axis=(1, 2)) / tokens,
     log_ratios=log_ratios,
     scores=scores,
@@ -108,15 +110,33 @@ def draw_held_out(
   return drawn_groups, drawn.finished
 
 
-def is_right(parts: Parts, groups: Groups) -> Bool[np.ndarray, "N K"] | None:
-  """Whether each response is: by config.eval.right, or else the first exact reward of the sum.
-
-  That reward is 1, or more. None for a sum without such a one: of a sum, or of partial credit, no
-  value is "right".
-  """
+def right_by(parts: Parts) -> str:
+  """The reward that is 1, or more, for a right response: config.eval.right, or else the first exact
+  one of the sum. "" for a sum without such a one: of a sum, or of partial credit, no value is
+  "right"."""
   reward, wanted = parts.task.reward, parts.config.eval.get("right", "")
-  name = wanted if wanted in reward.names else reward.exact
-  return groups.reward_parts[..., reward.names.index(name)] >= 1 if name else None
+  return wanted if wanted in reward.names else reward.exact
+
+
+def is_right(parts: Parts, groups: Groups) -> Bool[np.ndarray, "N K"] | None:
+  """Whether each response is; None where no reward says so."""
+  name = right_by(parts)
+  return groups.reward_parts[..., parts.task.reward.names.index(name)] >= 1 if name else None
+
+
+def answers_given(
+  parts: Parts, groups: Groups, finished: Bool[np.ndarray, "N K"]
+) -> Int[np.ndarray, "N K"] | None:
+  """The different answers of each prompt's responses, numbered (`votes.answer_numbers`).
+
+  Answers are stripped texts (`exact`) or the numbers in them (`numeric`). None for other rewards,
+  and for fewer responses than can vote.
+  """
+  answer_of = parts.task.reward.answer_of(right_by(parts))
+  if answer_of is None or groups.responses.shape[1] < votes.FEWEST:
+    return None
+  texts = [[parts.task.tokenizer.decode(tokens) for tokens in row] for row in groups.responses]
+  return votes.answer_numbers(texts, finished | parts.task.scores_unfinished, answer_of)
 
 
 class PolicyEvaluation:
@@ -138,10 +158,13 @@ def summary(measured: Measured) -> dict[str, float]:
   eval/reward          of the greedy response, by the task (as all rewards here); a response that
                        could not be scored is left out; so are these three if none could
   eval/reward_sampled  of the samples
-  eval/pass@n          share of prompts with a right sample among their n (`is_right`); left out
-                       where no reward says what is right
-  eval/kl              log pi(y) - log pi_ref(y) over the samples, in nats a sequence: the unbiased
-                       estimate of KL(pi || pi_ref); left out when there is no reference
+  eval/pass@k          k = 1, 2, 4, ... n: the chance that one of k samples is right (`is_right`),
+                       without bias; left out where no reward says what is right
+  eval/maj@n           share of prompts whose most frequent answer among the n samples is right;
+                       left out where answers cannot be compared (`answers_given`)
+  eval/kl              log pi(y) - log pi_0(y) over the samples, in nats a sequence: the unbiased
+                       estimate of KL(pi || pi_0), pi_0 the base policy, whatever the loss's
+                       reference; left out in the SFT that makes it
   eval/entropy         nats a token
   eval/length          tokens of a greedy response
   eval/finished        share of greedy responses that ended by themselves
@@ -160,8 +183,7 @@ def summary(measured: Measured) -> dict[str, float]:
       "eval/reward": np.nanmean(m.greedy_rewards),
       "eval/reward_sampled": np.nanmean(m.rewards),
     }
-    if m.right is not None:
-      metrics[f"eval/pass@{m.right.shape[1]}"] = m.right.any(axis=1).mean()
+    metrics |= {name: x.mean() for name, x in _of_several(m).items()}
   if m.log_ratios is not None:
     metrics["eval/kl"] = m.log_ratios.mean()
   if m.scores is not None:
@@ -169,6 +191,17 @@ def summary(measured: Measured) -> dict[str, float]:
   if np.isnan(m.rewards).any() and "eval/reward" in metrics:
     metrics["eval/unscored"] = np.isnan(m.rewards).mean()
   return {name: float(value) for name, value in metrics.items()}
+
+
+def _of_several(m: Measured) -> dict[str, Float[np.ndarray, " N"]]:
+  """eval/pass@k and eval/maj@n of each prompt, where they can be told."""
+  if m.right is None:
+    return {}
+  n = m.right.shape[1]
+  found = {f"eval/pass@{k}": votes.pass_at_k(m.right, k) for k in votes.tries(n)}
+  if m.answers is not None:
+    found[f"eval/maj@{n}"] = votes.majority(m.answers, m.right)
+  return found
 
 
 def rewards_by_prompt(measured: Measured, step: int) -> dict:
@@ -245,10 +278,8 @@ def evaluated(parts: Parts, measured: Measured, step: int) -> Evaluated:
     "length (tokens)": measured.greedy_lengths,
     "finished": measured.greedy_finished,
   }
-  k = 1
-  while is_scored and measured.right is not None and k <= measured.right.shape[1]:
-    per_prompt[f"pass@{k}"] = pass_at_k(measured.right, k)
-    k *= 2
+  if is_scored:
+    per_prompt |= {k.removeprefix("eval/"): x for k, x in _of_several(measured).items()}
   per_prompt = {name: np.asarray(x, float) for name, x in per_prompt.items()}
   metrics = {name: _mean(x) for name, x in per_prompt.items()}
   return Evaluated(metrics, completions(parts, measured, step, COMPLETIONS_KEPT), per_prompt)
@@ -257,16 +288,3 @@ def evaluated(parts: Parts, measured: Measured, step: int) -> Evaluated:
 def _mean(x: Float[np.ndarray, " N"]) -> Mean:
   """Of the prompts that have a value."""
   return Mean(float(np.nanmean(x)), float(np.nanstd(x) / np.sqrt(np.isfinite(x).sum())))
-
-
-def pass_at_k(right: Bool[np.ndarray, "N n"], k: int) -> Float[np.ndarray, " N"]:
-  """The chance that one of k samples is right, from n >= k samples of which c are.
-
-  1 - C(n-c, k) / C(n, k), the unbiased estimate (Chen et al., 2021, eq. 1).
-  """
-  n = right.shape[1]
-  wrong = n - right.sum(axis=1)
-  all_wrong = np.ones(len(right))
-  for i in range(k):
-    all_wrong *= np.maximum(wrong - i, 0) / (n - i)
-  return 1 - all_wrong

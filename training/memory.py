@@ -111,7 +111,8 @@ def held(parts: Parts) -> dict[str, int]:
   policy, trained = networks(parts)
   # Evaluation looks back at the base policy always. On the host, it is on the devices for its own
   # log-probs alone, when there is no gradient, which is as large.
-  policies = (config.reference.memory != "host") + (config.reference.every > 0)
+  resting = 1 + bool(config.reference.run)
+  policies = resting * (config.reference.memory != "host") + (config.reference.every > 0)
   scalar = jax.eval_shape(scalar_head.with_scalar_head, policy)
   has_reward_model = config.scoring.reward == "model"
   moments = jax.eval_shape(parts.optimizer().init, moved(trained))

@@ -126,7 +126,7 @@ class Run:
     Args:
       task: None: the run's own. A name, as in config.task.name, with that task's own reward and
         options; or a `tasks.task.Task`.
-      samples: responses drawn for each prompt; pass@k is estimated for k = 1, 2, 4, ...
+      samples: responses drawn for each prompt; pass@k is estimated for k = 1, 2, 4, ... n
       step: of the checkpoint; None: the latest.
     """
     if samples < 1:

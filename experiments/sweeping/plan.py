@@ -26,12 +26,8 @@ Swept = Mapping[str, Sequence[Any]]  # field -> its values
 
 # The fields in which runs of one variant may differ: seeds, and results of runs of the same seed.
 PER_SEED = (
-  "seed",
-  "base.seed",
-  "reward_model.seed",
-  "base.run",
-  "scoring.model",
-  "offline.dataset",
+  *("seed", "base.seed", "reward_model.seed"),
+  *("base.run", "reference.run", "scoring.model", "offline.dataset"),
 )
 
 

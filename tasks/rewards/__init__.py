@@ -20,7 +20,7 @@ REWARDS = {
   "none": "tasks.rewards.texts:unscored",
 }
 
-# 1 for a right response and nothing else (`scorer` for all of its points): pass@n is of these.
+# 1 for a right response and nothing else (`scorer` for all of its points): pass@k is of these.
 EXACT = ("exact", "numeric", "math", "scorer")
 
 # Known to answer at once whatever the text: scored in the process that asks. A pattern may go on

@@ -1,6 +1,7 @@
 """Rewards that compare with the known answer: 1 for a right response, else 0."""
 
 import functools
+from collections.abc import Callable, Hashable
 
 from tasks.rewards import numbers
 
@@ -25,3 +26,10 @@ def numeric_answer(completion: str, answer: str) -> float:
 
 
 _wanted = functools.lru_cache(maxsize=65536)(numbers.whole_number)
+
+# How the answer of a response is read, where two can be compared without the known one: of `math`
+# and `scorer` only their own libraries could say whether two answers are the same.
+ANSWERS: dict[str, Callable[[str], Hashable | None]] = {
+  "exact": str.strip,
+  "numeric": numbers.final_number,
+}

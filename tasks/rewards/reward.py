@@ -2,13 +2,14 @@
 
 import collections
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from tasks.rewards import EXACT, QUICK
+from tasks.rewards.answers import ANSWERS
 from tasks.rewards.function import Outcome, RewardFunction, place_of
 from tasks.rewards.workers import Workers
 from tasks.spelling import labels, parse
@@ -130,6 +131,11 @@ class Reward:
     is_scored = ~np.isnan(weighed)
     total = np.where(is_scored, weighed, np.float32(0)).sum(axis=-1)
     return np.where(is_scored.any(axis=-1), total, np.float32(np.nan))
+
+  def answer_of(self, name: str) -> Callable[[str], Hashable | None] | None:
+    """How the reward of this name reads the answer of a response; None if answers cannot be
+    compared by it."""
+    return ANSWERS.get(self._terms[self.names.index(name)].name) if name else None
 
   def new_faults(self) -> list[str]:
     """Faults that came up for the first time since this was last asked, a line each."""

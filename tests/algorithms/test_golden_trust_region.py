@@ -1,8 +1,9 @@
-"""Trust regions and off-policy REINFORCE: numbers worked out by hand, each with its derivation.
+"""Trust regions, old data, distillation: numbers worked out by hand, each with its derivation.
 
 A is +-0.5 where it is centered; l = (-3 + log 1.65 | -1.5 + log 0.5).
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from algorithms import (
   dppo_tv,
   fipo,
   m2po,
+  on_policy_distillation,
   opmd,
   rec_one_side,
   rec_ring,
   topr,
 )
-from tests.algorithms.by_hand import A, a, close, gradient, log, two_responses
+from tests.algorithms.by_hand import GARBAGE, A, a, close, gradient, log, two_responses
 from tests.algorithms.groups import arrays_of
 
 first, second = -3 + log(1.65), -1.5 + log(0.5)
@@ -36,6 +38,12 @@ GOLDEN = {
     opmd,
     {"tau": 0.2},
     -(0.5 * first - 0.5 * second - 0.1 * log(1.65) ** 2 - 0.1 * log(0.5) ** 2) / 2,
+  ),
+  # A = ref - old = -0.2, -0.3 | 0.5, whatever the rewards.
+  "on_policy_distillation": (
+    on_policy_distillation,
+    {"ref_logps": A([[[-1.2, -2.3], [-1.0, GARBAGE]]])},
+    -(1.1 * -0.2 + 1.5 * -0.3 + 0.5 * 0.5) / 3,
   ),
   # 1.5 is above 1.2 with A > 0, 0.5 below 0.8 with A < 0.
   "rec_one_side": (rec_one_side, {}, -0.5 * (-1 + log(1.1)) / 3),
@@ -112,6 +120,24 @@ def test_a_bad_response_is_pushed_by_topr_as_by_a_ratio_and_no_further():
   # w A / 2 on each token: the first 0.25, the second 0.5 * -0.25
   close(-gradient(topr, arrays), [[[0.25, 0.25], [-0.125, 0]]])
   close(topr(**arrays)[1]["topr/weight_mean"], 0.75)
+
+
+def test_distillation_on_fresh_samples_descends_the_reverse_kl():
+  """Over all three responses of one token, each weighed by its probability."""
+  logits, teacher = A([0.3, -0.5, 1.0]), jax.nn.log_softmax(A([1.0, 0.2, -0.7]))
+
+  def loss(x, y):
+    logps = jax.nn.log_softmax(x)[y][None, None, None]
+    old = jax.nn.log_softmax(logits)[y][None, None, None]
+    mask = jnp.ones((1, 1, 1), bool)
+    return on_policy_distillation(logps, old, teacher[y][None, None, None], mask)[0]
+
+  def kl(x):
+    return jax.nn.softmax(x) @ (jax.nn.log_softmax(x) - teacher)
+
+  p = jax.nn.softmax(logits)
+  close(sum(p[y] * loss(logits, y) for y in range(3)), kl(logits))
+  close(sum(p[y] * jax.grad(loss)(logits, y) for y in range(3)), jax.grad(kl)(logits))
 
 
 def test_opmd_has_the_gradient_of_direct_reward_optimization():

@@ -77,6 +77,7 @@ MEANS_OF_TOKENS = """
 SUMS = ({"length_average": False, "pairs": "all"}, {"ratio": "sequence"})  # options that undo it
 NOT_ZERO_SUM = {
   "sft": "nobody is pushed down",
+  "on_policy_distillation": "each token is judged by the teacher",
   "kto": "each response is judged by itself",
   "apo_down": "both of a pair are pushed down",
   "orpo": "the better one is imitated as well",
@@ -122,8 +123,12 @@ def test_implied_rewards_sum_to_zero_in_each_group(loss, options):
   assert imbalance(implied(loss, options, "at the reference", other)) > 0.1 or of_scores
 
 
-# By a hair in one reading: AMIR-GRPO's second term weighs 0.01.
-@pytest.mark.parametrize("name", [name for name in NOT_ZERO_SUM if name != "amir_grpo"])
+# By a hair in one reading: AMIR-GRPO's second term weighs 0.01. A policy that teaches itself has
+# nothing to learn.
+HARDLY = ("amir_grpo", "on_policy_distillation")
+
+
+@pytest.mark.parametrize("name", [name for name in NOT_ZERO_SUM if name not in HARDLY])
 def test_those_that_are_let_off_do_not(name):
   for per in ("sequence", "tokens"):
     assert imbalance(implied(LOSSES[name], {}, "at the reference", per)) > 0.05

@@ -116,7 +116,7 @@ NOT_IN_TRL = {
   (
     "dppo_tv dppo_kl m2po topr asymre opmd rec_one_side rec_ring probit_dpo thurstone rebel gvpo "
     "clip_cov kl_cov lite_ppo reinforce_plus_plus reinforce_plus_plus_baseline gpg opo maxrl "
-    "pass_at_k fipo real amir_grpo"
+    "pass_at_k fipo real amir_grpo on_policy_distillation"
   ).split(),
   "not a loss of TRL 1.16's trainers",
 )

@@ -106,8 +106,8 @@ def read_page() -> str:
 
 
 def test_an_unknown_claim_is_an_error_with_the_nearest_name():
-  with pytest.raises(UserError, match=r"no claim 'baseline'\. Did you mean baselines\?"):
-    claims.main(["--only=baseline"])
+  with pytest.raises(UserError, match=r"no claim 'optimun'\. Did you mean optimum\?"):
+    claims.main(["--only=optimun"])
   with pytest.raises(UserError, match=r"no claim 'x'\. The claims: dpo_expansion, "):
     claims.main(["--only=optimum,x"])
 
@@ -497,6 +497,9 @@ def test_a_real_claim_from_the_command_to_the_page(tmp_path):
     ("dpo_expansion", HOLDS),
     ("baselines", HOLDS),
     ("std_and_length", "holds under groups of K = 8, 16, 64"),
+    ("maximum_likelihood", HOLDS),
+    ("group_size", "holds under 1.3 to 2.6 times the rollouts"),
+    ("link_functions", HOLDS),
     ("optimum", HOLDS),
     ("kl_estimators", "holds under a KL below 0.098 nats"),
   ],

@@ -17,7 +17,9 @@ from tests.docs import pages
 from tests.experiments import commands
 from tests.tasks.tokenizers.tiny_tokenizer import CHATML, TOKENS, folder
 from training import Run
+from training.checking import config_files
 from training.policy import Policy
+from training.records.run_folder import RunFolder
 from training.targets import chips
 
 COMMANDS = list(dict.fromkeys(c for page in pages.PAGES for c in pages.commands(page)))
@@ -66,6 +68,10 @@ def place(tmp_path, model):
   os.makedirs(tmp_path / "Qwen")
   for name in ("FOLDER", "smollm2-135m", "stories260k", "Qwen/Qwen3-0.6B"):
     os.symlink(model, tmp_path / name)
+  teacher = RunFolder(str(tmp_path / "TEACHER"))
+  config = json.loads(config_files.load("configs/grpo.py", {}).to_json_best_effort())
+  teacher.create(config, digest="d", config_file="configs/grpo.py")
+  teacher.mark("finished")
   pair = {"chosen": "yes", "rejected": "no"}
   group = {"responses": [{"response": str(n), "score": n} for n in range(4)]}
   for name, rest in (("pairs", pair), ("scored", group), ("questions", {"answer": "2"})):

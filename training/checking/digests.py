@@ -111,6 +111,8 @@ def named(config: ConfigDict) -> Iterator[Named]:
     yield Named(f"the rows of {where}", "", fingerprint[:16])
   if run := config.base.run:
     yield Named(f"the base policy's files (base.run={run!r})", "", _of_finished(run))
+  if run := config.reference.run:
+    yield Named(f"the teacher's files (reference.run={run!r})", "", _of_finished(run))
   if run := config.scoring.model:
     yield Named(f"the reward model's files (scoring.model={run!r})", "", _of_finished(run))
 

@@ -165,6 +165,16 @@ def _regime(config: ConfigDict) -> Iterator[str]:
     yield f"scoring.model={scoring.model!r}: no such folder"
   if scoring.overlong_tokens > limit:
     yield f"scoring.overlong_tokens={scoring.overlong_tokens}: above sampling.max_tokens={limit}"
+  if config.reference.run and config.model.lora_rank:
+    yield (
+      f"reference.run={config.reference.run!r}: with adapters (model.lora_rank) the reference is "
+      "the policy without them, which is held once; leave one of the two out"
+    )
+  if config.reference.run and config.reference.every:
+    yield (
+      f"reference.run={config.reference.run!r}: a reference that moves (reference.every) begins as "
+      "the base policy; leave one of the two out"
+    )
   if config.reference.memory == "host" and config.model.lora_rank:
     yield (
       "reference.memory='host': with adapters (model.lora_rank) the reference is the policy "

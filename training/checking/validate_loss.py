@@ -147,6 +147,13 @@ def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
   if config.reference.every > 0 and not uses_reference:
     why = "algorithm.beta=0" if "ref_logps" in signature.optional_arrays else f"{name} has none"
     yield f"reference.every={config.reference.every}: no reference that could move ({why})"
+  if config.reference.run and not uses_reference:
+    yield f"reference.run={config.reference.run!r}: {name} looks back at no reference"
+  if name == "on_policy_distillation" and not config.reference.run:
+    yield (
+      f"algorithm.loss={name!r}: a finished run of the same model is its teacher, "
+      "--config.reference.run=FOLDER; without one the policy would learn from itself"
+    )
 
 
 def _negative_rewards(config: ConfigDict) -> Iterator[str]:

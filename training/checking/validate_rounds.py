@@ -1,4 +1,4 @@
-"""Problems of the fields of a recurring training, and of a run to start from."""
+"""Problems of the fields of a recurring training, and of runs to start or to learn from."""
 
 from collections.abc import Iterator
 
@@ -9,15 +9,16 @@ from training.records.run_folder import RunFolder
 
 
 def problems(config: ConfigDict, recurring: bool) -> Iterator[str]:
-  """Of config.rounds and source="rounds", which one command takes, and of config.base.run."""
+  """Of config.rounds and source="rounds", which one command takes, and of runs to read."""
   if recurring and config.source != "rounds":
     yield f"source={config.source!r}: rounds need --config.source=rounds, as configs/rounds.py has"
   elif not recurring and config.source == "rounds":
     yield "source='rounds': that is python -m experiments.rounds with the same arguments"
   elif recurring:
     yield from _rounds(config)
-  if config.base.run:
-    yield from _start(config)
+  for section in ("base", "reference"):
+    if config[section].run:
+      yield from _run_to_read(config, f"{section}.run", config[section].run)
 
 
 def _rounds(config: ConfigDict) -> Iterator[str]:
@@ -41,20 +42,19 @@ def _rounds(config: ConfigDict) -> Iterator[str]:
     yield "scoring.reward='model': a round is judged by rounds.judge"
 
 
-def _start(config: ConfigDict) -> Iterator[str]:
-  path = config.base.run
+def _run_to_read(config: ConfigDict, field: str, path: str) -> Iterator[str]:
   folder = RunFolder(path)
   about = folder.read_config()
   if not about:
-    yield f"base.run={path!r} is no run's folder (it would hold config.json)"
+    yield f"{field}={path!r} is no run's folder (it would hold config.json)"
     return
   if folder.read_status().get("state") != "finished":
     state = folder.read_status().get("state", "not started")
-    yield f"base.run={path!r} is {state}, not finished: train it to its end first"
+    yield f"{field}={path!r} is {state}, not finished: train it to its end first"
   saved, model = about["config"]["model"], config.model.to_dict()
   if saved["pretrained"]:  # whose shape comes from its files
     saved, model = ({"pretrained": fields["pretrained"]} for fields in (saved, model))
   differ = [name for name in saved if name not in COMPUTE and saved[name] != model.get(name)]
   if differ:
     values = ", ".join(f"{name} {saved[name]}, here {model.get(name)}" for name in differ[:3])
-    yield f"base.run={path!r} has another model: {values}"
+    yield f"{field}={path!r} has another model: {values}"

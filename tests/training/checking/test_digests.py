@@ -31,7 +31,7 @@ def place(tmp_path, monkeypatch):
   (tmp_path / "pairs.jsonl").write_text(ROW)
   llama = os.path.join(files.ROOT, "tests", "models", "pretrained", "hf", "llama3")
   shutil.copytree(llama, tmp_path / "llama")
-  for name in ("base", "judge"):
+  for name in ("base", "judge", "teacher"):
     RunFolder(name).create({"seed": 0}, digest="d", config_file="configs/sft.py")
   pretrained_model.fingerprint.cache_clear()  # a name is looked up once in a process
   return tmp_path
@@ -40,6 +40,7 @@ def place(tmp_path, monkeypatch):
 def load(**overrides):
   settings = {"algorithm.loss": "mylab.losses:f", "task.reward": "mylab.rewards:polite + exact"}
   settings |= {"model.pretrained": "llama", "base.run": "base", "scoring.model": "judge"}
+  settings |= {"reference.run": "teacher"}
   settings |= {"task.name": "mylab.tasks:some", "optimizer.name": "mylab.optim:adan"}
   settings |= {"optimizer.schedule": "mylab.optim:half"}
   settings |= {"offline.dataset": "pairs.jsonl", "source": "offline"}
@@ -94,6 +95,7 @@ CHANGES = {
   ),
   "the rows of offline.dataset='pairs.jsonl'": lambda: rewrite("pairs.jsonl", ROW * 2),
   "the base policy's files (base.run='base')": lambda: train_again("base"),
+  "the teacher's files (reference.run='teacher')": lambda: train_again("teacher"),
   "the reward model's files (scoring.model='judge')": lambda: train_again("judge"),
 }
 
