@@ -106,13 +106,13 @@ def test_evaluation_on_its_own_task_and_on_another(run):
   assert "=" in other.completions[0]["prompt"] and ">" in own.completions[0]["prompt"]
 
 
-def test_a_teacher_is_the_reference_of_the_loss_and_not_of_the_evaluation(root):
+def test_a_teacher_is_the_reference_of_the_loss_and_not_of_the_evaluation(tmp_path):
   """The teacher is a run that went far; a student begins at the base policy, and stays there."""
   fast = SMALL | {"optimizer.learning_rate": 0.1, "base.seed": 1, "group_size": 1}
-  teacher = train(load_config("configs/sft.py", fast), root=root)
+  teacher = train(load_config("configs/sft.py", fast), root=str(tmp_path))
   still = SMALL | {"optimizer.learning_rate": 1e-9, "base.seed": 1}
   still |= {"algorithm.loss": "on_policy_distillation", "reference.run": teacher.folder}
-  student = train(load_config("configs/grpo.py", still), root=root)
+  student = train(load_config("configs/grpo.py", still), root=str(tmp_path))
   groups = student.policy.groups(PROMPTS, [["enots"], ["ta"]])
   apart = student.policy.log_probs(groups) - teacher.policy.log_probs(groups)
   assert np.abs(apart[groups.mask]).max() > 0.1
