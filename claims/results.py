@@ -42,7 +42,7 @@ def kept(claim: Claim, folder: str) -> Result:
     found = read_json(_path(folder, claim, "json"))
     state = FOUND if found["digest"] == claim.digest else OUTDATED
     return Result(claim, state, _finding(found["finding"]), found["seconds"])
-  except (OSError, KeyError, TypeError, ValueError):  # no file, or one in another version's format
+  except (OSError, KeyError, TypeError, ValueError, UserError):  # none, or another version's
     return Result(claim, UNTRIED)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from configs.config_values import flatten
 from training.errors import UserError
+from training.records.files import read_rows
 from training.records.run_folder import RunFolder
 
 SEEDS = ("seed", "base.seed", "reward_model.seed")  # fields in which runs of a variant may differ
@@ -112,16 +113,18 @@ def _is_run(path: str) -> bool:
     return "config" in RunFolder(path).read_config()
   except NotADirectoryError:
     return False
-  except ValueError:  # a run, if one that cannot be read: `_read` says so
+  except UserError:  # a run, if one that cannot be read: `_read` says so
     return True
 
 
 def _read(path: str, variant: str) -> Run:
   folder = RunFolder(path)
-  try:
-    about, rows = folder.read_config(), folder.read_metrics()
-  except ValueError as error:
-    raise UserError(f"{path} has a file that cannot be read: {error}") from error
+  about, metrics = folder.read_config(), os.path.join(path, "metrics.jsonl")
+  rows, broken = read_rows(metrics)
+  if broken:
+    raise UserError(
+      f"{metrics} cannot be read: {len(broken)} of its lines are no rows; delete them"
+    )
   state = folder.state(about.get("digest", ""))
   return Run(
     folder=folder,

@@ -142,10 +142,10 @@ def _runs_in(folder: str) -> list[str]:
 
 
 def _rows(run: Run, name: str) -> list[Row]:
-  try:
-    return getattr(run, name)
-  except ValueError as error:
-    raise UserError(f"{run.folder}/{name}.jsonl cannot be read: {error}") from None
+  rows, path = getattr(run, name), f"{run.folder}/{name}.jsonl"
+  if not rows and os.path.exists(path) and os.path.getsize(path):
+    raise UserError(f"{path} holds no row that can be read")
+  return rows
 
 
 def _completions(run: Run, step: int | None) -> tuple[list[Row], float]:

@@ -71,11 +71,8 @@ def write_page(folder: str) -> str:
 def read(path: str) -> Results:
   """The results in a tune's folder, or in a copy of its best.json. UserError if there are none."""
   file = os.path.join(path, tuning.FILE) if os.path.isdir(path) else path
-  try:
-    found = files.read_json(file)
-  except ValueError as error:
-    raise UserError(f"--tuned={path} cannot be read: {error}") from None
-  if not isinstance(found, dict) or "variants" not in found:
+  found = files.read_json(file)
+  if "variants" not in found:
     raise UserError(f"--tuned={path}: no results of experiments.tune (it writes {tuning.FILE})")
   return found
 

@@ -267,7 +267,9 @@ def test_a_folder_that_is_no_run_is_named_among_those_that_are(sweep, tmp_path):
 def test_a_broken_file_is_named(sweep, name):
   with open(os.path.join(sweep, name), "w") as file:
     file.write("{broken\n{}\n")
-  with pytest.raises(UserError, match=r"quick/(sweep.json|grpo-k2-s0).* cannot be read"):
+  with pytest.raises(
+    UserError, match=r"quick/(sweep.json|grpo-k2-s0).* (cannot be read|is damaged)"
+  ):
     comparison.read(sweep)
 
 
