@@ -75,7 +75,7 @@ def compiled(program: Program, parts: Parts, target: Target) -> Compiled:
     for i, device in enumerate(parts.mesh.devices.flat)
   )
   wiring = Wiring(target, dict(parts.mesh.shape), places)
-  found = counts.count(hlo.parse(binary.as_text()), wiring)
+  found = counts.count(hlo.parse(binary.as_text(), *program.drawn), wiring)
   return Compiled(program, target, memory, seconds, found)
 
 

@@ -78,15 +78,20 @@ class Computation:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
+  """A program's computations; a loop that counts to `until` begins at `since`."""
+
   computations: dict[str, Computation]
   entry: Computation
+  since: int = 0
+  until: int = 0
 
   def trips(self, loop: Instruction) -> int:
     """How often a `while` goes round, at most: what it counts to, or else 1."""
     if known := _TRIPS.search(loop.attributes):
       return int(known[1])
     last = max(self._constants(loop.calls["condition"]), default=1)
-    return -(-last // self._step(loop))
+    first = self.since if last in (self.until - 1, self.until) else 0
+    return -(-(last - first) // self._step(loop))
 
   def _step(self, loop: Instruction) -> int:
     """How much a loop counts at a time: an unrolled one several; 1 where it is not seen."""
@@ -122,7 +127,7 @@ class Program:
         yield from self._constants(called)
 
 
-def parse(text: str) -> Program:
+def parse(text: str, since: int = 0, until: int = 0) -> Program:
   """The program of `compiled.as_text()`. ValueError if it has no entry."""
   computations, entry, name, lines = {}, "", "", {}
   for line in text.splitlines():
@@ -135,7 +140,7 @@ def parse(text: str) -> Program:
       lines[read.name] = read
   if entry not in computations:
     raise ValueError("no ENTRY in the program's text")
-  return Program(computations, computations[entry])
+  return Program(computations, computations[entry], since, until)
 
 
 def _instruction(line: str) -> Instruction | None:

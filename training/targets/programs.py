@@ -41,6 +41,7 @@ class Program:
     tokens: that it reads, or draws.
     beside: bytes on each device that are held meanwhile and are no argument of it.
     estimated: bytes on each device, those beside included, as `memory.estimate` has it; 0: not.
+    drawn: of a segment of the sampler: from which token to which, which only its arguments say.
   """
 
   name: str
@@ -49,6 +50,7 @@ class Program:
   tokens: int
   beside: int
   estimated: int = 0
+  drawn: tuple[int, int] = (0, 0)
 
 
 def of_run(parts: Parts) -> list[Program]:
@@ -116,7 +118,9 @@ def _samplers(
     drawn = [dataclasses.replace(whole, response_tokens=end) for end in (since, until)]
     before, after = (flops.sample(model, batch) if batch.response_tokens else 0 for batch in drawn)
     tokens, lower = whole.responses * (until - since), function.for_a_single_run.lower
-    return Program(name, lambda: lower(*arguments), after - before, tokens, beside, estimated)
+    return Program(
+      name, lambda: lower(*arguments), after - before, tokens, beside, estimated, (since, until)
+    )
 
   if len(ends) == 1 or is_cut:
     return [program("sampler", compiled_sampler(model, sampler, mesh), asked, 0, ends[-1])]

@@ -95,6 +95,11 @@ def test_known_trip_counts_are_believed():
   assert counts.count(hlo.parse(text), V5E_4).flops == 3 * 2 * 4 * 64 * 64
 
 
+@pytest.mark.parametrize("drawn, rounds", [((2, 6), 4), ((2, 7), 4), ((2, 20), 6), ((0, 0), 6)])
+def test_a_loop_that_goes_on_begins_where_it_stands(drawn, rounds):
+  assert counts.count(hlo.parse(LOOP, *drawn), V5E_4).flops == rounds * 2 * 4 * 64 * 64
+
+
 def test_an_unrolled_loop_counts_several_at_a_time():
   text = LOOP.replace("tuple(%i, %y", "tuple(%copied, %y").replace(
     "  %flat = ",
