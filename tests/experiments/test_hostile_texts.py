@@ -5,7 +5,7 @@ import os
 import pytest
 from rich.console import Console
 
-from experiments import evaluate, report, sweep, train
+from experiments import report, sweep, train
 from experiments.sweeping import live_table
 from experiments.sweeping.live_table import JobStatus, LiveTable
 from tests.comparing import fake_sweep
@@ -20,19 +20,12 @@ SMALL |= {"task.train_prompts": 16, "task.eval_prompts": 4, "wandb.mode": "disab
 SMALL |= {"eval.every": 2, "checkpoint.every": 2, "eval.samples": 1}
 WORDS = [f"--config.{name}={value}" for name, value in SMALL.items()]
 MINE = f"""
-from tasks import Item, traits
-
 HOSTILE = {HOSTILE!r}
 
 
 def angry(completion):
   raise ValueError(HOSTILE)
 
-
-@traits(reward="exact")
-def prompts(prompts: int):
-  for n in range(min(prompts, 400)):
-    yield Item(chr(97 + n // 20) + chr(97 + n % 20), answer=HOSTILE)
 """
 
 
@@ -65,13 +58,6 @@ def test_an_error_shows_what_was_typed(place):
   done = commands.run(train.main, *words, place=place)
   assert done.returncode == 2
   check(done.stderr)
-
-
-def test_answers_are_shown_as_they_are(place):
-  words = ["--config=configs/grpo.py", *WORDS, "--config.task.name=mine:prompts", "--out=run"]
-  done = commands.run(train.main, *words, place=place)
-  assert done.returncode == 0, done.stderr
-  check(commands.run(evaluate.main, "run", "--samples=1", "--show=2", place=place).stdout)
 
 
 def test_a_variant_may_have_any_name(place):

@@ -122,7 +122,7 @@ def test_a_teacher_is_the_reference_of_the_loss_and_not_of_the_evaluation(tmp_pa
 
 def test_runs_are_loaded_from_their_folders(run, root):
   assert load_run(run.folder, root=root) == run
-  assert [found.name for found in load_runs(root, root=root)] == [run.name]
+  assert run.name in [found.name for found in load_runs(root, root=root)]
   assert load_run(run.folder).config.algorithm.loss == "grpo"
   for load in (load_run, load_runs):
     with pytest.raises(UserError, match="no run's folder"):
