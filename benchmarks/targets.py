@@ -80,7 +80,8 @@ def table() -> str:
 
 def line(case: str, program: str, row: dict[str, Any] | None) -> str:
   about = dict(part.split("=") for part in case.split(","))
-  run = f"{about['algorithm'].upper()}, {about['size'].upper()}, {about['chips']}"
+  star = " *" if row and row.get("is_old") else ""
+  run = f"{about['algorithm'].upper()}, {about['size'].upper()}, {about['chips']}{star}"
   return f"| {run} | {program} | " + " | ".join(cells(row)) + " |"
 
 
