@@ -95,7 +95,8 @@ def on_host(params):
 
 def on_devices(params):
   """The parameters where they can be computed with: a copy if they are `on_host`."""
-  rests = any(x.sharding.memory_kind == HOST for x in jax.tree.leaves(params))
+  arrays = [x for x in jax.tree.leaves(params) if isinstance(x, jax.Array)]  # not a population's
+  rests = any(x.sharding.memory_kind == HOST for x in arrays)
   return _in_memory(params, "device") if rests else params
 
 
