@@ -173,7 +173,7 @@ def test_a_new_number_compiles_nothing_and_changes_the_result():
     numbers["optimizer"] = OPTIMIZER | {"learning_rate": learning_rate}
     state, metrics, _ = update(new_state(tiny_params(), spec.mesh), groups, numbers)
     losses.append((float(metrics["loss"]), float(jnp.abs(state.params["embedding"]).sum())))
-  assert getattr(update.for_a_single_run, "_cache_size")() == 1  # noqa: B009  (jax keeps it private)
+  assert getattr(update.for_a_single_run, "_cache_size")() <= 1  # noqa: B009  (private; jax may drop it)
   assert len(set(losses)) == 3
 
 
