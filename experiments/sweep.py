@@ -193,9 +193,9 @@ def _carry_out(
     if event.kind in ("failed", "diverged"):
       failed[event.job.name] = event.reason
       if "folder" in event.job.arguments:  # a worker that died could not write it down itself
-        files = run_folder.RunFolder(event.job.arguments["folder"])
-        if not is_held(files):  # by an experiments.train beside this sweep
-          files.mark(event.kind, event.reason)
+        folder = run_folder.RunFolder(event.job.arguments["folder"])
+        if not is_held(folder):  # by an experiments.train beside this sweep
+          folder.mark(event.kind, event.reason)
       if fail_fast and len(failed) == 1:  # once: a second stop would kill the workers
         launcher.stop()
   return failed

@@ -10,7 +10,7 @@ what people chose), training (`training.run`), `staleness`, and the test `not_wo
 
 The page on which people choose: `feedback_server` shows feedback_page.html, `served_policy` writes
 the responses, `feedback_store` keeps offers and choices, which `feedback_rows` makes groups of. One
-process at a time holds a folder (`folder_lock`).
+process at a time holds a folder (`training/records/hold.py`).
 
 The commands are experiments/rounds.py and experiments/collect_feedback.py.
 """

@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from configs.config_values import flatten
-from rounds import folder_lock
 from tasks import group_dataset
 from training.errors import UserError
+from training.records import hold
 from training.records.files import read_json, write_json
 from training.records.run_folder import RunFolder
 
@@ -118,7 +118,9 @@ class Deployment:
 
   def hold(self) -> int:
     """Locks the folder for this process until it ends. UserError if another process has it."""
-    return folder_lock.hold(self.path, "another process is at work on its rounds")
+    return hold.lock(
+      os.path.join(self.path, ".lock"), f"{self.path}: another process is at work on its rounds"
+    )
 
   def write_metrics(self) -> None:
     """Writes metrics.jsonl anew from the rounds, so that it always agrees with them."""

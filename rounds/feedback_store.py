@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from rounds import folder_lock
+from training.records import hold
 
 Choice = Literal["left", "right", "tie"]
 Messages = list[dict[str, str]]
@@ -39,7 +39,9 @@ class FeedbackStore:
     self._offers_file = os.path.join(folder, "offers", "offers.jsonl")
     self._choices_file = os.path.join(folder, "choices.jsonl")
     os.makedirs(os.path.dirname(self._offers_file), exist_ok=True)
-    self._lock_file = folder_lock.hold(folder, "another process is collecting feedback there")
+    self._lock_file = hold.lock(
+      os.path.join(folder, ".lock"), f"{folder}: another process is collecting feedback there"
+    )
     self._lock = threading.Lock()
     self._offers = {offer["id"]: offer for offer in _read(self._offers_file)}
     self._choices = {row["id"]: row["choice"] for row in _read(self._choices_file)}
