@@ -37,6 +37,7 @@ from algorithms.anchored import apo_down, apo_zero, bco_pair, nca_pair, sppo_har
 from algorithms.covariance import clip_cov, kl_cov
 from algorithms.dpo import discopop, dpo, exo_pair, hinge, ipo, robust_dpo, sigmoid_norm
 from algorithms.dpo_weighted import ld_dpo, wpo
+from algorithms.exploration import xpo
 from algorithms.future_kl import fipo
 from algorithms.group_contrast import amir_grpo, real
 from algorithms.grpo import dapo, dr_grpo, grpo, two_sided_grpo, unclipped_grpo
@@ -58,13 +59,14 @@ from algorithms.other_baselines import (
   opo,
   reinforce_plus_plus,
   reinforce_plus_plus_baseline,
+  remax,
 )
 from algorithms.other_objectives import maxrl, pass_at_k
 from algorithms.plackett_luce import plackett_luce_dpo
 from algorithms.ppo import ppo
 from algorithms.probit import probit_dpo, thurstone
 from algorithms.reference_free import orpo, simpo
-from algorithms.regression import gvpo, rebel
+from algorithms.regression import a_star_po, gvpo, rebel
 from algorithms.reinforce import reinforce, rloo
 from algorithms.reward_model import bradley_terry
 from algorithms.sequence_grpo import gmpo, gspo, luspo
@@ -83,10 +85,11 @@ LOSSES = {
     *(gspo, luspo, gmpo, cispo, sapo, vespo),
     *(entropy_bonus_grpo, top_entropy_grpo, masked_off_policy_grpo, truncated_grpo, gdpo),
     *(rloo, reinforce, ppo, off_policy_grpo, offline_grpo),
-    *(probit_dpo, thurstone, rebel, gvpo, real, amir_grpo),
+    *(probit_dpo, thurstone, rebel, gvpo, a_star_po, real, amir_grpo, xpo),
     *(dppo_tv, dppo_kl, m2po, clip_cov, kl_cov, fipo),
     *(topr, asymre, opmd, rec_one_side, rec_ring),
-    *(lite_ppo, reinforce_plus_plus, reinforce_plus_plus_baseline, gpg, opo, maxrl, pass_at_k),
+    *(lite_ppo, reinforce_plus_plus, reinforce_plus_plus_baseline, gpg, opo, remax),
+    *(maxrl, pass_at_k),
   )
 }
 

@@ -1,12 +1,15 @@
 """REINFORCE and GRPO with another baseline, or another scale, than the group's own.
 
 All need no critic. What differs is what is taken off the reward (the group's mean, one weighted by
-lengths, the batch's mean) and what it is divided by (nothing, or a spread over the batch).
+lengths, the batch's mean, a greedy response's reward) and what it is divided by (nothing, or a
+spread over the batch).
 """
 
+import jax
 import jax.numpy as jnp
 
 from algorithms.advantages import (
+  batch_mean,
   batch_relative,
   centered,
   is_scored,
@@ -27,6 +30,7 @@ from algorithms.shapes import (
   Ddof,
   LowerClip,
   Mask,
+  PerPrompt,
   PerResponse,
   PerToken,
   UpperClip,
@@ -162,3 +166,33 @@ def opo(logps: PerToken, rewards: PerResponse, mask: Mask):
   """
   advantages = length_weighted(rewards, lengths(mask))
   return -(advantages * sequence_sum(logps, mask)).mean(), {}
+
+
+@loss_function
+def remax(
+  logps: PerToken,
+  rewards: PerResponse,
+  greedy_rewards: PerPrompt,
+  mask: Mask,
+  ref_logps: PerToken | None = None,
+  *,
+  beta: Weight = 0.0,
+):
+  """ReMax (Li et al., 2023, arXiv:2310.10505): the baseline is the greedy response's reward.
+
+    R_i  = r_i - beta sum_t sg(log pi_theta(y_it) - log pi_ref(y_it))
+    loss = -mean_i (R_i - r(greedy response)) sum_t m_it log pi_theta(y_it)
+
+  For fresh samples, no ratio; K = 1 works. The greedy response costs a rollout a prompt. Where it
+  has no reward, the prompt teaches nothing. (The authors' code divides by the batch's tokens, and
+  gives each token its own share of the KL alone.)
+
+  Args:
+    beta: strength of the KL (k1, a constant to the gradient) in the reward; 0 turns it off.
+  """
+  penalty, kl_metrics = kl_penalty(beta, "k1", jax.lax.stop_gradient(logps), ref_logps, mask)
+  baseline = greedy_rewards[:, None]
+  compared = is_scored(rewards) & is_scored(baseline)
+  advantages = jnp.where(compared, rewards - sequence_sum(penalty, mask) - baseline, 0.0)
+  loss = -(advantages * sequence_sum(logps, mask)).mean()
+  return loss, kl_metrics | {"remax/greedy_reward": batch_mean(baseline)}

@@ -1,6 +1,7 @@
 """The arrays a loss may ask for and their shapes, and the types of hyperparameters.
 
-B prompts, K responses to each, T tokens in the longest response, R rewards that make up one.
+B prompts, K responses to each, T tokens in the longest response, R rewards that make up one, N
+responses of the reference beside the K.
 """
 
 from typing import Annotated
@@ -13,6 +14,8 @@ from algorithms.ranges import RANGES
 PerToken = Float[Array, "B K T"]
 PerResponse = Float[Array, "B K"]
 PerReward = Float[Array, "B K R"]
+PerPrompt = Float[Array, " B"]
+OfReference = Float[Array, "B N"]
 Mask = Bool[Array, "B K T"]
 Scalar = float | Float[Array, ""]
 Count = int | Int[Array, ""] | Scalar
@@ -24,6 +27,7 @@ Metrics = dict[str, Float[Array, ""]]
 #   "annotated"  a computation once a batch, before its first update
 #   "sampler"    the policy that wrote the responses, as it was then
 #   "batch"      the responses and their rewards, whoever wrote them
+#   "online"     sampling that the loss asks for, of the source "online" only
 VOCABULARY = {
   "logps": ("B K T", "network"),  # log pi_theta of the response's tokens
   "entropy": ("B K T", "network"),  # of pi_theta before each token
@@ -36,7 +40,10 @@ VOCABULARY = {
   "sampler_logps": ("B K T", "sampler"),  # as the sampler reported them, perhaps less exactly
   "old_values": ("B K T", "sampler"),  # values when the responses were collected
   "rewards": ("B K", "batch"),  # NaN: unscored
-  "reward_parts": ("B K R", "batch"),  # the rewards that `rewards` sums up, one by one
+  "reward_parts": ("B K R", "online"),  # the rewards that `rewards` sums up, one by one
+  "greedy_rewards": ("B", "online"),  # of the policy's greedy response, which is not among the K
+  "reference_rewards": ("B N", "online"),  # of N responses of the reference, not among the K
+  "by_reference": ("B K", "online"),  # 1: the reference wrote this response; 0: the policy
   "mask": ("B K T", "batch"),  # bool: the tokens that count
 }
 COMPUTED = tuple(word for word, (_, source) in VOCABULARY.items() if source == "network")

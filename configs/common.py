@@ -98,6 +98,7 @@ def defaults(loss: str) -> ConfigDict:
   config.reference = ConfigDict()  # begins as the base policy; TR-DPO moves it
   config.reference.every = 0  # steps between its moves towards the policy; 0: it never moves
   config.reference.run = ""  # a finished run's folder: its policy is the reference, as a teacher
+  config.reference.samples = 0  # N: its responses to each prompt, for a loss that asks for them
   config.reference.memory = "device"  # where it rests: "host" frees the devices between its passes
   config.reference.mix = 1.0  # share of the policy in a move; 1: the reference becomes the policy
   config.reference.target_kl = 0.0  # algorithm.beta moves to hold train/kl there; 0: it stays

@@ -28,4 +28,7 @@ class Groups:
   old_values: Any = None  # [B, K, T], of the critic when the responses were collected
   reward_baseline: Any = None  # [B, K], running mean of earlier rewards
   reward_parts: Any = None  # [B, K, R], the rewards that make up `rewards`
+  greedy_rewards: Any = None  # [B], of the policy's greedy response, which is not among the K
+  reference_rewards: Any = None  # [B, N], of N responses of the reference, not among the K
+  by_reference: Any = None  # [B, K], 1 where the reference wrote the response, 0 where the policy
   layout: Any = None  # a `packing.Layout`: how the network reads it, if not as it stands

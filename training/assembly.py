@@ -6,6 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from models.partitioning import on_devices, on_host
+from models.transformer import Params
 from training import base_policy, loop, memory, offline_data, reward_model
 from training.build import parts_of
 from training.checking import text_summary, text_tasks
@@ -48,15 +49,15 @@ def train(
     trained = reward_model.ensure(config, root, report)
     reward_params = reward_model.params_of(trained, parts, base, root, report)
     rollouts_before = trained.read_metrics()[-1]["rollouts"]
-  if config.source == "online":
-    source = _online(parts, Scorer(parts, reward_params), folder)
-  elif config.source == "demonstrations":
-    source = Demonstrations(parts)
-  else:
+  source = None
+  if config.source == "offline":  # while the base policy, which may write it, is on the devices
     source = offline_data.source_of(parts, base, root, report, reward_params)
   reference = base_policy.reference_params(config, parts, base, root, report)
   if config.reference.memory == "host":
     base, reference = on_host(base), on_host(reference)
+  if config.source == "demonstrations":
+    source = Demonstrations(parts)
+  source = source or _online(parts, Scorer(parts, reward_params), folder, reference)
   evaluation = PolicyEvaluation(parts, base, reward_params)
   held_out = text_tasks.held_out_groups(config)
   if held_out is not None:
@@ -74,9 +75,10 @@ def train(
   )
 
 
-def _online(parts: Parts, scorer: Scorer, folder: RunFolder) -> Source:
+def _online(parts: Parts, scorer: Scorer, folder: RunFolder, reference: Params) -> Source:
   """Responses of the policy, or of older ones, or some that it was trained on before."""
-  config, source = parts.config, Online(parts, scorer)
+  config = parts.config
+  source = Online(parts, scorer, reference, Waiting(folder, "reference"))
   if config.sampling.lag or config.sampling.sync_every > 1:
     source = Aged(config, source, Waiting(folder, "waiting"))
   if config.replay.share:

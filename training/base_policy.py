@@ -47,7 +47,7 @@ def plain_training(config: ConfigDict) -> ConfigDict:
     config.micro_batches = config.minibatches = config.inner_epochs = 1
     config.scoring.update(reward="task", model="", unfinished=0.0, overlong_tokens=0)
     config.scoring.mask_truncated = False
-    config.reference.update(every=0, mix=1.0, run="", target_kl=0.0)
+    config.reference.update(every=0, mix=1.0, run="", target_kl=0.0, samples=0)
     config.sampling.update(refills=0, lag=0, sync_every=1)
     config.replay.share = 0.0
     config.correction.update(weight="", anchor="recomputed")

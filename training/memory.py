@@ -201,7 +201,7 @@ def _sampling(parts: Parts, policy: Any) -> int:
   """Bytes that the decoding loop carries, the weights apart; of evaluation if that is more."""
   config = parts.config
   evaluation = (config.task.eval_prompts, config.eval.samples)
-  training = (config.batch_prompts, config.group_size)
+  training = (config.batch_prompts, max(config.group_size, config.reference.samples))
   return max(_loop(parts, policy, *size) for size in (evaluation, training))
 
 

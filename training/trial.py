@@ -16,7 +16,7 @@ def check_loss(parts: Parts) -> None:
   name, loss = f"loss {parts.config.algorithm.loss}", parts.loss
   k = parts.config.group_size
   # No two axes are as long: shapes that fit by chance would hide a slip.
-  sizes = {"B": k + 1, "K": k, "T": k + 2, "R": len(parts.task.reward_names)}
+  sizes = {"B": k + 1, "K": k, "T": k + 2, "N": k + 3, "R": len(parts.task.reward_names)}
   arrays = {
     word: jax.ShapeDtypeStruct(
       [sizes[axis] for axis in VOCABULARY[word][0].split()], bool if word == "mask" else jnp.float32

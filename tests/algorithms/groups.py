@@ -76,6 +76,9 @@ def random_groups(seed=0, b=4, k=4, t=6, dtype=jnp.float32, distance=0.3) -> dic
     "scores": rng.normal(size=rewards.shape),
     "reward_baseline": np.full_like(rewards, 0.3),
     "reward_parts": np.stack([first_part, rewards - first_part], axis=2),
+    "greedy_rewards": rng.integers(0, 3, b) / 2,
+    "reference_rewards": rng.integers(0, 3, (b, 5)) / 2,
+    "by_reference": np.broadcast_to(np.arange(k) % 2, (b, k)),
   }
   mask = jnp.asarray(np.arange(t) < lengths[..., None])
   return {name: jnp.asarray(x, dtype) for name, x in arrays.items()} | {"mask": mask}

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from algorithms.ranges import RANGES, Range
+from algorithms.shapes import VOCABULARY
 from tests.algorithms.groups import (
   PER_TOKEN,
   arrays_of,
@@ -47,8 +48,8 @@ def holding(array: np.ndarray, where: Any, value: float) -> np.ndarray:
 
 
 def with_rewards(arrays: Arrays, change: Callable[[np.ndarray], np.ndarray]) -> Arrays:
-  """Changes the rewards, their parts and their running mean alike."""
-  words = ("rewards", "reward_parts", "reward_baseline")
+  """Changes the rewards, their parts, their running mean and those of others alike."""
+  words = ("rewards", "reward_parts", "reward_baseline", "greedy_rewards", "reference_rewards")
   return arrays | {word: change(arrays[word]) for word in words}
 
 
@@ -69,7 +70,17 @@ def tied(arrays: Arrays) -> Arrays:
 
 
 def shuffled(arrays: Arrays) -> Arrays:
-  return {name: x[GROUPS][:, RESPONSES] for name, x in arrays.items()}
+  return {name: in_shuffled_order(name, x) for name, x in arrays.items()}
+
+
+def in_shuffled_order(name: str, x: np.ndarray) -> np.ndarray:
+  """The array of this name with its groups, and its responses if it has any, in another order."""
+  return x[GROUPS][:, RESPONSES] if has_responses(name) else x[GROUPS]
+
+
+def has_responses(name: str) -> bool:
+  """Whether the array of this name has an axis for the K responses."""
+  return "K" in VOCABULARY[name][0].split()
 
 
 def padding_holds(arrays: Arrays, garbage: float, words: Iterable[str] = FLOATS) -> Arrays:

@@ -23,12 +23,12 @@ from tests.algorithms.groups import (
   trained_words,
 )
 from tests.algorithms.scenarios import (
-  GROUPS,
-  RESPONSES,
   SCENARIOS,
   UNSCORED,
   compiled,
   every_row,
+  has_responses,
+  in_shuffled_order,
   padding_holds,
   ranges,
   settings,
@@ -58,7 +58,10 @@ NOT_SCALED = (
     "offline_grpo": "its centered weights are not divided by the spread of the rewards",
   }
   | dict.fromkeys(
-    "dppo_tv dppo_kl topr asymre opmd rec_one_side rec_ring rebel gvpo gpg opo pass_at_k".split(),
+    """
+    dppo_tv dppo_kl topr asymre opmd rec_one_side rec_ring rebel gvpo a_star_po gpg opo remax
+    pass_at_k
+    """.split(),
     "it does not divide by the spread of the rewards",
   )
 )
@@ -69,6 +72,9 @@ PUSHES_TIES = {
   "asymre": "its baseline is lower than the group's mean",
   "reinforce_plus_plus": "its baseline is the batch's mean",
   "ppo": "its baseline is the critic's value, not the group's",
+  "remax": "its baseline is the greedy response's reward",
+  "a_star_po": "its baseline is of the reference's rewards",
+  "xpo": "its second term makes the reference's responses less likely",
 }
 # The value of these is not what they differentiate: what is cut off also depends on the policy.
 DETACH = {
@@ -79,6 +85,7 @@ DETACH = {
   "topr": "the weight of a bad response",
   "fipo": "the influence of a token",
   "reinforce": "the KL in the reward",
+  "remax": "the KL in the reward",
   "offline_grpo": "the weights, with weights='dpo'",
 }
 NO_PAIRS = ("sft", "kto", "aot", "aot_unpaired", "plackett_luce_dpo")
@@ -139,8 +146,9 @@ def test_an_array_of_the_wrong_shape_or_dtype_is_an_error_that_names_it(loss):
   for name, x in arrays.items():
     with pytest.raises(ValueError, match=rf"\b{name} has shape"):
       loss(**arrays | {name: x[0]})
-    with pytest.raises(ValueError, match=rf"\b{name} (has shape )?\("):  # "x has ...; with y ..."
-      loss(**arrays | {name: x[:, :-1]})
+    for short in [x[:-1], x[:, :-1]] if has_responses(name) else [x[:-1]]:
+      with pytest.raises(ValueError, match=rf"\b{name} (has shape )?\("):  # "x has ...; with y ..."
+        loss(**arrays | {name: short})
     with pytest.raises(ValueError, match=rf"^{name} is bfloat16"):
       loss(**arrays | {name: x.astype(jnp.bfloat16)})
 
@@ -168,8 +176,8 @@ def test_an_unknown_choice_is_an_error_that_lists_the_choices(loss):
 @pytest.mark.parametrize("word", VOCABULARY)
 def test_a_word_of_the_vocabulary_has_these_axes_and_no_others(word):
   axes, source = VOCABULARY[word]
-  assert source in ("network", "annotated", "sampler", "batch")
-  sizes = {"B": 4, "K": 3, "T": 6, "R": 2}
+  assert source in ("network", "annotated", "sampler", "batch", "online")
+  sizes = {"B": 4, "K": 3, "T": 6, "R": 2, "N": 5}
   array = random_groups(k=3)[word]
   assert array.shape == tuple(sizes[axis] for axis in axes.split())
   check_shapes(**{word: array})
@@ -251,8 +259,8 @@ def test_a_response_without_a_score_gets_no_push(loss, options):
 def test_what_a_group_was_filled_up_with_gets_no_push(loss, options, scenario):
   found = compiled(loss, options, scenario)
   assert is_finite(found)
-  for name, gradient in found.gradients.items():
-    assert name == "scores" or (gradient[0, 3] == 0).all(), name
+  for name in trained_words(loss):
+    assert name == "scores" or (found.gradients[name][0, 3] == 0).all(), name
 
 
 @pytest.mark.parametrize("loss", ORDER_ONLY)
@@ -269,7 +277,7 @@ def test_the_order_of_groups_and_of_responses_changes_nothing(loss, options):
   plain, shuffled = compiled(loss, options), compiled(loss, options, "shuffled")
   jax.tree.map(assert_same, shuffled[:2], plain[:2])
   for name, slope in plain.gradients.items():
-    assert_same(shuffled.gradients[name], slope[GROUPS][:, RESPONSES], name)
+    assert_same(shuffled.gradients[name], in_shuffled_order(name, slope), name)
 
 
 @every_case

@@ -12,8 +12,10 @@ from algorithms import (
   maxrl,
   opo,
   pass_at_k,
+  reinforce,
   reinforce_plus_plus,
   reinforce_plus_plus_baseline,
+  remax,
 )
 from algorithms.advantages import best_of_k_gain, length_weighted, mean_relative
 from tests.algorithms.by_hand import GARBAGE, A, a, close, gradient, log, two_responses
@@ -59,6 +61,17 @@ GOLDEN = {
   ),
   # The only group is untied: alpha = 1; A = +-0.5.
   "gpg": (gpg, {}, -0.5 * (first - second) / 3),
+  "remax": (remax, {"greedy_rewards": A([0.25])}, -(0.75 * first - 0.25 * second) / 2),
+  # log pi - log pi_ref is 0.5 at each token: beta times 1 and 0.5 are off the rewards.
+  "remax_kl": (
+    remax,
+    {
+      "greedy_rewards": A([0.25]),
+      "beta": 0.1,
+      "ref_logps": two_responses()["logps"] - 0.5,
+    },
+    -(0.65 * first - 0.3 * second) / 2,
+  ),
   # Two tokens with 1, one with 0: the baseline is 2/3.
   "opo": (opo, {}, -(first / 3 - second * 2 / 3) / 2),
 }
@@ -130,3 +143,19 @@ def test_pass_at_k_is_unbiased():
     scores = sum((np.arange(3) == answer) - p for answer in pair)
     exact += np.prod(p[list(pair)]) * max(r[list(pair)]) * scores
   close(estimate, exact)
+
+
+def test_a_prompt_whose_greedy_response_has_no_reward_teaches_remax_nothing():
+  arrays = arrays_of(remax, {"ref_logps": None} | two_responses(greedy_rewards=A([jnp.nan])))
+  loss, metrics = remax(**arrays)
+  assert loss == 0 and metrics["remax/greedy_reward"] == 0
+  assert (gradient(remax, arrays) == 0).all()
+
+
+def test_remax_at_the_groups_mean_is_reinforce_with_that_baseline():
+  """With the mean of the batch's one group as the greedy reward, the two are one."""
+  arrays = two_responses(greedy_rewards=A([0.5]), ref_logps=two_responses()["old_logps"])
+  for beta in (0.0, 0.3):
+    given = gradient(remax, arrays_of(remax, arrays), beta=beta)
+    plain = arrays_of(reinforce, arrays | {"reward_baseline": jnp.full((1, 2), 0.5)})
+    close(given, gradient(reinforce, plain, beta=beta, baseline="running"))

@@ -123,6 +123,28 @@ def test_the_table_by_hand_has_every_loss():
   assert {name for name, _, _ in GOLDEN} == here | {"sft", "bradley_terry"}
 
 
+def test_xpo_is_dpo_of_a_response_and_the_references_and_less_of_that():
+  for theirs, bonus in (([[1.0, 0.0]], -2.0), ([[0.0, 1.0]], -4.5)):
+    arrays = one_pair() | {"by_reference": A(theirs)}
+    given = call(LOSSES["xpo"], arrays, beta=0.5, alpha=0.1)[0]
+    np.testing.assert_allclose(given, softplus(-0.7) + 0.1 * bonus, rtol=1e-6)
+
+
+def test_xpo_compares_no_two_responses_of_one_policy():
+  """h = 1, 2, 3, 4 and rewards 3, 2, 1, 0: the pairs are 0 with 2 and 3, and 1 with 2 and 3."""
+  arrays = one_token([[1.0, 2.0, 3.0, 4.0]], [[0.0] * 4], [[3.0, 2.0, 1.0, 0.0]])
+  arrays["by_reference"] = A([[0.0, 0.0, 1.0, 1.0]])
+  given = call(LOSSES["xpo"], arrays, beta=1.0, alpha=0.0)[0]
+  wanted = (softplus(2.0) + softplus(3.0) + softplus(1.0) + softplus(2.0)) / 4
+  np.testing.assert_allclose(given, wanted, rtol=1e-6)
+
+
+def test_a_tied_pair_has_the_second_term_of_xpo_alone():
+  arrays = one_token([[1.0, 2.0]], [[0.0, 0.0]], [[1.0, 1.0]]) | {"by_reference": A([[0.0, 1.0]])}
+  slope = gradient("xpo", arrays, alpha=0.25)
+  np.testing.assert_allclose(slope, A([[[0.0], [0.25]]]))
+
+
 def test_metrics_are_those_of_the_pair():
   _, metrics = call(LOSSES["sppo_hard"], one_pair(), beta=0.5)
   wanted = {

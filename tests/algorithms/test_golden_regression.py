@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algorithms import amir_grpo, clip_cov, dpo, gvpo, kl_cov, opmd, real, rebel
+from algorithms import a_star_po, amir_grpo, clip_cov, dpo, gvpo, kl_cov, opmd, real, rebel
+from algorithms.regression import optimal_values
 from tests.algorithms.by_hand import A, a, close, gradient, log, two_responses
 from tests.algorithms.groups import arrays_of, call, evaluate, random_groups
 
@@ -12,9 +13,16 @@ h = log(1.65) - log(0.5)  # h_1 - h_2
 
 # A = +-a, its token mean a / 3; log-probs -0.9047, -1.5945, -2.1931, mean -1.5641. So
 # Cov = 2a/3 * 0.6594, 2a/3 * -0.0304, -4a/3 * -0.6290 = 0.4395, -0.0203, 0.8386.
+# A*-PO: of (1, 0), V* = 0.5 log((e^2 + 1) / 2) = 0.7169; h is log 1.65 and log 0.5.
+V = 0.5 * log((np.exp(2) + 1) / 2)
 GOLDEN = {
   "rebel": (rebel, {"eta": 2.0}, (h / 2 - 1) ** 2),
   "gvpo": (gvpo, {"beta": 0.1}, (0.1 * h / 2 - 0.5) ** 2 / 2),
+  "a_star_po": (
+    a_star_po,
+    {"beta2": 0.3},
+    ((0.3 * log(1.65) - (1 - V)) ** 2 + (0.3 * log(0.5) + V) ** 2) / 2,
+  ),
   # s = log(1.65) / 2 and log(0.5), over tau = 1/2: e^-s = 1 / 1.65, e^s = 0.25.
   "real": (real, {}, log(1 + 1 / 1.65) + log(1.25)),
   # grpo: ratios 1.1, 1.2 and 0.8; dpo: z = 0.5 h.
@@ -46,6 +54,7 @@ GOLDEN = {
 def test_value_by_hand(name):
   loss, options, wanted = GOLDEN[name]
   arrays = two_responses(ref_logps=two_responses()["old_logps"])
+  arrays["reference_rewards"] = A([[1.0, 0.0, jnp.nan]])
   close(loss(**arrays_of(loss, arrays), **options)[0], wanted)
 
 
@@ -75,6 +84,37 @@ def test_the_minimum_of_gvpo_is_the_optimum_of_the_reward_less_the_kl():
   }
   close(gvpo(**arrays, beta=0.7)[0], 0)
   close(gradient(gvpo, arrays, beta=0.7), jnp.zeros((1, 3, 1)))
+
+
+def test_the_minimum_of_a_star_po_is_that_of_gvpo_too():
+  """Where beta1 = beta2 and the reference's rewards come as often as they are likely."""
+  ref, rewards = np.log([0.5, 0.3, 0.2]), np.array([1.0, 0.0, 2.0])
+  best = ref + rewards / 0.7
+  best -= np.log(np.exp(best).sum())
+  arrays = {
+    "logps": A(best)[None, :, None],
+    "ref_logps": A(ref)[None, :, None],
+    "rewards": A(rewards)[None],
+    "reference_rewards": A(np.repeat(rewards, (5, 3, 2)))[None],
+    "mask": jnp.ones((1, 3, 1), bool),
+  }
+  close(a_star_po(**arrays, beta1=0.7, beta2=0.7)[0], 0)
+  close(gradient(a_star_po, arrays, beta1=0.7, beta2=0.7), jnp.zeros((1, 3, 1)))
+
+
+def test_v_star_lies_between_the_mean_and_the_best():
+  rewards = A([[1.0, 0.0, 0.0, jnp.nan], [jnp.nan] * 4, [0.5, 0.5, 0.5, 0.5]])
+  close(optimal_values(rewards, 1e3)[0], 1 / 3 + 1e-3 / 9)  # and half their variance over beta
+  close(optimal_values(rewards, 1e-3)[0], 1 - 1e-3 * log(3))
+  assert jnp.isnan(optimal_values(rewards, 0.5)[1])
+  close(optimal_values(rewards, 0.5)[2], 0.5)
+
+
+def test_a_prompt_without_v_star_teaches_a_star_po_nothing():
+  arrays = two_responses(ref_logps=two_responses()["old_logps"])
+  arrays = arrays_of(a_star_po, arrays | {"reference_rewards": A([[jnp.nan, jnp.nan]])})
+  assert a_star_po(**arrays)[0] == 0
+  assert (gradient(a_star_po, arrays) == 0).all()
 
 
 def test_equal_rewards_are_regressed_too():

@@ -34,7 +34,7 @@ _AT_LEAST_0 = """
   seed task.train_prompts base.steps base.seed sampling.top_k optimizer.warmup_steps
   optimizer.weight_decay sampling.refills sampling.lag sampling.prompts_at_once
   scoring.overlong_tokens reference.every reference.target_kl reward_model.seed model.lora_rank
-  rounds.groups rounds.temperature
+  reference.samples rounds.groups rounds.temperature
 """.split()
 _ABOVE_0 = """
   model.rope_theta model.norm_eps base.learning_rate optimizer.learning_rate optimizer.max_grad_norm

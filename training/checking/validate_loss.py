@@ -11,7 +11,10 @@ from training.checking import loss_signatures
 from training.checking.loss_signatures import LossSignature
 
 # Losses that compare no responses with each other. (A loss of one's own may do as it likes.)
-_TAKES_ONE_RESPONSE = ("sft", "kto", "reinforce", "reinforce_plus_plus", "ppo")
+_TAKES_ONE_RESPONSE = (
+  *("sft", "kto", "reinforce", "reinforce_plus_plus", "ppo"),
+  *("remax", "a_star_po"),
+)
 
 
 def problems(config: ConfigDict) -> Iterator[str]:
@@ -124,8 +127,9 @@ def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
         f"source='demonstrations': {name} needs {missing[0]}, and no policy wrote the "
         "demonstrations; use the source online or offline"
       )
-  if "reward_parts" in words and source != "online":
-    yield f"source={source!r}: {name} needs reward_parts, which only source='online' has"
+  drawn = [word for word in words if vocabulary[word][1] == "online"]
+  if drawn and source != "online":
+    yield f"source={source!r}: {name} needs {drawn[0]}, which only source='online' has"
   shaped = [rule for rule in _shaping(config) if source == "demonstrations" or "scores" in words]
   if "reward_parts" in words:
     shaped = [rule for rule in _shaping(config) if rule != "scoring.mask_truncated"]
@@ -141,7 +145,8 @@ def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
     yield f"algorithm.loss={name!r}: a reward model's loss has scores, and no log-probs or values"
   if "old_values" in words and "values" not in words:
     yield f"algorithm.loss={name!r}: it names old_values without values, so there is no critic"
-  uses_reference = "ref_logps" in words or (
+  yield from _on_request(config, signature)
+  uses_reference = {"ref_logps", "reference_rewards", "by_reference"} & {*words} or (
     "ref_logps" in signature.optional_arrays and config.algorithm.get("beta", 1) != 0
   )
   if config.reference.every > 0 and not uses_reference:
@@ -154,6 +159,32 @@ def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
       f"algorithm.loss={name!r}: a finished run of the same model is its teacher, "
       "--config.reference.run=FOLDER; without one the policy would learn from itself"
     )
+
+
+def _on_request(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
+  """Sampling that the loss asks for beside, or among, the policy's K responses."""
+  name, asked = signature.name, {*signature.arrays, *signature.optional_arrays}
+  samples, refills, every = (
+    config.reference.samples,
+    config.sampling.refills,
+    config.reference.every,
+  )
+  if "reference_rewards" in asked and samples == 0:
+    yield (
+      f"reference.samples=0: {name} asks for rewards of the reference's responses; of 8 to each "
+      "prompt: --config.reference.samples=8"
+    )
+  elif samples > 0 and "reference_rewards" not in asked:
+    yield f"reference.samples={samples}: {name} asks for no rewards of the reference's responses"
+  if every > 0 and {"reference_rewards", "by_reference"} & asked:
+    yield f"reference.every={every}: {name} has responses drawn from a reference at rest"
+  if refills > 0 and {"greedy_rewards", "reference_rewards"} & asked:
+    yield (
+      f"sampling.refills={refills}: a group of equal rewards teaches {name}, too, whose baseline "
+      "is not the group's; leave it at 0"
+    )
+  if "by_reference" in asked and config.group_size == 1 and name not in loss_signatures.names():
+    yield f"group_size=1: {name} has half of the responses from the reference; at least 2"
 
 
 def _negative_rewards(config: ConfigDict) -> Iterator[str]:

@@ -45,9 +45,11 @@ class Aged(Source):
     return [t for t in range(step, until) if written_at(self._config, t) == step]
 
   def keep(self, step: int) -> None:
+    self._online.keep(step)
     self._files.write(step, {str(t): batch.to_arrays() for t, batch in self._waiting.items()})
 
   def resume(self, step: int) -> None:
+    self._online.resume(step)
     found = self._files.read(step)
     self._waiting = {int(t): Batch.from_arrays(arrays) for t, arrays in found.items()}
 

@@ -156,7 +156,11 @@ def groups_shapes(parts: Parts, prompts: int) -> Groups:
   tokens = jax.ShapeDtypeStruct(groups.responses.shape, jnp.float32)
   rewards = groups.rewards
   several = jax.ShapeDtypeStruct((*rewards.shape, len(parts.task.reward_names)), jnp.float32)
-  shapes = dict.fromkeys(ADDED, tokens) | {"reward_baseline": rewards, "reward_parts": several}
+  by_prompt = jax.ShapeDtypeStruct((prompts,), jnp.float32)
+  of_reference = jax.ShapeDtypeStruct((prompts, parts.config.reference.samples), jnp.float32)
+  shapes = dict.fromkeys(ADDED, tokens) | {"reward_parts": several}
+  shapes |= dict.fromkeys(("reward_baseline", "by_reference"), rewards)
+  shapes |= {"greedy_rewards": by_prompt, "reference_rewards": of_reference}
   added = {name: shape for name, shape in shapes.items() if name in words}
   place = batch_sharding(parts.mesh)
   return jax.tree.map(lambda x: _placed(x, place), dataclasses.replace(groups, **added))

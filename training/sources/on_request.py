@@ -1,0 +1,112 @@
+"""Sampling that a loss asks for by naming an array, beside the policy's K responses to a prompt.
+
+  greedy_rewards     the policy's greedy response to each prompt, scored as the others are
+  reference_rewards  reference.samples responses of the reference, once a prompt
+  by_reference       half of the K responses are the reference's
+
+Each counts as a rollout. What no loss names is not drawn.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from models import adapters
+from models.partitioning import on_devices
+from models.transformer import Params
+from training import hosts
+from training.parts import Parts
+from training.scoring import Scorer
+from training.sources.batch import ScoredGroups
+from training.sources.writer import Writer
+
+_OF_RESPONSES = ("responses", "mask", "rewards", "old_logps", "sampler_logps", "reward_parts")
+
+
+class OnRequest:
+  """Adds to groups what the loss asks for; knows the rewards that the reference got before."""
+
+  def __init__(self, parts: Parts, scorer: Scorer, reference: Params | None):
+    """`reference` at rest: on the devices, on the host, or under the policy's adapters."""
+    self._mesh, self._reference, self._words = parts.mesh, reference, parts.words
+    config, sampling = parts.config, parts.config.sampling
+    drawn = {"top_k": sampling.top_k, "top_p": sampling.top_p}
+    half, samples = config.group_size // 2, config.reference.samples
+    self._greedy = Writer(parts, scorer, parts.sampler(1, greedy=True), "greedy")
+    self._beside = Writer(parts, scorer, parts.sampler(samples, **drawn), "reference")
+    self._among = Writer(parts, scorer, parts.sampler(half, **drawn), "reference")
+    self._known: dict[int, np.ndarray] = {}  # by row of the training prompts: float32 [N]
+
+  @property
+  def among(self) -> int:
+    """How many of the K responses are the reference's."""
+    return self._among.count if "by_reference" in self._words else 0
+
+  def add(self, turn: int, params: Params, drawn: ScoredGroups) -> tuple[ScoredGroups, int]:
+    """The groups with what the loss asks for, and the responses that it cost all processes."""
+    groups, rows, cost = drawn.groups, drawn.rows, 0
+    if "greedy_rewards" in self._words:
+      written = self._greedy(turn, params, rows).groups.rewards[:, 0]
+      groups = dataclasses.replace(groups, greedy_rewards=written)
+      cost += len(hosts.gather(self._mesh, written))
+    if "reference_rewards" in self._words:
+      rewards, drawn_anew = self._reference_rewards(turn, params, rows)
+      groups = dataclasses.replace(groups, reference_rewards=rewards)
+      cost += drawn_anew
+    drawn = dataclasses.replace(drawn, groups=groups)
+    if self.among:
+      written = self._among(turn, self._reference_of(params), rows)
+      cost += hosts.gather(self._mesh, written.groups.rewards).size
+      drawn = _side_by_side(drawn, written)
+    return drawn, cost
+
+  def _reference_rewards(
+    self, turn: int, params: Params, rows: np.ndarray
+  ) -> tuple[np.ndarray, int]:
+    """Rewards [b, N] of the reference's responses, and how many were drawn now.
+
+    The processes draw together, so a batch with one new prompt is drawn whole; a prompt keeps the
+    rewards that it got first.
+    """
+    everyone, cost = hosts.gather(self._mesh, rows).tolist(), 0
+    if not self._known.keys() >= {*everyone}:
+      written = self._beside(turn, self._reference_of(params), rows)
+      rewards = hosts.gather(self._mesh, written.groups.rewards)
+      self._known = dict(zip(everyone, rewards, strict=True)) | self._known
+      cost = rewards.size
+    return np.stack([self._known[row] for row in rows.tolist()]), cost
+
+  def _reference_of(self, params: Params) -> Params:
+    return on_devices(adapters.reference_of(params, self._reference))
+
+  @property
+  def remembers(self) -> bool:
+    """Whether a resumed run has to know what was drawn before."""
+    return "reference_rewards" in self._words
+
+  def to_arrays(self) -> dict[str, np.ndarray]:
+    """What it knows, for a file."""
+    return {"rows": np.array([*self._known]), "rewards": np.stack([*self._known.values()])}
+
+  def from_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+    """Knows again what these are `to_arrays` of."""
+    self._known = dict(zip(arrays["rows"].tolist(), arrays["rewards"], strict=True))
+
+
+def _side_by_side(policys: ScoredGroups, references: ScoredGroups) -> ScoredGroups:
+  """One group a prompt, the policy's responses and then the reference's."""
+
+  def join(name: str, first, second) -> dict[str, np.ndarray]:
+    pair = getattr(first, name), getattr(second, name)
+    return {} if pair[0] is None else {name: np.concatenate(pair, axis=1)}
+
+  a, b = policys.groups, references.groups
+  groups = dataclasses.replace(a, by_reference=np.zeros_like(a.rewards))
+  others = dataclasses.replace(b, by_reference=np.ones_like(b.rewards))
+  joined: dict[str, np.ndarray] = {}
+  for name in (*_OF_RESPONSES, "by_reference"):
+    joined |= join(name, groups, others)
+  rest: dict[str, np.ndarray] = {}
+  for name in ("task_rewards", "finished", "lengths"):
+    rest |= join(name, policys, references)
+  return dataclasses.replace(policys, groups=dataclasses.replace(groups, **joined), **rest)
