@@ -113,6 +113,9 @@ def test_what_makes_no_sense_for_grpo_is_said(key, value, message):
     ({"algorithm.divergence": "jss"}, "choose one of reverse_kl, forward_kl, js, alpha."),
     ({"algorithm.loss": "robust_dpo", "algorithm.label_smoothing": 0.5}, "below 0.5: it is the"),
     ({"algorithm.loss": "gdpo"}, "gdpo needs reward_parts, which only source='online' has"),
+    ({"algorithm.loss": "remax"}, "remax needs greedy_rewards, which only source='online' has"),
+    ({"algorithm.loss": "xpo"}, "xpo needs by_reference, which only source='online' has"),
+    ({"reference.samples": 4}, "reference.samples=4: dpo asks for no rewards of the reference's"),
     ({"sampling.refills": 1}, "sampling.refills=1: only source='online' samples anew"),
     (
       {"algorithm.loss": "simpo", "reference.every": 5},
@@ -154,7 +157,7 @@ def test_groups_larger_than_two_need_a_pair_rule_that_exists(rule):
   validate.check(config_files.load("configs/dpo.py", {"group_size": 4, "algorithm.pairs": rule}))
 
 
-@pytest.mark.parametrize("loss", ["kto", "sft", "reinforce", "reinforce_plus_plus", "ppo"])
+@pytest.mark.parametrize("loss", ["kto", "sft", "reinforce", "reinforce_plus_plus", "ppo", "remax"])
 def test_losses_that_compare_nothing_take_one_response_a_prompt(loss):
   validate.check(config_files.load("configs/grpo.py", {"algorithm.loss": loss, "group_size": 1}))
 
@@ -187,6 +190,23 @@ def test_a_reward_models_loss_has_scores_and_no_policy(word, tmp_path, monkeypat
 )
 def test_options_that_another_one_gives_a_meaning_pass(overrides):
   validate.check(config_files.load("configs/grpo.py", {"group_size": 2} | overrides))
+
+
+@pytest.mark.parametrize(
+  ("config", "overrides", "message"),
+  [
+    ("a_star_po", {"reference.samples": 0}, "8 to each prompt: --config.reference.samples=8"),
+    ("a_star_po", {"reference.every": 3}, "has responses drawn from a reference at rest"),
+    ("a_star_po", {"sampling.refills": 2}, "a group of equal rewards teaches a_star_po, too"),
+    ("a_star_po", {"reference.samples": -1}, "reference.samples=-1: must not be negative"),
+    ("remax", {"sampling.refills": 2}, "a group of equal rewards teaches remax, too"),
+    ("remax", {"reference.run": "x"}, "remax looks back at no reference"),
+    ("xpo", {"reference.every": 3}, "xpo has responses drawn from a reference at rest"),
+    ("xpo", {"group_size": 1}, "xpo compares the responses to a prompt, so K must be at least 2"),
+  ],
+)
+def test_sampling_that_a_loss_asks_for_has_what_it_needs(config, overrides, message):
+  assert message in problem(f"configs/{config}.py", overrides)
 
 
 def test_one_response_a_prompt_is_sent_where_it_works():
