@@ -36,6 +36,8 @@ RUNS = {
   "grpo": ["--config=configs/grpo.py:k=2", MESH, "--config.inner_epochs=2"]
   + ["--config.minibatches=2", "--config.sampling.refills=1", "--config.algorithm.beta=0.1"],
   "dpo": ["--config=configs/dpo.py", MESH],  # offline
+  "a_star_po": ["--config=configs/a_star_po.py:k=2,n=2", MESH],
+  "xpo": ["--config=configs/xpo.py", MESH],
 }
 # The command, once for each run: imports and compiled programs serve them all.
 TRAIN = f"""
@@ -83,7 +85,7 @@ def test_two_processes_end_with_the_parameters_and_metrics_of_one(tmp_path):
   two.mkdir(), one.mkdir()
   words = [sys.executable, "-c", TRAIN]
   shown, other = run_two(words, two)
-  assert "cpu x2 in 2 processes" in shown and shown.count("done ") == 2
+  assert "cpu x2 in 2 processes" in shown and shown.count("done ") == len(RUNS)
   assert "done " not in other  # the first speaks for both
   for name, flags in RUNS.items():
     done = commands.run(train.main, *flags, *SETTINGS, f"--out=runs/{name}", place=one)

@@ -22,12 +22,14 @@ from training.scoring import Scorer
 from training.sources.batch import Batch
 from training.sources.online import Online
 from training.state import random_params
+from training.targets import programs
 
 SMALL = SMALL_MODEL | {
   **{"steps": 6, "batch_prompts": 8, "group_size": 4, "task.train_prompts": 32},
   **{"task.eval_prompts": 8, "base.steps": 0, "checkpoint.every": 3, "eval.every": 6},
   **{"wandb.mode": "disabled", "eval.samples": 1, "task.reward": "length(max=5)"},
 }
+MESH = {"mesh.data": 2, "mesh.fsdp": 4}
 LOSSES = ("remax", "a_star_po", "xpo")
 
 
@@ -48,9 +50,7 @@ def letters(completion):
 def parts_that_score_anything(name, **fields):
   """An untrained policy's responses have no end."""
   parts = parts_of(name, **{"task.reward": f"{__name__}:letters"} | fields)
-  return dataclasses.replace(
-    parts, task=dataclasses.replace(parts.task, scores_unfinished=True)
-  )
+  return dataclasses.replace(parts, task=dataclasses.replace(parts.task, scores_unfinished=True))
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +88,7 @@ def test_the_greedy_reward_is_that_of_the_response_that_evaluation_takes_for_gre
   greedy = draw_held_out(parts, policies[0], jax.random.key(5), 1, greedy=True)[0]
   batch = collected(parts, policies)
   assert batch.groups.greedy_rewards.dtype == np.float32
-  np.testing.assert_array_equal(
-    batch.groups.greedy_rewards, greedy.rewards[batch.scored.rows, 0]
-  )
+  np.testing.assert_array_equal(batch.groups.greedy_rewards, greedy.rewards[batch.scored.rows, 0])
   assert len(set(batch.groups.greedy_rewards.tolist())) > 1
   hotter = parts_that_score_anything("remax", **{"sampling.temperature": 3.0})
   np.testing.assert_array_equal(
@@ -120,7 +118,8 @@ def test_a_prompt_that_comes_again_keeps_its_reference_rewards_and_costs_no_more
 
 
 def test_a_batch_with_one_new_prompt_is_drawn_whole_and_known_prompts_stay(policies):
-  parts = parts_that_score_anything("a_star_po", **{"task.train_prompts": 12})  # step 1 has 4 that came before
+  """Of 12 prompts 8 come in step 0, and 4 of those again in step 1."""
+  parts = parts_that_score_anything("a_star_po", **{"task.train_prompts": 12})
   online = Online(parts, Scorer(parts), policies[1])
   first, second = (online.collect(step, policies[0]) for step in (0, 1))
   assert first.rollouts == second.rollouts == 8 * 7
@@ -172,6 +171,34 @@ def test_under_adapters_the_reference_is_the_network_without_them():
   assert (found.responses[:, 0] != plain.responses[:, 0]).any()
 
 
+@pytest.mark.parametrize(
+  ("name", "wanted"),
+  [
+    ("grpo", {"sampler": 4}),
+    ("remax", {"sampler": 4, "sampler, greedy": 1}),
+    ("a_star_po", {"sampler": 4, "sampler, reference": 3}),
+    ("xpo", {"sampler": 2, "sampler, half": 2}),
+  ],
+)
+def test_the_programs_of_a_run_have_its_samplers_and_an_update_of_its_arrays(name, wanted):
+  found = {program.name: program for program in programs.of_run(parts_of(name))}
+  tokens = {name: one.tokens for name, one in found.items() if name.startswith("sampler")}
+  assert tokens == {name: 8 * 8 * each for name, each in wanted.items()}
+  found["update"].lower()  # which has all that the loss names
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_eight_devices_draw_what_one_draws(name):
+  one, eight = (parts_that_score_anything(name, **mesh) for mesh in ({}, MESH))
+  found, expected = (
+    collected(parts, [random_params(parts.model, parts.mesh, seed) for seed in (0, 1)])
+    for parts in (eight, one)
+  )
+  assert found.rollouts == expected.rollouts
+  for field in ("responses", "rewards", "greedy_rewards", "reference_rewards", "by_reference"):
+    np.testing.assert_array_equal(getattr(found.groups, field), getattr(expected.groups, field))
+
+
 def test_what_is_known_is_kept_and_read_again(policies, tmp_path):
   parts = parts_that_score_anything("a_star_po")
   files = Waiting(RunFolder(str(tmp_path)), "reference")
@@ -190,6 +217,7 @@ def test_what_is_known_is_kept_and_read_again(policies, tmp_path):
 
 REGIMES = {
   "plain": {},
+  "eight devices": MESH,
   "micro-batches": {"micro_batches": 2, "minibatches": 2, "inner_epochs": 2},
   "older": {"sampling.lag": 1, "replay.share": 0.5, "replay.size": 12},
 }

@@ -128,8 +128,15 @@ EVERYTHING = {  # a critic, a reference that moves, several updates a step, grou
     ("configs/ppo.py", EVERYTHING, [{"seed": 0}, {"seed": 1}]),
     ("configs/dpo.py", {"model.lora_rank": 2}, [{"seed": 0}, {"algorithm.beta": 0.5}]),
     ("configs/grpo.py", {"optimizer.name": "muon"}, [{"seed": 0}, {"optimizer.momentum": 0.9}]),
+    ("configs/remax.py", {}, [{"seed": 0}, {"seed": 1, "algorithm.beta": 0.1}]),
+    (
+      "configs/a_star_po.py",
+      {"reference.samples": 3, "task.train_prompts": 6},  # step 1 has prompts that came before
+      [{"seed": 0}, {"seed": 1, "algorithm.beta1": 0.2}],
+    ),
+    ("configs/xpo.py", {}, [{"seed": 0}, {"seed": 1, "algorithm.alpha": 0.1}]),
   ],
-  ids=["grpo", "ppo", "dpo", "muon"],
+  ids=["grpo", "ppo", "dpo", "muon", "remax", "a_star_po", "xpo"],
 )
 def test_members_write_what_single_runs_write(tmp_path, config, overrides, members):
   configs = configs_of(config, members, **overrides)

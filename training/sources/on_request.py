@@ -18,7 +18,7 @@ from training import hosts
 from training.parts import Parts
 from training.scoring import Scorer
 from training.sources.batch import ScoredGroups
-from training.sources.writer import Writer
+from training.sources.writer import Writer, samplers
 
 _OF_RESPONSES = ("responses", "mask", "rewards", "old_logps", "sampler_logps", "reward_parts")
 
@@ -28,34 +28,24 @@ class OnRequest:
 
   def __init__(self, parts: Parts, scorer: Scorer, reference: Params | None):
     """`reference` at rest: on the devices, on the host, or under the policy's adapters."""
-    self._mesh, self._reference, self._words = parts.mesh, reference, parts.words
-    config, sampling = parts.config, parts.config.sampling
-    drawn = {"top_k": sampling.top_k, "top_p": sampling.top_p}
-    half, samples = config.group_size // 2, config.reference.samples
-    self._greedy = Writer(parts, scorer, parts.sampler(1, greedy=True), "greedy")
-    self._beside = Writer(parts, scorer, parts.sampler(samples, **drawn), "reference")
-    self._among = Writer(parts, scorer, parts.sampler(half, **drawn), "reference")
+    self._mesh, self._reference = parts.mesh, reference
+    self._writers = {purpose: Writer(parts, scorer, purpose) for purpose in samplers(parts)}
     self._known: dict[int, np.ndarray] = {}  # by row of the training prompts: float32 [N]
-
-  @property
-  def among(self) -> int:
-    """How many of the K responses are the reference's."""
-    return self._among.count if "by_reference" in self._words else 0
 
   def add(self, turn: int, params: Params, drawn: ScoredGroups) -> tuple[ScoredGroups, int]:
     """The groups with what the loss asks for, and the responses that it cost all processes."""
     groups, rows, cost = drawn.groups, drawn.rows, 0
-    if "greedy_rewards" in self._words:
-      written = self._greedy(turn, params, rows).groups.rewards[:, 0]
+    if writer := self._writers.get("greedy"):
+      written = writer(turn, params, rows).groups.rewards[:, 0]
       groups = dataclasses.replace(groups, greedy_rewards=written)
       cost += len(hosts.gather(self._mesh, written))
-    if "reference_rewards" in self._words:
+    if self.remembers:
       rewards, drawn_anew = self._reference_rewards(turn, params, rows)
       groups = dataclasses.replace(groups, reference_rewards=rewards)
       cost += drawn_anew
     drawn = dataclasses.replace(drawn, groups=groups)
-    if self.among:
-      written = self._among(turn, self._reference_of(params), rows)
+    if writer := self._writers.get("half"):
+      written = writer(turn, self._reference_of(params), rows)
       cost += hosts.gather(self._mesh, written.groups.rewards).size
       drawn = _side_by_side(drawn, written)
     return drawn, cost
@@ -70,7 +60,7 @@ class OnRequest:
     """
     everyone, cost = hosts.gather(self._mesh, rows).tolist(), 0
     if not self._known.keys() >= {*everyone}:
-      written = self._beside(turn, self._reference_of(params), rows)
+      written = self._writers["reference"](turn, self._reference_of(params), rows)
       rewards = hosts.gather(self._mesh, written.groups.rewards)
       self._known = dict(zip(everyone, rewards, strict=True)) | self._known
       cost = rewards.size
@@ -82,10 +72,10 @@ class OnRequest:
   @property
   def remembers(self) -> bool:
     """Whether a resumed run has to know what was drawn before."""
-    return "reference_rewards" in self._words
+    return "reference" in self._writers
 
   def to_arrays(self) -> dict[str, np.ndarray]:
-    """What it knows, for a file."""
+    """All that it knows, for a file."""
     return {"rows": np.array([*self._known]), "rewards": np.stack([*self._known.values()])}
 
   def from_arrays(self, arrays: dict[str, np.ndarray]) -> None:

@@ -27,11 +27,8 @@ class Online(Source):
   ):
     """`reference` and `files` are for losses that ask for responses of the reference."""
     self._config, self._task, self._mesh = parts.config, parts.task, parts.mesh
-    c, self._files = parts.config, files
+    self._writer, self._files = Writer(parts, scorer, "sampling"), files
     self._on_request = OnRequest(parts, scorer, reference)
-    count = c.group_size - self._on_request.among
-    sampler = parts.sampler(count, top_k=c.sampling.top_k, top_p=c.sampling.top_p)
-    self._writer = Writer(parts, scorer, sampler)
 
   def collect(self, step: int, params: Params) -> Batch:
     """The step's groups; those of equal rewards are replaced, sampling.refills times at most."""

@@ -12,13 +12,34 @@ from training.sources.batch import ScoredGroups
 from training.sources.order import key_for
 
 
-class Writer:
-  """Draws responses to training prompts, K as its sampler says; the task scores them."""
+def samplers(parts: Parts) -> dict[str, Sampler]:
+  """The samplers that the step's prompts go through, by purpose.
 
-  def __init__(self, parts: Parts, scorer: Scorer, sampler: Sampler, purpose: str = "sampling"):
-    """`purpose` names its random numbers: those of two purposes have nothing in common."""
-    self._parts, self._scorer, self._sampler, self._purpose = parts, scorer, sampler, purpose
-    self._corrects = "sampler_logps" in parts.words
+  "sampling"   the policy's responses that are trained on
+  "half"       the reference's responses that are trained on, for `by_reference`
+  "greedy"     the policy's likeliest response, for `greedy_rewards`
+  "reference"  the reference's responses beside those, for `reference_rewards`
+  """
+  config, words = parts.config, parts.words
+  likely = {"top_k": config.sampling.top_k, "top_p": config.sampling.top_p}
+  half = config.group_size // 2 if "by_reference" in words else 0
+  found = {"sampling": parts.sampler(config.group_size - half, **likely)}
+  if half:
+    found["half"] = parts.sampler(half, **likely)
+  if "greedy_rewards" in words:
+    found["greedy"] = parts.sampler(1, greedy=True)
+  if "reference_rewards" in words:
+    found["reference"] = parts.sampler(config.reference.samples, **likely)
+  return found
+
+
+class Writer:
+  """Draws responses to training prompts for one purpose; the task scores them."""
+
+  def __init__(self, parts: Parts, scorer: Scorer, purpose: str):
+    """`purpose`: of `samplers`. Those of two have no random number in common."""
+    self._parts, self._scorer, self._purpose = parts, scorer, purpose
+    self._sampler, self._corrects = samplers(parts)[purpose], "sampler_logps" in parts.words
 
   @property
   def count(self) -> int:

@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from models import adapters
 from models.groups import Groups
 from models.partitioning import batch_sharding, parameter_shardings, replicated
+from models.sampler import Sampler
 from models.sampling import number_of_cuts
 from training import drawing, flops, memory
 from training.compiled import compiled_log_probs, compiled_values
@@ -26,6 +27,7 @@ from training.compiled_sampling import (
   compiled_sampler,
 )
 from training.parts import Parts
+from training.sources.writer import samplers
 from training.state import TrainState
 from training.update import compiled_update
 
@@ -87,7 +89,10 @@ def of_run(parts: Parts) -> list[Program]:
     )
   ]
   if config.source in ("online", "rounds"):
-    found += _samplers(parts, placed, whole, beside(policy), held + sampling)
+    for purpose, sampler in samplers(parts).items():
+      name = "sampler" if purpose == "sampling" else f"sampler, {purpose}"
+      drawn = dataclasses.replace(whole, group_size=sampler.group_size)
+      found += _samplers(name, sampler, parts, placed, drawn, beside(policy), held + sampling)
   plain = dataclasses.replace(groups, **dict.fromkeys(ADDED))
   # From the host the reference comes beside all that is held.
   from_host = config.reference.memory == "host"
@@ -103,11 +108,16 @@ def of_run(parts: Parts) -> list[Program]:
 
 
 def _samplers(
-  parts: Parts, policy: Any, whole: flops.Batch, beside: int, estimated: int
+  name: str,
+  sampler: Sampler,
+  parts: Parts,
+  policy: Any,
+  whole: flops.Batch,
+  beside: int,
+  estimated: int,
 ) -> list[Program]:
-  """The sampler, or its first and its last segment."""
-  sampling, model, mesh = parts.config.sampling, parts.model, parts.mesh
-  sampler = parts.sampler(whole.group_size, top_k=sampling.top_k, top_p=sampling.top_p)
+  """A sampler, or its first and its last segment."""
+  model, mesh = parts.model, parts.mesh
   groups = groups_shapes(parts, whole.prompts)
   key = _placed(jax.eval_shape(jax.random.key, 0), replicated(mesh))
   asked = policy, groups.prompts, groups.prompt_mask, key, 1.0
@@ -123,15 +133,15 @@ def _samplers(
     )
 
   if len(ends) == 1 or is_cut:
-    return [program("sampler", compiled_sampler(model, sampler, mesh), asked, 0, ends[-1])]
+    return [program(name, compiled_sampler(model, sampler, mesh), asked, 0, ends[-1])]
   begin = compiled_beginning(model, sampler, mesh, ends[0])
   go_on = compiled_continuation(model, sampler, mesh, ends[-1])
   begun = jax.eval_shape(
     compiled_beginning(model, sampler, mesh, ends[-2]).for_a_single_run, *asked
   )
   return [
-    program(f"sampler, to {ends[0]}", begin, asked, 0, ends[0]),
-    program(f"sampler, to {ends[-1]}", go_on, (policy, begun, None, key, 1.0), *ends[-2:]),
+    program(f"{name}, to {ends[0]}", begin, asked, 0, ends[0]),
+    program(f"{name}, to {ends[-1]}", go_on, (policy, begun, None, key, 1.0), *ends[-2:]),
   ]
 
 
