@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from configs.config_values import flatten
 from configs.hyper import product, sweep
-from training.checking import config_files, digests, longer, pretrained_model, validate
+from training.checking import budget, config_files, digests, longer, pretrained_model, validate
 from training.errors import UserError
 from training.records import run_names
 from training.records.run_folder import RunFolder
@@ -49,15 +49,13 @@ class PlannedRun:
 
   @property
   def rollouts(self) -> int:
-    """The number of responses it trains on that a policy generates: none of demonstrations."""
-    if self.config["source"] == "demonstrations":
-      return 0
-    return self.config["steps"] * self.config["batch_prompts"] * self.config["group_size"]
+    """The number of responses that policies write for it: none for demonstrations."""
+    return budget.rollouts(self.config)[0]
 
   @property
   def most_rollouts(self) -> int:
     """The number of rollouts if dynamic sampling always draws as often as it may."""
-    return self.rollouts * (1 + self.config["sampling"]["refills"])
+    return budget.rollouts(self.config)[1]
 
   @property
   def command(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 from models import adapters
 from tests.training.small_configs import SMALL_MODEL
 from training import build
-from training.checking import config_files
+from training.checking import budget, config_files
 from training.compiled import compiled_log_probs
 from training.evaluation import draw_held_out
 from training.records.run_folder import RunFolder
@@ -243,6 +243,9 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path, name, regime):
   )
   assert rows == again and len(rows) == 7
   assert all(row["train/grad_norm"] > 0 for row in rows[1:])
+  least, most = budget.rollouts(config.to_dict())
+  assert least <= rows[-1]["rollouts"] <= most
+  assert least == most or (name, regime) == ("a_star_po", "older")  # which prompts come again
 
 
 def json_rows(run):
