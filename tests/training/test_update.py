@@ -88,7 +88,9 @@ def bigram_groups():
   words = ("ref_logps", "old_logps", "sampler_logps")
   given = {word: other["logps"] for word, other in zip(words, others, strict=True)}
   scored = random_groups(b=8, k=2)
-  given |= {word: scored[word] for word in ("rewards", "reward_parts", "reward_baseline")}
+  words = ("rewards", "reward_parts", "reward_baseline")
+  words += ("greedy_rewards", "reference_rewards", "by_reference")
+  given |= {word: scored[word] for word in words}
   return dataclasses.replace(groups, old_values=others[0]["values"], **given)
 
 
