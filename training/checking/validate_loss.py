@@ -164,11 +164,8 @@ def _arrays(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
 def _on_request(config: ConfigDict, signature: LossSignature) -> Iterator[str]:
   """Sampling that the loss asks for beside, or among, the policy's K responses."""
   name, asked = signature.name, {*signature.arrays, *signature.optional_arrays}
-  samples, refills, every = (
-    config.reference.samples,
-    config.sampling.refills,
-    config.reference.every,
-  )
+  samples, every = config.reference.samples, config.reference.every
+  refills = config.sampling.refills
   if "reference_rewards" in asked and samples == 0:
     yield (
       f"reference.samples=0: {name} asks for rewards of the reference's responses; of 8 to each "

@@ -8,6 +8,7 @@ Each counts as a rollout. What no loss names is not drawn.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -83,20 +84,16 @@ class OnRequest:
     self._known = dict(zip(arrays["rows"].tolist(), arrays["rewards"], strict=True))
 
 
-def _side_by_side(policys: ScoredGroups, references: ScoredGroups) -> ScoredGroups:
-  """One group a prompt, the policy's responses and then the reference's."""
+def _side_by_side(own: ScoredGroups, theirs: ScoredGroups) -> ScoredGroups:
+  """One group a prompt: the policy's responses, then the reference's."""
 
-  def join(name: str, first, second) -> dict[str, np.ndarray]:
-    pair = getattr(first, name), getattr(second, name)
-    return {} if pair[0] is None else {name: np.concatenate(pair, axis=1)}
+  def joined(names: tuple[str, ...], first: Any, second: Any) -> dict[str, np.ndarray]:
+    pairs = {name: (getattr(first, name), getattr(second, name)) for name in names}
+    there = {name: pair for name, pair in pairs.items() if pair[0] is not None}
+    return {name: np.concatenate(pair, axis=1) for name, pair in there.items()}
 
-  a, b = policys.groups, references.groups
-  groups = dataclasses.replace(a, by_reference=np.zeros_like(a.rewards))
-  others = dataclasses.replace(b, by_reference=np.ones_like(b.rewards))
-  joined: dict[str, np.ndarray] = {}
-  for name in (*_OF_RESPONSES, "by_reference"):
-    joined |= join(name, groups, others)
-  rest: dict[str, np.ndarray] = {}
-  for name in ("task_rewards", "finished", "lengths"):
-    rest |= join(name, policys, references)
-  return dataclasses.replace(policys, groups=dataclasses.replace(groups, **joined), **rest)
+  a, b = own.groups, theirs.groups
+  who = np.concatenate([np.zeros_like(a.rewards), np.ones_like(b.rewards)], axis=1)
+  groups = dataclasses.replace(a, by_reference=who, **joined(_OF_RESPONSES, a, b))
+  rest = joined(("task_rewards", "finished", "lengths"), own, theirs)
+  return dataclasses.replace(own, groups=groups, **rest)
