@@ -63,8 +63,7 @@ def config_of(folder: RunFolder) -> ConfigDict:
 
 def chosen_step(folder: RunFolder, step: int | None, best: bool) -> int:
   """The step whose checkpoint is meant. UserError when it has none, naming those there are."""
-  names = os.listdir(folder.checkpoints) if os.path.isdir(folder.checkpoints) else []
-  steps = sorted(int(name) for name in names if name.isdigit())
+  steps = folder.checkpoint_steps
   if best and step is not None:
     raise UserError("--best and --step: give one of them")
   if not steps or step not in (None, *steps):

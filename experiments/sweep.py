@@ -56,6 +56,7 @@ FLAGS = {
   "vectorize": ("auto", "runs trained as one program if they differ in numbers only: auto, off, N"),
   "only": ("", "only the runs whose name contains this text"),
   "retry": (False, "run failed and diverged runs again"),
+  "from_earlier": (False, "where a run's last checkpoint is damaged, go on from the one before it"),
   "fail_fast": (False, "stop at the first run that fails"),
   "target": ("", "compile its programs for v5e-4, h100-8, ..., without one; train nothing"),
   "launcher": (
@@ -176,7 +177,8 @@ def _train(
     failed = _carry_out(list(bases.values()), launcher, table, flags.fail_fast)
     lost = {origin: job for origin, job in bases.items() if job.name in failed}
     able = [run for run in to_do if jobs.origin(run) not in lost]
-    tasks = [jobs.training(sweep, runs) for runs in _programs(able, flags)]
+    parts = _programs(able, flags)
+    tasks = [jobs.training(sweep, runs, flags.from_earlier) for runs in parts]
     _carry_out(tasks, launcher, table, flags.fail_fast)
   for job in lost.values():
     print(visible(f"{job.name}: failed, {failed[job.name]}  ({job.log})"))

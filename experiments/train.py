@@ -42,6 +42,7 @@ FLAGS = {
   "seeds": (0, "a sweep: the config, and each value of --sweep.FIELD, with so many seeds"),
   "group": ("", "the sweep that the run is of: its group in W&B"),
   "overwrite": (False, "delete the run that is there and start again"),
+  "from_earlier": (False, "if the last checkpoint is damaged, go on from the one before it"),
   "dry_run": (False, "print the resolved config, the memory and the folder; train nothing"),
   "target": ("", "compile its programs for v5e-4, h100-8, ..., without one; train nothing"),
   "distributed": (False, "one of several processes that train together; jax finds the others"),
@@ -65,7 +66,8 @@ def main(argv: Sequence[str]) -> int:
   config = load_config(args.config, args.overrides)
   path = args.out or os.path.join(args.into or run.ROOT, run_name(args.config, args.overrides))
   is_alone = not (args.distributed or args.coordinator)
-  if is_alone and not (args.dry_run or args.overwrite) and run.is_finished(config, path):
+  as_ever = not (args.dry_run or args.overwrite or args.from_earlier)
+  if is_alone and as_ever and run.is_finished(config, path):
     say_finished(path)
     return 0
   with long_work_bar.shown():
@@ -105,6 +107,7 @@ def train(config: ConfigDict, path: str, args, command: str) -> None:
         path,
         report=shown.report if is_first else lambda row: None,
         overwrite=args.overwrite,
+        from_earlier=args.from_earlier,
         processes=processes,
         config_file=args.config,
         sweep=args.group,

@@ -25,6 +25,7 @@ from training.checking import (
   validate,
 )
 from training.errors import UserError
+from training.records.earlier import set_damaged_aside
 from training.records.hold import held
 from training.records.run_folder import Report, RunFolder
 from training.records.run_names import file_name
@@ -183,6 +184,7 @@ def train(
   root: str = ROOT,
   report: Report = lambda row: None,
   overwrite: bool = False,
+  from_earlier: bool = False,
   processes: int = 1,
   **about: str,
 ) -> Run:
@@ -198,6 +200,7 @@ def train(
     report: called with every row of metrics, {"step", "steps", metric: value}; with {"doing", ...}
       while something is prepared, and with {"warning"}.
     overwrite: delete the run that is there and start again.
+    from_earlier: if the last checkpoint is damaged, go on from the one before it.
     processes: how many processes call this with the same arguments, to train together.
     about: kept beside the config by RunFolder.create: config_file, variant, sweep, command.
 
@@ -206,18 +209,22 @@ def train(
     Diverged: the loss or its gradient is no longer finite.
   """
   config = config_files.load(config) if isinstance(config, str) else config_files.complete(config)
-  if folder and not overwrite and processes == 1 and is_finished(config, folder):
+  as_ever = not (overwrite or from_earlier)
+  if folder and as_ever and processes == 1 and is_finished(config, folder):
     return Run(folder, root)
   check(config)
   of_run = digests.of_run(config)
   loss = file_name(config.algorithm.loss.rpartition(":")[2])
   path = folder or os.path.join(root, f"{loss}-{of_run['digest']}-s{config.seed}")
   files = RunFolder(path)
+  set_aside: list[str] = []
   with contextlib.ExitStack() as stack:
 
     def is_ready() -> bool:
       stack.enter_context(held(files))  # before the first look at what is there
-      return prepare(files, config=config, digest=of_run["digest"], overwrite=overwrite)
+      is_left = prepare(files, config=config, digest=of_run["digest"], overwrite=overwrite)
+      set_aside.extend(set_damaged_aside(files) if from_earlier else ())
+      return is_left or bool(set_aside)
 
     if processes == 1 and not is_ready():
       return Run(path, root)
@@ -233,6 +240,8 @@ def train(
     with files.recording_outcome():  # first: a run of more steps than before is finished no more
       files.create(config.to_dict(), **names)
       report({"doing": "start", "step": 0, "steps": config.steps})
+      for warning in set_aside:
+        report({"warning": warning})
       assembly.train(config, files, root, report)
     hosts.wait("run finished")  # the first may still be busy with W&B
   return Run(path, root)

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from experiments.sweeping import worker
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
+from training.records.earlier import set_damaged_aside
 from training.records.environment import HUGE_PAGES, compilation_cache, nvidia_gpus
 from training.records.hold import held
 from training.records.run_folder import Report, RunFolder
@@ -22,10 +23,13 @@ from training.records.run_folder import Report, RunFolder
 ROOT = "runs"  # all sweeps share its base policies, its data sets and its compilation cache
 
 
-def training(sweep: Plan, runs: Sequence[PlannedRun]) -> Job:
-  """One job for one run, or for several that one program can train (`programs.of`)."""
+def training(sweep: Plan, runs: Sequence[PlannedRun], from_earlier: bool = False) -> Job:
+  """One job for one run, or for several that one program can train (`programs.of`).
+
+  `from_earlier`: they go on from the checkpoint before one that is damaged.
+  """
   log = os.path.join(sweep.folder, "programs.txt")
-  return together([_training_one(sweep, run) for run in runs], log)
+  return together([_training_one(sweep, run, from_earlier) for run in runs], log)
 
 
 def together(members: Sequence[Job], log: str) -> Job:
@@ -37,7 +41,7 @@ def together(members: Sequence[Job], log: str) -> Job:
   return Job(name, function, {"runs": fields}, log, tuple(members))
 
 
-def _training_one(sweep: Plan, run: PlannedRun) -> Job:
+def _training_one(sweep: Plan, run: PlannedRun, from_earlier: bool) -> Job:
   about = {
     "digest": run.digest,
     "digests": run.digests,
@@ -46,6 +50,7 @@ def _training_one(sweep: Plan, run: PlannedRun) -> Job:
   }
   about |= {"sweep": sweep.name, "command": run.command}
   arguments = {"folder": run.folder.path, "config": run.config} | about
+  arguments |= {"from_earlier": True} if from_earlier else {}
   return Job(run.name, "experiments.sweeping.jobs:train", arguments, run.folder.log)
 
 
@@ -87,14 +92,24 @@ def prepare_base_policy(report: Report, *, config: Mapping[str, Any]) -> None:
   base_policy.ensure(ConfigDict(config), ROOT, report)
 
 
-def train(report: Report, *, folder: str, config: Mapping[str, Any], **about: Any) -> None:
+def train(
+  report: Report,
+  *,
+  folder: str,
+  config: Mapping[str, Any],
+  from_earlier: bool = False,
+  **about: Any,
+) -> None:
   """Trains, or resumes, the run in `folder`; `about` is what RunFolder.create takes."""
   from training import assembly
 
   run = RunFolder(folder)
-  with held(run), run.recording_outcome():
-    run.create(config, **about)
-    assembly.train(ConfigDict(config), run, ROOT, report)
+  with held(run):
+    for line in set_damaged_aside(run) if from_earlier else ():
+      print(line)
+    with run.recording_outcome():
+      run.create(config, **about)
+      assembly.train(ConfigDict(config), run, ROOT, report)
 
 
 def train_together(report: Report, *, runs: Sequence[Mapping[str, Any]]) -> None:

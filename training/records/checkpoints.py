@@ -1,13 +1,18 @@
-"""Checkpoints of a run, by Orbax: the latest, and the one with the best evaluation.
+"""Checkpoints of a run, by Orbax: the latest, the one before it, and the one that evaluates best.
 
 With adapters a checkpoint holds them alone; the network under them is found as it was at the start.
+When one is written, checksums of its files are put beside them: till then it counts as one that was
+never finished. They are compared before it is read.
 """
 
 import contextlib
 import math
 import os
 import re
+import shlex
+import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -15,8 +20,11 @@ import jax
 from jax.sharding import Mesh
 
 from models.transformer import Params
+from training import hosts
 from training.errors import UserError
 from training.population.membership import own_arrays
+from training.records import files
+from training.records.files import SEALED
 from training.records.run_folder import RunFolder
 from training.state import TrainState, to_load
 
@@ -24,10 +32,17 @@ BEST_BY = "headline"  # the name that Orbax keeps it under; older checkpoints ha
 
 
 class Checkpoints(contextlib.AbstractContextManager):
-  """The checkpoints below a run's folder. Saving goes on in the background until `close`."""
+  """The checkpoints below a run's folder. Saving goes on in the background until `close`.
+
+  Of several processes the first writes and compares the checksums, for all.
+  """
 
   def __init__(self, folder: RunFolder):
+    self._folder = folder
     self._path = folder.checkpoints  # absolute: Orbax refuses relative paths
+    self._background = ThreadPoolExecutor(1)
+    self._sealing: Future[None] | None = None  # of the checkpoint that was saved last
+    self.warnings: list[str] = []
 
   @cached_property
   def _checkpointer(self):
@@ -42,20 +57,21 @@ class Checkpoints(contextlib.AbstractContextManager):
       # pyrefly: ignore[bad-argument-type]
       save_decision_policy=every,
       # pyrefly: ignore[bad-argument-type]
-      preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(1), best]),
+      preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(2), best]),
       cleanup_tmp_directories=True,
     )
 
   def __exit__(self, *_: object) -> None:
-    if "_checkpointer" in vars(self):
-      self._checkpointer.close()
+    try:
+      self._until_sealed()
+    finally:
+      self._background.shutdown()
+      if "_checkpointer" in vars(self):
+        self._checkpointer.close()
 
   @property
   def latest_step(self) -> int | None:
-    if not os.path.isdir(self._path):
-      return None
-    latest = self._checkpointer.latest
-    return None if latest is None else latest.step
+    return next(reversed(self._folder.checkpoint_steps), None)
 
   def path(self, step: int) -> str:
     return f"{os.path.relpath(self._path)}/{step}"
@@ -68,12 +84,25 @@ class Checkpoints(contextlib.AbstractContextManager):
     `best_by` is the value that the best checkpoint has most of (`run_folder.headline`).
     """
     saved = own_arrays(state.saved)
-    self._checkpointer.save_async(
+    self._until_sealed()
+    written = self._checkpointer.save_async(
       step,
       saved,  # pyrefly: ignore[bad-argument-type]
       metrics={BEST_BY: float(best_by)},
-      custom_metadata=totals,  # pyrefly: ignore[bad-argument-type]
+      custom_metadata={**(totals or {}), SEALED: True},
     )
+    if written is not None and not self._folder.read_only:
+      self._sealing = self._background.submit(self._seal, step, written)
+
+  def _seal(self, step: int, written: Any) -> None:
+    """Puts checksums beside the files, once Orbax is done with them."""
+    written.result()
+    files.write_checksums(self._folder.checkpoint(step))
+
+  def _until_sealed(self) -> None:
+    sealing, self._sealing = self._sealing, None
+    if sealing is not None:
+      sealing.result()
 
   def totals(self) -> dict[str, int | float]:
     """Those beside the latest checkpoint; {} without one, or of one from before they were kept."""
@@ -82,12 +111,22 @@ class Checkpoints(contextlib.AbstractContextManager):
       return {}
     with self._read(step):
       about: Any = self._checkpointer.metadata(step).custom_metadata
-      return about or {}
+      return {name: value for name, value in (about or {}).items() if name != SEALED}
 
   def restore(self, state: TrainState) -> TrainState:
-    """The latest checkpoint in the place of `state`, whose arrays are then gone; else `state`."""
-    step = self.latest_step
-    if step is None:
+    """The latest checkpoint in the place of `state`, whose arrays are then gone; else `state`.
+
+    One that was never finished is deleted first, which `warnings` then say.
+    """
+
+    def latest() -> int:
+      for unfinished in self._folder.unfinished_checkpoints:
+        shutil.rmtree(self._folder.checkpoint(unfinished))
+        self.warnings.append(f"{self.path(unfinished)} was never finished: deleted")
+      return self._checked(self.latest_step) if self._folder.checkpoint_steps else -1
+
+    step = hosts.first_says(latest)
+    if step < 0:
       return state
     target = self._target(step, state)
     for leaf in jax.tree.leaves(state.saved):
@@ -99,7 +138,12 @@ class Checkpoints(contextlib.AbstractContextManager):
 
     UserError, naming those there are.
     """
-    steps = [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
+    step = hosts.first_says(lambda: self._checked(step))
+    return self._load(step, self._target(step, state), state)
+
+  def _checked(self, step: int | None) -> int:
+    """The step (None: the latest). UserError if it has no checkpoint, or one that is damaged."""
+    steps = self._folder.checkpoint_steps
     if not steps or (step is not None and step not in steps):
       there = ", ".join(map(str, steps)) or "none"
       raise UserError(
@@ -107,7 +151,11 @@ class Checkpoints(contextlib.AbstractContextManager):
         f"there: {there}"
       )
     step = steps[-1] if step is None else step
-    return self._load(step, self._target(step, state), state)
+    if damage := files.damaged_file(self._folder.checkpoint(step)):
+      raise UserError(
+        f"{self.path(step)}/{damage[0]} is damaged ({damage[1]}). {self._way_out(step)}"
+      )
+    return step
 
   def _load(self, step: int, target: Any, state: TrainState) -> TrainState:
     with self._read(step):
@@ -123,23 +171,27 @@ class Checkpoints(contextlib.AbstractContextManager):
       raise  # of the machine, not of the files
     except Exception as error:  # Orbax and TensorStore raise what they like
       raise UserError(
-        f"{self._damaged_file(step, error)} is damaged ({type(error).__name__}). To go on from "
-        f"{self._before(step)}, remove the whole checkpoint: rm -r {self.path(step)}"
+        f"{self._damaged_file(step, error)} is damaged ({type(error).__name__}). To go on without "
+        f"it, remove the whole checkpoint: rm -r {shlex.quote(self.path(step))}"
       ) from error
 
   def _damaged_file(self, step: int, error: Exception) -> str:
     """The file that the error names, or one that is empty, or else the checkpoint's folder."""
-    folder = os.path.join(self._path, str(step))
+    folder = self._folder.checkpoint(step)
     named = re.findall(rf"{re.escape(folder)}/[\w./-]+", str(error))
     files = [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
     empty = [file for file in files if not os.path.getsize(file)]
     return os.path.relpath([*empty, *named, folder][0])
 
-  def _before(self, step: int) -> str:
-    others = [int(name) for name in os.listdir(self._path) if name.isdigit() and name != str(step)]
-    if not others:
-      return "the start"
-    return f"step {max(others)} (--step={max(others)} where a policy is loaded)"
+  def _way_out(self, step: int) -> str:
+    earlier = [other for other in self._folder.checkpoint_steps if other < step]
+    if not earlier:
+      run = os.path.relpath(self._folder.path)
+      return f"No earlier one is there: to train it anew, rm -r {shlex.quote(run)}"
+    return (
+      f"To go on from step {earlier[-1]}, train with --from_earlier; to read that one, "
+      f"--step={earlier[-1]}"
+    )
 
   def _target(self, step: int, state: TrainState) -> dict[str, Any]:
     """Shapes and places of what is loaded. UserError if the checkpoint of this step has others."""

@@ -1,12 +1,22 @@
-"""JSON in files: whole ones, that appear at once, and ones of rows, that grow by a line each."""
+"""JSON in files: whole ones, that appear at once, and ones of rows, that grow by a line each.
 
+And checksums of a checkpoint's files, in such a file.
+"""
+
+import hashlib
 import json
 import math
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from training.errors import UserError
+
+CHECKSUMS = "checksums.json"
+SEALED = "has_checksums"  # noted in a checkpoint that is to have them
+_ABOUT = "_CHECKPOINT_METADATA"  # Orbax's name
+_BLOCK = 1 << 24  # bytes that a thread reads at a time
 
 
 def write_atomically(path: str, text: str) -> None:
@@ -32,16 +42,15 @@ def _plain(value: Any) -> Any:
 
 
 def read_rows(path: str) -> tuple[list[dict[str, Any]], list[bytes]]:
-  """The rows of a file, each with its "step"; and the lines that are none, of a power cut, say."""
-  try:
-    with open(path, "rb") as file:
-      lines = file.read().split(b"\n")[:-1]  # the last has no newline: empty, or half-written
-  except FileNotFoundError:
-    return [], []
+  """The rows of a file, each with its "step"; and the lines that are none, of a power cut, say.
+
+  UserError if it cannot be read at all.
+  """
+  lines = (_content(path) or b"").split(b"\n")[:-1]  # the last has no newline: half-written, or ""
   rows, broken = [], []
   for line in lines:
     try:
-      row = json.loads(line)
+      row = parsed(line)
     except ValueError:
       row = None
     if isinstance(row, dict) and isinstance(row.get("step"), int):
@@ -59,22 +68,137 @@ def json_text(value: Any) -> str:
   return json.dumps(value, indent=2) + "\n"
 
 
-def read_json(path: str) -> dict[str, Any]:
-  """The object in the file; {} if there is no file. UserError if it holds anything else."""
-  text = read_text(path)
+def read_json(path: str, needs: Mapping[str, type] | None = None) -> dict[str, Any]:
+  """The object in the file; {} if there is no file.
+
+  UserError if it holds anything else (nothing, too), or lacks one of the keys that it `needs`, with
+  a value of this type.
+  """
+  content = _content(path)
+  if content is None:
+    return {}
   try:
-    found = json.loads(text) if text else {}
+    found = parsed(content)
   except ValueError as error:
-    raise UserError(f"{path} is damaged, no JSON ({error}): restore it, or move it away") from None
+    raise damaged(path, f"no JSON ({error})") from None
   if not isinstance(found, dict):
-    raise UserError(f"{path} is damaged: it holds no JSON object. Restore it, or move it away")
+    raise damaged(path, "it holds no JSON object")
+  for key, kind in (needs or {}).items():
+    if not isinstance(found.get(key), kind):
+      raise damaged(path, f"its {key!r} is missing, or of another kind")
   return found
 
 
-def read_text(path: str) -> str:
-  """ "" if there is no file."""
+def parsed(content: bytes) -> Any:
+  """The JSON. ValueError if it is none, or deeper, or of longer integers, than anybody writes."""
   try:
-    with open(path, errors="replace") as file:
+    return json.loads(content.decode(), parse_int=_integer)
+  except RecursionError:
+    raise ValueError("nested too deep") from None
+
+
+def _integer(digits: str) -> int:
+  if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+    raise ValueError(f"an integer of {len(digits)} digits")
+  return int(digits)
+
+
+def damaged(path: str, why: str) -> UserError:
+  return UserError(f"{path} is damaged: {why}. Restore it, or move it away")
+
+
+def read_text(path: str) -> str:
+  """ "" if there is no file. UserError if it cannot be read."""
+  return (_content(path) or b"").decode(errors="replace")
+
+
+def _content(path: str) -> bytes | None:
+  """None if there is no file."""
+  try:
+    with open(path, "rb") as file:
       return file.read()
   except (FileNotFoundError, NotADirectoryError):
-    return ""
+    return None
+  except OSError as error:  # a folder in its place, or nothing for us to read
+    raise UserError(f"{path} cannot be read: {error.strerror}") from None
+
+
+# --- checksums -----------------------------------------------------------------------------------
+
+
+def write_checksums(folder: str) -> None:
+  """Keeps in the folder how long its files are, and a digest of each: blake2b, in threads."""
+  names = _files_below(folder)
+  sums = zip(names, _digests(folder, names), strict=True)
+  found = {name: [os.path.getsize(os.path.join(folder, name)), digest] for name, digest in sums}
+  write_json(os.path.join(folder, CHECKSUMS), found)
+
+
+def is_unfinished(folder: str) -> bool:
+  """Whether a checkpoint was stopped before its checksums were there."""
+  has_checksums = os.path.exists(os.path.join(folder, CHECKSUMS))
+  return not has_checksums and SEALED in (_noted(folder) or {})
+
+
+def damaged_file(folder: str) -> tuple[str, str] | None:
+  """The first file of a checkpoint that is not as `write_checksums` found it, and why; or None.
+
+  None, too, of one from before there were checksums.
+  """
+  if os.path.exists(os.path.join(folder, CHECKSUMS)):
+    return _differing_file(folder)
+  return (_ABOUT, "not readable, and no checksums") if _noted(folder) is None else None
+
+
+def _noted(folder: str) -> dict[str, Any] | None:
+  """The notes that we put into a checkpoint; None if they cannot be read."""
+  try:
+    return read_json(os.path.join(folder, _ABOUT))["custom_metadata"] or {}
+  except (UserError, KeyError, OSError):
+    return None
+
+
+def _differing_file(folder: str) -> tuple[str, str] | None:
+  try:
+    kept = read_json(os.path.join(folder, CHECKSUMS))
+    sizes = {name: int(size) for name, (size, _) in kept.items()}
+  except (UserError, TypeError, ValueError, OSError):
+    return CHECKSUMS, "no list of checksums"
+  there = _files_below(folder)
+  for name in sorted(sizes.keys() | set(there)):
+    path = os.path.join(folder, name)
+    if name not in sizes:
+      return name, "no checksum: it was not written with the others"
+    if not os.path.isfile(path):
+      return name, "missing"
+    if os.path.getsize(path) != sizes[name]:
+      return name, f"{os.path.getsize(path)} bytes of {sizes[name]}"
+  try:
+    for name, digest in zip(there, _digests(folder, there), strict=True):
+      if digest != kept[name][1]:
+        return name, "not what was written"
+  except OSError as error:
+    return os.path.relpath(error.filename or folder, folder), error.strerror or "not readable"
+  return None
+
+
+def _digests(folder: str, names: list[str]) -> list[str]:
+  """Of each file: the digest of the digests of its blocks, so that one file fills all threads."""
+
+  def digest(block: tuple[str, int]) -> bytes:
+    path, at = block
+    with open(path, "rb") as file:
+      file.seek(at)
+      return hashlib.blake2b(file.read(_BLOCK), digest_size=16).digest()
+
+  paths = [os.path.join(folder, name) for name in names]
+  blocks = [[(path, at) for at in range(0, os.path.getsize(path), _BLOCK)] for path in paths]
+  with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+    done = threads.map(digest, [block for of_file in blocks for block in of_file])
+    joined = [b"".join(next(done) for _ in of_file) for of_file in blocks]
+  return [hashlib.blake2b(of_file, digest_size=16).hexdigest() for of_file in joined]
+
+
+def _files_below(folder: str) -> list[str]:
+  paths = [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
+  return sorted(name for path in paths if (name := os.path.relpath(path, folder)) != CHECKSUMS)

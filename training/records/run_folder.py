@@ -11,7 +11,7 @@
   completions.jsonl  greedy and sampled completions of the same prompts at every evaluation
   groups.jsonl     a few of the groups that were trained on
   log.txt          what it printed, in a sweep
-  checkpoints/<step>/
+  checkpoints/<step>/  Orbax's files, and their checksums
 
 Whole files are replaced atomically and the .jsonl files grow by whole lines, so a reader never sees
 half a file and a run killed at any moment loses at most the line it was writing.
@@ -31,6 +31,7 @@ from training.errors import Diverged, Stopped, UserError
 from training.records import environment
 from training.records.files import (
   finite,
+  is_unfinished,
   json_text,
   read_json,
   read_rows,
@@ -63,8 +64,23 @@ class RunFolder:
   @property
   def checkpoint_step(self) -> int:
     """The step of the latest checkpoint, from which a run that was stopped goes on; 0: none."""
+    return max(self.checkpoint_steps, default=0)
+
+  @property
+  def checkpoint_steps(self) -> list[int]:
+    """Those with a checkpoint, in order; without those that were never finished."""
+    return [step for step in self._steps() if not is_unfinished(self.checkpoint(step))]
+
+  @property
+  def unfinished_checkpoints(self) -> list[int]:
+    return [step for step in self._steps() if is_unfinished(self.checkpoint(step))]
+
+  def checkpoint(self, step: int) -> str:
+    return os.path.join(self.checkpoints, str(step))
+
+  def _steps(self) -> list[int]:
     names = os.listdir(self.checkpoints) if os.path.isdir(self.checkpoints) else []
-    return max((int(name) for name in names if name.isdigit()), default=0)
+    return sorted(int(name) for name in names if name.isdigit())
 
   @property
   def log(self) -> str:
@@ -201,7 +217,9 @@ class RunFolder:
 
   def read_config(self) -> dict[str, Any]:
     """All of config.json (the config itself is under "config"); {} if there is none."""
-    return read_json(self._file("config.json"))
+    path = self._file("config.json")
+    found = read_json(path)  # a pretrained model's folder has another of this name
+    return read_json(path, {"digest": str, "config": dict}) if "config" in found else found
 
   def read_command(self) -> str:
     """The command that trains it alone; "" if nobody knows."""
@@ -211,7 +229,8 @@ class RunFolder:
     return read_json(self._file("env.json"))
 
   def read_status(self) -> dict[str, Any]:
-    return read_json(self._file("status.json"))
+    needs = {"state": str, "step": int, "steps": int, "reason": str, "metrics": dict}
+    return read_json(self._file("status.json"), needs)
 
   def read_metrics(self) -> list[dict[str, Any]]:
     """All rows in the order written; a value that was not finite is None."""
@@ -239,7 +258,8 @@ class RunFolder:
     if config["digest"] != digest:
       return "changed"
     state = status.get("state", "stopped")
-    if state == "running" and environment.is_alive(status["pid"], status["started"]):
+    pid, started = status.get("pid"), status.get("started")
+    if state == "running" and pid and environment.is_alive(pid, str(started)):
       return "running"
     return state if state in ("finished", "diverged", "failed") else "resume"
 
