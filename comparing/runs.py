@@ -2,14 +2,13 @@
 
 import dataclasses
 import functools
-import json
 import math
 import os
 from typing import Any
 
 from configs.config_values import flatten
 from training.errors import UserError
-from training.records.files import read_rows
+from training.records.files import damaged, read_json, read_rows
 from training.records.run_folder import RunFolder
 
 SEEDS = ("seed", "base.seed", "reward_model.seed")  # fields in which runs of a variant may differ
@@ -88,15 +87,13 @@ def _plan(folder: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
   """Returns sweep.json and, in its order, each run's path and variant ("": its config has it)."""
   if not os.path.isdir(folder):
     raise UserError(f"no folder {folder!r}; give a sweep's or a run's folder, e.g. runs/quick")
-  try:
-    with open(os.path.join(folder, "sweep.json")) as file:
-      head = json.load(file)
-    plan = head.get("runs", [])
-    return head, [(os.path.join(folder, run["name"]), run.get("variant", "")) for run in plan]
-  except FileNotFoundError:
-    pass
-  except ValueError as error:
-    raise UserError(f"{folder}/sweep.json cannot be read: {error}") from error
+  path = os.path.join(folder, "sweep.json")
+  if head := read_json(path, {"runs": list}):
+    try:
+      plan = [(str(run["name"]), str(run.get("variant", ""))) for run in head["runs"]]
+    except (AttributeError, KeyError, TypeError):
+      raise damaged(path, "not all of its runs have a name") from None
+    return head, [(os.path.join(folder, name), variant) for name, variant in plan]
   if _is_run(folder):
     return {}, [(folder, "")]
   inside = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name[0] != "."]

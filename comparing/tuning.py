@@ -11,7 +11,7 @@ from typing import Any
 from comparing import plots, traces
 from comparing.plots import Plot
 from comparing.traces import Json, Style
-from training.records.files import read_json
+from training.records.files import damaged, read_json
 
 FILE = "best.json"
 
@@ -56,8 +56,14 @@ class Tuning:
 
 def of(folders: Sequence[str]) -> list[Tuning]:
   """The tunes that these folders are of, or came from."""
-  found = [read_json(os.path.join(folder, FILE)) for folder in folders]
-  return [read(about) for about in found if about]
+  found = []
+  for path in (os.path.join(folder, FILE) for folder in folders):
+    if about := read_json(path):
+      try:
+        found.append(read(about))
+      except (AttributeError, KeyError, TypeError, ValueError):
+        raise damaged(path, "these are no results of experiments.tune") from None
+  return found
 
 
 def read(about: Mapping[str, Any]) -> Tuning:

@@ -81,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
   }
   if not where["entity"]:
     where["entity"] = "you" if flags.dry_run else default_entity()
-  name = files.read_json(os.path.join(folder, "sweep.json"))["name"]
+  name = files.read_json(os.path.join(folder, "sweep.json"), {"name": str})["name"]
   sections = panels_of(metrics)
   told = verdict_of(folder)
   if flags.dry_run:

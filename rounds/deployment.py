@@ -61,12 +61,13 @@ class Round:
 
   @property
   def evaluation(self) -> dict[str, Any]:
-    return read_json(os.path.join(self.path, "evaluation.json"))
+    needs = {"deployed": dict, "candidate": dict, "staleness": dict}
+    return read_json(os.path.join(self.path, "evaluation.json"), needs)
 
   @property
   def verdict(self) -> dict[str, Any]:
     """{"deployed": bool, "reason": text, ...}; {} while the round goes on."""
-    return read_json(os.path.join(self.path, "verdict.json"))
+    return read_json(os.path.join(self.path, "verdict.json"), {"deployed": bool, "reason": str})
 
   def write(self, name: str, value: Mapping[str, Any]) -> None:
     """Writes evaluation.json or verdict.json, whole or not at all."""

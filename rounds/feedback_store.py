@@ -17,9 +17,11 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from training.records import hold
+from training.errors import UserError
+from training.records import files, hold
 
 Choice = Literal["left", "right", "tie"]
+_OF_OFFER = {"id": str, "messages": list, "responses": list, "left": int, "comparable": bool}
 Messages = list[dict[str, str]]
 
 
@@ -43,8 +45,9 @@ class FeedbackStore:
       os.path.join(folder, ".lock"), f"{folder}: another process is collecting feedback there"
     )
     self._lock = threading.Lock()
-    self._offers = {offer["id"]: offer for offer in _read(self._offers_file)}
-    self._choices = {row["id"]: row["choice"] for row in _read(self._choices_file)}
+    self._offers = {offer["id"]: offer for offer in _read(self._offers_file, _OF_OFFER)}
+    choices = _read(self._choices_file, {"id": str, "choice": str})
+    self._choices = {row["id"]: row["choice"] for row in choices}
 
   @property
   def count(self) -> int:
@@ -124,12 +127,33 @@ def _append(path: str, record: Mapping[str, Any]) -> None:
     os.close(folder)
 
 
-def _read(path: str) -> list[dict[str, Any]]:
-  """Reads all whole lines. Removes a last one that was cut off, which nobody was told is kept."""
+def _read(path: str, needs: Mapping[str, type]) -> list[dict[str, Any]]:
+  """Reads all whole lines. Removes a last one that was cut off, which nobody was told is kept.
+
+  UserError if a line is none of ours: rounds count the rows, so that none is left out.
+  """
   if not os.path.exists(path):
     return []
-  with open(path, "rb+") as file:
-    content = file.read()
-    whole = content.rfind(b"\n") + 1
-    file.truncate(whole)
-  return [json.loads(line) for line in content[:whole].splitlines()]
+  try:
+    with open(path, "rb+") as file:
+      content = file.read()
+      whole = content.rfind(b"\n") + 1
+      file.truncate(whole)
+  except OSError as error:
+    raise UserError(f"{path} cannot be read: {error.strerror}") from None
+  return [
+    _row(line, needs, f"{path} line {number}")
+    for number, line in enumerate(content[:whole].split(b"\n")[:-1], start=1)
+  ]
+
+
+def _row(line: bytes, needs: Mapping[str, type], where: str) -> dict[str, Any]:
+  try:
+    row = files.parsed(line)
+  except ValueError as error:
+    raise files.damaged(where, f"no JSON ({error})") from None
+  if not isinstance(row, dict):
+    raise files.damaged(where, "no JSON object")
+  if missing := [key for key, kind in needs.items() if not isinstance(row.get(key), kind)]:
+    raise files.damaged(where, f"its {missing[0]!r} is missing, or of another kind")
+  return row

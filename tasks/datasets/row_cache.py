@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 
 from tasks import long_work
@@ -50,11 +51,20 @@ def tables(
   digest = hashlib.sha256(f"{content} {fingerprints.of(*_READ)} {names}".encode()).hexdigest()[:16]
   data_dir = os.path.abspath(os.path.expanduser(data_dir or reading.default_data_dir()))
   folder = os.path.join(data_dir, "read", digest)
-  for name, each in splits.items():
-    if not os.path.isdir(os.path.join(folder, name)):
-      os.makedirs(folder, exist_ok=True)
-      row_table.write(os.path.join(folder, name), each())
-  return {name: row_table.read(os.path.join(folder, name)) for name in splits}, folder
+  return {name: _stored(os.path.join(folder, name), each) for name, each in splits.items()}, folder
+
+
+def _stored(folder: str, each: Callable[[], Each]) -> RowTable:
+  """The table in the folder; written first if it is not there, or no longer what was written."""
+  try:
+    return row_table.read(folder)
+  except FileNotFoundError:
+    pass
+  except row_table.Damaged:
+    shutil.rmtree(folder)
+  os.makedirs(os.path.dirname(folder), exist_ok=True)
+  row_table.write(folder, each())
+  return row_table.read(folder)
 
 
 def remembered(
@@ -68,14 +78,21 @@ def remembered(
   if not folder:
     return compute()
   path = os.path.join(folder, f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json")
-  if not os.path.exists(path):
+  try:
+    with open(path, encoding="utf-8") as file:
+      return [(int(i), Problem(str(where), str(what))) for i, where, what in json.load(file)]
+  except (
+    FileNotFoundError,
+    ValueError,
+    TypeError,
+    RecursionError,
+  ):  # a damaged one is written anew
     found = compute()
-    partial = f"{path}.{os.getpid()}.partial"
-    with open(partial, "w", encoding="utf-8") as file:
-      json.dump([(i, problem.where, problem.what) for i, problem in found], file)
-    os.replace(partial, path)
-  with open(path, encoding="utf-8") as file:
-    return [(i, Problem(where, what)) for i, where, what in json.load(file)]
+  partial = f"{path}.{os.getpid()}.partial"
+  with open(partial, "w", encoding="utf-8") as file:
+    json.dump([(i, problem.where, problem.what) for i, problem in found], file)
+  os.replace(partial, path)
+  return found
 
 
 def _splits(path: str, parse: Parse) -> dict[str, Callable[[], Each]]:

@@ -7,14 +7,18 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Int
 
+from tasks.files.record_formats import RowFileError
 from tasks.rows import prompt_keys
 from tasks.rows.prompt_keys import Keys
 from tasks.rows.row import Problem, Row
 
+# Raised by the readers of JSON and of arrays, at bytes that are none.
+_BROKEN = (ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, BadZipFile)
 _ROWS, _ARRAYS, _ABOUT = "rows.jsonl", "arrays.npz", "about.json"
 
 
@@ -64,15 +68,26 @@ def write(folder: str, found: Iterable[Row | Sequence[Problem]]) -> None:
     shutil.rmtree(partial, ignore_errors=True)
 
 
+class Damaged(Exception):
+  """The files of a table are not what `write` made."""
+
+
 def read(folder: str) -> RowTable:
-  """The table that `write` made."""
-  with np.load(os.path.join(folder, _ARRAYS)) as file:
-    ends, keys, sizes, answered, known = (file[name] for name in file.files)
-  with open(os.path.join(folder, _ABOUT), encoding="utf-8") as file:
-    found = json.load(file)
-  problems = tuple(Problem(*pair) for pair in found["problems"])
-  rows = _Stored(os.path.join(folder, _ROWS), ends)
-  return RowTable(rows, keys, sizes, answered, known, problems, found["unread"])
+  """The table that `write` made. FileNotFoundError if there is none; Damaged."""
+  if not os.path.exists(folder):
+    raise FileNotFoundError(folder)
+  try:
+    with np.load(os.path.join(folder, _ARRAYS), allow_pickle=False) as file:
+      ends, keys, sizes, answered, known = (file[name] for name in file.files)
+    with open(os.path.join(folder, _ABOUT), encoding="utf-8") as file:
+      found = json.load(file)
+    problems = tuple(Problem(*pair) for pair in found["problems"])
+    if os.path.getsize(os.path.join(folder, _ROWS)) != ends[-1]:
+      raise ValueError("rows are missing")
+    rows = _Stored(os.path.join(folder, _ROWS), ends)
+    return RowTable(rows, keys, sizes, answered, known, problems, found["unread"])
+  except (OSError, *_BROKEN) as error:
+    raise Damaged(str(error)) from error
 
 
 class _About:
@@ -118,7 +133,12 @@ class _Stored(Sequence):
 
   def __getitem__(self, index: int) -> Row:  # pyrefly: ignore
     start, end = int(self._ends[index]), int(self._ends[index + 1])
-    return _unpacked(os.pread(self._file.fileno(), end - start, start))
+    text = os.pread(self._file.fileno(), end - start, start)
+    try:
+      return _unpacked(text)
+    except _BROKEN as error:
+      path = os.path.dirname(self._file.name)
+      raise RowFileError(f"{path} is damaged ({error}): rm -r it, and it is made anew") from None
 
 
 def _packed(row: Row) -> bytes:
