@@ -9,6 +9,10 @@ class UserError(Exception):
   """Says what is wrong, where, and what to type instead; one problem a line."""
 
 
+class OutOfMemory(UserError):
+  """What is wanted cannot fit; known before anything was allocated."""
+
+
 class Diverged(Exception):
   """Training left the finite numbers; the message names the metric, step and last checkpoint."""
 

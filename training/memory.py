@@ -23,7 +23,7 @@ from models.groups import Groups
 from models.partitioning import AXES, on_mesh, parameter_shardings
 from models.sampling import number_of_cuts, sample
 from training import drawing
-from training.errors import UserError
+from training.errors import OutOfMemory
 from training.parts import Parts
 from training.population import membership
 from training.update import kept_for_backward
@@ -65,7 +65,7 @@ def describe(found: dict[str, int]) -> str:
 
 
 def check(parts: Parts) -> None:
-  """UserError when the config cannot fit, with the largest parts and what makes them smaller.
+  """OutOfMemory when the config cannot fit, with the largest parts and what makes them smaller.
 
   A network so small that it would take a thousand of it to fill the memory is let through.
   """
@@ -81,15 +81,21 @@ def check(parts: Parts) -> None:
   if parts.model.remat != "layers":
     knobs.append(f"model.remat=layers (now {parts.model.remat})")
   if members > 1:
-    raise UserError(
+    raise OutOfMemory(
       f"not enough memory: a device has {size_text(limit)}, and {members} runs of about "
       f"{size_text(total(found))} each train on it as one program. Lower --vectorize"
     )
-  raise UserError(
+  raise OutOfMemory(
     f"not enough memory: a device has {size_text(limit)}, this config needs about "
     f"{size_text(total(found))} (most of it: {listed}).\n"
     f"Raise {', '.join(knobs)}, or lower batch_prompts (now {config.batch_prompts})"
   )
+
+
+def is_exhausted(error: Exception) -> bool:
+  """Whether memory, of the devices or of the machine, is all that was missing."""
+  from_jax = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+  return from_jax or isinstance(error, OutOfMemory | MemoryError)
 
 
 def device_memory() -> int:

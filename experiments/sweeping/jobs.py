@@ -3,10 +3,11 @@
 The functions that a worker calls import jax when called: the sweep's own process never loads it.
 """
 
+import gc
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -115,13 +116,12 @@ def train(
 def train_together(report: Report, *, runs: Sequence[Mapping[str, Any]]) -> None:
   """Trains, or resumes, these runs as one program. One that diverges or raises fails alone.
 
-  Those that finished or diverged, before the program was queued again, stay as they are.
+  If there is too little memory for all, they go on from their last checkpoints in programs of half
+  as many. Those that finished or diverged, before the program was queued again, stay as they are.
 
   `report` gets {"runs": {name: its latest row}} whenever one has news; {"state", "reason"} is its
   last. What a member prints goes to its own log.
   """
-  from training.population.lockstep import Population
-
   latest: dict[str, dict[str, Any]] = {}
 
   def tell(name: str, row: dict[str, Any]) -> None:
@@ -129,14 +129,48 @@ def train_together(report: Report, *, runs: Sequence[Mapping[str, Any]]) -> None
     latest[name] = {key: old for key, old in before.items() if key != "doing"} | row
     report({"runs": latest})
 
-  def member(name: str, arguments: Mapping[str, Any]) -> None:
-    run = RunFolder(arguments["folder"])
-    if (state := run.state(arguments["digest"])) in ("finished", "diverged"):
-      tell(name, {"state": state, "reason": run.read_status()["reason"]})
-    else:
-      tell(name, worker.outcome_of(partial(train, partial(tell, name), **arguments)))
+  waiting = [list(runs)]
+  while waiting:
+    program, *waiting = waiting
+    if left := _train_program(program, tell):
+      half = math.ceil(len(program) / 2)
+      tell(left[0]["name"], {"warning": f"too little memory for {len(program)} runs: {half} each"})
+      waiting = [each[i : i + half] for each in (left, *waiting) for i in range(0, len(each), half)]
+
+
+def _train_program(
+  runs: Sequence[Mapping[str, Any]], tell: Callable[[str, dict[str, Any]], None]
+) -> list[Mapping[str, Any]]:
+  """Trains these runs as one program; returns those, of several, that it had no memory for."""
+  from training import memory
+  from training.population.lockstep import Population
+
+  left = []
+
+  def member(run: Mapping[str, Any]) -> None:
+    name, arguments = run["name"], run["arguments"]
+    folder = RunFolder(arguments["folder"])
+
+    def attempt() -> None:
+      try:
+        train(partial(tell, name), **arguments)
+      except Exception as error:
+        if len(runs) == 1 or not memory.is_exhausted(error):
+          raise
+        print(f"too little memory in a program of {len(runs)} runs: {error}")
+        folder.mark("stopped", "too little memory")
+        left.append(run)
+
+    if (state := folder.state(arguments["digest"])) in ("finished", "diverged"):
+      tell(name, {"state": state, "reason": folder.read_status()["reason"]})
+      return
+    outcome = worker.outcome_of(attempt)
+    if run not in left:
+      tell(name, outcome)
 
   def turn(index: int) -> None:
     worker.print_to(runs[index]["log"])
 
-  Population([partial(member, run["name"], run["arguments"]) for run in runs], turn).train()
+  Population([partial(member, run) for run in runs], turn).train()
+  gc.collect()  # members and their population know each other, and what lies on the devices
+  return left

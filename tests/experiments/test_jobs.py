@@ -1,6 +1,16 @@
 """The jobs of a sweep, done by a worker."""
 
+import jax
+import numpy as np
+import pytest
+
 from experiments.sweeping import jobs, worker
+from tests.training.test_population import SMALL, TIMED, params_of
+from training import memory
+from training.build import parts_of
+from training.checking import config_files, digests
+from training.population import membership
+from training.population.shared import Shared
 from training.records.files import read_text
 from training.records.run_folder import RunFolder
 
@@ -29,3 +39,83 @@ def test_a_program_queued_again_leaves_the_members_alone_that_ended(tmp_path, mo
   states = {name: row["state"] for name, row in told[-1].items()}
   assert states["finished"] == "finished" and states["diverged"] == "diverged"
   assert states["stopped"] == "failed"  # it was trained: its config is empty
+
+
+# --- too little memory ----------------------------------------------------------------------------
+
+
+def exhausted(monkeypatch):
+  """Calls for more than two members fail where jax says that there is no memory."""
+  for_members = Shared.for_members
+
+  def two_at_most(self, treedef, axes, mesh, n, donate):
+    def fails(*leaves):
+      raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    return fails if n > 2 else for_members(self, treedef, axes, mesh, n, donate)
+
+  monkeypatch.setattr(Shared, "for_members", two_at_most)
+
+
+def small_device(monkeypatch):
+  """A device, of which all members have a part, and for which three are too many."""
+  found = memory.estimate(parts_of(config_files.load("configs/grpo.py", SMALL)))
+  limit = int(memory.SURE * 2.5 * memory.total(found))
+  monkeypatch.setattr(memory, "device_memory", lambda: limit)
+
+  def all_members():
+    return len(membership.member_here().population._members)
+
+  monkeypatch.setattr(membership, "members_a_device", all_members)
+
+
+@pytest.fixture
+def at_home(tmp_path, monkeypatch):
+  monkeypatch.setattr(worker, "print_to", lambda path: None)
+  monkeypatch.chdir(tmp_path)
+  return tmp_path
+
+
+def members_in(place, seeds):
+  found = []
+  for seed in seeds:
+    config = config_files.load("configs/grpo.py", SMALL | {"seed": seed})
+    folder = RunFolder(str(place / f"s{seed}"))
+    about = {"folder": folder.path, "config": config.to_dict(), "config_file": "x"}
+    arguments = about | digests.of_run(config)
+    found.append({"name": folder.name, "log": folder.log, "arguments": arguments})
+  return found
+
+
+def content(folder):
+  rows = [{k: v for k, v in row.items() if k not in TIMED} for row in folder.read_metrics()]
+  return rows, [np.asarray(leaf).tobytes() for leaf in params_of(folder)]
+
+
+@pytest.mark.parametrize("too_little", [exhausted, small_device])
+def test_a_program_too_large_for_the_memory_is_cut_in_half_and_goes_on(
+  at_home, monkeypatch, too_little
+):
+  for seeds in ((0, 1), (2, 3)):
+    jobs.train_together(lambda news: None, runs=members_in(at_home / "two", seeds))
+  too_little(monkeypatch)
+  told = []
+  runs = members_in(at_home / "four", range(4))
+  jobs.train_together(lambda news: told.append({**news["runs"]}), runs=runs)
+  assert {name: row["state"] for name, row in told[-1].items()} == dict.fromkeys(
+    ("s0", "s1", "s2", "s3"), "finished"
+  )
+  warnings = {row["warning"] for news in told for row in news.values() if "warning" in row}
+  assert warnings == {"too little memory for 4 runs: 2 each"}
+  for seed in range(4):
+    halved, small = (RunFolder(str(at_home / size / f"s{seed}")) for size in ("four", "two"))
+    assert content(halved) == content(small)
+
+
+def test_a_single_run_without_memory_fails(at_home, monkeypatch):
+  monkeypatch.setattr(memory, "device_memory", lambda: 1000)
+  told = []
+  runs = members_in(at_home / "runs", range(3))
+  jobs.train_together(lambda news: told.append({**news["runs"]}), runs=runs)
+  assert [row["state"] for row in told[-1].values()] == ["failed"] * 3
+  assert all("not enough memory" in row["reason"] for row in told[-1].values())

@@ -18,7 +18,7 @@ One call, from a run's code through the population and back:
 The parameters stay stacked between calls (`Slice`). With several devices the members' axis is split
 over them. A member that diverged, or is done, keeps its place, where the others' calls compute
 nothing that anybody reads; what it had is not touched. Only what fails a call, such as too little
-memory, fails all that make it.
+memory, fails all that make it: whoever started them can go on with fewer at a time.
 """
 
 import math
