@@ -13,7 +13,6 @@ waits for rows in feedback/ (python -m experiments.collect_feedback writes them)
 
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -22,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from comparing.safe_text import safe_text
 from experiments import report
-from experiments.command_line import cli
+from experiments.command_line import cli, endings
 from rounds.deployment import Deployment, Waiting
 from tasks.visible_text import visible
 from training.checking import config_files, digests, pretrained_model, validate
@@ -96,7 +95,7 @@ def refuse_another(deployment: Deployment, digest: str, config) -> None:
 
 def do_round(deployment: Deployment, number: int) -> None:
   """Does one round with a progress bar; jax is imported only now."""
-  signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
+  endings.as_by_hand()
   for name, value in environment.compilation_cache(ROOT).items():
     os.environ.setdefault(name, value)
   import tensorflow_datasets  # noqa: F401  # as in train.py, before there is a second thread

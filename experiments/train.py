@@ -19,7 +19,6 @@ import contextlib
 import math
 import os
 import shlex
-import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +27,7 @@ from ml_collections import ConfigDict
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from comparing.safe_text import safe_text
-from experiments.command_line import cli, for_target, long_work_bar, progress_line
+from experiments.command_line import cli, endings, for_target, long_work_bar, progress_line
 from tasks.visible_text import visible
 from training import load_config, run
 from training.checking import digests, text_summary
@@ -82,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
 
   check_processes(args)
   environment.with_huge_pages("experiments.train")
-  signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a ^C
+  endings.as_by_hand()
   if config.source == "offline":
     # Its import replaces the import statement for a while; the progress bar's thread would trip.
     import tensorflow_datasets  # noqa: F401  # pyrefly: ignore

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from configs import common, config_values
-from experiments.command_line import cli_help
+from experiments.command_line import cli_help, endings
 from tasks.slips import did_you_mean, nearest
 from tasks.visible_text import visible
 from training.checking import config_files, config_modules, field_names
@@ -53,6 +53,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(0)
   except KeyboardInterrupt:
+    endings.no_more()  # a second ^C would only break off what Python does at its end
     sys.exit(130)
 
 

@@ -55,23 +55,23 @@ class JobStatus:
 
   @property
   def elapsed(self) -> float:
-    return (self.ended or time.time()) - self.began if self.began else 0.0
+    return (self.ended or time.monotonic()) - self.began if self.began else 0.0
 
   @property
   def left(self) -> float:
     """Seconds still to go at the pace so far; 0 if that is unknown, or the job has ended."""
     if self.state != "running" or not self.first or self.step == self.first.step:
       return 0.0
-    pace = (time.time() - self.first.time) / (self.step - self.first.step)
+    pace = (time.monotonic() - self.first.time) / (self.step - self.first.step)
     return pace * (self.steps - self.step)
 
   def update(self, event: Event) -> None:
     if event.kind == "started":
-      self.state, self.began = "running", time.time()
+      self.state, self.began = "running", time.monotonic()
     elif event.kind == "progress":
       self._progress(dict(event.progress))
     else:
-      self.state, self.ended = event.kind, time.time()
+      self.state, self.ended = event.kind, time.monotonic()
 
   def _progress(self, report: dict[str, Any]) -> None:
     self.warning = report.pop("warning", self.warning)
@@ -83,7 +83,7 @@ class JobStatus:
     if self.doing != before:
       self.first = None
     if not self.first and self.step > 0:
-      self.first = Moment(self.step, time.time())
+      self.first = Moment(self.step, time.monotonic())
     self.metrics |= report
 
 
@@ -95,7 +95,7 @@ class LiveTable:
     self._rows = {row.name: row for row in rows}
     self._jobs = jobs
     self._console = console
-    self._began = time.time()
+    self._began = time.monotonic()
     self.note = ""  # shown beside the title
 
   @contextlib.contextmanager
@@ -145,7 +145,9 @@ class LiveTable:
     words = f"{states['finished']}/{len(runs)} finished" + (f", {failed} failed" if failed else "")
     words += f", {states['pruned']} pruned" if states["pruned"] else ""
     left = self._left(runs)
-    times = _clock(time.time() - self._began) + (f", about {_clock(left)} left" if left else "")
+    times = _clock(time.monotonic() - self._began) + (
+      f", about {_clock(left)} left" if left else ""
+    )
     note = (f"   {self.note}", "yellow")
     return Text.assemble(safe_text(self._title, "bold"), f"   {words}   {times}", note)
 

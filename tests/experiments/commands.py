@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from experiments.command_line import cli
+from experiments.command_line import cli, endings
 
 
 class Done(NamedTuple):
@@ -20,7 +20,9 @@ class Done(NamedTuple):
 
 def run(main: Callable, *words: str, place) -> Done:
   """Does as `python -m` the module of `main`, with these words and in this folder, would."""
-  out, err, at_sigterm = io.StringIO(), io.StringIO(), signal.getsignal(signal.SIGTERM)
+  out, err = io.StringIO(), io.StringIO()
+  numbers = (signal.SIGINT, *endings.STOPS)
+  handlers = [signal.getsignal(number) for number in numbers]
   with pytest.MonkeyPatch.context() as patch:
     patch.chdir(place)
     patch.setattr(sys, "argv", [main.__module__, *words])
@@ -28,5 +30,6 @@ def run(main: Callable, *words: str, place) -> Done:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
       with pytest.raises(SystemExit) as ended:
         cli.run(main)
-  signal.signal(signal.SIGTERM, at_sigterm)
+  for number, handler in zip(numbers, handlers, strict=True):
+    signal.signal(number, handler)
   return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
