@@ -10,7 +10,7 @@ class UserError(Exception):
 
 
 class OutOfMemory(UserError):
-  """What is wanted cannot fit; known before anything was allocated."""
+  """A config cannot fit, as is known before anything is allocated."""
 
 
 class Diverged(Exception):

@@ -16,6 +16,7 @@ Nothing here imports jax: what is wrong with a command line is said at once.
 
 import argparse
 import collections
+import errno
 import os
 import sys
 import types
@@ -31,6 +32,9 @@ from training.errors import Diverged, UserError
 
 Flags = Mapping[str, tuple[Any, str]]  # name -> (default, which gives the type, or OneOf; help)
 Given = dict[str, Any]  # {"config": spec, "config.steps": "7", "help": True, flag: text}
+_ROOM = "Make room there: the same command then goes on"
+_WRITE = "Choose a folder that may be read and written (see --help)"
+_OF_THE_DISK = {errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EROFS: _WRITE, errno.EACCES: _WRITE}
 SWEEP, TUNE = "sweep.", "tune."  # before a field that is given several values, or a domain
 
 
@@ -52,6 +56,12 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
   except BrokenPipeError:  # the reader of the output, such as `head`, has ended
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(0)
+  except OSError as error:
+    if error.errno not in _OF_THE_DISK:
+      raise
+    where = f"{error.filename}: " if error.filename else ""
+    print(visible(f"error: {where}{error.strerror}. {_OF_THE_DISK[error.errno]}"), file=sys.stderr)
+    sys.exit(2)
   except KeyboardInterrupt:
     endings.no_more()  # a second ^C would only break off what Python does at its end
     sys.exit(130)

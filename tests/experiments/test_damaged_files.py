@@ -149,15 +149,16 @@ def test_a_line_of_feedback_that_is_none_is_named_and_nothing_is_dropped(tmp_pat
   store.choose("a", "left")
   os.close(store._lock_file)
   path = tmp_path / name
-  whole = path.read_bytes() if damage != "a folder" else b""
+  whole = path.read_bytes()
   DAMAGES[damage](path)
-  if whole:
-    path.write_bytes(damaged := path.read_bytes() + whole)
+  if path.is_file():
+    path.write_bytes(path.read_bytes() + whole)
+  before = path.is_file() and path.read_bytes()
   with pytest.raises(
     UserError, match=f"{name}.*(line 1 is damaged: .*move it away|cannot be read)"
   ):
     FeedbackStore(str(tmp_path))
-  assert not whole or path.read_bytes() == damaged
+  assert (path.is_file() and path.read_bytes()) == before
 
 
 @pytest.mark.parametrize("damage", [*DAMAGES, "gone"])

@@ -3,6 +3,7 @@
 And checksums of a checkpoint's files, in such a file.
 """
 
+import contextlib
 import hashlib
 import json
 import math
@@ -22,9 +23,14 @@ _BLOCK = 1 << 24  # bytes that a thread reads at a time
 def write_atomically(path: str, text: str) -> None:
   os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
   temporary = f"{path}.{os.getpid()}.tmp"
-  with open(temporary, "w") as file:
-    file.write(text)
-  os.replace(temporary, path)
+  try:
+    with open(temporary, "w") as file:
+      file.write(text)
+    os.replace(temporary, path)
+  except OSError:  # of a full disk, say
+    with contextlib.suppress(OSError):
+      os.remove(temporary)
+    raise
 
 
 def finite(row: Mapping[str, Any]) -> dict[str, Any]:
