@@ -24,6 +24,7 @@ from rich.text import Text
 from claims import results, table
 from claims.claim import DOES_NOT_HOLD, HOLDS, Claim
 from claims.results import Result
+from comparing.safe_text import safe_text
 from experiments.command_line import cli
 from tasks.slips import did_you_mean, nearest
 from training.errors import UserError
@@ -118,7 +119,7 @@ def _shown(claim: Claim, place: str, folder: str, console: Console) -> Result:
     print(f"{claim.name}: running  {place}", flush=True)
     result = _run(claim, start, folder)
   words = [f"{claim.name}: {result.verdict}", f"{result.seconds:.1f} s", result.reason]
-  line = Text("  ".join(word for word in words if word), style=_colour(result.verdict))
+  line = safe_text("  ".join(word for word in words if word), style=_colour(result.verdict))
   console.print(line, soft_wrap=True)
   return result
 
@@ -136,7 +137,7 @@ def _print_table(found: Sequence[Result], console: Console) -> None:
   shown.add_column("seconds", justify="right")
   for result in found:
     decides = result.finding.summary if result.finding else result.reason
-    verdict = Text.assemble((result.verdict, _colour(result.verdict)), "\n", decides)
+    verdict = Text.assemble((result.verdict, _colour(result.verdict)), "\n", safe_text(decides))
     shown.add_row(result.claim.name, verdict, f"{result.seconds:.1f}")
   console.print(shown)
 

@@ -84,13 +84,18 @@ def home(folders: Sequence[str]) -> str:
 
 
 def check_out(out: str, folders: Sequence[str]) -> None:
-  """UserError if --out is the folder of a sweep or a run, whose own report would be lost."""
+  """UserError if --out is a sweep's or a run's folder, or anything else but a report's own."""
   if not out or [os.path.realpath(folder) for folder in folders] == [os.path.realpath(out)]:
     return
   if os.path.exists(os.path.join(out, "sweep.json")) or RunFolder(out).read_config():
     raise UserError(
       f"--out={out} is a sweep's or a run's folder, whose report it has; name another"
     )
+  if os.path.exists(out) and not os.path.isdir(out):
+    raise UserError(f"--out={out} is a file; name a folder")
+  is_ours = all(os.path.exists(os.path.join(out, name)) for name in ("report.html", "results.csv"))
+  if os.path.isdir(out) and os.listdir(out) and not is_ours:
+    raise UserError(f"--out={out} holds other files, and no report; name a new folder")
 
 
 def _write(result: Comparison, out: str) -> str:

@@ -273,6 +273,19 @@ def test_a_comparison_goes_where_one_says_but_over_no_sweeps_own_report(two_swee
   assert report.main(["runs/mine", "--out=runs/mine/"]) == 0
 
 
+def test_a_comparison_goes_into_no_folder_of_others(two_sweeps, capsys):
+  os.makedirs("thesis")
+  for path in ("thesis/report.html", "file"):
+    with open(path, "w") as file:
+      file.write("mine")
+  for out in ("thesis", "file"):
+    assert report.main([*two_sweeps, f"--out={out}"]) == 2
+    assert f"error: --out={out} " in capsys.readouterr().err
+  assert os.listdir("thesis") == ["report.html"] and read("thesis/report.html") == "mine"
+  assert report.main([*two_sweeps, "--out=here/both"]) == 0
+  assert report.main([*two_sweeps, "--out=here/both"]) == 0  # our own is written anew
+
+
 def test_folders_that_share_a_name_or_are_many_get_a_folder_that_is_theirs(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   assert report.home(["runs/quick"]) == report.home(["runs/quick", "runs/quick/"]) == "runs/quick"

@@ -5,7 +5,9 @@ import os
 import pytest
 from rich.console import Console
 
-from experiments import report, sweep, train
+from claims import page as page_of_claims
+from claims import results, table
+from experiments import claims, report, sweep, train
 from experiments.sweeping import live_table
 from experiments.sweeping.live_table import JobStatus, LiveTable
 from tests.comparing import fake_sweep
@@ -94,6 +96,15 @@ def test_a_failed_run_says_why_in_the_comparison(tmp_path, capsys):
   RunFolder(path).write_status("failed", step=1, steps=8, metrics={}, reason=HOSTILE)
   terminal_table.print_table(folder)
   check(capsys.readouterr().out)
+
+
+def test_a_failed_claim_says_why_on_the_terminal_and_on_its_page(tmp_path, capsys):
+  error = ValueError(f"</script><b>{HOSTILE}\0")
+  result = results.failed(table.CLAIMS[0], error, 1.0, str(tmp_path))
+  claims._print_table([result], Console(width=300))
+  check(capsys.readouterr().out)
+  page = page_of_claims.render([result])
+  assert "</script><b>" not in page and "&lt;/script&gt;&lt;b&gt;" in page
 
 
 def test_names_of_files_are_short_enough_and_stay_apart():
