@@ -14,6 +14,7 @@ from tests.experiments.test_hostile_texts import WORDS
 from tests.experiments.test_train import PROJECT, environment
 from training.records.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
 TRAIN = [sys.executable, "-m", "experiments.train", "--config=configs/grpo.py", *WORDS, "--out=run"]
 
 
