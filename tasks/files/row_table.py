@@ -66,7 +66,7 @@ def write(folder: str, found: Iterable[Row | Sequence[Problem]]) -> None:
 
 def read(folder: str) -> RowTable:
   """The table that `write` made."""
-  with np.load(os.path.join(folder, _ARRAYS)) as file:
+  with np.load(os.path.join(folder, _ARRAYS), allow_pickle=False) as file:
     ends, keys, sizes, answered, known = (file[name] for name in file.files)
   with open(os.path.join(folder, _ABOUT), encoding="utf-8") as file:
     found = json.load(file)
