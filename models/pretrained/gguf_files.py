@@ -121,7 +121,7 @@ def _tensor(path, name, shape, type_id, offset, start) -> StoredTensor:
   kind = TYPE_IDS[type_id]
   if not is_shape(shape) or shape[-1] % TYPES[kind][0]:
     raise CheckpointError(f"{path}: tensor {name[:80]}: {list(shape)} is no shape of type {kind}")
-  return StoredTensor(path, name, kind, shape, start + offset)
+  return StoredTensor(path, name, kind, tuple(shape), start + offset)
 
 
 def decoder_of(header: GgufHeader) -> tuple[Family, dict[str, Any], dict[str, StoredTensor]]:

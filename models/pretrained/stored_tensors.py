@@ -7,6 +7,7 @@ headers of files first.
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import TypeGuard
 
 
 class CheckpointError(ValueError):
@@ -101,7 +102,7 @@ def check(tensors: Sequence[StoredTensor], start: int, size: int) -> None:
     before = tensor.end, tensor.name
 
 
-def is_shape(shape: object) -> bool:
+def is_shape(shape: object) -> TypeGuard[Sequence[int]]:
   """Whether a header's word is a shape: whole numbers, one to MOST_AXES of them."""
   return (
     isinstance(shape, list | tuple)
