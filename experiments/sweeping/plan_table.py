@@ -59,13 +59,14 @@ def _in(programs: Programs) -> str:
 
 
 def _table(runs: Sequence[PlannedRun], programs: Programs) -> Table:
+  configs = [flatten(run.config) for run in runs]
   others = [key for key in plan.differing(runs) if key not in _FIELDS]
   columns = _FIELDS | _labels(others)
   table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
   table.add_column("#", justify="right")
   table.add_column("run", no_wrap=True)
   for key, label in columns.items():
-    is_word = any(isinstance(flatten(run.config).get(key), str) for run in runs)
+    is_word = any(isinstance(config.get(key), str) for config in configs)
     table.add_column(label, justify="left" if is_word else "right")
   table.add_column("rollouts", justify="right")
   table.add_column("tokens", justify="right")
@@ -73,8 +74,7 @@ def _table(runs: Sequence[PlannedRun], programs: Programs) -> Table:
     table.add_column("program", justify="right")
   table.add_column("state")
   program_of = {run.name: str(i) for i, program in enumerate(programs) for run in program}
-  for number, run in enumerate(runs):
-    config = flatten(run.config)
+  for number, (run, config) in enumerate(zip(runs, configs, strict=True)):
     values = [str(config.get(key, "")) for key in columns]
     values += [_rollouts(run), _tokens(run)]
     if _in(programs):
