@@ -91,6 +91,9 @@ class Columns:
       if name not in self._parts:
         return _NOWHERE
       where, values = map(np.concatenate, zip(*self._parts[name], strict=True))
+      if (np.diff(where) < 0).any():  # rows with other metrics lie between
+        order = np.argsort(where)
+        where, values = where[order], values[order]
       self._parts[name] = [(where, values)]
       self._columns[name] = where, values
     return self._columns[name]
