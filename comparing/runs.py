@@ -9,6 +9,7 @@ from typing import Any
 
 from configs.config_values import flatten
 from training.errors import UserError
+from training.records import metric_columns
 from training.records.metric_columns import Columns
 from training.records.run_folder import RunFolder
 
@@ -135,7 +136,7 @@ def _is_run(path: str) -> bool:
 
 def _read(path: str, variant: str) -> Run:
   folder = RunFolder(path)
-  about, rows = folder.read_config(), folder.metric_columns()
+  about, rows = folder.read_config(), metric_columns.of_run(path)
   state = folder.state(about.get("digest", ""))
   return Run(
     folder=folder,

@@ -17,7 +17,7 @@ MOST = 512  # open connections; a process may often have 1,024 files
 
 
 class WithDeadline(H11Protocol):
-  """What uvicorn speaks with one client: `uvicorn.Config(..., http=WithDeadline)`."""
+  """The talk of uvicorn with one client: `uvicorn.Config(..., http=WithDeadline)`."""
 
   waits_since = 0.0  # for the client, on the loop's clock; 0: it owes us nothing
   _received = 0

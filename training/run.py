@@ -25,6 +25,7 @@ from training.checking import (
   validate,
 )
 from training.errors import UserError
+from training.records import metric_columns
 from training.records.hold import held
 from training.records.run_folder import Report, RunFolder
 from training.records.run_names import file_name
@@ -77,7 +78,7 @@ class Run:
     Both have a column a metric, `metrics["train/loss"]`, and a row a step, of which "step" is the
     number; NaN where a row has no value. Read anew each time, so it follows a run that trains.
     """
-    rows = self._files.metric_columns()
+    rows = metric_columns.of_run(self._files.path)
     everywhere = np.arange(len(rows))
     columns = {name: rows.at(name, everywhere) for name in rows.names}
     columns |= {"step": rows.steps} if len(rows) else {}

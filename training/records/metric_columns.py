@@ -6,6 +6,7 @@ the numbers of the rows that have it, and where these are.
 
 import json
 import math
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from training.errors import UserError
 from training.records import files
 
 _AT_ONCE = 1 << 20  # bytes of lines that are parsed at a time
@@ -122,6 +124,15 @@ class Columns:
       values = np.array([math.nan if _is_huge(x) else x for x in column], np.float64)
     values[~np.isfinite(values)] = np.nan
     return values
+
+
+def of_run(folder: str) -> Columns:
+  """The rows of a run's metrics. UserError: some of the lines are none."""
+  path = os.path.join(folder, "metrics.jsonl")
+  rows, broken = read(path)
+  if broken:
+    raise UserError(f"{path} cannot be read: {broken} of its lines are no rows; delete them")
+  return rows
 
 
 def read(path: str) -> tuple[Columns, int]:

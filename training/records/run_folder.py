@@ -28,7 +28,7 @@ from typing import Any
 
 from tasks.rows.row import Problem
 from training.errors import Diverged, Stopped, UserError
-from training.records import environment, metric_columns
+from training.records import environment
 from training.records.files import (
   each_row,
   finite,
@@ -40,7 +40,6 @@ from training.records.files import (
   replacing,
   write_atomically,
 )
-from training.records.metric_columns import Columns
 
 Report = Callable[[dict[str, Any]], None]  # takes each row of metrics as it is written
 
@@ -230,14 +229,6 @@ class RunFolder:
   def each_metrics(self) -> Iterator[dict[str, Any]]:
     """The rows of `read_metrics` one by one, where there may be a great many."""
     return (row for _, row in each_row(self._file("metrics.jsonl")) if row is not None)
-
-  def metric_columns(self) -> Columns:
-    """The rows of `read_metrics` as columns. UserError: some lines are none."""
-    path = self._file("metrics.jsonl")
-    rows, broken = metric_columns.read(path)
-    if broken:
-      raise UserError(f"{path} cannot be read: {broken} of its lines are no rows; delete them")
-    return rows
 
   def read_ends(self, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The rows of the first and the last step of "completions" or "groups", whatever their size."""
