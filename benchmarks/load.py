@@ -1,4 +1,4 @@
-"""What large amounts cost: the commands themselves, on runs that are made up for it.
+"""The cost of large amounts: the commands themselves, on runs that are made up for it.
 
 python -m benchmarks.load                     all of these, one after another
 python -m benchmarks.load page rows           some of them

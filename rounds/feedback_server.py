@@ -18,6 +18,8 @@ import secrets
 from collections.abc import Collection
 from typing import Protocol
 
+import anyio
+import anyio.to_thread
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -28,6 +30,7 @@ from rounds.feedback_store import Choice, FeedbackStore, Messages, Refused
 from rounds.guards import Guarded
 
 LARGEST = 64 * 1024  # bytes of a request
+MOST_WAITING = 256  # people who wait for an answer
 _PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "feedback_page.html")
 
 
@@ -64,8 +67,22 @@ def app(
   async def show() -> HTMLResponse:
     return HTMLResponse(page, headers=headers)
 
+  one_at_a_time, waiting = anyio.CapacityLimiter(1), 0
+
   @server.post("/api/ask", dependencies=[Depends(_only_json)])
-  def ask(asked: Ask) -> dict:
+  async def ask(asked: Ask) -> dict:
+    # The policy writes one answer at a time. Who waits for it takes no thread: choices, which are
+    # quick, and the page need those.
+    nonlocal waiting
+    if waiting >= MOST_WAITING:
+      raise Refused(503, "Too many people are asking just now. Try again in a minute.")
+    waiting += 1
+    try:
+      return await anyio.to_thread.run_sync(_answer, asked, limiter=one_at_a_time)
+    finally:
+      waiting -= 1
+
+  def _answer(asked: Ask) -> dict:
     text = _clean(asked.text)
     messages = [*store.messages_after(asked.after), {"role": "user", "content": text}]
     if not policy.chats:
