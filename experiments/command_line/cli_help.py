@@ -39,8 +39,9 @@ def overview(
   if files:
     sections.append(f"{configs}:\n" + _table(files))
     sections.append(
-      "--config=FILE --help describes a file and lists its fields.\nA config file, and what a field "
-      'names as "module:function", is run: give none that you would not run.'
+      "--config=FILE --help describes a file and lists its fields.\n"
+      'A config file, and what a field names as "module:function", is run: give none that you'
+      " would not run yourself."
     )
   return "\n\n".join(sections)
 
