@@ -30,24 +30,28 @@ async def _use(port: int, number: int) -> tuple[list[float], list[float], list[f
   """A person: gets the page, asks, chooses, asks on. Seconds of each."""
   pages, asked, chosen, after = [], [], [], None
   for turn in range(ROUNDS):
-    pages.append((await _request(port, "GET", "/"))[1])
+    pages.append((await _request(port, number, "GET", "/"))[1])
     text = {"text": f"word{number % 7}{turn}>".translate(_LETTERS), "after": after}
-    offer, seconds = await _request(port, "POST", "/api/ask", text)
+    offer, seconds = await _request(port, number, "POST", "/api/ask", text)
     asked.append(seconds)
     after = offer["offer"]
     if offer["comparable"]:
       choice = {"offer": after, "choice": "left"}
-      chosen.append((await _request(port, "POST", "/api/choose", choice))[1])
+      chosen.append((await _request(port, number, "POST", "/api/choose", choice))[1])
   return pages, asked, chosen
 
 
 _LETTERS = str.maketrans("0123456789", "abcdefghij")
 
 
-async def _request(port: int, method: str, path: str, body: object = None) -> tuple[dict, float]:
+async def _request(
+  port: int, number: int, method: str, path: str, body: object = None
+) -> tuple[dict, float]:
   start = time.monotonic()
   while True:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    # Each client has an address of its own, as Linux gives them on loopback: rates are by address.
+    home = (f"127.1.{number // 250}.{number % 250 + 1}", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=home)
     content = b"" if body is None else json.dumps(body).encode()
     head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
