@@ -13,6 +13,7 @@ from comparing.runs import Run, RunSet
 from configs.config_values import flatten
 from training.errors import UserError
 from training.records.files import write_atomically
+from training.records.metric_columns import Columns
 from training.records.run_folder import RunFolder
 
 _COUNTS = ("step", "rollouts", "tokens", "seconds")
@@ -40,7 +41,7 @@ def write(path: str, runs: Mapping[str, Sequence[Run]], **about: str) -> None:
       "variant": variant,
       "env": {key: x for key, x in run.env.items() if key not in shared_env},
       "config": {key: x for key, x in flatten(run.config).items() if key not in shared_config},
-      "rows": [_evaluation(row) for row in run.rows if any(key[:5] == "eval/" for key in row)],
+      "rows": _evaluations(run.rows),
     }
     for variant, of_variant in runs.items()
     for run in of_variant
@@ -68,6 +69,11 @@ def _shared(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
   return {k: x for k, x in first.items() if all(k in v and v[k] == x for v in others)}
 
 
+def _evaluations(rows: Columns) -> list[dict[str, Any]]:
+  places = {i for name in rows.names if name[:5] == "eval/" for i in rows.where(name).tolist()}
+  return [_evaluation(rows[index]) for index in sorted(places)]
+
+
 def _evaluation(row: dict[str, Any]) -> dict[str, Any]:
   kept = {key: x for key, x in row.items() if key in _COUNTS or key[:5] == "eval/"}
   return {key: float(f"{x:.{_DIGITS}g}") if isinstance(x, float) else x for key, x in kept.items()}
@@ -81,7 +87,7 @@ def _run(path: str, head: Mapping[str, Any], run: Mapping[str, Any]) -> Run:
     state="finished",
     status={"state": "finished", "step": step, "steps": step, "time": head["time"]},
     config=_nested(head["config"] | run["config"]),
-    rows=run["rows"],
+    rows=Columns(run["rows"]),
     env=head["env"] | run["env"],
   )
 

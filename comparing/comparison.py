@@ -114,7 +114,7 @@ class Comparison:
     """Whether all runs start from one policy on one task, so that one number is its reward."""
     parts = ("task", "model", "base")
     origins = {
-      json.dumps([run.config.get(part) for part in parts]) for run in self.runs if run.rows
+      json.dumps([run.config.get(part) for part in parts]) for run in self.runs if len(run.rows)
     }
     return len(origins) == 1
 
@@ -217,7 +217,7 @@ def _differ_in_seed_alone(members: Sequence[Run]) -> bool:
 
 
 def _evaluated(variant: Variant) -> set[str]:
-  return {key for run in variant.runs for row in run.rows for key in row if key[:5] == "eval/"}
+  return {name for run in variant.runs for name in run.rows.names if name[:5] == "eval/"}
 
 
 def _difference(a: float | None, b: float | None) -> float | None:

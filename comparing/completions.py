@@ -92,9 +92,9 @@ def _flips(variant: str, run: Run) -> Flips | None:
 
 def _groups(run: Run) -> list[dict[str, Any]]:
   """Groups of the first and of the last step, the best response first, unscored ones last."""
-  rows = run.folder.read_groups()
-  ends = {row["step"] for row in rows[:1] + rows[-1:]}
-  return [row | {"responses": best_first(row["responses"])} for row in rows if row["step"] in ends]
+  first, last = run.groups
+  rows = first if first == last else first + last
+  return [row | {"responses": best_first(row["responses"])} for row in rows]
 
 
 def best_first(responses: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -115,8 +115,5 @@ def _first(variant: Variant) -> Run | None:
 
 def _rows(run: Run, last: bool = True) -> list[dict[str, Any]]:
   """Returns the completions of the run's last evaluation, or else of step 0: the base policy's."""
-  rows = run.folder.read_completions()
-  if not last:
-    return [row for row in rows if row["step"] == 0]
-  step = max((row["step"] for row in rows), default=0)
-  return [row for row in rows if row["step"] == step > 0]
+  rows = run.completions[1 if last else 0]
+  return [row for row in rows if (row["step"] > 0) == last]

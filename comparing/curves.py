@@ -3,7 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from comparing.runs import Run, value
+import numpy as np
+
+from comparing.runs import Run
 from training.estimates import Estimate, estimate
 
 MAX_POINTS = 200  # of a curve; more could not be told apart, and would make the page heavy
@@ -34,18 +36,19 @@ def mean_curve(runs: Iterable[Run], metric: str, axis: str = "step", width: int 
 
 def bin_width(runs: Sequence[Run], points: int = MAX_POINTS) -> int:
   """Returns how many steps a point averages, for no curve to have over `points` after step 0."""
-  last = max((int(row["step"]) for run in runs for row in run.rows), default=0)
+  last = max((int(run.rows.steps.max()) for run in runs if len(run.rows)), default=0)
   return -(-last // points) or 1
 
 
 def _binned(run: Run, metric: str, axis: str, width: int) -> dict[int, tuple[float, float]]:
   """Returns bin -> mean (axis, metric) of rows with both. Step 0, the base policy, has its own."""
-  bins: dict[int, list[tuple[float, float]]] = defaultdict(list)
-  for row in (row for row in run.rows if metric in row):
-    x, y = value(row, axis), value(row, metric)
-    if x is not None and y is not None:
-      bins[-(-int(row["step"]) // width)].append((x, y))
-  return {
-    number: (sum(x for x, _ in found) / len(found), sum(y for _, y in found) / len(found))
-    for number, found in bins.items()
-  }
+  where, y = run.rows.where(metric), run.rows.values(metric)
+  x = run.rows.at(axis, where)
+  known = np.isfinite(x) & np.isfinite(y)
+  steps = run.rows.steps[where[known]]
+  numbers, place = np.unique(-(-steps // width), return_inverse=True)
+  counts = np.bincount(place)
+  means = (np.bincount(place, weights=found[known]) / counts for found in (x, y))
+  return dict(
+    zip(numbers.tolist(), zip(*(mean.tolist() for mean in means), strict=True), strict=True)
+  )

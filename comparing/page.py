@@ -191,7 +191,7 @@ def _columns(result: Comparison) -> list[Column]:
 
 def _other_metrics(result: Comparison) -> dict[str, str]:
   """Returns the metrics that no other figure of the page shows, titled by their own names."""
-  found = {key for run in result.runs for row in run.rows for key in row if "/" in key}
+  found = {name for run in result.runs for name in run.rows.names if "/" in name}
   found -= {key for key in found if key.startswith("round/")}  # drawn against rounds, not steps
   found -= {plots.BEST, plots.WORST} | _DIAGNOSTICS.keys() | scores.present(result).keys()
   ordered = [metric for metric in _FIRST if metric in found]

@@ -4,6 +4,8 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from comparing import curves, scores, traces
 from comparing.comparison import KL, Comparison, Variant
 from comparing.runs import Run
@@ -170,7 +172,7 @@ def _present(result: Comparison, metrics: dict[str, str]) -> dict[str, str]:
 
 
 def _has(run: Run, metric: str) -> bool:
-  return any(row.get(metric) is not None for row in run.rows)
+  return bool(np.isfinite(run.rows.values(metric)).any())
 
 
 def panels(titles: Sequence[str], one_scale: bool = False, zeroline: bool = False) -> Json:

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
+
 from comparing import plots, traces
 from comparing.comparison import Comparison
 from comparing.plots import Plot
@@ -62,7 +64,9 @@ def by_round(result: Comparison) -> Plot | None:
 
 def _own_rows(run: Run) -> Sequence[dict]:
   """Returns the rows of rounds that were evaluated; rounds that diverged were not."""
-  return [row for row in run.rows if value(row, "round/reward_sampled") is not None]
+  rewards = "round/reward_sampled"
+  known = np.isfinite(run.rows.values(rewards))
+  return [run.rows[index] for index in run.rows.where(rewards)[known].tolist()]
 
 
 def _line(run: Run, look: Style, metric: str) -> Json:

@@ -8,7 +8,9 @@ from typing import Any
 
 from configs.config_values import flatten
 from training.errors import UserError
-from training.records.files import damaged, read_json, read_rows
+from training.records import metric_columns
+from training.records.files import damaged, read_json
+from training.records.metric_columns import Columns
 from training.records.run_folder import RunFolder
 
 SEEDS = ("seed", "base.seed", "reward_model.seed")  # fields in which runs of a variant may differ
@@ -26,7 +28,7 @@ class Run:
   state: str
   status: dict[str, Any]
   config: dict[str, Any]
-  rows: list[dict[str, Any]]
+  rows: Columns
   env: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   @property
@@ -42,6 +44,16 @@ class Run:
     """The rewards of each held-out prompt, a row an evaluation; [] if the run kept none."""
     return self.folder.read_prompts()
 
+  @functools.cached_property
+  def completions(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Those of the first evaluation that kept some, and of the last."""
+    return self.folder.read_ends("completions")
+
+  @functools.cached_property
+  def groups(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Those of the first step that kept some, and of the last."""
+    return self.folder.read_ends("groups")
+
   @property
   def settings(self) -> dict[str, Any]:
     """The config without its seeds, flat."""
@@ -49,12 +61,14 @@ class Run:
 
   def final(self, metric: str) -> float | None:
     """The last value written of `metric`; None if it was not finite, or never written."""
-    return next((value(row, metric) for row in reversed(self.rows) if metric in row), None)
+    values = self.rows.values(metric)
+    return _finite(values[-1]) if len(values) else None
 
   def start(self, metric: str) -> float | None:
     """The base policy's value: that of the evaluation at step 0."""
-    first = [row for row in self.rows if row.get("step") == 0 and metric in row]
-    return value(first[0], metric) if first else None
+    where = self.rows.where(metric)
+    values = self.rows.values(metric)[self.rows.at("step", where) == 0]
+    return _finite(values[0]) if len(values) else None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,6 +95,10 @@ def value(row: dict[str, Any], metric: str) -> float | None:
   found = row.get(metric)
   is_number = isinstance(found, int | float) and math.isfinite(found)
   return float(found) if is_number else None
+
+
+def _finite(number: float) -> float | None:
+  return float(number) if math.isfinite(number) else None
 
 
 def _plan(folder: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
@@ -116,12 +134,7 @@ def _is_run(path: str) -> bool:
 
 def _read(path: str, variant: str) -> Run:
   folder = RunFolder(path)
-  about, metrics = folder.read_config(), os.path.join(path, "metrics.jsonl")
-  rows, broken = read_rows(metrics)
-  if broken:
-    raise UserError(
-      f"{metrics} cannot be read: {len(broken)} of its lines are no rows; delete them"
-    )
+  about, rows = folder.read_config(), metric_columns.of_run(path)
   state = folder.state(about.get("digest", ""))
   return Run(
     folder=folder,

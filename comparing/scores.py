@@ -6,7 +6,7 @@ import numpy as np
 
 from comparing import curves
 from comparing.comparison import KL, REWARD, SAMPLED, Comparison, Measure
-from comparing.runs import Run, value
+from comparing.runs import Run
 
 MODEL = "eval/reward_model"
 OF_SEVERAL = ("eval/pass@", "eval/maj@")  # of k samples of a prompt, which is behind the @
@@ -27,7 +27,7 @@ def present(result: Comparison) -> dict[str, str]:
   Runs with other numbers of samples have another one, and another maj@n. The reward model's score
   is among them: if it still rises when the task's own reward does not, it is over-optimised.
   """
-  of_runs = [{k for row in run.rows for k in row if row[k] is not None} for run in result.runs]
+  of_runs = [run.rows.known for run in result.runs]
   keys = set().union(*of_runs)
   named = {metric: name for metric, (name, _) in _NAMES.items() if metric in keys}
   several = {m for found in of_runs for kind in OF_SEVERAL for m in of_most(found, kind)}
@@ -104,10 +104,9 @@ def hypervolume(metric: str, limit: float) -> Measure:
 
   def of(run: Run) -> float | None:
     base = run.start(metric)
-    rows = [row for row in run.rows if value(row, metric) is not None]
-    points = sorted(
-      (max(kl, 0.0), row[metric]) for row in rows if (kl := value(row, KL)) is not None
-    )
+    kls = run.rows.at(KL, run.rows.where(metric))
+    found = np.stack([np.maximum(kls, 0.0), run.rows.values(metric)], axis=1)
+    points = sorted(map(tuple, found[np.isfinite(found).all(axis=1)].tolist()))
     if base is None or len(points) < 2:
       return None
     best, volume = base, 0.0
@@ -122,8 +121,9 @@ def hypervolume(metric: str, limit: float) -> Measure:
 
 def _was_evaluated(run: Run, metric: str, rollouts: float) -> bool:
   """Whether there is an evaluation after step 0, with at most so many rollouts."""
-  rows = [row for row in run.rows if row["step"] > 0 and value(row, metric) is not None]
-  return any((x := value(row, "rollouts")) is not None and x <= rollouts for row in rows)
+  where = run.rows.where(metric)[np.isfinite(run.rows.values(metric))]
+  later = where[run.rows.steps[where] > 0]
+  return bool((run.rows.at("rollouts", later) <= rollouts).any())  # NaN is not
 
 
 def _by_rollouts(run: Run, metric: str) -> curves.Curve:

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import numpy as np
+
 from comparing.comparison import Comparison, Measure, Variant
 from comparing.plots import BEST, WORST
-from comparing.runs import Run, value
+from comparing.runs import Run
 from training.estimates import Estimate
 
 
@@ -31,7 +33,8 @@ def _start_and_end(variant: Variant, metric: str) -> tuple[Estimate | None, Esti
 
 def _tenth(metric: str, last: bool) -> Measure:
   def of(run: Run) -> float | None:
-    found = [x for row in run.rows if (x := value(row, metric)) is not None]
+    values = run.rows.values(metric)
+    found = values[np.isfinite(values)].tolist()
     size = max(1, len(found) // 10)
     chosen = found[-size:] if last else found[:size]
     return sum(chosen) / len(chosen) if chosen else None

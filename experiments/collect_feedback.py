@@ -4,12 +4,13 @@ python -m experiments.collect_feedback --deployment=runs/mine   the policy in se
 python -m experiments.collect_feedback --run=runs/dpo-s0        a finished run's policy
 python -m experiments.collect_feedback --model=smollm2-135m     a pretrained model
 
-The page is on http://127.0.0.1:8600 and nowhere else, unless --host says so. A choice is a row of
-choices.jsonl, on the disk before the page says that it is kept. A deployment with
+The page is on http://127.0.0.1:8600 and nowhere else, unless --host says so, with --token. A choice
+is a row of choices.jsonl, on the disk before the page says that it is kept. A deployment with
 rounds.judge="people" (python -m experiments.rounds) trains on the choices in its own feedback/
 folder; a round that is deployed meanwhile is served from the next question on.
 """
 
+import importlib.util
 import os
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ from ml_collections import ConfigDict
 
 from configs import common
 from experiments.command_line import cli
+from rounds import listening
 from rounds.deployment import Deployment
 from training.checking import config_files, pretrained_model
 from training.errors import UserError
@@ -32,9 +34,8 @@ FLAGS = {
     "",
     "where choices are kept (default: feedback/ in that folder; for a model below runs/)",
   ),
-  "host": ("127.0.0.1", "the address to listen on; others than loopback let others choose"),
-  "port": (8600, "the port to listen on; 0: any that is free"),
   "max_tokens": (128, "longest response of a --model, in tokens; a run's config has its own"),
+  **listening.FLAGS,
 }
 ROOT = "runs"
 
@@ -43,12 +44,9 @@ def main(argv: Sequence[str]) -> int:
   args = cli.parse(argv, __doc__, FLAGS, configs=None)
   if sum(map(bool, (args.deployment, args.run, args.model))) != 1:
     raise UserError("give one of --deployment=FOLDER, --run=FOLDER and --model=NAME")
-  if not 0 <= args.port < 65536:
-    raise UserError(f"--port={args.port}: from 0 to 65535")
-  try:
-    import uvicorn
-  except ImportError:
-    raise UserError("the page needs FastAPI and uvicorn: pip install -e '.[feedback]'") from None
+  token = listening.token_of(args)
+  if not importlib.util.find_spec("fastapi") or not importlib.util.find_spec("uvicorn"):
+    raise UserError("the page needs FastAPI and uvicorn: pip install -e '.[feedback]'")
   config, run, home = served(args)
   for name, value in environment.compilation_cache(ROOT).items():
     os.environ.setdefault(name, value)
@@ -63,15 +61,8 @@ def main(argv: Sequence[str]) -> int:
   else:
     policy = ServedPolicy(config, ROOT, lambda: run)
   policy.warm_up()
-  hosts = ["*"] if args.host == "0.0.0.0" else [args.host, "localhost", "127.0.0.1"]
-  settings = uvicorn.Config(
-    app(store, policy, hosts), host=args.host, port=args.port, log_level="warning"
-  )
-  listening = settings.bind_socket()
-  listening.listen()  # before the address is printed: it works at once
-  port = listening.getsockname()[1]
-  print(f"http://{args.host}:{port}  choices → {home} ({store.count} there)", flush=True)
-  uvicorn.Server(settings).run(sockets=[listening])
+  server = app(store, policy, listening.names(args.host, token), token)
+  listening.serve(server, args, f"choices → {home} ({store.count} there)")
   return 0
 
 

@@ -119,9 +119,7 @@ def _csv(result: Comparison) -> str:
 
   Its columns are the state, the config fields in which runs differ, and final eval/ metrics.
   """
-  metrics = sorted(
-    {key for run in result.runs for row in run.rows for key in row if key[:5] == "eval/"}
-  )
+  metrics = sorted({name for run in result.runs for name in run.rows.names if name[:5] == "eval/"})
   table = io.StringIO()
   fields = _differing([run.settings for run in result.runs if run.config])
   names = [*_STATE, *(f"config.{field}" for field in fields), *metrics]

@@ -5,9 +5,9 @@
                     -> {"offer", "left", "right", "cut": [left, right], "comparable"}
   POST /api/choose  {"offer", "choice": "left" | "right" | "tie"} -> {"count"}
 
-A request that cannot be served is answered with a status of 4xx and {"error": a sentence that the
-page shows}. Only JSON is accepted, and only under a name of this host: otherwise another site's
-page in the same browser could ask and choose too.
+A request that cannot be served is answered with a status of 4xx or 5xx and {"error": a sentence
+that the page shows}. Who may ask is in guards.py. Only JSON is taken, which another site's page in
+the same browser cannot send.
 """
 
 import base64
@@ -15,19 +15,22 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Protocol
 
-from fastapi import FastAPI, Request, Response
+import anyio
+import anyio.to_thread
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from rounds.feedback_store import Choice, FeedbackStore, Messages, Refused
+from rounds.guards import Guarded
 
 LARGEST = 64 * 1024  # bytes of a request
+MOST_WAITING = 256  # people who wait for an answer
 _PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "feedback_page.html")
 
 
@@ -50,22 +53,36 @@ class Answers(Protocol):
   def answer(self, messages: Messages) -> dict: ...
 
 
-def app(store: FeedbackStore, policy: Answers, hosts: Sequence[str]) -> FastAPI:
-  """Makes the server. `hosts` are the names under which it may be called."""
+def app(
+  store: FeedbackStore, policy: Answers, hosts: Collection[str] | None, token: str = ""
+) -> Guarded:
+  """Makes the server; `hosts` and `token` as in `guards.Guarded`."""
   server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-  server.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-  server.middleware("http")(_only_small_json)
   server.add_exception_handler(Refused, _refused)
   server.add_exception_handler(RequestValidationError, _not_understood)
   server.add_exception_handler(HTTPException, _not_understood)
   page, headers = _page(policy.chats)
 
   @server.get("/")
-  def show() -> HTMLResponse:
+  async def show() -> HTMLResponse:
     return HTMLResponse(page, headers=headers)
 
-  @server.post("/api/ask")
-  def ask(asked: Ask) -> dict:
+  one_at_a_time, waiting = anyio.CapacityLimiter(1), 0
+
+  @server.post("/api/ask", dependencies=[Depends(_only_json)])
+  async def ask(asked: Ask) -> dict:
+    # The policy writes one answer at a time. Who waits for it takes no thread: choices, which are
+    # quick, and the page need those.
+    nonlocal waiting
+    if waiting >= MOST_WAITING:
+      raise Refused(503, "Too many people are asking just now. Try again in a minute.")
+    waiting += 1
+    try:
+      return await anyio.to_thread.run_sync(_answer, asked, limiter=one_at_a_time)
+    finally:
+      waiting -= 1
+
+  def _answer(asked: Ask) -> dict:
     text = _clean(asked.text)
     messages = [*store.messages_after(asked.after), {"role": "user", "content": text}]
     if not policy.chats:
@@ -80,12 +97,12 @@ def app(store: FeedbackStore, policy: Answers, hosts: Sequence[str]) -> FastAPI:
       "comparable": offer["comparable"]
     }
 
-  @server.post("/api/choose")
+  @server.post("/api/choose", dependencies=[Depends(_only_json)])
   def choose(chosen: Choose) -> dict:
     store.choose(chosen.offer, chosen.choice)
     return {"count": store.count}
 
-  return server
+  return Guarded(server, _error, hosts=hosts, token=token, largest=LARGEST)
 
 
 def _clean(text: str) -> str:
@@ -99,18 +116,9 @@ def _clean(text: str) -> str:
   return text
 
 
-async def _only_small_json(request: Request, call_next) -> Response:
-  """Refuses a body that is not JSON, and a large one already while it arrives."""
-  if request.method == "POST":
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-      return _error(415, "Only JSON is taken.")
-    body = b""
-    async for chunk in request.stream():
-      body += chunk
-      if len(body) > LARGEST:
-        return _error(413, f"Too long: more than {LARGEST // 1024} KiB.")
-    request._body = body  # where Starlette itself keeps it for later readers
-  return await call_next(request)
+async def _only_json(request: Request) -> None:
+  if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+    raise HTTPException(415, "Only JSON is taken.")
 
 
 def _refused(request: Request, refusal: Exception) -> JSONResponse:
@@ -123,7 +131,8 @@ def _not_understood(request: Request, problem: Exception) -> JSONResponse:
   del request
   status = problem.status_code if isinstance(problem, HTTPException) else 422
   messages = {400: "That is no JSON in UTF-8.", 404: "There is nothing here."}
-  return _error(status, messages.get(status, "That was not understood."))
+  ours = problem.detail if isinstance(problem, HTTPException) and status in (413, 415) else None
+  return _error(status, ours or messages.get(status, "That was not understood."))
 
 
 def _error(status: int, message: str) -> JSONResponse:

@@ -25,6 +25,7 @@ from training.checking import (
   validate,
 )
 from training.errors import UserError
+from training.records import metric_columns
 from training.records.earlier import set_damaged_aside
 from training.records.hold import held
 from training.records.run_folder import Report, RunFolder
@@ -78,15 +79,10 @@ class Run:
     Both have a column a metric, `metrics["train/loss"]`, and a row a step, of which "step" is the
     number; NaN where a row has no value. Read anew each time, so it follows a run that trains.
     """
-    rows = self._files.read_metrics()
-    names = dict.fromkeys(name for row in rows for name in row)
-
-    def column(name: str) -> np.ndarray:
-      values = (row.get(name) for row in rows)
-      kind = int if name == "step" else float
-      return np.array([np.nan if value is None else value for value in values], kind)
-
-    columns = {name: column(name) for name in names}
+    rows = metric_columns.of_run(self._files.path)
+    everywhere = np.arange(len(rows))
+    columns = {name: rows.at(name, everywhere) for name in rows.names}
+    columns |= {"step": rows.steps} if len(rows) else {}
     if importlib.util.find_spec("pandas") is None:
       return columns
     import pandas  # pyrefly: ignore[missing-import]

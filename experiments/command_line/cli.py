@@ -115,7 +115,7 @@ def parse(
       problems.append(f"--{name} {error}")
   problems += [_stranger(word, flags, configs, spec) for word in strangers]
   if configs and not spec:
-    example = next(iter(config_modules.available(configs)), "FILE")
+    example = min(config_modules.available(configs), key=len, default="FILE")
     problems.append(f"--config is required, e.g. --config={example} (see --help)")
   if problems:
     raise UserError("\n".join(problems))

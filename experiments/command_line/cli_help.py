@@ -20,7 +20,7 @@ def overview(
   rows, files = [], []
   if configs:
     rows = [
-      ("--config=FILE[:ARG]", "one of the files below, or your own"),
+      ("--config=FILE[:ARG]", "one of the files below, or your own: it is code, and is run"),
       (
         "--config.FIELD=VALUE",
         "changes a field, such as --config.optimizer.learning_rate=1e-4",
@@ -38,7 +38,11 @@ def overview(
   sections = [doc.strip(), "flags:\n" + _table(rows)]
   if files:
     sections.append(f"{configs}:\n" + _table(files))
-    sections.append("--config=FILE --help describes a file and lists its fields.")
+    sections.append(
+      "--config=FILE --help describes a file and lists its fields.\n"
+      'A config file, and what a field names as "module:function", is run: give none that you'
+      " would not run yourself."
+    )
   return "\n\n".join(sections)
 
 

@@ -23,8 +23,8 @@ def numbers(config: ConfigDict, latest: Mapping[str, Any]) -> str:
 
 def done(files: RunFolder, config: ConfigDict) -> str:
   """The result of a run that ended, against its base policy's, and the next commands, in lines."""
-  latest, rows = files.read_status().get("metrics", {}), files.read_metrics()
-  start, metric = rows[0] if rows else {}, headline_name(latest)
+  latest = files.read_status().get("metrics", {})
+  start, metric = next(files.each_metrics(), {}), headline_name(latest)
   words = ["done"]
   if metric:
     label = "sampled reward" if metric == "eval/reward_sampled" else "accuracy"

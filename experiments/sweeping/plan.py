@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from configs.config_values import flatten
 from configs.hyper import product, sweep
+from tasks.code import fingerprints
 from training.checking import budget, config_files, digests, longer, pretrained_model, validate
 from training.errors import UserError
 from training.records import run_names
@@ -103,22 +104,23 @@ def make(
   if tuned:
     items = [item | dict(tuned.get(name, {})) for item, name in zip(items, variants, strict=True)]
     _refuse_tuned_names(file, variants, _variants(items))
-  configs = _resolve(file, items)
   runs: dict[str, PlannedRun] = {}
   repeats: list[str] = []
-  for item, variant, config in zip(items, variants, configs, strict=True):
-    planned = _planned(
-      config,
-      folder,
-      variant,
-      longer.state_of,
-      sweep=name,
-      config_file=item["config"],
-      overrides=_overrides(item),
-      is_named="name" in item,
-    )
-    if runs.setdefault(planned.digest, planned) is not planned:
-      repeats.append(runs[planned.digest].name)
+  with fingerprints.each_once():
+    configs = _resolve(file, items)
+    for item, variant, config in zip(items, variants, configs, strict=True):
+      planned = _planned(
+        config,
+        folder,
+        variant,
+        longer.state_of,
+        sweep=name,
+        config_file=item["config"],
+        overrides=_overrides(item),
+        is_named="name" in item,
+      )
+      if runs.setdefault(planned.digest, planned) is not planned:
+        repeats.append(runs[planned.digest].name)
   _refuse_shared_names(file, list(runs.values()))
   _refuse_mixed_variants(file, list(runs.values()))
   return Plan(name, file, folder, dict(common), list(runs.values()), repeats)

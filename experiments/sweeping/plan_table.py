@@ -11,6 +11,7 @@ from comparing.safe_text import safe_text
 from configs.config_values import flatten
 from experiments.sweeping import plan
 from experiments.sweeping.plan import Plan, PlannedRun
+from tasks.visible_text import visible
 
 _FIELDS = {  # always shown, under a short name
   "algorithm.loss": "loss",
@@ -20,6 +21,7 @@ _FIELDS = {  # always shown, under a short name
   "steps": "steps",
 }
 
+MANY = 100  # runs, beyond which nobody sees the table at once, and rich takes a second for it
 
 Programs = Sequence[Sequence[PlannedRun]]
 
@@ -33,7 +35,7 @@ def show(sweep: Plan, runs: Sequence[PlannedRun], programs: Programs) -> None:
   if not console.is_terminal:  # a file has no width: never fold a number
     console.width = 140
   console.print(safe_text(headline(sweep, runs, programs)), highlight=False, soft_wrap=True)
-  console.print(_table(runs, programs))
+  _print_table(console, runs, programs)
   if warning := unequal(runs):
     console.print(safe_text(warning), highlight=False, soft_wrap=True)
 
@@ -58,29 +60,40 @@ def _in(programs: Programs) -> str:
   return " in 1 program" if len(programs) == 1 else f" in {len(programs)} programs"
 
 
-def _table(runs: Sequence[PlannedRun], programs: Programs) -> Table:
-  others = [key for key in plan.differing(runs) if key not in _FIELDS]
-  columns = _FIELDS | _labels(others)
+def _print_table(console: Console, runs: Sequence[PlannedRun], programs: Programs) -> None:
+  titles, rights, rows = _cells(runs, programs)
+  if len(rows) > MANY:
+    lines = [titles, *([visible(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+      cells = zip(line, rights, widths, strict=True)
+      print("  ".join(f"{cell:>{n}}" if right else f"{cell:<{n}}" for cell, right, n in cells))
+    return
   table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-  table.add_column("#", justify="right")
-  table.add_column("run", no_wrap=True)
-  for key, label in columns.items():
-    is_word = any(isinstance(flatten(run.config).get(key), str) for run in runs)
-    table.add_column(label, justify="left" if is_word else "right")
-  table.add_column("rollouts", justify="right")
-  table.add_column("tokens", justify="right")
-  if _in(programs):
-    table.add_column("program", justify="right")
-  table.add_column("state")
+  for title, right in zip(titles, rights, strict=True):
+    table.add_column(title, justify="right" if right else "left", no_wrap=title == "run")
+  for row in rows:
+    table.add_row(*map(safe_text, row))
+  console.print(table)
+
+
+def _cells(
+  runs: Sequence[PlannedRun], programs: Programs
+) -> tuple[list[str], list[bool], list[list[str]]]:
+  """The titles of the columns, whether each is of numbers, and a row a run."""
+  configs = [flatten(run.config) for run in runs]
+  others = [key for key in plan.differing(runs) if key not in _FIELDS]
+  columns, shared = _FIELDS | _labels(others), bool(_in(programs))
+  rights = [not any(isinstance(config.get(key), str) for config in configs) for key in columns]
+  more = ["program"] if shared else []
+  titles = ["#", "run", *columns.values(), "rollouts", "tokens", *more, "state"]
   program_of = {run.name: str(i) for i, program in enumerate(programs) for run in program}
-  for number, run in enumerate(runs):
-    config = flatten(run.config)
-    values = [str(config.get(key, "")) for key in columns]
-    values += [_rollouts(run), _tokens(run)]
-    if _in(programs):
-      values.append(program_of.get(run.name, ""))
-    table.add_row(*map(safe_text, (str(number), run.name, *values, run.state)))
-  return table
+  rows = []
+  for number, (run, config) in enumerate(zip(runs, configs, strict=True)):
+    row = [str(number), run.name, *(str(config.get(key, "")) for key in columns)]
+    row += [_rollouts(run), _tokens(run), *([program_of.get(run.name, "")] if shared else [])]
+    rows.append([*row, run.state])
+  return titles, [True, False, *rights, True, True, *([True] if shared else []), False], rows
 
 
 def unequal(runs: Sequence[PlannedRun]) -> str:

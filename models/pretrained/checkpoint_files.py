@@ -34,8 +34,21 @@ def describe(path: str) -> CheckpointFiles:
 
   CheckpointError, one line, for whatever would fail or give other logits later: no such file, some
   shards missing, truncated files, another architecture, tensors missing, unexpected or of another
-  shape.
+  shape; a header that lies, or values of a kind that no model has.
   """
+  try:
+    return _describe(path)
+  except CheckpointError:
+    raise
+  except OSError as error:
+    raise CheckpointError(f"{error.filename or path}: {error.strerror}") from None
+  except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+    # A word of the files is of a kind that nobody asks for where it is read.
+    what = f"{type(error).__name__}: {error}".replace("\n", " ")[:200]
+    raise CheckpointError(f"{path}: its files do not describe a model ({what})") from None
+
+
+def _describe(path: str) -> CheckpointFiles:
   if os.path.isdir(path):
     return _describe_folder(path)
   if not os.path.exists(path):
@@ -45,7 +58,16 @@ def describe(path: str) -> CheckpointFiles:
   header = gguf_files.read_header(path)
   family, model, stored = gguf_files.decoder_of(header)
   tensors = match(family.gguf, family.shapes(model), model["layers"], stored, path)
-  return CheckpointFiles(path, model, tensors, **gguf_files.tokens_of(header))
+  return CheckpointFiles(path, model, tensors, **_whole(gguf_files.tokens_of(header)))
+
+
+def _whole(tokens: dict[str, Any]) -> dict[str, Any]:
+  """The tokens and the context's length. TypeError: one of them is no whole number."""
+  for name, value in tokens.items():
+    for one in value if isinstance(value, tuple) else (value,):
+      if one is not None and type(one) is not int:
+        raise TypeError(f"{name} {str(one)[:40]!r}")
+  return tokens
 
 
 def _describe_folder(folder: str) -> CheckpointFiles:
@@ -61,7 +83,7 @@ def _describe_folder(folder: str) -> CheckpointFiles:
   }
   names, shapes = family.names, family.shapes(model)
   tensors = match(names, shapes, model["layers"], stored, folder) if stored else {}
-  return CheckpointFiles(folder, model, tensors, **tokens_of(folder))
+  return CheckpointFiles(folder, model, tensors, **_whole(tokens_of(folder)))
 
 
 def _shards(folder: str) -> list[str]:
@@ -71,6 +93,8 @@ def _shards(folder: str) -> list[str]:
     names = ["model.safetensors"]
   else:
     names = sorted(set(read_json(index).get("weight_map", {}).values()))
+  if outside := [name for name in names if os.path.basename(name) != name]:
+    raise CheckpointError(f"{index}: {outside[0][:80]!r} is not in this folder")
   missing = [name for name in names if not os.path.exists(os.path.join(folder, name))]
   if not os.path.exists(index):
     return [] if missing else [os.path.join(folder, names[0])]

@@ -12,14 +12,22 @@ import struct
 from typing import Any
 
 from models.pretrained.families import FAMILIES, named
-from models.pretrained.families.family import PLAIN, Family
-from models.pretrained.stored_tensors import TYPES, CheckpointError, StoredTensor
+from models.pretrained.families.family import MOST, MOST_LAYERS, PLAIN, Family
+from models.pretrained.stored_tensors import (
+  MOST_AXES,
+  TYPES,
+  CheckpointError,
+  StoredTensor,
+  check,
+  is_shape,
+)
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q"}
 SCALARS[12] = "d"
 STRING, ARRAY = 8, 9
 TYPE_IDS = {0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 10: "Q2_K"}
 TYPE_IDS |= {11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 20: "IQ4_NL", 23: "IQ4_XS", 30: "BF16"}
+MOST_VALUES = 1 << 23  # in lists; a vocabulary has three, of 2^18 at most as yet
 ROPE_FREQUENCIES = "rope_freqs.weight"
 
 
@@ -36,7 +44,7 @@ class _Cursor:
   """Reads one value after the other. struct.error at the end of the file."""
 
   def __init__(self, data):
-    self.data, self.at = data, 0
+    self.data, self.at, self.values_left = data, 0, MOST_VALUES
 
   def scalar(self, code: str) -> Any:
     (value,) = struct.unpack_from("<" + code, self.data, self.at)
@@ -55,6 +63,9 @@ class _Cursor:
       return self.string()
     if kind == ARRAY:
       kind, length = self.scalar("I"), self.scalar("Q")
+      self.values_left -= length
+      if kind == ARRAY or self.values_left < 0:  # no file of a model has lists of lists
+        raise struct.error
       return [self.value(kind) for _ in range(length)]
     return self.scalar(SCALARS[kind])
 
@@ -85,15 +96,19 @@ def _read(path: str, cursor: _Cursor) -> GgufHeader:
   places = []
   for _ in range(tensor_count):
     name = cursor.string()
-    shape = tuple(cursor.scalar("Q") for _ in range(cursor.scalar("I")))[::-1]
+    axes = cursor.scalar("I")
+    if axes > MOST_AXES:
+      raise struct.error
+    shape = tuple(cursor.scalar("Q") for _ in range(axes))[::-1]
     places.append((name, shape, cursor.scalar("I"), cursor.scalar("Q")))
-  start = cursor.at + -cursor.at % metadata.get("general.alignment", 32)
+  alignment = metadata.get("general.alignment", 32)
+  if type(alignment) is not int or not 0 < alignment <= 1 << 20:
+    raise CheckpointError(f"{path}: general.alignment {str(alignment)[:20]} is none")
+  start = cursor.at + -cursor.at % alignment
   tensors = {place[0]: _tensor(path, *place, start) for place in places}
-  end = max((tensor.end for tensor in tensors.values()), default=0)
-  if end > len(cursor.data):
-    raise CheckpointError(
-      f"{path}: truncated: {len(cursor.data):,} bytes, its header makes it {end:,}; get it again"
-    )
+  if len(tensors) < len(places):
+    raise CheckpointError(f"{path}: two tensors of one name: the file is damaged")
+  check(list(tensors.values()), start, len(cursor.data))
   return GgufHeader(path, metadata, tensors)
 
 
@@ -103,7 +118,10 @@ def _tensor(path, name, shape, type_id, offset, start) -> StoredTensor:
       f"{path}: tensor {name} is of GGUF type {type_id}, not supported; these are: "
       f"{', '.join(TYPES)}"
     )
-  return StoredTensor(path, name, TYPE_IDS[type_id], shape, start + offset)
+  kind = TYPE_IDS[type_id]
+  if not is_shape(shape) or shape[-1] % TYPES[kind][0]:
+    raise CheckpointError(f"{path}: tensor {name[:80]}: {list(shape)} is no shape of type {kind}")
+  return StoredTensor(path, name, kind, tuple(shape), start + offset)
 
 
 def decoder_of(header: GgufHeader) -> tuple[Family, dict[str, Any], dict[str, StoredTensor]]:
@@ -117,17 +135,23 @@ def decoder_of(header: GgufHeader) -> tuple[Family, dict[str, Any], dict[str, St
     )
   found = named(kind)
   names = found.gguf
-  if metadata.get("split.count", 1) > 1:
+  if metadata.get("split.count", 1) not in (0, 1):
     raise CheckpointError(f"{path}: one of several parts; merge them with llama-gguf-split")
 
   def size(key: str, default: int | float | None = None) -> Any:
     value = metadata.get(f"{kind}.{key}", default)
-    if not isinstance(value, int | float):
-      raise CheckpointError(f"{path}: {kind}.{key} is {value}, expected a number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MOST:
+      raise CheckpointError(f"{path}: {kind}.{key} is {str(value)[:40]}, expected a number")
     return value
 
-  heads, width = size("attention.head_count"), size("embedding_length")
-  head_dim = size("attention.key_length", width // heads)
+  def whole(key: str, default: int | None = None, most: int = MOST) -> int:
+    value = size(key, default)
+    if not isinstance(value, int) or not 0 < value <= most:
+      raise CheckpointError(f"{path}: {kind}.{key} is {value}, expected a whole number above 0")
+    return value
+
+  heads, width = whole("attention.head_count"), whole("embedding_length")
+  head_dim = whole("attention.key_length", width // heads)
   for key, ours in (
     ("attention.value_length", head_dim),
     ("rope.dimension_count", head_dim),
@@ -142,12 +166,12 @@ def decoder_of(header: GgufHeader) -> tuple[Family, dict[str, Any], dict[str, St
   frequencies = tensors.pop(ROPE_FREQUENCIES, None)
   model = PLAIN | {
     "vocab_size": tensors[names["embedding"]].shape[0] if names["embedding"] in tensors else 0,
-    "layers": size("block_count"),
+    "layers": whole("block_count", most=MOST_LAYERS),
     "d_model": width,
     "heads": heads,
-    "kv_heads": size("attention.head_count_kv", heads),
+    "kv_heads": whole("attention.head_count_kv", heads),
     "head_dim": head_dim,
-    "ff_dim": size("feed_forward_length"),
+    "ff_dim": whole("feed_forward_length"),
     "tied": names["head"] not in tensors,
     "attention_bias": names["layers/query_bias"].format(0) in tensors,
     "rope_theta": theta,

@@ -3,10 +3,10 @@
 The words of a decoder's shape differ by family; `models.pretrained.families` knows them.
 """
 
-import json
 import os
 from typing import Any
 
+from models.pretrained import strict_json
 from models.pretrained.families import FAMILIES, named
 from models.pretrained.families.family import Family
 from models.pretrained.stored_tensors import CheckpointError
@@ -15,8 +15,8 @@ from models.pretrained.stored_tensors import CheckpointError
 def read_json(path: str) -> dict[str, Any]:
   """The object in a file. CheckpointError if it is not there or not JSON."""
   try:
-    with open(path, encoding="utf-8") as file:
-      return json.load(file)
+    with open(path, "rb") as file:
+      return strict_json.parsed(file.read())
   except FileNotFoundError:
     raise CheckpointError(f"{path}: no such file; a Hugging Face folder has one") from None
   except ValueError as error:

@@ -12,7 +12,14 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from models.pretrained.stored_tensors import TYPES, CheckpointError, StoredTensor
+from models.pretrained import strict_json
+from models.pretrained.stored_tensors import (
+  PLAIN,
+  CheckpointError,
+  StoredTensor,
+  check,
+  is_shape,
+)
 
 
 def read_header(path: str) -> dict[str, StoredTensor]:
@@ -26,26 +33,34 @@ def read_header(path: str) -> dict[str, StoredTensor]:
     if length > size - 8:
       raise CheckpointError(f"{path}: truncated within its header ({size:,} bytes); get it again")
     try:
-      header = json.loads(file.read(length))
-    except ValueError:
-      raise CheckpointError(f"{path}: not a safetensors file (its header is no JSON)") from None
+      header = strict_json.parsed(file.read(length))
+    except ValueError as error:
+      raise CheckpointError(f"{path}: not a safetensors file (its header: {error})") from None
   header.pop("__metadata__", None)
-  declared = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-  if declared != size:
-    what = "truncated" if size < declared else "not what its header says"
+  tensors = [_entry(path, name, entry, 8 + length) for name, entry in header.items()]
+  declared = 8 + length + sum(tensor.end - tensor.offset for tensor in tensors)
+  if declared < size:
     raise CheckpointError(
-      f"{path}: {what}: {size:,} bytes, its header makes it {declared:,}; get it again"
+      f"{path}: not what its header says: {size:,} bytes, its header makes it {declared:,}; "
+      "get it again"
     )
-  return {name: _entry(path, name, entry, 8 + length) for name, entry in header.items()}
+  check(tensors, 8 + length, size)
+  return {tensor.name: tensor for tensor in tensors}
 
 
-def _entry(path: str, name: str, entry: dict, start: int) -> StoredTensor:
-  if entry["dtype"] not in TYPES:
+def _entry(path: str, name: str, entry: Any, start: int) -> StoredTensor:
+  about = entry if isinstance(entry, dict) else {}
+  dtype, shape, places = (about.get(word) for word in ("dtype", "shape", "data_offsets"))
+  if not (isinstance(dtype, str) and is_shape(places) and len(places) == 2):
+    raise CheckpointError(f"{path}: tensor {name[:80]!r}: the header does not say where it lies")
+  if dtype not in PLAIN:
     raise CheckpointError(
-      f"{path}: tensor {name} is of type {entry['dtype']}; weights are read from F32, F16 and BF16"
+      f"{path}: tensor {name} is of type {dtype[:20]}; weights are read from F32, F16 and BF16"
     )
-  first, last = entry["data_offsets"]
-  tensor = StoredTensor(path, name, entry["dtype"], tuple(entry["shape"]), start + first)
+  if not is_shape(shape):
+    raise CheckpointError(f"{path}: tensor {name}: {str(shape)[:80]} is no shape of weights")
+  first, last = places
+  tensor = StoredTensor(path, name, dtype, tuple(shape), start + first)
   if tensor.end != start + last:
     raise CheckpointError(
       f"{path}: tensor {name} {list(tensor.shape)} of type {tensor.dtype} needs "

@@ -6,6 +6,8 @@ headers of files first.
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import TypeGuard
 
 
 class CheckpointError(ValueError):
@@ -33,6 +35,7 @@ TYPES = {
   "IQ4_XS": (256, 136),
 }
 ALL = slice(None)
+MOST_AXES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +81,34 @@ class StoredTensor:
   def _half_layout(self, rows):
     """Where the file has each row: pairs (2i, 2i + 1) of a head are (i, i + D/2) to us."""
     return rows.reshape(-1, self.interleaved // 2, 2).swapaxes(1, 2).reshape(-1)
+
+
+def check(tensors: Sequence[StoredTensor], start: int, size: int) -> None:
+  """CheckpointError if one cannot be, lies outside of [start, size), or shares bytes with another.
+
+  For what a header says is anyone's word. Nothing is allocated for it.
+  """
+  before = start, ""
+  for tensor in sorted(tensors, key=lambda one: one.offset):
+    where = f"{tensor.path}: tensor {tensor.name[:80]!r}"
+    if tensor.offset < before[0]:
+      shared = f"shares bytes with {before[1][:80]!r}" if before[1] else "lies in the header"
+      raise CheckpointError(f"{where} {shared}: the file is damaged")
+    if tensor.end > size:
+      raise CheckpointError(
+        f"{tensor.path}: truncated: {size:,} bytes, its header makes it {tensor.end:,}; "
+        "get it again"
+      )
+    before = tensor.end, tensor.name
+
+
+def is_shape(shape: object) -> TypeGuard[Sequence[int]]:
+  """Whether a header's word is a shape: whole numbers, one to MOST_AXES of them."""
+  return (
+    isinstance(shape, list | tuple)
+    and 0 < len(shape) <= MOST_AXES
+    and all(type(size) is int and 0 <= size < 1 << 48 for size in shape)
+  )
 
 
 def _plain_type(name: str):

@@ -9,8 +9,10 @@ Names are followed as Python binds them. Where that cannot be told from the text
 as a value, `globals()`, a name that no statement binds), the whole module counts.
 """
 
+import contextlib
+import contextvars
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tasks.code import files, statements
 from tasks.code.statements import Chain, Code, Statement, Target
@@ -21,8 +23,35 @@ _DYNAMIC = (("globals",), ("vars",), ("eval",), ("exec",), ("sys", "modules"))
 Found = Statement | str  # a statement to follow, or what is installed, by its dotted name
 
 
+_Kept = dict[tuple[object, ...], str]
+_kept: contextvars.ContextVar[_Kept | None] = contextvars.ContextVar("_kept", default=None)
+
+
+@contextlib.contextmanager
+def each_once() -> Iterator[None]:
+  """In here a function's code is read when it is first asked for, and taken to stay as it is."""
+  token = _kept.set({})
+  try:
+    yield
+  finally:
+    _kept.reset(token)
+
+
+def _once(key: tuple[object, ...], find: Callable[[], str]) -> str:
+  kept = _kept.get()
+  if kept is None:
+    return find()
+  if key not in kept:
+    kept[key] = find()
+  return kept[key]
+
+
 def of(*places: str) -> str:
   """16 hex digits of functions given as "module:function". SyntaxError of a file among them."""
+  return _once((of, *places), lambda: _of(*places))
+
+
+def _of(*places: str) -> str:
   walk = _Walk([place.partition(":")[0] for place in places])
   for place in places:
     module, _, function = place.partition(":")
@@ -32,6 +61,10 @@ def of(*places: str) -> str:
 
 def file_of(place: str) -> str:
   """Where the function is defined, "algorithms/dpo.py"; "" if that cannot be read."""
+  return _once((file_of, place), lambda: _file_of(place))
+
+
+def _file_of(place: str) -> str:
   module, _, function = place.partition(":")
   found = _Walk([module]).follow(Target(module, function), ())
   return next((files.short(one.code.module) for one in found if isinstance(one, Statement)), "")

@@ -10,10 +10,8 @@ The first four may be compressed: .gz, .bz2, .xz, .zst. Texts are UTF-8, or UTF-
 the file begins with that mark.
 """
 
-import bz2
 import codecs
 import csv
-import gzip
 import io
 import json
 import lzma
@@ -22,6 +20,8 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+from tasks.files.unpacking import Growth, UnpacksTooMuch, unpacked
 
 TEXTS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 COLUMNS = (".parquet", ".arrow")
@@ -94,7 +94,7 @@ def _of_texts(path: str, suffix: str, bytes_read: Callable[[int], None]):
   number = 0
   packed = os.path.splitext(path)[1].lower() if path.lower().endswith(COMPRESSED) else ""
   with open(path, "rb") as raw:
-    opened = _unpacked(raw, packed)
+    opened = unpacked(raw, packed)
     try:
       for number, record in _records_of(opened, suffix):
         if number % 1000 == 0:
@@ -106,21 +106,14 @@ def _of_texts(path: str, suffix: str, bytes_read: Callable[[int], None]):
       raise RowFileError(
         f"{path}: cut off or no {packed} file, after row {number} ({error})"
       ) from None
+    except UnpacksTooMuch as error:
+      raise RowFileError(f"{path}: {error}; unpack it yourself if it is one") from None
     except UnicodeError as error:
       raise RowFileError(
         f"{path}: not UTF-8 after row {number}; save it as UTF-8 ({error})"
       ) from None
     except (csv.Error, json.JSONDecodeError) as error:
       raise RowFileError(f"{path}: after row {number}: {error}") from None
-
-
-def _unpacked(raw: Any, packed: str) -> Any:
-  if packed == ".zst":
-    import pyarrow
-
-    return io.BufferedReader(pyarrow.CompressedInputStream(raw, "zstd"))  # pyrefly: ignore
-  opened = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-  return opened[packed](raw) if packed else raw
 
 
 def _records_of(file: Any, suffix: str) -> Iterator[tuple[int, Any]]:
@@ -224,18 +217,26 @@ def _cell(text: str) -> Any:
 def _of_columns(path: str, suffix: str, bytes_read: Callable[[int], None]):
   import pyarrow
 
-  number, size = 0, os.path.getsize(path)
+  number, size, growth = 0, os.path.getsize(path), Growth()
   try:
     for batch, share in (_parquet if suffix == ".parquet" else _arrow)(path):
+      growth.add(_size(batch), size)
       for record in batch.to_pylist():
         number += 1
         yield number, record
       bytes_read(round(size * share))
+  except UnpacksTooMuch as error:
+    raise RowFileError(f"{path}: {error}; save it as .jsonl if it is one") from None
   except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
     reason, name = str(error).strip().partition("\n")[0], suffix[1:].capitalize()
     raise RowFileError(
       f"{path}: no whole {name} file; it may be cut off, after row {number} ({reason})"
     ) from None
+
+
+def _size(batch: Any) -> int:
+  """Bytes of a batch; a dictionary, which all batches share, is not counted again and again."""
+  return sum(getattr(column, "indices", column).nbytes for column in batch.columns)
 
 
 def _parquet(path: str) -> Iterator[tuple[Any, float]]:

@@ -2,13 +2,16 @@
 
 The connection first brings the terms; the answer is what is wrong with them ("" if nothing) and
 what each takes. Then every job, (its number, term, what it takes of a response), is answered by
-(this process, the number, an Outcome).
+(this process, the number, an Outcome). Answers are JSON: whatever a response makes of this process,
+it cannot hand objects to the one that trains.
 """
 
+import json
 import os
 import signal
 import sys
 from multiprocessing.connection import Connection
+from typing import Any
 
 from tasks.rewards.function import RewardFunction
 
@@ -22,9 +25,9 @@ def main() -> int:
     try:
       functions = [RewardFunction(term) for term in terms]
     except ValueError as error:
-      connection.send((str(error), []))
+      _answer(connection, str(error), [])
       return 1
-    connection.send(("", [function.takes for function in functions]))
+    _answer(connection, "", [function.takes for function in functions])
     while True:
       number, term, response = connection.recv()
       # Who waits for the answer kills this process at the limit. Should nobody be left to do so,
@@ -34,9 +37,13 @@ def main() -> int:
       if os.getpid() != process:
         os._exit(0)  # a child that the function forked, which is not to answer for its parent
       signal.setitimer(signal.ITIMER_REAL, 0)
-      connection.send((process, number, outcome))
+      _answer(connection, process, number, outcome)
   except (EOFError, OSError):  # nobody asks any more
     return 0
+
+
+def _answer(connection: Connection, *message: Any) -> None:
+  connection.send_bytes(json.dumps(message).encode())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ are started when there is something to score, and one that hangs or dies is repl
 
 import collections
 import contextlib
+import json
 import math
 import os
 import signal
@@ -22,6 +23,7 @@ from tasks.rewards.function import Outcome
 from tasks.spelling import Term
 
 START_SECONDS = 120.0  # a module of one's own may import torch first
+LONGEST = 1 << 20  # bytes of an answer
 MOST = 16  # processes: each imports what its rewards do
 
 Job = tuple[int, Mapping[str, Any]]  # the number of a term, and what there is to know of a response
@@ -92,7 +94,7 @@ class _Worker:
     self.job: int | None = None
     self.deadline = time.monotonic() + START_SECONDS
     self._names, self._seconds = ", ".join(term.name for term in terms), seconds
-    self._takes: list[tuple[str, ...]] = []
+    self._takes: list[list[str]] = []
     self._asked = 0  # jobs so far
     self.connection, theirs = Pipe()
     path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
@@ -123,7 +125,7 @@ class _Worker:
     """The outcome of its job; None when there is none yet, or only that it has started."""
     try:
       if has_news:
-        return self._take(self.connection.recv())
+        return self._take(self.connection.recv_bytes(LONGEST))
     except (EOFError, OSError):
       code = self.kill(patience=1.0)
       return self._failed(f"ended its process (exit code {code})")
@@ -133,20 +135,25 @@ class _Worker:
     limit = START_SECONDS if self.is_starting else self._seconds
     return self._failed(f"took longer than {limit:g} s")
 
-  def _take(self, message: Any) -> Outcome | None:
-    if not self.is_starting:
-      process, number, outcome = message
-      if (process, number) != (self._process.pid, self._asked):
-        self.kill()
-        return self._failed("left a process behind that answered for it")
-      self.job = None
-      return outcome
-    problem, self._takes = message
-    if problem:
-      self.kill()
-      raise ValueError(problem)
-    self.is_starting = False
-    return None
+  def _take(self, answer: bytes) -> Outcome | None:
+    try:
+      message = json.loads(answer)
+    except ValueError:
+      message = None
+    match message:
+      case [str(problem), list(takes)] if self.is_starting:
+        if problem:
+          self.kill()
+          raise ValueError(problem)
+        self._takes, self.is_starting = takes, False
+        return None
+      case [int(process), int(number), [float() | int() as value, str(fault)]] if (
+        process == self._process.pid and number == self._asked
+      ):
+        self.job = None
+        return float(value), fault
+    self.kill()
+    return self._failed("left a process behind that answered for it")
 
   def _failed(self, fault: str) -> Outcome:
     if self.is_starting:

@@ -194,8 +194,13 @@ def load(
     TokenizerError: in one line, with the file.
   """
   is_gguf = path.endswith(".gguf")
-  files = gguf_vocabulary.read(path) if is_gguf else tokenizer_files.read_folder(path)
-  tokenizer = PretrainedTokenizer(files, eos_ids, bos_id, pad_id)
+  try:
+    files = gguf_vocabulary.read(path) if is_gguf else tokenizer_files.read_folder(path)
+    tokenizer = PretrainedTokenizer(files, eos_ids, bos_id, pad_id)
+  except (TypeError, LookupError, AttributeError, OverflowError) as error:
+    # A word of the files is of a kind that nobody asks for where it is read.
+    what = f"{type(error).__name__}: {error}".replace("\n", " ")[:200]
+    raise TokenizerError(f"{path}: its files do not describe a tokenizer ({what})") from None
   if tokenizer.vocab_size > embeddings:
     raise TokenizerError(
       f"{path}: the tokenizer has {tokenizer.vocab_size:,} tokens and the model embeds only "

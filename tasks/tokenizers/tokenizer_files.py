@@ -9,11 +9,12 @@ A GGUF file holds the same: tasks/tokenizers/gguf_vocabulary.py.
 """
 
 import dataclasses
-import json
 import os
 from typing import Any
 
 import tokenizers
+
+from models.pretrained import strict_json
 
 _ROLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
@@ -79,8 +80,8 @@ def _read_json(path: str) -> dict[str, Any]:
   """{} if there is no such file."""
   if not os.path.isfile(path):
     return {}
-  with open(path, encoding="utf-8") as file:
+  with open(path, "rb") as file:
     try:
-      return json.load(file)
-    except json.JSONDecodeError as error:
+      return strict_json.parsed(file.read())
+    except ValueError as error:
       raise TokenizerError(f"{path} is no JSON: {error}") from None

@@ -8,6 +8,7 @@ from typing import Any
 
 from comparing.comparison import Comparison, Variant
 from comparing.runs import Run
+from training.records.metric_columns import Columns
 from training.records.run_folder import RunFolder
 
 BASE = {
@@ -56,7 +57,9 @@ def finished(name: str, rewards: dict[int, float], rollouts: int = 100, **config
   def run(seed: int, reward: float) -> Run:
     rows = [{"step": 0, "rollouts": 0, "eval/reward": 0.0}]
     rows += [{"step": 1, "rollouts": rollouts, "eval/reward": reward}]
-    return Run(RunFolder(f"{name}-s{seed}"), name, "finished", {}, {"seed": seed} | config, rows)
+    return Run(
+      RunFolder(f"{name}-s{seed}"), name, "finished", {}, {"seed": seed} | config, Columns(rows)
+    )
 
   return Variant(name, tuple(run(seed, reward) for seed, reward in rewards.items()))
 

@@ -1,6 +1,7 @@
 """Who won: the order, the marks against the best, the gains, and the sentence about them."""
 
 import csv
+import dataclasses
 import io
 
 import pytest
@@ -11,6 +12,7 @@ from comparing.verdict import Verdict
 from comparing.verdict_table import Forest, as_csv, as_latex
 from tests.comparing import fake_sweep
 from tests.comparing.fake_sweep import compare, finished
+from training.records.metric_columns import Columns
 
 
 def judged(*variants) -> Verdict:
@@ -21,9 +23,11 @@ def judged(*variants) -> Verdict:
 
 def with_kl(name: str, rewards: dict[int, float], kl: float):
   variant = finished(name, rewards)
+  runs = []
   for run in variant.runs:
-    run.rows[-1][KL] = kl
-  return variant
+    *first, last = run.rows
+    runs.append(dataclasses.replace(run, rows=Columns([*first, last | {KL: kl}])))
+  return dataclasses.replace(variant, runs=tuple(runs))
 
 
 def near(mean: float) -> dict[int, float]:

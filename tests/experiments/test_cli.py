@@ -88,7 +88,7 @@ def test_a_stray_word_is_an_error_that_says_what_to_type(word, message):
 
 @pytest.mark.parametrize("words", [(), ("--config",), ("--config.steps=2",)])
 def test_the_config_is_required(words):
-  expected = "--config is required, e.g. --config=configs/best_of_k.py (see --help)"
+  expected = "--config is required, e.g. --config=configs/dpo.py (see --help)"
   assert problem(*words) == expected
 
 

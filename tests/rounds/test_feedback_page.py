@@ -9,7 +9,9 @@ import sys
 import httpx
 import pytest
 
+from experiments import collect_feedback
 from tests.comparing import browser
+from tests.experiments import commands
 from tests.experiments.test_rounds import rounds
 from tests.experiments.test_train import environment
 
@@ -170,3 +172,11 @@ def test_killed_between_answer_and_choice_and_then_a_round_trains_on_it(server, 
     server.ask("three>")  # the server goes on, with what is in service now
     last = lines(place, "offers/offers.jsonl")[-1]["policy"]
     assert last == ("runs/people/rounds/001" if verdict["deployed"] else "base policy")
+
+
+def test_beyond_loopback_it_asks_for_a_token_before_anything_is_loaded(place):
+  words = ["--deployment=runs/people", "--host=0.0.0.0"]
+  done = commands.run(collect_feedback.main, *words, place=place)
+  assert done.returncode == 2 and "--host=0.0.0.0: others could use" in done.stderr
+  done = commands.run(collect_feedback.main, *words, "--token=short", place=place)
+  assert done.returncode == 2 and "16 letters" in done.stderr and "short" not in done.stderr

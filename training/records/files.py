@@ -8,9 +8,10 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import IO, Any
 
 from training.errors import UserError
 
@@ -18,6 +19,7 @@ CHECKSUMS = "checksums.json"
 SEALED = "has_checksums"  # noted in a checkpoint that is to have them
 _ABOUT = "_CHECKPOINT_METADATA"  # Orbax's name
 _BLOCK = 1 << 24  # bytes that a thread reads at a time
+_STEP = re.compile(rb'\{"step": (\d{1,15})[,}]')
 
 
 def write_atomically(path: str, text: str) -> None:
@@ -31,6 +33,15 @@ def write_atomically(path: str, text: str) -> None:
     with contextlib.suppress(OSError):
       os.remove(temporary)
     raise
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[IO[bytes]]:
+  """A file to write, which takes the place of the one at `path` when all has gone well."""
+  temporary = f"{path}.{os.getpid()}.tmp"
+  with open(temporary, "wb") as file:
+    yield file
+  os.replace(temporary, path)
 
 
 def finite(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,18 +63,78 @@ def read_rows(path: str) -> tuple[list[dict[str, Any]], list[bytes]]:
 
   UserError if it cannot be read at all.
   """
-  lines = (_content(path) or b"").split(b"\n")[:-1]  # the last has no newline: half-written, or ""
   rows, broken = [], []
-  for line in lines:
-    try:
-      row = parsed(line)
-    except ValueError:
-      row = None
-    if isinstance(row, dict) and isinstance(row.get("step"), int):
-      rows.append(row)
-    else:
+  for line, row in each_row(path):
+    if row is None:
       broken.append(line)
+    else:
+      rows.append(row)
   return rows, broken
+
+
+def each_row(path: str) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
+  """Each line of a file of rows, and the row that it is, or None; no more than some at a time."""
+  for lines in blocks(path):
+    for line in lines:
+      yield line, row_of(line)
+
+
+def blocks(path: str, size: int = 1 << 20) -> Iterator[list[bytes]]:
+  """The whole lines of a file, about so many bytes of them at a time; none without a file.
+
+  A last line without its end is half-written: none, as yet.
+  """
+  try:
+    file = open(path, "rb")
+  except (FileNotFoundError, NotADirectoryError):
+    return
+  except OSError as error:  # a folder in its place, or nothing for us to read
+    raise UserError(f"{path} cannot be read: {error.strerror}") from None
+  with file:
+    while lines := file.readlines(size):
+      whole = [line[:-1] for line in lines if line.endswith(b"\n")]
+      if whole:
+        yield whole
+
+
+def row_of(line: bytes) -> dict[str, Any] | None:
+  try:
+    row = json.loads(line)
+  except (ValueError, RecursionError):
+    return None
+  return row if is_row(row) else None
+
+
+def is_row(value: Any) -> bool:
+  return isinstance(value, dict) and isinstance(value.get("step"), int)
+
+
+def read_ends(path: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+  """The rows of the first step that a file has, and of the last; the rest is read and forgotten."""
+  first: list[bytes] = []
+  last: list[bytes] = []
+  steps: list[int] = []  # of the first, and of the last until now
+  for lines in blocks(path):
+    for line in lines:
+      step = _step_of(line)
+      if step is None:
+        continue
+      if not steps:
+        steps = [step, step]
+      if step == steps[0]:
+        first.append(line)
+      if step != steps[1]:
+        steps[1], last = step, []
+      last.append(line)
+  ends = [[row for line in found if (row := row_of(line)) is not None] for found in (first, last)]
+  return ends[0], ends[1]
+
+
+def _step_of(line: bytes) -> int | None:
+  if found := _STEP.match(line):  # as we write them: no need to read all of a long text
+    return int(found[1])
+  row = row_of(line)
+  return None if row is None else row["step"]
 
 
 def write_json(path: str, value: Any) -> None:

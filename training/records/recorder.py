@@ -37,10 +37,9 @@ class Recorder(contextlib.AbstractContextManager):
     What is broken, or gone, is said; the totals do not depend on it.
     """
     self.warn(self._folder.truncate(step))
-    rows = self._folder.read_metrics()
-    for row in rows:
-      self.latest |= row
-    last = rows[-1] if rows else {}
+    last: dict[str, Any] = {}
+    for last in self._folder.each_metrics():
+      self.latest |= last
     if totals and last.get("step") != step:
       self.warn([f"{self._folder.path}/metrics.jsonl lacks the row of step {step}"])
     return {**last, **totals}

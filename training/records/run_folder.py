@@ -23,19 +23,22 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from tasks.rows.row import Problem
 from training.errors import Diverged, Stopped, UserError
 from training.records import environment
 from training.records.files import (
+  each_row,
   finite,
   is_unfinished,
   json_text,
+  read_ends,
   read_json,
   read_rows,
   read_text,
+  replacing,
   write_atomically,
 )
 
@@ -205,14 +208,20 @@ class RunFolder:
     """
     said = []
     for name in ("metrics.jsonl", "completions.jsonl", "prompts.jsonl", "groups.jsonl"):
-      rows, broken = read_rows(self._file(name))
-      if broken and not self.read_only:
-        aside = f"{self._file(name)}.broken"
-        with open(aside, "ab") as file:
-          file.write(b"".join(line + b"\n" for line in broken))
-        said.append(f"{self._file(name)}: {len(broken)} lines are no rows: set aside in {aside}")
-      kept = (row for row in rows if row["step"] <= step)
-      self._write(name, "".join(json.dumps(row) + "\n" for row in kept))
+      path, broken = self._file(name), []
+      if self.read_only or not os.path.exists(path):
+        continue
+      with replacing(path) as file:
+        for line, row in each_row(path):
+          if row is None:
+            broken.append(line)
+          elif row["step"] <= step:
+            file.write(line + b"\n")
+        if broken:
+          aside = f"{path}.broken"
+          with open(aside, "ab") as other:
+            other.writelines(line + b"\n" for line in broken)
+          said.append(f"{path}: {len(broken)} lines are no rows: set aside in {aside}")
     return said
 
   def read_config(self) -> dict[str, Any]:
@@ -235,6 +244,14 @@ class RunFolder:
   def read_metrics(self) -> list[dict[str, Any]]:
     """All rows in the order written; a value that was not finite is None."""
     return self._read_lines("metrics.jsonl")
+
+  def each_metrics(self) -> Iterator[dict[str, Any]]:
+    """The rows of `read_metrics` one by one, where there may be a great many."""
+    return (row for _, row in each_row(self._file("metrics.jsonl")) if row is not None)
+
+  def read_ends(self, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of the first and the last step of "completions" or "groups", whatever their size."""
+    return read_ends(self._file(f"{name}.jsonl"))
 
   def read_completions(self) -> list[dict[str, Any]]:
     return self._read_lines("completions.jsonl")

@@ -22,6 +22,7 @@ SIZES = {
   "heads": "num_attention_heads",
   "ff_dim": "intermediate_size",
 }
+MOST, MOST_LAYERS = 1 << 31, 1 << 12  # beyond these a file is damaged, or a trap
 # Fields of ModelConfig that are so unless a family says otherwise.
 PLAIN = {
   "qk_norm": False,
@@ -104,9 +105,14 @@ class Family:
     model: Model = PLAIN | {ours: config[theirs] for ours, theirs in SIZES.items()}
     model["kv_heads"] = config.get("num_key_value_heads") or model["heads"]
     model["head_dim"] = config.get("head_dim") or model["d_model"] // model["heads"]
+    if not all(_is_size(model, name) for name in ("kv_heads", "head_dim")):
+      wrong = f"num_key_value_heads={model['kv_heads']}, head_dim={model['head_dim']}"
+      raise CheckpointError(f"{path}: {wrong}, expected whole numbers above 0")
     model["tied"] = bool(config.get("tie_word_embeddings", False))
     model["attention_bias"] = bool(config.get("attention_bias"))
     model["norm_eps"] = float(config["rms_norm_eps"])
+    if not 0 <= model["norm_eps"] < 1:
+      raise CheckpointError(f"{path}: rms_norm_eps {model['norm_eps']}, expected a small number")
     return model | self.positions(config, path) | self.fixed
 
   def words(self, model: Model) -> dict[str, Any]:
@@ -129,7 +135,7 @@ class Family:
       raise CheckpointError(
         f"{path}: sliding-window attention (of {window} tokens) is not supported"
       )
-    stated = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    stated = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
     return rope.read({"rope_theta": config["rope_theta"], **stated}, self.ropes, path)
 
   def window(self, config: Words) -> int | None:
@@ -162,4 +168,5 @@ class Family:
 
 
 def _is_size(config: Words, word: str) -> bool:
-  return isinstance(config.get(word), int) and config[word] > 0
+  most = MOST_LAYERS if word == SIZES["layers"] else MOST
+  return type(config.get(word)) is int and 0 < config[word] <= most

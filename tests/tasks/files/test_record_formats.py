@@ -12,7 +12,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from tasks.files import row_files
+from tasks.files import row_files, unpacking
 from tasks.files.record_formats import RowFileError
 
 PAIRS = [
@@ -182,3 +182,58 @@ def test_folders_that_datasets_saved(tmp_path):
   assert set(found) == {"train", "test"} and len(found["train"]) == 1
   assert texts(row_files.read(found["test"][0])[0]) == EXPECTED
   assert set(row_files.splits_of(str(tmp_path / "saved" / "test"))) == {"train"}
+
+
+def parquet_of(table, **options):
+  sink = pyarrow.BufferOutputStream()
+  pyarrow.parquet.write_table(table, sink, **options)
+  return sink.getvalue().to_pybytes()
+
+
+BOMB = b" " * (8 << 20)  # one line of blanks
+PACK = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd}
+
+
+@pytest.mark.parametrize("packed", PACK)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+def test_a_file_that_unpacks_to_far_too_much_is_refused(name, packed, tmp_path, monkeypatch):
+  monkeypatch.setattr(unpacking, "FREE", 1 << 20)
+  path = tmp_path / (name + packed)
+  path.write_bytes(PACK[packed](LINES.encode() + BOMB))
+  with pytest.raises(RowFileError, match="more than of honest files; unpack it yourself") as error:
+    row_files.read(str(path))
+  assert "\n" not in str(error.value)
+
+
+def test_so_is_a_parquet_file_of_one_row_many_times(tmp_path, monkeypatch):
+  monkeypatch.setattr(unpacking, "FREE", 1 << 20)
+  path = tmp_path / "a.parquet"
+  path.write_bytes(parquet_of(pyarrow.table({"prompt": ["long " * 1000] * 3000})))
+  with pytest.raises(RowFileError, match="more than of honest files; save it as"):
+    row_files.read(str(path))
+
+
+@pytest.mark.parametrize("packed", PACK)
+def test_what_repeats_itself_as_real_data_does_is_read(packed, tmp_path, monkeypatch):
+  monkeypatch.setattr(unpacking, "FREE", 1 << 12)
+  row = {"prompt": "You are a helpful assistant. " * 20, "chosen": "a", "rejected": "b"}
+  lines = "".join(json.dumps(row | {"prompt": f"{row['prompt']}{i}"}) + "\n" for i in range(300))
+  path = tmp_path / f"a.jsonl{packed}"
+  path.write_bytes(PACK[packed](lines.encode()))
+  rows, problems = row_files.read(str(path))
+  assert len(rows) == 300 and not problems
+
+
+@pytest.mark.parametrize(
+  ("line", "message"),
+  [
+    (b"[" * 100_000, "nested too deeply"),
+    (b'{"a":' * 100_000, "nested too deeply"),
+    (b'{"prompt": ' + b"9" * 100_000 + b"}", "not JSON that can be read"),
+  ],
+)
+def test_a_line_that_is_a_trap_is_a_bad_row(line, message, tmp_path):
+  path = tmp_path / "a.jsonl"
+  path.write_bytes(LINES.encode() + line + b"\n")
+  rows, (problem,) = row_files.read(str(path))
+  assert len(rows) == 5 and message in problem.what and problem.where == "a.jsonl row 6"

@@ -67,3 +67,63 @@ def test_a_template_runs_in_a_sandbox(attack):
   except ChatTemplateError:
     pass
   assert messages == USER
+
+
+@pytest.mark.parametrize(
+  ("bomb", "reason"),
+  [
+    ("{% for i in range(10**9) %}a{% endfor %}", "Range too big"),
+    (
+      "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+      "more time or memory",
+    ),
+    ("{% for i in range(99999) %}{{ 'a' * 1000 }}{% endfor %}", "1,000,000 characters more"),
+    ("{{ 'a' * 10**10 }}", "more than 1,024 MiB"),
+    ("{{ 'a' * 10**8 }}", "1,000,000 characters more"),
+    ("{{ 7 ** (10 ** 9) }}", "more time or memory"),
+    ("{{ '%4000000000d' % 1 }}", "more than 1,024 MiB"),
+    ("{{ 'a'.center(10**10) | length }}", "more than 1,024 MiB"),
+    ("{{ ('a' * 10**6).replace('', 'a' * 10**6) }}", "more than 1,024 MiB"),
+    ("{{ [0] * 10**9 }}", "more than 1,024 MiB"),
+    ("{{ {'a': [1]} | tojson(indent=10**10) }}", "more than 1,024 MiB"),
+    (
+      "{% set n = namespace(x='a') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+      "more than 1,024 MiB",
+    ),
+    ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "calls itself without an end"),
+    (
+      "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(64) }}",
+      "was stopped",
+    ),
+    ("{{ " + "(" * 10_000 + ")" * 10_000 + " }}", "without an end"),
+    ("{{ " + "-" * 100_000 + "1 }}", "without an end|was stopped"),
+    ("{{ 1 / 0 }}", "ZeroDivisionError"),
+    ("{{ messages.popitem() }}", "has no attribute"),
+    ("{{ lipsum(n=10**7) }}", "was stopped"),
+    ("{% include 'etc/passwd' %}", "no loader"),
+    ("{{ cycler.__init__.__globals__.os.environ }}", "unsafe"),
+  ],
+)
+def test_a_template_that_takes_too_much_is_refused_in_a_line(bomb, reason):
+  with pytest.raises(ChatTemplateError, match=reason) as error:
+    ChatTemplate(bomb, {}).render(USER)
+  assert "\n" not in str(error.value) and len(str(error.value)) < 300
+
+
+def test_after_a_conversation_that_took_too_much_the_next_is_rendered():
+  template = ChatTemplate("{% for m in messages %}{{ m.n ** (m.n ** m.n) }}.{% endfor %}", {})
+  with pytest.raises(ChatTemplateError, match="was stopped"):
+    template.render([{"role": "user", "content": "a", "n": 9}])
+  assert template.render([{"role": "user", "content": "a", "n": 2}]) == "16."
+
+
+def test_the_process_of_a_template_knows_no_secret_and_ends_with_it(monkeypatch):
+  monkeypatch.setenv("HF_TOKEN", "marked")
+  template = ChatTemplate("{{ messages[0].content }}", {})
+  process = template._renderer._processes[0]
+  with open(f"/proc/{process.pid}/environ", "rb") as file:
+    assert b"marked" not in file.read()
+  long = "é" * 3_000_000  # longer than a pipe holds, both ways
+  assert template.render([{"role": "user", "content": long}]) == long
+  del template
+  assert process.poll() is not None

@@ -131,7 +131,7 @@ def test_another_loss_keeps_the_hyperparameters_it_shares_with_the_file(write):
     ("quick", "no config file 'quick'. Did you mean configs/sweeps/quick.py?"),
     ("quick.py", "no config file 'quick.py'. Did you mean configs/sweeps/quick.py?"),
     ("gsm8k", "no config file 'gsm8k'. Did you mean configs/tasks/gsm8k.py?"),
-    ("zzzzzzzz", "There are configs/best_of_k.py, configs/bnpo.py, "),
+    ("zzzzzzzz", "There are configs/a_star_po.py, configs/best_of_k.py, "),
     (
       "configs/sweeps/quick.py",
       "configs/sweeps/quick.py has no get_config() (it defines get_sweep: "
