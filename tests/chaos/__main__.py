@@ -9,6 +9,7 @@ wrong. The verdict of each is: same (to the bit), said (an error or a warning na
 wrong. Exit code: 0 nothing was wrong, 1 something was, 2 bad usage, 130 interrupted.
 """
 
+import logging
 import pathlib
 import random
 import secrets
@@ -59,6 +60,8 @@ def main(argv: Sequence[str]) -> int:
   if out.exists() and any(out.iterdir()):
     raise UserError(f"--out={out} is not empty: give another")
   out.mkdir(parents=True, exist_ok=True)
+  logging.getLogger().setLevel(logging.CRITICAL)  # Orbax's words to what is left are no news
+  logging.getLogger("absl").setLevel(logging.CRITICAL)
   words = " ".join(argv)
   about = f"`python -m tests.chaos {words}`, seed {seed}, commit {git_commit()[:7]}"
   print(about, flush=True)

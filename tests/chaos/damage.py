@@ -27,8 +27,7 @@ def damage_files(trial: Trial, whole: Whole) -> None:
     hurt = _hurt(path, trial.random)
     trial.hurt.append(str(path))
     trial.injected += 1
-    with open(trial.folder.parent / f"{trial.folder.name}-hurt.txt", "a") as file:
-      file.write(f"{hurt}: {path.relative_to(trial.folder)}\n")
+    trial.notes.append(f"{hurt} {path.relative_to(trial.folder)}")
   # To repeat exactly this: the moment of the kill does not follow from the seed.
   shutil.copytree(trial.runs, trial.folder / "hurt")
   trial.finish()

@@ -11,7 +11,7 @@ import numpy as np
 # Of a moment or a machine, not of the run.
 TIMED = {
   *("seconds", "train/seconds", "train/step_time", "perf/tokens_per_second", "time", "created"),
-  *("started", "pid", "commit", "digest", "digests", "wall", "took"),
+  *("started", "pid", "commit", "digest", "digests", "wall", "took", "wandb"),
 }
 _BELOW = re.compile(r'"/[^"]*?/runs/')  # a path of this machine
 IGNORED = ("env.json", "command.txt", "log.txt", "report.html", "results.csv", "best.html")
@@ -82,11 +82,16 @@ def _checkpoints(folder: pathlib.Path) -> dict[str, Any]:
 def differences(whole: dict[str, Any], hurt: dict[str, Any]) -> list[str]:
   """What of `hurt` is not as in `whole`, a line each."""
   lines = [f"{path}: not there" for path in sorted(whole.keys() - hurt.keys())]
-  lines += [f"{path}: too much" for path in sorted(hurt.keys() - whole.keys())]
+  lines += [f"{path}: too much" for path in sorted(hurt.keys() - whole.keys()) if not _later(path)]
   for path in sorted(whole.keys() & hurt.keys()):
     if whole[path] != hurt[path]:
       lines.append(f"{path}: {_first_difference(whole[path], hurt[path])}")
   return lines
+
+
+def _later(path: str) -> bool:
+  """Whether it is a checkpoint: one more may be left, which the next save would have deleted."""
+  return "/checkpoints/" in f"/{path}"
 
 
 def _first_difference(whole: Any, hurt: Any) -> str:

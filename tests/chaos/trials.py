@@ -54,6 +54,7 @@ class Trial:
     self.random = random.Random(f"{work.name} {fault} {seed}")
     self.injected = 0
     self.hurt: list[str] = []  # the files that were damaged, below the folder
+    self.notes: list[str] = []  # what was done to it
     self.wrong: list[str] = []
     self.more: list[str] = []  # words that an error told us to type
     self.environment: dict[str, str] = {}
@@ -149,7 +150,7 @@ class Trial:
         named = {pathlib.Path(path).name for path in self.hurt} if lines else set()
         self.wrong += left_behind.lacks_only(whole.left, left, named)
     if self.wrong:
-      verdict, lines = WRONG, self.wrong[:8]
+      verdict, lines = WRONG, [*self.wrong[:8], *self.notes]
     facts = {"injected": self.injected, "starts": self.starts, "lines": lines}
     seconds = round(time.monotonic() - began, 1)
     return Verdict(self.work.name, self.fault, self.seed, verdict=verdict, seconds=seconds, **facts)
