@@ -38,7 +38,7 @@ FLAGS = {
   "repeat": ("", "one trial again: WORK:FAULT:SEED, as they are printed"),
   "dry_run": (False, "print how often each work would be hurt, and do nothing"),
 }
-SLOW = 0.2  # of a slow work there are so many trials for one of another
+SLOW = 0.15  # of a slow work there are so many trials for one of another
 
 
 def main(argv: Sequence[str]) -> int:
@@ -151,7 +151,7 @@ class Chaos:
       if fault is None or lacks(fault) <= 0:
         return None
       choices = works_of(fault, works)
-      weights = [SLOW if work.is_slow else 1.0 for work in choices]
+      weights = [SLOW if work.is_slow or work.processes > 1 else 1.0 for work in choices]
       work = self._random.choices(choices, weights)[0]
       self._underway.append(fault.name)
       return work, fault, self._random.randrange(10**6)
@@ -165,7 +165,10 @@ class Chaos:
     folder = self._out / work.name / f"{fault.name.replace(' ', '-').replace(',', '')}-{seed}"
     trial = Trial(work, fault.name, seed, folder, self._starter)
     work.lay_out(folder)
-    fault.do(trial, whole)
+    try:
+      fault.do(trial, whole)
+    except Exception as error:
+      trial.wrong.append(f"the harness failed: {type(error).__name__}: {error}")
     verdict = trial.judge(whole, began)
     self._tally.add(verdict)
     if fault.name in self._underway:

@@ -1,6 +1,5 @@
 """Files that are damaged while nobody looks: torn, flipped, emptied, gone; folders that go."""
 
-import os
 import pathlib
 import random
 import shutil
@@ -106,5 +105,3 @@ def remove_folder(trial: Trial, whole: Whole) -> None:
       for process in processes:
         process.send(signal.SIGKILL)
   trial.finish()
-
-

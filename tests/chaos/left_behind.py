@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tasks import group_dataset
+
 # Of a moment or a machine, not of the run.
 TIMED = {
   *("seconds", "train/seconds", "train/step_time", "perf/tokens_per_second", "time", "created"),
@@ -44,6 +46,9 @@ def content_of(path: pathlib.Path) -> Any:
     if path.name == "recipe.json":
       value.pop("base", None)  # of a round: a digest in which its base policy's run began
     return value
+  if ".array_record" in path.name:  # its bytes differ from process to process
+    stored = group_dataset.read(str(path.parent))
+    return stored.texts, {name: array.tobytes() for name, array in stored.arrays.items()}
   return path.read_bytes()
 
 

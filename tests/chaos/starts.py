@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import IO, cast
 
 PROJECT = pathlib.Path(__file__).parent.parent.parent
 # Programs are compiled quickly rather than well, once, for all trials; nobody is asked for W&B.
@@ -78,7 +79,7 @@ class Starter(contextlib.AbstractContextManager):
 
   def __exit__(self, *_: object) -> None:
     if self._zygote:
-      self._zygote.stdin.close()
+      cast(IO[bytes], self._zygote.stdin).close()
       self._zygote.wait()
 
   def start(
@@ -113,9 +114,11 @@ class Starter(contextlib.AbstractContextManager):
           stdin=subprocess.PIPE,
           stdout=subprocess.PIPE,
         )
-        threading.Thread(target=self._listen, daemon=True).start()
-      self._zygote.stdin.write(json.dumps(request).encode() + b"\n")
-      self._zygote.stdin.flush()
+        answers = cast(IO[bytes], self._zygote.stdout)
+        threading.Thread(target=self._listen, args=(answers,), daemon=True).start()
+      requests = cast(IO[bytes], self._zygote.stdin)
+      requests.write(json.dumps(request).encode() + b"\n")
+      requests.flush()
       with self._answered:
         if not self._answered.wait_for(lambda: self._pids or self._zygote.poll(), 300):
           raise RuntimeError("the zygote does not answer")
@@ -123,9 +126,9 @@ class Starter(contextlib.AbstractContextManager):
     process.words = words
     return process
 
-  def _listen(self) -> None:
+  def _listen(self, answers: IO[bytes]) -> None:
     """Reads what the zygote answers."""
-    for line in self._zygote.stdout:
+    for line in answers:
       answer = json.loads(line)
       with self._answered:
         if "code" in answer:

@@ -41,7 +41,9 @@ class Work:
   files: dict[str, str] = dataclasses.field(default_factory=dict)
   processes: int = 1  # that train together
   is_slow: bool = False  # it starts processes that import everything anew
-  moves: bool = True  # a copy of its folder elsewhere goes on (a round's config has its data's path)
+  moves: bool = (
+    True  # a copy of its folder elsewhere goes on (a round's config has its data's path)
+  )
 
   def commands(self) -> list[list[str]]:
     """The words after `python -m` of each process; they change where a free port is in them."""
@@ -67,8 +69,9 @@ def _train(name: str, config: str, *changes: str, **more) -> Work:
   return Work(name, "experiments.train", words, **more)
 
 
-_SWEEP = {"small.py": SWEEP.format(small=[*SMALL, "steps=4", "eval.every=1", "wandb.mode=disabled"])}
-_ROUNDS = [f"--config.{setting}" for setting in (*SMALL, "steps=4", "wandb.mode=disabled")]
+_SHORT = (*SMALL, "steps=4", "eval.every=1", "wandb.mode=disabled")
+_SWEEP = {"small.py": SWEEP.format(small=list(_SHORT))}
+_ROUNDS = [f"--config.{setting}" for setting in _SHORT]
 
 WORKS = {
   work.name: work
