@@ -162,7 +162,7 @@ class Chaos:
       if work.name not in self._wholes:
         self._wholes[work.name] = left_alone(work, self._out / work.name, self._starter)
     whole, began = self._wholes[work.name], time.monotonic()
-    folder = self._out / work.name / f"{fault.name.replace(' ', '-').replace(',', '')}-{seed}"
+    folder = self._out / work.name / f"{fault.name.replace(' ', '-').replace('&', '')}-{seed}"
     trial = Trial(work, fault.name, seed, folder, self._starter)
     work.lay_out(folder)
     try:

@@ -23,9 +23,9 @@ FAULTS = {
   fault.name: fault
   for fault in (
     Fault("kill -9", stops.kill, 0.5, is_kill=True),
-    Fault("kill -9, group", stops.kill_group, 0.15, is_kill=True),
+    Fault("kill -9 group", stops.kill_group, 0.15, is_kill=True),
     Fault(
-      "kill -9, worker",
+      "kill -9 worker",
       stops.kill_worker,
       0.05,
       is_kill=True,

@@ -75,9 +75,13 @@ class Starter(contextlib.AbstractContextManager):
     self._zygote: subprocess.Popen | None = None
     self._forked: dict[int, Process] = {}
     self._pids: list[int] = []
+    self._started: list[Process] = []
     PROGRAMS.mkdir(parents=True, exist_ok=True)
 
   def __exit__(self, *_: object) -> None:
+    """Ends whatever still runs: nothing does, unless the harness was interrupted."""
+    for process in self._started:
+      kill_all([] if process.code is not None else [*process.descendants(), process.pid])
     if self._zygote:
       cast(IO[bytes], self._zygote.stdin).close()
       self._zygote.wait()
@@ -86,8 +90,13 @@ class Starter(contextlib.AbstractContextManager):
     self, words: list[str], folder: pathlib.Path, output: pathlib.Path, forked: bool, **more: str
   ) -> Process:
     """Types `python -m *words` in a folder; `more` is added to its environment."""
-    if forked:
-      return self._fork(words, folder, output, more)
+    process = (self._fork if forked else self._real)(words, folder, output, more)
+    self._started.append(process)
+    return process
+
+  def _real(
+    self, words: list[str], folder: pathlib.Path, output: pathlib.Path, more: dict[str, str]
+  ) -> Process:
     with open(output, "ab") as file:
       started = subprocess.Popen(
         [sys.executable, "-m", *words],
