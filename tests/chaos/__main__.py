@@ -13,6 +13,7 @@ import logging
 import pathlib
 import random
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -66,6 +67,8 @@ def main(argv: Sequence[str]) -> int:
   about = f"`python -m tests.chaos {words}`, seed {seed}, commit {git_commit()[:7]}"
   print(about, flush=True)
   tally = Tally(out, about)
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.default_int_handler)
   with Starter() as starter:
     chaos = Chaos(out, starter, tally, random.Random(seed), flags.minutes)
     if flags.repeat:
