@@ -1,7 +1,7 @@
 """A pool of worker processes (experiments.sweeping.worker): each runs one job after another.
 
-A job that raises fails alone. A worker that dies (a crash in C++) fails its job and is replaced. One
-that was killed (by somebody, or for want of memory) is replaced, and its job started once more.
+A job that raises fails alone. A worker that dies (a crash in C++) fails its job and is replaced.
+One that was killed (by somebody, or for want of memory) is replaced, its job started once more.
 Workers live in sessions of their own, so the terminal's ^C reaches only the sweep, which decides
 what it means: `Pool.stop`.
 """

@@ -18,7 +18,7 @@ from tests.chaos.works import Work
 PATIENCE = 600.0  # seconds for a start that nobody disturbs
 STOPS_IN = 90.0  # seconds for a process that was told to stop
 SAME, SAID, WRONG = "same", "said", "WRONG"
-REAL = 0.1  # share of the starts that are the real command, where the others are forked
+REAL = 0.05  # share of the starts that are the real command, where the others are forked
 
 
 @dataclasses.dataclass(frozen=True)

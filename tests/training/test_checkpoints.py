@@ -95,6 +95,13 @@ def test_the_last_two_and_the_best_are_kept(copy):
     assert checkpoints.totals() == {"step": 4}
 
 
+@pytest.mark.parametrize("gone", [files.CHECKSUMS, "_CHECKPOINT_METADATA", "state/_METADATA"])
+def test_one_that_a_kill_left_half_deleted_goes_when_the_run_goes_on(copy, gone):
+  (pathlib.Path(copy.checkpoint(1)) / gone).unlink()
+  restored(copy)
+  assert copy.checkpoint_steps == [3, 4] and not pathlib.Path(copy.checkpoint(1)).exists()
+
+
 def checksums(change):
   """A damage: the list of checksums of step 4, changed."""
 
