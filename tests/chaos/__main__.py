@@ -130,9 +130,12 @@ class Chaos:
     threads = [threading.Thread(target=go_on, daemon=True) for _ in range(jobs)]
     for thread in threads:
       thread.start()
-    for thread in threads:
-      while thread.is_alive():
-        thread.join(0.5)
+    try:
+      for thread in threads:
+        while thread.is_alive():
+          thread.join(0.5)
+    except KeyboardInterrupt as stopped:
+      self._failed.append(stopped)  # what the trials come to from here on is no verdict
     if self._failed:
       raise self._failed[0]
 
@@ -173,6 +176,8 @@ class Chaos:
     except Exception as error:
       trial.wrong.append(f"the harness failed: {type(error).__name__}: {error}")
     verdict = trial.judge(whole, began)
+    if self._failed:
+      return
     self._tally.add(verdict)
     if fault.name in self._underway:
       self._underway.remove(fault.name)
