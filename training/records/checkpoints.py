@@ -128,6 +128,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         self.warnings.append(f"{self.path(unfinished)} was never finished: deleted")
       for half in self._folder.half_deleted_checkpoints:
         shutil.rmtree(self._folder.checkpoint(half))
+        self.warnings.append(f"{self.path(half)} was half deleted: gone now")
       return self._checked(self.latest_step) if self._folder.checkpoint_steps else -1
 
     step = hosts.first_says(latest)

@@ -79,8 +79,8 @@ class RunFolder:
 
   @property
   def half_deleted_checkpoints(self) -> list[int]:
-    """Those that lack files, before the last two: a kill came while Orbax deleted them."""
-    return [step for step in self._steps()[:-2] if lacks_files(self.checkpoint(step))]
+    """Those that lack files, before the last: a kill came while Orbax deleted them."""
+    return [step for step in self._steps()[:-1] if lacks_files(self.checkpoint(step))]
 
   def checkpoint(self, step: int) -> str:
     return os.path.join(self.checkpoints, str(step))
