@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tasks import group_dataset
+from training.records.files import damaged_file
 
 # Of a moment or a machine, not of the run.
 TIMED = {
@@ -74,6 +75,8 @@ def _checkpoints(folder: pathlib.Path) -> dict[str, Any]:
   found = {}
   with ocp.training.Checkpointer(os.path.abspath(folder)) as checkpoints:
     for step in (checkpoint.step for checkpoint in checkpoints.checkpoints):
+      if damage := damaged_file(str(folder / str(step))):
+        raise ValueError(f"checkpoint {step} is damaged: {damage}")
       about = checkpoints.metadata(step)
       place = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), about.metadata
