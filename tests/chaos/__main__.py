@@ -71,10 +71,13 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(number, signal.default_int_handler)
   with Starter() as starter:
     chaos = Chaos(out, starter, tally, random.Random(seed), flags.minutes)
-    if flags.repeat:
-      chaos.try_once(works[0], faults[0], seed)
-    else:
-      chaos.run(works, faults, flags.kills, flags.jobs)
+    try:
+      if flags.repeat:
+        chaos.try_once(works[0], faults[0], seed)
+      else:
+        chaos.run(works, faults, flags.kills, flags.jobs)
+    finally:
+      disk.unmount_below(out)
   print(tally.table())
   for verdict in tally.wrong:
     print(f"wrong: {_name(verdict)}  {'; '.join(verdict.lines)}")

@@ -1,10 +1,9 @@
 """Processes that are stopped: killed, asked to end, or halted for a while, at a random moment."""
 
-import random
 import signal
 import time
 
-from tests.chaos.starts import Process
+from tests.chaos.starts import Process, kill_all
 from tests.chaos.trials import STOPS_IN, Trial, Watch, Whole
 
 LIVES = 10  # that a run is stopped in, at most
@@ -102,18 +101,12 @@ def kill_worker(trial: Trial, whole: Whole) -> None:
     if not workers:
       trial.let_end(processes)
       break
-    _send(trial.random, workers)
+    kill_all([trial.random.choice(workers)])
     trial.injected += 1
     trial.let_end(processes)
     if trial.wrong:
       return
   trial.finish()
-
-
-def _send(random: random.Random, pids: list[int]) -> None:
-  from tests.chaos.starts import kill_all
-
-  kill_all([random.choice(pids)])
 
 
 def halt(trial: Trial, whole: Whole) -> None:
