@@ -131,7 +131,11 @@ def test_help_with_a_config_lists_its_fields(capsys):
     (["--config=configs/dpo.py", "--out=diverge"], 3, "error: train/loss is nan at step 37\n"),
     (["--config=configs/dpo.py", "--out=interrupt"], 130, ""),
     (["--config=configs/dpo.py", "--out=interrupt a callback"], 130, ""),
-    (["--config=configs/dpo.py", "--out=full"], 2, "error: a file: No space left on device. "),
+    (
+      ["--config=configs/dpo.py", "--out=full"],
+      2,
+      "error: No space left on device. Make room there",
+    ),
     (["--config=configs/dpo.py"], 0, ""),
   ],
 )
