@@ -32,6 +32,8 @@ def read(root: pathlib.Path) -> dict[str, Any]:
       found |= {f"{here}/{step}": content for step, content in _checkpoints(folder).items()}
       folders.clear()
       continue
+    if folder.name in ("waiting", "replay"):  # those of the last checkpoint
+      names = sorted(names, key=lambda name: int(name.partition("-")[0]))[-1:]
     for name in names:
       if name not in IGNORED and not name.endswith(IGNORED_ENDS):
         found[str(here / name)] = content_of(folder / name)
