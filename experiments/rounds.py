@@ -89,6 +89,11 @@ def refuse_another(deployment: Deployment, digest: str, config) -> None:
         f"; --config.base.run={serving} goes on from the policy in service there" if serving else ""
       )
     )
+  if not about and deployment.round(1).run.read_config():
+    raise UserError(
+      f"{deployment.path}/config.json is gone, so that nobody can tell which deployment the rounds "
+      f"are of: restore it, or start again after rm -r {shlex.quote(deployment.path)}"
+    )
   if not about and os.path.isdir(deployment.path) and os.listdir(deployment.path):
     raise UserError(f"{deployment.path} is not empty, and no deployment. Give --out=FOLDER")
 

@@ -44,6 +44,8 @@ def trained_once(
   with locked(folder.path):
     if hosts.first_decides(lambda: folder.read_status().get("state") == "finished"):
       return folder
+    if not folder.read_config():
+      folder.clear()  # what a folder holds that somebody removed under a run
     folder.create(
       config.to_dict(),
       config_file=config_file,

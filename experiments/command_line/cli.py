@@ -16,7 +16,6 @@ Nothing here imports jax: what is wrong with a command line is said at once.
 
 import argparse
 import collections
-import errno
 import os
 import sys
 import types
@@ -24,17 +23,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from configs import common, config_values
-from experiments.command_line import cli_help, endings
+from experiments.command_line import cli_help, endings, lost_interrupts
 from tasks.slips import did_you_mean, nearest
 from tasks.visible_text import visible
 from training.checking import config_files, config_modules, field_names
 from training.errors import Diverged, UserError
+from training.records import full_disk
 
 Flags = Mapping[str, tuple[Any, str]]  # name -> (default, which gives the type, or OneOf; help)
 Given = dict[str, Any]  # {"config": spec, "config.steps": "7", "help": True, flag: text}
-_ROOM = "Make room there: the same command then goes on"
-_WRITE = "Choose a folder that may be read and written (see --help)"
-_OF_THE_DISK = {errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM, errno.EROFS: _WRITE, errno.EACCES: _WRITE}
 SWEEP, TUNE = "sweep.", "tune."  # before a field that is given several values, or a domain
 
 
@@ -48,6 +45,7 @@ class Words(tuple[str, ...]):
 
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
   """Calls main(arguments) and exits with its code, or with the code of what it raised."""
+  lost_interrupts.repeat_them()
   try:
     sys.exit(main(sys.argv[1:]))
   except (UserError, Diverged) as error:
@@ -56,11 +54,10 @@ def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
   except BrokenPipeError:  # the reader of the output, such as `head`, has ended
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(0)
-  except OSError as error:
-    if error.errno not in _OF_THE_DISK:
+  except Exception as error:
+    if not (said := full_disk.said(error)):
       raise
-    where = f"{error.filename}: " if error.filename else ""
-    print(visible(f"error: {where}{error.strerror}. {_OF_THE_DISK[error.errno]}"), file=sys.stderr)
+    print(f"error: {visible(said)}", file=sys.stderr)
     sys.exit(2)
   except KeyboardInterrupt:
     endings.no_more()  # a second ^C would only break off what Python does at its end

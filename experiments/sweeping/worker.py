@@ -21,12 +21,14 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from experiments.command_line import lost_interrupts
 from tasks.visible_text import visible
 from training.errors import Diverged, UserError
+from training.records import full_disk
 
 
 def main() -> int:
-  sys.unraisablehook = _interrupt_again
+  lost_interrupts.repeat_them()
   # A process that a shell starts in the background ignores SIGINT, and so do its children.
   signal.signal(signal.SIGINT, signal.default_int_handler)
   sweep = os.dup(1)  # stdout itself is lent to each job's log
@@ -44,13 +46,6 @@ def main() -> int:
   except KeyboardInterrupt:  # while waiting for a job
     return 130
   return 0
-
-
-def _interrupt_again(lost: Any) -> None:
-  """Repeats an interrupt that ended only a callback, such as jax's at a garbage collection."""
-  sys.__unraisablehook__(lost)
-  if lost.exc_type is KeyboardInterrupt:
-    threading.Timer(0.1, _thread.interrupt_main).start()  # later: at once, this hook would lose it
 
 
 def _jobs() -> Iterator[dict[str, Any]]:
@@ -97,6 +92,9 @@ def outcome_of(call: Callable[[], None]) -> dict[str, str]:
       "reason": str(error),
     }
   except Exception as error:  # the job's, whatever it is: the next job may do better
+    if said := full_disk.said(error):
+      print(visible(f"error: {said}"), file=sys.stderr)
+      return {"state": "failed", "reason": said}
     traceback.print_exc()
     return {"state": "failed", "reason": f"{type(error).__name__}: {error}"}
   return {"state": "finished", "reason": ""}

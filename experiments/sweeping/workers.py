@@ -1,8 +1,9 @@
 """A pool of worker processes (experiments.sweeping.worker): each runs one job after another.
 
-A job that raises fails alone. A worker that dies (out of memory, a crash in C++) fails its job and
-is replaced. Workers live in sessions of their own, so the terminal's ^C reaches only the sweep,
-which decides what it means: `Pool.stop`.
+A job that raises fails alone. A worker that dies (a crash in C++) fails its job and is replaced.
+One that was killed (by somebody, or for want of memory) is replaced, its job started once more.
+Workers live in sessions of their own, so the terminal's ^C reaches only the sweep, which decides
+what it means: `Pool.stop`.
 """
 
 import collections
@@ -51,6 +52,7 @@ class Pool:
     self._workers: dict[int, _Worker] = {}  # by slot: a slot is a share of the machine's cores
     self._messages: queue.SimpleQueue[tuple[_Worker, str]] = queue.SimpleQueue()
     self._waiting: collections.deque[Job] = collections.deque()
+    self._again: list[Job] = []  # whose worker was killed
     self._stops = 0
 
   def __enter__(self) -> "Pool":
@@ -118,7 +120,10 @@ class Pool:
       yield Event(job, message["state"], reason=message["reason"])
     elif not line:
       self._forget(worker)
-      if job:  # it ended in the middle of a job
+      if job and worker.was_killed() and not self._stops and job not in self._again:
+        self._again.append(job)
+        self._waiting.appendleft(job)
+      elif job:  # it ended in the middle of a job
         kind = "stopped" if self._stops else "failed"
         yield Event(job, kind, reason=worker.reason_of_death())
 
@@ -180,8 +185,11 @@ class _Worker:
     with contextlib.suppress(BrokenPipeError):
       self._stdin.close()
 
+  def was_killed(self) -> bool:
+    return self._process.wait() == -signal.SIGKILL
+
   def reason_of_death(self) -> str:
     code = self._process.wait()
-    if code == -signal.SIGKILL:
+    if self.was_killed():
       return "its process was killed; out of memory?"
     return f"its process ended with {f'signal {-code}' if code < 0 else f'exit code {code}'}"

@@ -26,6 +26,9 @@ START_SECONDS = 120.0  # a module of one's own may import torch first
 LONGEST = 1 << 20  # bytes of an answer
 MOST = 16  # processes: each imports what its rewards do
 
+KILLED: Outcome = (math.nan, "ended its process (killed)")
+LOST_STARTS = 3  # processes in a row that somebody kills before they have begun
+
 Job = tuple[int, Mapping[str, Any]]  # the number of a term, and what there is to know of a response
 
 
@@ -39,22 +42,26 @@ class Workers:
     )
     self._terms, self._seconds, self._size = list(terms), seconds, min(processors or 1, MOST)
     self._workers: list[_Worker] = []
+    self._lost = 0  # that were killed while they were starting, since one has started
     weakref.finalize(self, _kill_all, self._workers)  # also when the interpreter ends
 
   def open(self) -> None:
     """Starts one and waits for it. ValueError when it cannot have its functions."""
     self._hire(1)
-    while self._workers[0].is_starting:
+    while not self._workers or self._workers[0].is_starting:
+      self._hire(1)
       list(self._hear())
 
   def score(self, jobs: Sequence[Job]) -> list[Outcome]:
     """The outcome of each job, in their order.
 
     It does not depend on which process takes which; only what is cut off at the time limit depends
-    on the machine. ValueError when no process can have its functions.
+    on the machine. A job whose process somebody killed is given to another, once. ValueError when
+    no process can have its functions.
     """
     outcomes: list[Outcome] = [(math.nan, "")] * len(jobs)
     waiting = collections.deque(range(len(jobs)))
+    again: set[int] = set()
     while waiting or any(worker.job is not None for worker in self._workers):
       self._hire(len(waiting))
       for worker in self._workers:
@@ -62,7 +69,11 @@ class Workers:
           job = waiting.popleft()
           worker.give(job, jobs[job])
       for job, outcome in self._hear():
-        outcomes[job] = outcome
+        if outcome is KILLED and job not in again:
+          again.add(job)
+          waiting.appendleft(job)
+        else:
+          outcomes[job] = outcome
     return outcomes
 
   def _hire(self, wanted: int) -> None:
@@ -82,8 +93,18 @@ class Workers:
         job, outcome = worker.job, worker.hear(worker.connection in heard)
         if job is not None and outcome is not None:
           yield job, outcome
+        self._count_lost(worker)
     finally:
       self._workers[:] = [worker for worker in self._workers if not worker.is_dead]
+
+  def _count_lost(self, worker: "_Worker") -> None:
+    """ValueError when each process is killed before it has begun."""
+    if not worker.is_starting:
+      self._lost = 0
+    elif worker.is_dead:
+      self._lost += 1
+      if self._lost == LOST_STARTS:
+        raise ValueError(f"{LOST_STARTS} processes to score with were killed as they started")
 
 
 class _Worker:
@@ -128,6 +149,8 @@ class _Worker:
         return self._take(self.connection.recv_bytes(LONGEST))
     except (EOFError, OSError):
       code = self.kill(patience=1.0)
+      if code == -signal.SIGKILL:  # by a person, or for want of memory; not by what it scored
+        return None if self.is_starting else KILLED
       return self._failed(f"ended its process (exit code {code})")
     if time.monotonic() < self.deadline:
       return None

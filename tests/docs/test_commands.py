@@ -25,7 +25,7 @@ from training.targets import chips
 COMMANDS = list(dict.fromkeys(c for page in pages.PAGES for c in pages.commands(page)))
 DRY = (  # commands that can stop after their checks
   *("experiments.train", "experiments.sweep", "experiments.rounds", "experiments.claims"),
-  *("experiments.tune", "tasks.build", "benchmarks.bench"),
+  *("experiments.tune", "tasks.build", "benchmarks.bench", "tests.chaos"),
 )
 STOP_AT = {  # the others: the first function that is called once the arguments are read
   "docs.results.write": "keep",
@@ -138,8 +138,15 @@ def test_a_command_is_accepted(command, place):
   assert is_dry or command.module in STOP_AT, f"{command.module}: no command that these tests know"
   asked = any(word.startswith("--dry_run") for word in command.arguments)
   words = [*command.arguments, *(["--dry_run"] if is_dry and not asked else [])]
-  done = commands.run(importlib.import_module(command.module).main, *words, place=place)
+  done = commands.run(main_of(command.module), *words, place=place)
   assert (done.returncode, done.stderr) == (0, "")
+
+
+def main_of(module):
+  """The main of a module, or of a package that is run."""
+  found = importlib.util.find_spec(module)
+  is_package = found and found.submodule_search_locations
+  return importlib.import_module(f"{module}.__main__" if is_package else module).main
 
 
 def check_peers(arguments):

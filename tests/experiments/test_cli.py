@@ -10,7 +10,9 @@ from training.errors import UserError
 
 FLAGS = {"dry_run": (False, "run nothing"), "jobs": (1, "at a time"), "out": ("", "the folder")}
 COMMAND = """
+import gc
 import sys
+import time
 from experiments.command_line import cli
 from training.checking import config_files, validate
 from training.errors import Diverged
@@ -22,6 +24,16 @@ def main(argv):
     raise Diverged("train/loss is nan at step 37")
   if args.out == "interrupt":
     raise KeyboardInterrupt
+  if args.out == "interrupt a callback":  # as of jax, at a garbage collection
+    def interrupt(phase, info):
+      gc.callbacks.remove(interrupt)
+      raise KeyboardInterrupt
+    gc.callbacks.append(interrupt)
+    gc.collect()
+    time.sleep(20)
+  if args.out == "full":
+    with open("/dev/full", "w") as disk:
+      disk.write("x")
   sys.exit(1 if "jax" in sys.modules else 0)
 
 cli.run(main)
@@ -118,6 +130,12 @@ def test_help_with_a_config_lists_its_fields(capsys):
     (["--config=configs/dppo.py"], 2, "error: no config file"),
     (["--config=configs/dpo.py", "--out=diverge"], 3, "error: train/loss is nan at step 37\n"),
     (["--config=configs/dpo.py", "--out=interrupt"], 130, ""),
+    (["--config=configs/dpo.py", "--out=interrupt a callback"], 130, ""),
+    (
+      ["--config=configs/dpo.py", "--out=full"],
+      2,
+      "error: No space left on device. Make room there",
+    ),
     (["--config=configs/dpo.py"], 0, ""),
   ],
 )

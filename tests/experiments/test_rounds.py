@@ -105,6 +105,13 @@ def test_a_deployment_whose_loss_changed_is_refused_by_its_name(tmp_path):
   assert changed in str(refused.value) and "--out=FOLDER" in str(refused.value)
 
 
+def test_rounds_without_their_config_are_not_gone_on_with(tmp_path):
+  deployment = Deployment(str(tmp_path / "home"))
+  deployment.round(1).run.create({"seed": 0}, digest="d", config_file="configs/rounds.py")
+  with pytest.raises(UserError, match="home/config.json is gone, so that nobody can tell"):
+    rounds_command.refuse_another(deployment, "d", None)
+
+
 def test_another_config_is_refused(place):
   config = config_files.load("configs/rounds.py", {}).to_dict()
   folder = RunFolder(str(place / "runs" / "other"))

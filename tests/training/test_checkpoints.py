@@ -95,6 +95,16 @@ def test_the_last_two_and_the_best_are_kept(copy):
     assert checkpoints.totals() == {"step": 4}
 
 
+@pytest.mark.parametrize("step", [1, 3])  # 3 is the last but one where 5 was never finished
+@pytest.mark.parametrize("gone", [files.CHECKSUMS, "_CHECKPOINT_METADATA", "state/_METADATA"])
+def test_one_that_a_kill_left_half_deleted_goes_when_the_run_goes_on(copy, step, gone):
+  half = pathlib.Path(copy.checkpoint(step))
+  (half / gone).unlink()
+  restored(copy)
+  assert copy.checkpoint_steps == [other for other in (1, 3, 4) if other != step]
+  assert not half.exists()
+
+
 def checksums(change):
   """A damage: the list of checksums of step 4, changed."""
 

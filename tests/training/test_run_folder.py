@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from training.errors import Diverged, UserError
-from training.records import environment
+from training.records import environment, full_disk
 from training.records.hold import held, is_held
 from training.records.run_folder import RunFolder
 from training.records.run_names import run_name
@@ -250,3 +250,37 @@ def test_a_damaged_file_is_named(folder, name, text):
   (pathlib.Path(folder.path) / name).write_text(text)
   with pytest.raises(UserError, match=rf"{name} is damaged.*move it away"):
     folder.state("aa")
+
+
+def test_rows_of_nobody_knows_which_run_are_not_gone_on_with(folder):
+  folder.append_metrics({"step": 1})
+  pathlib.Path(folder.path, "config.json").unlink()
+  with pytest.raises(UserError, match="config.json is gone, so that nobody can tell") as refused:
+    folder.create(CONFIG, digest="aa", config_file="configs/dpo.py")
+  assert str(refused.value).endswith(f"rm -r {folder.path}")
+  assert folder.read_metrics() == [{"step": 1}]
+
+
+def test_a_folder_that_was_removed_under_its_run_is_said(folder):
+  folder.check_there()
+  folder.clear()
+  with pytest.raises(UserError, match=f"{folder.path} was removed while it was trained"):
+    folder.check_there()
+
+
+TENSORSTORE = (
+  'RESOURCE_EXHAUSTED: Failed writing: "/runs/x/checkpoints/2/d/39": Failed to write 17615 bytes '
+  "to file 30: No space left on device [os_error_code='28']"
+)
+
+
+def test_a_full_disk_is_said_with_its_file_whoever_wrote():
+  file = "/runs/x/metrics.jsonl"
+  assert full_disk.said(OSError(errno.ENOSPC, "No space left", file)).startswith(
+    f"{file}: No space"
+  )
+  wrapped = RuntimeError("Orbax failed")
+  wrapped.__cause__ = ValueError(TENSORSTORE)
+  assert full_disk.said(wrapped).startswith("/runs/x/checkpoints/2/d/39: No space left on device. ")
+  for other in (FileNotFoundError(errno.ENOENT, "No such file", file), ValueError("no good"), None):
+    assert full_disk.said(other) == ""

@@ -47,8 +47,11 @@ class Checkpoints(contextlib.AbstractContextManager):
   @cached_property
   def _checkpointer(self):
     """Made when there is something to load or to save: its import alone takes 0.3 seconds."""
+    import absl.logging
     from orbax.checkpoint import v1 as ocp
 
+    # It logs an error of its threads with a traceback, up to eight times, and then raises it.
+    absl.logging.set_verbosity(absl.logging.FATAL)
     keep = ocp.training.preservation_policies
     best = keep.BestN(get_metric_fn=lambda metrics: metrics.get(BEST_BY, -math.inf), n=1)
     every = ocp.training.save_decision_policies.FixedIntervalPolicy(1)  # the loop decides when
@@ -116,13 +119,16 @@ class Checkpoints(contextlib.AbstractContextManager):
   def restore(self, state: TrainState) -> TrainState:
     """The latest checkpoint in the place of `state`, whose arrays are then gone; else `state`.
 
-    One that was never finished is deleted first, which `warnings` then say.
+    One that was never finished, or is half deleted, is deleted first, which `warnings` then say.
     """
 
     def latest() -> int:
       for unfinished in self._folder.unfinished_checkpoints:
         shutil.rmtree(self._folder.checkpoint(unfinished))
         self.warnings.append(f"{self.path(unfinished)} was never finished: deleted")
+      for half in self._folder.half_deleted_checkpoints:
+        shutil.rmtree(self._folder.checkpoint(half))
+        self.warnings.append(f"{self.path(half)} was half deleted: gone now")
       return self._checked(self.latest_step) if self._folder.checkpoint_steps else -1
 
     step = hosts.first_says(latest)

@@ -217,6 +217,17 @@ def is_unfinished(folder: str) -> bool:
   return not has_checksums and SEALED in (_noted(folder) or {})
 
 
+def lacks_files(folder: str) -> bool:
+  """Whether files of a checkpoint are gone, or the list of them that it would have."""
+  if not os.path.exists(os.path.join(folder, CHECKSUMS)):
+    return _noted(folder) is None
+  try:
+    names = read_json(os.path.join(folder, CHECKSUMS))
+  except UserError:
+    return False
+  return not all(os.path.isfile(os.path.join(folder, name)) for name in names)
+
+
 def damaged_file(folder: str) -> tuple[str, str] | None:
   """The first file of a checkpoint that is not as `write_checksums` found it, and why; or None.
 

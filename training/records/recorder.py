@@ -45,7 +45,8 @@ class Recorder(contextlib.AbstractContextManager):
     return {**last, **totals}
 
   def log(self, row: dict[str, Any]) -> None:
-    """One row, with its "step"."""
+    """One row, with its "step". UserError if the run's folder is no longer there."""
+    self._folder.check_there()
     self.latest |= row
     self._folder.append_metrics(row)
     steps = self._config.steps

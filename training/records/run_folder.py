@@ -21,6 +21,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -34,6 +35,7 @@ from training.records.files import (
   finite,
   is_unfinished,
   json_text,
+  lacks_files,
   read_ends,
   read_json,
   read_rows,
@@ -78,6 +80,11 @@ class RunFolder:
   def unfinished_checkpoints(self) -> list[int]:
     return [step for step in self._steps() if is_unfinished(self.checkpoint(step))]
 
+  @property
+  def half_deleted_checkpoints(self) -> list[int]:
+    """Those that lack files, before the last: a kill came while Orbax deleted them."""
+    return [step for step in self._steps()[:-1] if lacks_files(self.checkpoint(step))]
+
   def checkpoint(self, step: int) -> str:
     return os.path.join(self.checkpoints, str(step))
 
@@ -105,7 +112,14 @@ class RunFolder:
     Args:
       digest, digests: as `digests.of_run` has them.
       variant: defaults to the name without its seed.
+    Raises:
+      UserError: there are rows or checkpoints, and nothing that says of which run.
     """
+    if not self.read_config() and (self._steps() or self.read_metrics()):
+      raise UserError(
+        f"{self._file('config.json')} is gone, so that nobody can tell which run the rest is of: "
+        f"restore it, or start again after rm -r {shlex.quote(self.path)}"
+      )
     variant = variant or self.name.removesuffix(f"-s{config.get('seed')}")
     about = {
       "name": self.name,
@@ -118,6 +132,13 @@ class RunFolder:
     }
     self._write("config.json", json_text(about | {"config": config}))
     self._write("command.txt", command + "\n")
+
+  def check_there(self) -> None:
+    """UserError if the folder was removed, or most of it, after `create`."""
+    if not self.read_only and not os.path.exists(self._file("config.json")):
+      raise UserError(
+        f"{self.path} was removed while it was trained. Type the same command again to start again"
+      )
 
   def write_env(self, device: str, tokenizer: str) -> None:
     """`device` is what jax found, e.g. "cpu x1"; `tokenizer` names what ends and what pads."""

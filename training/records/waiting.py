@@ -19,12 +19,12 @@ class Waiting:
   """Files of named sets of arrays below a run's folder, one a checkpoint and process."""
 
   def __init__(self, folder: RunFolder, name: str):
-    self._folder = os.path.join(folder.path, name)
+    self._run, self._folder = folder, os.path.join(folder.path, name)
 
   def write(self, step: int, sets: Mapping[str, Arrays]) -> None:
-    """Writes those of this step, and deletes those of all steps but the one before.
+    """Writes those of this step, and deletes those before the last whose checkpoint is gone.
 
-    A checkpoint is written in the background: till it is there, a run goes on from the last.
+    A checkpoint is written in the background: till it is there, a run goes on from another.
     """
     os.makedirs(self._folder, exist_ok=True)
     path = self._path(step)
@@ -36,7 +36,8 @@ class Waiting:
     os.replace(path + ".part", path)
     own = re.compile(rf"(\d+)-{jax.process_index()}\.npz")
     steps = sorted(int(m[1]) for name in os.listdir(self._folder) if (m := own.fullmatch(name)))
-    for old in steps[: steps.index(step)][:-1]:
+    needed = self._run.checkpoint_steps
+    for old in (old for old in steps[: steps.index(step)][:-1] if old not in needed):
       with contextlib.suppress(FileNotFoundError):
         os.remove(self._path(old))
 

@@ -180,6 +180,17 @@ def test_a_function_that_takes_its_process_down_is_called_in_another():
   assert rewards_of(f"{OWN}:leaves", "x")[0] == [nan]
 
 
+def test_a_response_whose_process_somebody_killed_is_scored_by_another(tmp_path, monkeypatch):
+  """Once: the kernel kills for want of memory, too, and would do so again."""
+  monkeypatch.setenv("COUNT_IN", str(tmp_path / "once"))
+  found, faults = rewards_of(f"{OWN}:is_killed", "a", "b")
+  assert (found, faults) == ([1, 1], [])
+  monkeypatch.setenv("COUNT_IN", str(tmp_path / "twice"))
+  found, faults = rewards_of(f"{OWN}:is_killed(times=2)", "a")
+  assert found == [nan]
+  assert faults == ["reward is_killed ended its process (killed). Unscored: 'a'"]
+
+
 def test_what_is_no_finite_number_is_unscored():
   found, faults = rewards_of(f"{OWN}:gives", "text", "inf", "huge", "none", "nan", "true")
   assert found == [nan, nan, nan, nan, nan, 1]

@@ -1,0 +1,131 @@
+"""All that a work left, less times and names of the moment: what two lives must have alike."""
+
+import json
+import os
+import pathlib
+import re
+from typing import Any
+
+import numpy as np
+
+from tasks import group_dataset
+from training.records.files import damaged_file
+
+# Of a moment or a machine, not of the run.
+TIMED = {
+  *("seconds", "train/seconds", "train/step_time", "perf/tokens_per_second", "time", "created"),
+  *("started", "pid", "commit", "digest", "digests", "wall", "took", "wandb"),
+}
+_BELOW = re.compile(r'"/[^"]*?/runs/')  # a path of this machine
+IGNORED = ("env.json", "command.txt", "log.txt", "report.html", "results.csv", "best.html")
+IGNORED_ENDS = (".lock", ".tmp", ".broken")
+
+
+def read(root: pathlib.Path) -> dict[str, Any]:
+  """{path: content} of the files below `root`; a checkpoint is its arrays, as bytes."""
+  found: dict[str, Any] = {}
+  for at, folders, names in os.walk(root):
+    folder = pathlib.Path(at)
+    here = folder.relative_to(root)
+    folders[:] = [name for name in folders if name not in (".jax_cache", "wandb")]
+    if folder.name == "checkpoints":
+      found |= {f"{here}/{step}": content for step, content in _checkpoints(folder).items()}
+      folders.clear()
+      continue
+    if folder.name in ("waiting", "replay"):  # those of the last checkpoint
+      names = sorted(names, key=lambda name: int(name.partition("-")[0]))[-1:]
+    for name in names:
+      if name not in IGNORED and not name.endswith(IGNORED_ENDS):
+        found[str(here / name)] = content_of(folder / name)
+  return found
+
+
+def content_of(path: pathlib.Path) -> Any:
+  """A .jsonl file's rows, a .json file's value, without what is timed; else the bytes."""
+  if path.suffix == ".jsonl":
+    return [_row(line) for line in path.read_text(errors="replace").splitlines()]
+  if path.suffix == ".json":
+    value = _row(path.read_text(errors="replace"))
+    if path.name == "recipe.json":
+      value.pop("base", None)  # of a round: a digest in which its base policy's run began
+    return value
+  if ".array_record" in path.name:  # its bytes differ from process to process
+    stored = group_dataset.read(str(path.parent))
+    return stored.texts, {name: array.tobytes() for name, array in stored.arrays.items()}
+  return path.read_bytes()
+
+
+def _row(text: str) -> Any:
+  try:
+    return _without_times(json.loads(_BELOW.sub('"runs/', text)))
+  except ValueError:
+    return f"no JSON: {text}"
+
+
+def _without_times(value: Any) -> Any:
+  if isinstance(value, dict):
+    return {key: _without_times(x) for key, x in value.items() if key not in TIMED}
+  return [_without_times(x) for x in value] if isinstance(value, list) else value
+
+
+def _checkpoints(folder: pathlib.Path) -> dict[str, Any]:
+  """Of each step its arrays and what is written beside them."""
+  import jax
+  from orbax.checkpoint import v1 as ocp
+
+  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  found = {}
+  with ocp.training.Checkpointer(os.path.abspath(folder)) as checkpoints:
+    for step in (checkpoint.step for checkpoint in checkpoints.checkpoints):
+      if damage := damaged_file(str(folder / str(step))):
+        raise ValueError(f"checkpoint {step} is damaged: {damage}")
+      about = checkpoints.metadata(step)
+      place = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), about.metadata
+      )
+      leaves = jax.tree_util.tree_flatten_with_path(checkpoints.load(step, place))[0]
+      arrays = {jax.tree_util.keystr(path): np.asarray(x).tobytes() for path, x in leaves}
+      found[str(step)] = {"arrays": arrays, "beside": _without_times(about.custom_metadata or {})}
+  return found
+
+
+def differences(whole: dict[str, Any], hurt: dict[str, Any]) -> list[str]:
+  """What of `hurt` is not as in `whole`, a line each."""
+  lines = [f"{path}: not there" for path in sorted(whole.keys() - hurt.keys())]
+  lines += [f"{path}: too much" for path in sorted(hurt.keys() - whole.keys()) if not _later(path)]
+  for path in sorted(whole.keys() & hurt.keys()):
+    if whole[path] != hurt[path]:
+      lines.append(f"{path}: {_first_difference(whole[path], hurt[path])}")
+  return lines
+
+
+def _later(path: str) -> bool:
+  """Whether it is a checkpoint: one more may be left, which the next save would have deleted."""
+  return "/checkpoints/" in f"/{path}"
+
+
+def _first_difference(whole: Any, hurt: Any) -> str:
+  if isinstance(whole, list) and isinstance(hurt, list):
+    pairs = enumerate(zip(whole, hurt, strict=False))
+    row = next((n for n, (a, b) in pairs if a != b), None)
+    if row is None:
+      return f"{len(hurt)} rows instead of {len(whole)}"
+    return f"row {row}: {_first_difference(whole[row], hurt[row])}"
+  if isinstance(whole, dict) and isinstance(hurt, dict):
+    keys = [key for key in whole.keys() | hurt.keys() if whole.get(key) != hurt.get(key)]
+    key = min(keys)
+    return f"{key}: {_first_difference(whole.get(key), hurt.get(key))}"
+  return f"{str(hurt)[:60]} instead of {str(whole)[:60]}"
+
+
+def lacks_only(whole: dict[str, Any], hurt: dict[str, Any], named: set[str]) -> list[str]:
+  """As `differences`, but the files of these names may lack rows: each that is there is right."""
+  lines = []
+  for line in differences(whole, hurt):
+    path = line.partition(": ")[0]
+    if pathlib.Path(path).name in named and path.endswith(".jsonl"):
+      rows = [json.dumps(row, sort_keys=True) for row in whole.get(path, [])]
+      if all(json.dumps(row, sort_keys=True) in rows for row in hurt.get(path, [])):
+        continue
+    lines.append(line)
+  return lines
