@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tasks import group_dataset
-from training.records.files import damaged_file
+from training.records.checksums import damaged_file
 
 # Of a moment or a machine, not of the run.
 TIMED = {

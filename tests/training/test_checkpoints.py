@@ -15,8 +15,8 @@ from tests.models.tiny import tiny_params
 from tests.training.test_staleness import SMALL
 from training.checking import config_files
 from training.errors import UserError
-from training.records import files
 from training.records.checkpoints import Checkpoints
+from training.records.checksums import CHECKSUMS, SEALED
 from training.records.run_folder import RunFolder
 from training.run import load_run, train
 from training.state import new_state
@@ -96,7 +96,7 @@ def test_the_last_two_and_the_best_are_kept(copy):
 
 
 @pytest.mark.parametrize("step", [1, 3])  # 3 is the last but one where 5 was never finished
-@pytest.mark.parametrize("gone", [files.CHECKSUMS, "_CHECKPOINT_METADATA", "state/_METADATA"])
+@pytest.mark.parametrize("gone", [CHECKSUMS, "_CHECKPOINT_METADATA", "state/_METADATA"])
 def test_one_that_a_kill_left_half_deleted_goes_when_the_run_goes_on(copy, step, gone):
   half = pathlib.Path(copy.checkpoint(step))
   (half / gone).unlink()
@@ -109,7 +109,7 @@ def checksums(change):
   """A damage: the list of checksums of step 4, changed."""
 
   def hurt(folder):
-    path = pathlib.Path(folder.checkpoint(4)) / files.CHECKSUMS
+    path = pathlib.Path(folder.checkpoint(4)) / CHECKSUMS
     sums = json.loads(path.read_text())
     change(sums)
     path.write_text(json.dumps(sums))
@@ -118,7 +118,7 @@ def checksums(change):
 
 
 def replaced(content):
-  return lambda folder: largest(folder, files.CHECKSUMS).write_bytes(content)
+  return lambda folder: largest(folder, CHECKSUMS).write_bytes(content)
 
 
 def stranger(folder):
@@ -142,7 +142,10 @@ def emptied(folder):
     (replaced(b"\0" * 99), "checksums.json is damaged"),
     (replaced(b"\xff{"), "checksums.json is damaged"),
     (replaced(b""), "checksums.json is damaged"),
-    (lambda run: DAMAGES["a folder"](largest(run, files.CHECKSUMS)), "checksums.json is damaged"),
+    (
+      lambda run: DAMAGES["a folder"](largest(run, CHECKSUMS)),
+      "checksums.json is damaged",
+    ),
     (stranger, "state/x is damaged (no checksum"),
     (emptied, "4/_CHECKPOINT_METADATA is damaged"),
   ],
@@ -155,7 +158,7 @@ def test_damaged_checksums_strangers_and_empty_folders_are_said(copy, damage, sa
 
 
 def test_without_its_checksums_it_was_never_finished_and_the_one_before_is_used(copy):
-  largest(copy, files.CHECKSUMS).unlink()
+  largest(copy, CHECKSUMS).unlink()
   with Checkpoints(copy) as checkpoints:
     with pytest.raises(UserError, match="no checkpoint 4 .*; there: 1, 3"):
       checkpoints.load(4, fresh())
@@ -173,9 +176,9 @@ def test_without_its_checksums_it_was_never_finished_and_the_one_before_is_used(
 def test_a_checkpoint_from_before_there_were_checksums_is_loaded_as_ever(copy):
   for step in copy.checkpoint_steps:
     path = pathlib.Path(copy.checkpoint(step))
-    (path / files.CHECKSUMS).unlink()
+    (path / CHECKSUMS).unlink()
     about = json.loads((path / "_CHECKPOINT_METADATA").read_text())
-    del about["custom_metadata"][files.SEALED]
+    del about["custom_metadata"][SEALED]
     (path / "_CHECKPOINT_METADATA").write_text(json.dumps(about))
   jax.tree.map(np.testing.assert_array_equal, restored(copy), tiny_params())
   largest(copy, "state/manifest.ocdbt").write_bytes(b"")

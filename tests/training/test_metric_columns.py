@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from training.errors import UserError
-from training.records import files, metric_columns
+from training.records import metric_columns
+from training.records import rows as row_files
 from training.records.metric_columns import Columns
 from training.records.run_folder import RunFolder
 
@@ -53,7 +54,7 @@ def test_a_file_in_blocks_is_the_same_rows(block, tmp_path, monkeypatch):
     file.write(b'{"step": 4, "train/lo')  # being written
   columns, broken = metric_columns.read(path)
   assert broken == 0 and list(columns) == list(Columns(ROWS))
-  rows, lines = files.read_rows(path)
+  rows, lines = row_files.read_rows(path)
   assert rows == ROWS and lines == []
 
 
@@ -68,7 +69,7 @@ def test_lines_that_are_no_rows_are_counted(line, tmp_path):
   path = written(tmp_path / "metrics.jsonl", [b'{"step": 1}', line, b'{"step": 2}'])
   columns, broken = metric_columns.read(path)
   assert columns.steps.tolist() == [1, 2] and broken == 1
-  assert files.read_rows(path) == ([{"step": 1}, {"step": 2}], [line])
+  assert row_files.read_rows(path) == ([{"step": 1}, {"step": 2}], [line])
   with pytest.raises(UserError, match="1 of its lines are no rows"):
     metric_columns.of_run(str(tmp_path))
 
@@ -77,12 +78,12 @@ def test_the_first_and_the_last_step_of_a_long_file(tmp_path):
   rows = [{"step": step, "text": f"{step} {i}"} for step in (0, 5, 10) for i in range(3)]
   lines = [json.dumps(row).encode() for row in rows]
   path = written(tmp_path / "a.jsonl", [*lines[:2], b"broken", b'{"step": 0, "tex', *lines[2:]])
-  assert files.read_ends(path) == (rows[:3], rows[-3:])
+  assert row_files.read_ends(path) == (rows[:3], rows[-3:])
   one = written(tmp_path / "b.jsonl", lines[:3])
-  assert files.read_ends(one) == (rows[:3], rows[:3])
-  assert files.read_ends(str(tmp_path / "none.jsonl")) == ([], [])
+  assert row_files.read_ends(one) == (rows[:3], rows[:3])
+  assert row_files.read_ends(str(tmp_path / "none.jsonl")) == ([], [])
   unlike = written(tmp_path / "c.jsonl", [b'{"text": "a", "step": 7}', b'{"step":8}'])
-  assert files.read_ends(unlike) == ([{"text": "a", "step": 7}], [{"step": 8}])
+  assert row_files.read_ends(unlike) == ([{"text": "a", "step": 7}], [{"step": 8}])
 
 
 def test_dropping_rows_keeps_the_lines_as_they_were_written(tmp_path):

@@ -23,8 +23,8 @@ from models.transformer import Params
 from training import hosts
 from training.errors import UserError
 from training.population.membership import own_arrays
-from training.records import files
-from training.records.files import SEALED
+from training.records import checksums
+from training.records.checksums import SEALED
 from training.records.run_folder import RunFolder
 from training.state import TrainState, to_load
 
@@ -100,7 +100,7 @@ class Checkpoints(contextlib.AbstractContextManager):
   def _seal(self, step: int, written: Any) -> None:
     """Puts checksums beside the files, once Orbax is done with them."""
     written.result()
-    files.write_checksums(self._folder.checkpoint(step))
+    checksums.write(self._folder.checkpoint(step))
 
   def _until_sealed(self) -> None:
     sealing, self._sealing = self._sealing, None
@@ -157,7 +157,7 @@ class Checkpoints(contextlib.AbstractContextManager):
         f"there: {there}"
       )
     step = steps[-1] if step is None else step
-    if damage := files.damaged_file(self._folder.checkpoint(step)):
+    if damage := checksums.damaged_file(self._folder.checkpoint(step)):
       raise UserError(
         f"{self.path(step)}/{damage[0]} is damaged ({damage[1]}). {self._way_out(step)}"
       )

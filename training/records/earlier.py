@@ -2,7 +2,7 @@
 
 import os
 
-from training.records.files import damaged_file
+from training.records.checksums import damaged_file
 from training.records.run_folder import RunFolder
 
 

@@ -1,47 +1,33 @@
-"""JSON in files: whole ones, that appear at once, and ones of rows, that grow by a line each.
-
-And checksums of a checkpoint's files, in such a file.
-"""
+"""Whole files of text and JSON: they appear at once, and what is not as it should be is named."""
 
 import contextlib
-import hashlib
 import json
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
 from training.errors import UserError
 
-CHECKSUMS = "checksums.json"
-SEALED = "has_checksums"  # noted in a checkpoint that is to have them
-_ABOUT = "_CHECKPOINT_METADATA"  # Orbax's name
-_BLOCK = 1 << 24  # bytes that a thread reads at a time
-_STEP = re.compile(rb'\{"step": (\d{1,15})[,}]')
-
 
 def write_atomically(path: str, text: str) -> None:
   os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-  temporary = f"{path}.{os.getpid()}.tmp"
-  try:
-    with open(temporary, "w") as file:
-      file.write(text)
-    os.replace(temporary, path)
-  except OSError:  # of a full disk, say
-    with contextlib.suppress(OSError):
-      os.remove(temporary)
-    raise
+  with replacing(path) as file:
+    file.write(text.encode())
 
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[IO[bytes]]:
   """A file to write, which takes the place of the one at `path` when all has gone well."""
   temporary = f"{path}.{os.getpid()}.tmp"
-  with open(temporary, "wb") as file:
-    yield file
-  os.replace(temporary, path)
+  try:
+    with open(temporary, "wb") as file:
+      yield file
+    os.replace(temporary, path)
+  except OSError:  # of a full disk, say
+    with contextlib.suppress(OSError):
+      os.remove(temporary)
+    raise
 
 
 def finite(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,85 +42,6 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value]
   value = value.item() if hasattr(value, "item") else value
   return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def read_rows(path: str) -> tuple[list[dict[str, Any]], list[bytes]]:
-  """The rows of a file, each with its "step"; and the lines that are none, of a power cut, say.
-
-  UserError if it cannot be read at all.
-  """
-  rows, broken = [], []
-  for line, row in each_row(path):
-    if row is None:
-      broken.append(line)
-    else:
-      rows.append(row)
-  return rows, broken
-
-
-def each_row(path: str) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
-  """Each line of a file of rows, and the row that it is, or None; no more than some at a time."""
-  for lines in blocks(path):
-    for line in lines:
-      yield line, row_of(line)
-
-
-def blocks(path: str, size: int = 1 << 20) -> Iterator[list[bytes]]:
-  """The whole lines of a file, about so many bytes of them at a time; none without a file.
-
-  A last line without its end is half-written: none, as yet.
-  """
-  try:
-    file = open(path, "rb")
-  except (FileNotFoundError, NotADirectoryError):
-    return
-  except OSError as error:  # a folder in its place, or nothing for us to read
-    raise UserError(f"{path} cannot be read: {error.strerror}") from None
-  with file:
-    while lines := file.readlines(size):
-      whole = [line[:-1] for line in lines if line.endswith(b"\n")]
-      if whole:
-        yield whole
-
-
-def row_of(line: bytes) -> dict[str, Any] | None:
-  try:
-    row = json.loads(line)
-  except (ValueError, RecursionError):
-    return None
-  return row if is_row(row) else None
-
-
-def is_row(value: Any) -> bool:
-  return isinstance(value, dict) and isinstance(value.get("step"), int)
-
-
-def read_ends(path: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-  """The rows of the first step that a file has, and of the last; the rest is read and forgotten."""
-  first: list[bytes] = []
-  last: list[bytes] = []
-  steps: list[int] = []  # of the first, and of the last until now
-  for lines in blocks(path):
-    for line in lines:
-      step = _step_of(line)
-      if step is None:
-        continue
-      if not steps:
-        steps = [step, step]
-      if step == steps[0]:
-        first.append(line)
-      if step != steps[1]:
-        steps[1], last = step, []
-      last.append(line)
-  ends = [[row for line in found if (row := row_of(line)) is not None] for found in (first, last)]
-  return ends[0], ends[1]
-
-
-def _step_of(line: bytes) -> int | None:
-  if found := _STEP.match(line):  # as we write them: no need to read all of a long text
-    return int(found[1])
-  row = row_of(line)
-  return None if row is None else row["step"]
 
 
 def write_json(path: str, value: Any) -> None:
@@ -198,95 +105,3 @@ def _content(path: str) -> bytes | None:
     return None
   except OSError as error:  # a folder in its place, or nothing for us to read
     raise UserError(f"{path} cannot be read: {error.strerror}") from None
-
-
-# --- checksums -----------------------------------------------------------------------------------
-
-
-def write_checksums(folder: str) -> None:
-  """Keeps in the folder how long its files are, and a digest of each: blake2b, in threads."""
-  names = _files_below(folder)
-  sums = zip(names, _digests(folder, names), strict=True)
-  found = {name: [os.path.getsize(os.path.join(folder, name)), digest] for name, digest in sums}
-  write_json(os.path.join(folder, CHECKSUMS), found)
-
-
-def is_unfinished(folder: str) -> bool:
-  """Whether a checkpoint was stopped before its checksums were there."""
-  has_checksums = os.path.exists(os.path.join(folder, CHECKSUMS))
-  return not has_checksums and SEALED in (_noted(folder) or {})
-
-
-def lacks_files(folder: str) -> bool:
-  """Whether files of a checkpoint are gone, or the list of them that it would have."""
-  if not os.path.exists(os.path.join(folder, CHECKSUMS)):
-    return _noted(folder) is None
-  try:
-    names = read_json(os.path.join(folder, CHECKSUMS))
-  except UserError:
-    return False
-  return not all(os.path.isfile(os.path.join(folder, name)) for name in names)
-
-
-def damaged_file(folder: str) -> tuple[str, str] | None:
-  """The first file of a checkpoint that is not as `write_checksums` found it, and why; or None.
-
-  None, too, of one from before there were checksums.
-  """
-  if os.path.exists(os.path.join(folder, CHECKSUMS)):
-    return _differing_file(folder)
-  return (_ABOUT, "not readable, and no checksums") if _noted(folder) is None else None
-
-
-def _noted(folder: str) -> dict[str, Any] | None:
-  """The notes that we put into a checkpoint; None if they cannot be read."""
-  try:
-    return read_json(os.path.join(folder, _ABOUT))["custom_metadata"] or {}
-  except (UserError, KeyError, OSError):
-    return None
-
-
-def _differing_file(folder: str) -> tuple[str, str] | None:
-  try:
-    kept = read_json(os.path.join(folder, CHECKSUMS))
-    sizes = {name: int(size) for name, (size, _) in kept.items()}
-  except (UserError, TypeError, ValueError, OSError):
-    return CHECKSUMS, "no list of checksums"
-  there = _files_below(folder)
-  for name in sorted(sizes.keys() | set(there)):
-    path = os.path.join(folder, name)
-    if name not in sizes:
-      return name, "no checksum: it was not written with the others"
-    if not os.path.isfile(path):
-      return name, "missing"
-    if os.path.getsize(path) != sizes[name]:
-      return name, f"{os.path.getsize(path)} bytes of {sizes[name]}"
-  try:
-    for name, digest in zip(there, _digests(folder, there), strict=True):
-      if digest != kept[name][1]:
-        return name, "not what was written"
-  except OSError as error:
-    return os.path.relpath(error.filename or folder, folder), error.strerror or "not readable"
-  return None
-
-
-def _digests(folder: str, names: list[str]) -> list[str]:
-  """Of each file: the digest of the digests of its blocks, so that one file fills all threads."""
-
-  def digest(block: tuple[str, int]) -> bytes:
-    path, at = block
-    with open(path, "rb") as file:
-      file.seek(at)
-      return hashlib.blake2b(file.read(_BLOCK), digest_size=16).digest()
-
-  paths = [os.path.join(folder, name) for name in names]
-  blocks = [[(path, at) for at in range(0, os.path.getsize(path), _BLOCK)] for path in paths]
-  with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-    done = threads.map(digest, [block for of_file in blocks for block in of_file])
-    joined = [b"".join(next(done) for _ in of_file) for of_file in blocks]
-  return [hashlib.blake2b(of_file, digest_size=16).hexdigest() for of_file in joined]
-
-
-def _files_below(folder: str) -> list[str]:
-  paths = [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
-  return sorted(name for path in paths if (name := os.path.relpath(path, folder)) != CHECKSUMS)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from training.errors import UserError
-from training.records import files
+from training.records.rows import blocks, is_row, row_of
 
 _AT_ONCE = 1 << 20  # bytes of lines that are parsed at a time
 _NOWHERE = np.zeros(0, np.int32), np.zeros(0)
@@ -138,7 +138,7 @@ def of_run(folder: str) -> Columns:
 def read(path: str) -> tuple[Columns, int]:
   """The rows of a file of them, and how many of its lines are none; neither without a file."""
   found, broken = Columns(), 0
-  for lines in files.blocks(path, _AT_ONCE):
+  for lines in blocks(path, _AT_ONCE):
     rows = _rows(lines)
     broken += len(lines) - len(rows)
     found._add(rows)
@@ -151,9 +151,9 @@ def _rows(lines: Sequence[bytes]) -> list[Row]:
     rows = json.loads(b"[" + b",".join(lines) + b"]")
   except (ValueError, RecursionError):
     rows = []
-  if len(rows) == len(lines) and all(map(files.is_row, rows)):
+  if len(rows) == len(lines) and all(map(is_row, rows)):
     return rows
-  return [row for line in lines if (row := files.row_of(line)) is not None]
+  return [row for line in lines if (row := row_of(line)) is not None]
 
 
 def _is_huge(x: Any) -> bool:

@@ -30,19 +30,9 @@ from typing import Any
 from tasks.rows.row import Problem
 from training.errors import Diverged, Stopped, UserError
 from training.records import environment
-from training.records.files import (
-  each_row,
-  finite,
-  is_unfinished,
-  json_text,
-  lacks_files,
-  read_ends,
-  read_json,
-  read_rows,
-  read_text,
-  replacing,
-  write_atomically,
-)
+from training.records.checksums import is_unfinished, lacks_files
+from training.records.files import finite, json_text, read_json, read_text, write_atomically
+from training.records.rows import each_row, read_ends, read_rows, truncate
 
 Report = Callable[[dict[str, Any]], None]  # takes each row of metrics as it is written
 
@@ -229,20 +219,11 @@ class RunFolder:
     """
     said = []
     for name in ("metrics.jsonl", "completions.jsonl", "prompts.jsonl", "groups.jsonl"):
-      path, broken = self._file(name), []
+      path = self._file(name)
       if self.read_only or not os.path.exists(path):
         continue
-      with replacing(path) as file:
-        for line, row in each_row(path):
-          if row is None:
-            broken.append(line)
-          elif row["step"] <= step:
-            file.write(line + b"\n")
-        if broken:
-          aside = f"{path}.broken"
-          with open(aside, "ab") as other:
-            other.writelines(line + b"\n" for line in broken)
-          said.append(f"{path}: {len(broken)} lines are no rows: set aside in {aside}")
+      if broken := truncate(path, step):
+        said.append(f"{path}: {len(broken)} lines are no rows: set aside in {path}.broken")
     return said
 
   def read_config(self) -> dict[str, Any]:
