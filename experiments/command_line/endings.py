@@ -9,6 +9,16 @@ from typing import Any
 STOPS = (signal.SIGTERM, signal.SIGHUP)  # of a batch system; of a terminal that was closed
 
 
+def quiet_from_the_first_second() -> None:
+  """A ^C while Python still imports what a command needs ends it without a traceback."""
+
+  def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+      sys.__excepthook__(kind, error, trace)
+
+  sys.excepthook = hook
+
+
 def as_by_hand() -> None:
   """Makes these signals what ^C is, those apart that are ignored, as under nohup; and keeps going
   without output when that can no longer be written."""
