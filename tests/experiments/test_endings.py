@@ -61,3 +61,12 @@ def test_output_that_cannot_be_written_does_not_end_a_run(tmp_path, output):
   os.close(at)
   assert process.wait() == 0
   assert RunFolder(str(tmp_path / "run")).read_status()["state"] == "finished"
+
+
+def test_an_interrupt_while_python_imports_ends_a_command_without_a_traceback(tmp_path):
+  (tmp_path / "ml_collections.py").write_text("raise KeyboardInterrupt\n")
+  words = [sys.executable, "-m", "experiments.train", "--config=configs/grpo.py"]
+  around = environment(PROJECT) | {"PYTHONPATH": f"{tmp_path}:{PROJECT}"}
+  found = subprocess.run(words, cwd=tmp_path, env=around, capture_output=True, text=True)
+  assert found.returncode in (130, -signal.SIGINT)
+  assert found.stderr == found.stdout == ""
