@@ -3,6 +3,7 @@
 from setuptools import find_namespace_packages, setup
 
 FEEDBACK = ["fastapi", "uvicorn"]  # the page of experiments.collect_feedback
+SERVE = [*FEEDBACK, "python-multipart"]  # experiments.serve
 CLUSTER = ["submitit>=1.5"]  # --launcher=slurm and the like
 REPORT = ["wandb-workspaces>=0.4"]  # experiments.wandb_report
 TUNE = ["optuna>=5"]  # experiments.tune
@@ -65,16 +66,18 @@ setup(
     "tpu": ["jax[tpu]"],
     "cluster": CLUSTER,
     "feedback": FEEDBACK,
+    "serve": SERVE,
     "report": REPORT,
     "targets": TARGETS,
     "tune": TUNE,
     "dev": [
       *CLUSTER,
-      *FEEDBACK,
+      *SERVE,
       *REPORT,
       *TUNE,
       "beartype",
       "httpx",
+      "openai",  # the unchanged client, against experiments.serve
       "pyrefly",
       "pytest",
       "pytest-xdist",
