@@ -16,7 +16,7 @@ TARGETS = [
 ]
 FOLDERS = (
   *("algorithms", "models", "tasks", "configs", "training"),
-  *("rounds", "comparing", "claims", "experiments", "benchmarks"),
+  *("rounds", "serving", "comparing", "claims", "experiments", "benchmarks"),
 )
 
 setup(
@@ -32,6 +32,7 @@ setup(
   package_data={  # the pages
     "comparing": ["*.j2", "*.css", "*.js"],
     "rounds": ["*.html"],
+    "serving": ["*.html"],
     "claims": ["*.j2", "*.css"],
   },
   install_requires=[

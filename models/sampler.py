@@ -78,7 +78,9 @@ def restrict(logits: Float[Array, "*n V"], sampler: Sampler) -> Float[Array, "*n
   return nucleus(logits, sampler.top_p) if sampler.top_p < 1 else logits
 
 
-def nucleus(logits: Float[Array, "*n V"], top_p: float | Float[Array, "*m 1"]) -> Float[Array, "*n V"]:
+def nucleus(
+  logits: Float[Array, "*n V"], top_p: float | Float[Array, "*m 1"]
+) -> Float[Array, "*n V"]:
   """-inf for tokens outside the smallest set that holds this much probability."""
   descending = -jnp.sort(-jax.nn.log_softmax(logits, axis=-1), axis=-1)
   mass_before = jnp.cumsum(jnp.exp(descending), axis=-1) - jnp.exp(descending)

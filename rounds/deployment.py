@@ -10,7 +10,9 @@
     verdict.json      deployed or refused, and why
 
 A round may also be a verdict alone, with the "run" that it put in service: a promotion by hand, or
-a roll back (`serving/promotion.py`). The policy in service follows from the verdicts: it is the last one deployed. A step is done when
+a roll back (`serving/promotion.py`).
+
+The policy in service follows from the verdicts: it is the last one deployed. A step is done when
 its last file exists, and files appear whole, so a killed process can continue where it was.
 """
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from models.decoding import Drawing
 from models.sampler import OfRows, Sampler
 from models.transformer import Params
 from serving.answer import Answer
@@ -48,7 +49,7 @@ class Batch:
     self._parts, self._params, self.rows = parts, params, rows
     tokenizer = parts.task.tokenizer
     size = next(size for size in SIZES if size >= len(rows))
-    filled = [*rows, *rows[:1] * (size - len(rows))]
+    filled = [*rows, *[rows[0]] * (size - len(rows))]
     longest = doubled(SHORTEST_PROMPT, max(len(row.prompt) for row in rows))
     self._prompts = left_pad([row.prompt for row in filled], longest, tokenizer.pad_id)
     self._keys = _keys(*np.array([row.key for row in filled], np.uint32).T)
@@ -56,7 +57,8 @@ class Batch:
     temperature = np.array([row.temperature for row in filled], np.float32)
     self._numbers = OfRows(temperature, top_p if (top_p < 1).any() else None)
     self._sampler = Sampler(0, tokenizer.eos_ids, tokenizer.pad_id)
-    self._drawing, self._length = None, 0
+    self._drawing: Drawing | None = None
+    self._length = 0
 
   @property
   def is_done(self) -> bool:
@@ -68,10 +70,10 @@ class Batch:
     about, mesh = (self._keys, self._numbers), self._parts.mesh
     of_shape = (self._parts.model, self._sampler, mesh, self._length)
     if self._drawing is None:
-      self._drawing = compiled_beginning(*of_shape)(self._params, *self._prompts, *about)
+      drawing = compiled_beginning(*of_shape)(self._params, *self._prompts, *about)
     else:
-      self._drawing = compiled_continuation(*of_shape)(self._params, self._drawing, None, *about)
-    drawing = self._drawing
+      drawing = compiled_continuation(*of_shape)(self._params, self._drawing, None, *about)
+    self._drawing = drawing
     drawn = jax.device_get((drawing.responses, drawing.mask, drawing.logps))
     tokens, mask, logps = jax.tree.map(lambda x: x[:, 0, before:], drawn)
     for i, row in enumerate(self.rows):

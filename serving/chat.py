@@ -1,4 +1,4 @@
-"""One thread that draws all answers: requests that come together, and for one policy, share a batch.
+"""One thread that draws all answers: requests that come together for one policy share a batch.
 
 A batch draws segment after segment, in turn with up to three others, so that a short request waits
 for no more than a segment of a long one. All programs are compiled, and all policies loaded, in
@@ -8,6 +8,7 @@ this thread: no shape is compiled twice.
 import dataclasses
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from serving.answer import Answer
 from serving.batches import SHORTEST_PROMPT, SIZES, Batch, Row, doubled
@@ -79,7 +80,7 @@ class Chat:
           self._changed.wait()
         together = self._take() if len(self._active) < ACTIVE else []
       if together:
-        self._try(together, lambda: self._begin(together))
+        self._try(together, partial(self._begin, together))
       for batch, asked in self._active:
         self._try(asked, batch.advance)
       self._active = [(batch, asked) for batch, asked in self._active if _goes_on(batch, asked)]

@@ -1,4 +1,4 @@
-"""A request for chat completions, read from its JSON: OpenAI's fields, those that a policy can do."""
+"""A request for chat completions, read from its JSON: those of OpenAI's fields that are served."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -97,8 +97,14 @@ def _message(where: str, message: Any) -> dict[str, str]:
 
 
 def _part(where: str, part: Any) -> str:
-  if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
-    raise invalid(where, f"'{where}' must be {{\"type\": \"text\", \"text\": ...}}: others are not read.")
+  if (
+    not isinstance(part, dict)
+    or part.get("type") != "text"
+    or not isinstance(part.get("text"), str)
+  ):
+    raise invalid(
+      where, f'\'{where}\' must be {{"type": "text", "text": ...}}: others are not read.'
+    )
   return part["text"]
 
 

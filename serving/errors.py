@@ -1,4 +1,4 @@
-"""Errors in the shape that clients of OpenAI's API read: {"error": {message, type, param, code}}."""
+"""Errors in the shape that OpenAI's clients read: {"error": {message, type, param, code}}."""
 
 from typing import Any
 

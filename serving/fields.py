@@ -90,7 +90,7 @@ class Fields:
     return Fields(value, f"{self._where}{name}.")
 
   def only(self, name: str, *neutral: Any) -> None:
-    """Refuses a field of the API that is not served here, unless it has a value that asks nothing."""
+    """Refuses a field that is not served here, unless it has a value that asks nothing."""
     if (value := self.get(name)) not in (None, *neutral):
       raise self.wrong(name, f"is not supported here, and was {value!r}", "unsupported_value")
 

@@ -1,9 +1,9 @@
 """The names of a deployment's policies, the runs that they are, and those that are loaded.
 
-  current        the policy in service
-  base           the policy before the first round
-  round-003      that of a round that was deployed
-  ft-dpo-1a2b3c  that of a finished fine-tuning job
+current        the policy in service
+base           the policy before the first round
+round-003      that of a round that was deployed
+ft-dpo-1a2b3c  that of a finished fine-tuning job
 """
 
 import collections
@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from models.transformer import Params
 from rounds.deployment import Deployment
+from serving.errors import invalid
 from training import base_policy
 from training.build import put_together
 from training.checking import config_files, pretrained_model
@@ -57,6 +58,21 @@ class Policies:
     names |= self._of_jobs()
     return names | {CURRENT: self._deployment.in_service}
 
+  def folder_of(self, name: str) -> str | None:
+    """The folder of the policy of this name, or of a checkpoint's, "NAME:step-8"; None: no such."""
+    name, colon, step = name.partition(":step-")
+    folder = self.folders().get(name)
+    if folder is None or not colon:
+      return folder
+    checkpoint = os.path.join(folder, "checkpoints", step)
+    return checkpoint if folder and step.isdigit() and os.path.isdir(checkpoint) else None
+
+  def run_of(self, folder: str) -> str:
+    """The run's folder of a policy, for a run that starts from it: its last policy."""
+    if os.path.basename(os.path.dirname(folder)) == "checkpoints":
+      raise invalid("model", "A job starts from a whole run, not from a checkpoint.")
+    return folder or os.path.relpath(base_policy.folder_of(self._config, self._root).path)
+
   def name_of(self, folder: str) -> str:
     """The name, other than `current`, of the policy in this folder."""
     return next((name for name, path in self.folders().items() if path == folder), folder)
@@ -76,7 +92,11 @@ class Policies:
       del row
 
     if folder:
-      return base_policy.policy_of_run(folder, self.parts, self._root, silent)
+      above, step = os.path.split(folder)
+      if os.path.basename(above) != "checkpoints":
+        return base_policy.policy_of_run(folder, self.parts, self._root, silent)
+      run = os.path.dirname(above)
+      return base_policy.policy_of_run(run, self.parts, self._root, silent, int(step))
     config = self._config.copy_and_resolve_references()
     with config.unlocked():
       config.model.lora_rank = 0
@@ -90,11 +110,3 @@ def serving_parts(config: ConfigDict) -> Parts:
     few.task.update(train_prompts=1, eval_prompts=1)
     few.model.lora_rank = 0  # adapters are merged
   return put_together(few, task_of(few))
-
-
-def run_of(deployment: Deployment, folder: str, root: str) -> str:
-  """The run's folder of a policy, that of the base policy if `folder` is ""."""
-  if folder:
-    return folder
-  config = config_files.of_record(deployment.config)
-  return os.path.relpath(base_policy.folder_of(config, root).path)
