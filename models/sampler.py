@@ -41,7 +41,10 @@ class OfRows(NamedTuple):
     """The tokens, the logits over their temperatures, and of these the ones drawn from."""
     warm = (self.temperature > 0)[:, None, None]
     scaled = logits / jnp.where(warm, self.temperature[:, None, None], 1.0)
-    drawn_from = scaled if self.top_p is None else nucleus(scaled, self.top_p[:, None, None])
+    drawn_from = scaled
+    if self.top_p is not None:
+      top_p = jnp.where(self.top_p < 1, self.top_p, jnp.inf)  # sums of all may round to 1 early
+      drawn_from = nucleus(scaled, top_p[:, None, None])
     token = jnp.where(warm[..., 0], draw(drawn_from, uniform), jnp.argmax(scaled, axis=-1))
     return token, scaled, drawn_from
 

@@ -22,6 +22,7 @@ from training.parts import Parts
 SIZES = (1, 8, 32)  # answers
 SHORTEST_PROMPT = 32  # tokens
 FIRST_SEGMENT = 16  # tokens
+CHEAP = 4096  # tokens of a vocabulary that are sorted in no time: one program serves any top_p
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Batch:
     self._keys = _keys(*np.array([row.key for row in filled], np.uint32).T)
     top_p = np.array([row.top_p for row in filled], np.float32)
     temperature = np.array([row.temperature for row in filled], np.float32)
-    self._numbers = OfRows(temperature, top_p if (top_p < 1).any() else None)
+    sorts = parts.model.vocab_size <= CHEAP or (top_p < 1).any()
+    self._numbers = OfRows(temperature, top_p if sorts else None)
     self._sampler = Sampler(0, tokenizer.eos_ids, tokenizer.pad_id)
     self._drawing: Drawing | None = None
     self._length = 0

@@ -30,7 +30,7 @@ class FeedbackRows:
     self._path, self._state = os.path.join(folder, FILE), state
     os.makedirs(folder, exist_ok=True)
     self._lock = threading.Lock()
-    self._said = {row["id"]: _scores_of(row) for row in read_lines(self._path)}
+    self._said = {row["id"]: row["said"] for row in read_lines(self._path)}
 
   @property
   def count(self) -> int:
@@ -91,13 +91,17 @@ def _scores(fields: Fields, count: int) -> list[float | None]:
 
 
 def _of_texts(scores: list[float | None], texts: list[str]) -> list[float | None]:
-  """The scores, where answers of one text have one: the highest that was said of it."""
+  """The scores, where answers of one text have one: the highest that was said of it.
+
+  Empty answers are in no row. ApiError if there are no two others that differ.
+  """
   best: dict[str, float] = {}
   for text, score in zip(texts, scores, strict=True):
     if score is not None:
       best[text] = max(score, best.get(text, score))
-  if len(set(texts)) == 1:
-    raise conflict("All answers are the same: there is nothing to compare.", "nothing_to_compare")
+  if len(set(filter(str.strip, texts))) < 2:
+    message = "All answers are the same, or empty: there is nothing to compare."
+    raise conflict(message, "nothing_to_compare")
   return [None if score is None else best[text] for text, score in zip(texts, scores, strict=True)]
 
 
@@ -105,17 +109,13 @@ def row_of(
   completion: str, answers: Mapping[str, Any], scores: list[float | None]
 ) -> dict[str, Any]:
   """The row of the data set."""
-  responses = [
-    {"response": text, "score": score} for text, score in zip(answers["texts"], scores, strict=True)
-  ]
+  kept = [i for i, text in enumerate(answers["texts"]) if text.strip()]
+  responses = [{"response": answers["texts"][i], "score": scores[i]} for i in kept]
   row: dict[str, Any] = {"messages": answers["messages"], "responses": responses}
   if answers["logps"]:
-    for response, logps in zip(responses, answers["logps"], strict=True):
-      response["logps"] = logps
-    row |= {name: answers[name] for name in ("tokens", "finished")}
+    for response, i in zip(responses, kept, strict=True):
+      response["logps"] = answers["logps"][i]
+    row |= {name: [answers[name][i] for i in kept] for name in ("tokens", "finished")}
+  row |= {"said": scores}
   row |= {name: answers[name] for name in ("policy", "temperature", "top_p")}
   return row | {"id": completion, "time": time.time()}
-
-
-def _scores_of(row: Mapping[str, Any]) -> list[float | None]:
-  return [response["score"] for response in row["responses"]]

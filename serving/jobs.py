@@ -7,6 +7,7 @@ resumed. A job that was running when the server was killed is queued again, in i
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,6 +58,8 @@ class Jobs:
       if is_full(error):
         raise no_room("this job is not kept") from None
       raise
+    if kept["id"] != job_id:
+      shutil.rmtree(self.home(job_id))
     with self._changed:
       self._changed.notify()
     return kept
