@@ -37,9 +37,9 @@ class Answer:
 
   def feed(self, tokens: Sequence[int], logps: Sequence[float], drawn: Sequence[float]) -> None:
     """Takes the tokens drawn next, up to an end, the limit or a stop; what follows is dropped."""
+    if self.finish_reason:
+      return
     for token, logp, drawn_logp in zip(tokens, logps, drawn, strict=True):
-      if self.finish_reason:
-        return
       self.tokens.append(int(token))
       self.logps.append(float(logp))
       self.drawn_logps.append(float(drawn_logp))
@@ -49,6 +49,8 @@ class Answer:
         self.finish_reason = "length"
       if self.stop:
         self._spell()
+      if self.finish_reason:
+        break
     self._spell()
 
   def piece(self) -> str:
@@ -71,10 +73,11 @@ class Answer:
     return entries
 
   def _spell(self) -> None:
-    self.text = self.tokenizer.decode(self.tokens)
-    places = [at for one in self.stop if (at := self.text.find(one)) >= 0]
+    text = self.tokenizer.decode(self.tokens)
+    places = [at for one in self.stop if (at := text.find(one)) >= 0]
     if places:
-      self.text, self.finish_reason = self.text[: min(places)], "stop"
+      self.finish_reason = "stop"
+    self.text = text[: min(places)] if places else text
 
 
 def _begun(text: str, stop: str) -> int:

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import time
-from typing import IO, Any
+from typing import Any
 
 from serving.errors import ApiError, conflict, invalid, no_room, not_found
 from serving.state import is_full
@@ -35,8 +35,8 @@ class Files:
       if not os.path.exists(self._about(file_id)):
         os.remove(os.path.join(folder, name))
 
-  def add(self, upload: IO[bytes], filename: str, purpose: str) -> dict[str, Any]:
-    """Keeps an upload. ApiError with all that is wrong with its rows; or 507: nothing is kept."""
+  def add(self, upload: Any, filename: str, purpose: str) -> dict[str, Any]:
+    """Keeps an upload, an open file of bytes. ApiError names all that is wrong with its rows."""
     if purpose != "fine-tune":
       raise invalid("purpose", f"'purpose' must be fine-tune, and is {purpose!r}.")
     if len(self.list()) >= MOST:

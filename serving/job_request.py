@@ -57,13 +57,13 @@ def read(body: Mapping[str, Any]) -> dict[str, Any]:
 def _hyperparameters(fields: Fields, method: str) -> dict[str, Any]:
   given: dict[str, Any] = {}
   if method in ("dpo", "grpo") and fields.get("beta") not in (None, "auto"):
-    given["beta"] = fields.number("beta", None, least=0, most=1000)
+    given["beta"] = fields.number("beta", None, least=0.0, most=1000.0)
   for name, most in (("n_epochs", 1000), ("batch_size", 4096)):
     if fields.get(name) not in (None, "auto"):
       given[name] = fields.integer(name, None, least=1, most=most)
   if fields.get("learning_rate_multiplier") not in (None, "auto"):
     name = "learning_rate_multiplier"
-    given[name] = fields.number(name, None, least=0, most=1000, open_at_least=True)
+    given[name] = fields.number(name, None, least=0.0, most=1000.0, open_at_least=True)
   fields.done()
   return given
 

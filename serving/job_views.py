@@ -38,7 +38,7 @@ def job(about: Mapping[str, Any]) -> dict[str, Any]:
 def events(jobs: Jobs, about: Mapping[str, Any]) -> list[dict[str, Any]]:
   """What happened, and the run's metrics, the latest first as OpenAI has it."""
   found = [
-    _event(about["id"], n, event["time"], event["level"], event["message"])
+    (event["time"], _event(about["id"], n, event["time"], event["level"], event["message"]))
     for n, event in enumerate(about["events"])
   ]
   run = _run(jobs, about)
@@ -49,9 +49,10 @@ def events(jobs: Jobs, about: Mapping[str, Any]) -> list[dict[str, Any]]:
     if (loss := row.get("train/loss")) is not None:
       said += f": training loss {loss:.4f}"
     level = "warn" if "train/loss" in row and row["train/loss"] is None else "info"
-    event = _event(about["id"], f"s{row['step']}", created + (row.get("seconds") or 0), level, said)
-    found.append(event | {"type": "metrics", "data": row})
-  return sorted(found, key=lambda event: event["created_at"], reverse=True)
+    time = created + (row.get("seconds") or 0)
+    event = _event(about["id"], f"s{row['step']}", time, level, said)
+    found.append((time, event | {"type": "metrics", "data": row}))
+  return [event for _, event in sorted(found, key=lambda one: one[0], reverse=True)]
 
 
 def checkpoints(jobs: Jobs, about: Mapping[str, Any]) -> list[dict[str, Any]]:

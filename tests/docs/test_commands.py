@@ -31,6 +31,7 @@ STOP_AT = {  # the others: the first function that is called once the arguments 
   "docs.results.write": "keep",
   "benchmarks.population": "sweep",
   "experiments.collect_feedback": "served",
+  "experiments.serve": "begin",
   "experiments.evaluate": "RunFolder",
   "experiments.export": "config_of",
   "experiments.report": "comparison.read",
