@@ -22,7 +22,7 @@ from configs import common
 from experiments.command_line import cli
 from rounds import listening
 from rounds.deployment import Deployment
-from serving import promotion
+from serving import schedule
 from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
 from training.records import environment
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     raise UserError("give --deployment=FOLDER")
   token = listening.token_of(args)
   if args.every:
-    promotion.seconds_of(args.every)
+    schedule.seconds_of(args.every)
   if not all(map(importlib.util.find_spec, ("starlette", "uvicorn", "python_multipart"))):
     raise UserError("it needs Starlette and uvicorn: pip install -e '.[serve]'")
   deployment = Deployment(args.deployment)

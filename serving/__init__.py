@@ -9,7 +9,7 @@ addresses, and `service`, the parts behind them:
   files        uploaded data sets, checked when they come
   jobs         the queue of fine-tuning jobs: `job_request` reads one and makes its config, `work`
                is the process that does it, `job_views` shows it
-  promotion    which policy is in service, by hand or on a schedule
+  promotion    which policy is in service; `schedule` begins rounds on time
 
 `errors` and `fields` are the dialect's errors, and how a body is read so that they name a field;
 `state` is the file that the queue lies in. `page` shows page.html.

@@ -159,7 +159,7 @@ class _Completion:
     return _event(self.about("chat.completion.chunk") | {"choices": [choice]} | usage)
 
   def record(self) -> dict[str, Any]:
-    """What feedback needs of them. Greedy answers, and ones cut by a stop, have no log-probs."""
+    """The answers for feedback. Greedy ones, and ones cut by a stop, have no log-probs."""
     answers, request = self.asked.answers, self.request
     is_drawn = request.temperature > 0 and not any(answer.is_cut for answer in answers)
     return {
@@ -178,7 +178,7 @@ _EVENTS = "text/event-stream"
 
 
 async def _pieces(completion: _Completion, request: Request | None) -> AsyncIterator[Any]:
-  """What the drawing thread tells, to the end; of a request, until its client is gone."""
+  """The drawing thread's news, to the end; of a request, until its client is gone."""
   while True:
     try:
       news = await asyncio.wait_for(completion.news.get(), LOOK)

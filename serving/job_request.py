@@ -33,7 +33,7 @@ _NO_OWN = {"sft": 1, "dpo": 2}  # responses a group, where the data has no say
 
 
 def read(body: Mapping[str, Any]) -> dict[str, Any]:
-  """What is asked, as JSON values: model, training_file, method, hyperparameters, seed, suffix."""
+  """The request as JSON values: model, training_file, method, hyperparameters, seed, suffix."""
   fields = Fields(body)
   request: dict[str, Any] = {"model": fields.text("model"), "suffix": _suffix(fields)}
   section = fields.section("method")

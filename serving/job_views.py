@@ -36,7 +36,7 @@ def job(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def events(jobs: Jobs, about: Mapping[str, Any]) -> list[dict[str, Any]]:
-  """What happened, and the run's metrics, the latest first as OpenAI has it."""
+  """All that happened, and the run's metrics, the latest first as OpenAI has it."""
   found = [
     (event["time"], _event(about["id"], n, event["time"], event["level"], event["message"]))
     for n, event in enumerate(about["events"])

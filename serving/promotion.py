@@ -1,14 +1,13 @@
-"""Which policy is in service: promoted by hand, rolled back, or renewed by rounds on a schedule.
+"""Which policy is in service: promoted by hand or rolled back, beside what the rounds decide.
 
 Each decision is a verdict among those of the rounds (`rounds/deployment.py`), so that what is in
 service follows from them alone, whoever decided.
 """
 
 import os
-import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rounds.deployment import Deployment
@@ -17,8 +16,6 @@ from serving.fields import Fields
 from serving.policies import BASE, CURRENT, Policies
 from serving.state import is_full
 from training.errors import UserError
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Promotion:
@@ -115,22 +112,3 @@ def _deployed(deployment: Deployment) -> list[Any]:
 
 def _policy_of(round_: Any) -> str:
   return round_.verdict.get("run", round_.path)
-
-
-def seconds_of(every: str) -> float:
-  """The seconds of "90s", "15m", "1h" or "1d". UserError for anything else."""
-  found = re.fullmatch(r"([1-9]\d{0,5})([smhd])", every)
-  if not found:
-    raise UserError(f"--every={every}: a number with s, m, h or d, such as 1h")
-  return int(found[1]) * float(_UNITS[found[2]])
-
-
-def on_schedule(seconds: float, begin: Callable[[], object]) -> None:
-  """Calls `begin` again and again, `seconds` apart, in a thread of its own."""
-
-  def again() -> None:
-    while True:
-      time.sleep(seconds)
-      begin()
-
-  threading.Thread(target=again, name="schedule", daemon=True).start()

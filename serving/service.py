@@ -6,7 +6,7 @@ from typing import Any
 
 from rounds import feedback_rows
 from rounds.deployment import Deployment
-from serving import job_request, promotion
+from serving import job_request, schedule
 from serving.chat import Chat
 from serving.completions import Completions
 from serving.errors import invalid, not_found
@@ -43,7 +43,7 @@ class Service:
     self.chat.start()
     self.jobs.start()
     if every:
-      promotion.on_schedule(promotion.seconds_of(every), self.add_round)
+      schedule.on_schedule(schedule.seconds_of(every), self.add_round)
 
   def add_job(self, body: dict[str, Any], key: str | None) -> dict[str, Any]:
     """Queues the fine-tuning job that a request asks for, once all that can be known is good."""

@@ -1,4 +1,4 @@
-"""What a service must not forget, in one SQLite file: its jobs, and the answers that it gave.
+"""A service's memory, in one SQLite file: its jobs, and the answers that it gave.
 
 A job is on the disk before the client is told of it. An answer waits for feedback; it is written
 without waiting for the disk, which a killed process does not lose, and the latest ANSWERS are kept.

@@ -1,0 +1,57 @@
+"""The twenty lines of docs/service.md, run to their end; rounds on a schedule; kills."""
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.docs import pages
+from tests.experiments.test_train import environment
+from tests.serving import kills
+from tests.serving.server import BEGIN, Server, comparable, prefer
+
+pytestmark = pytest.mark.slow
+LARGER = ["--config.base.steps=400", "--config.base.batch_prompts=128", "--config.model.d_model=64"]
+
+
+def test_the_twenty_lines_make_what_was_preferred_likelier(tmp_path):
+  (block,) = (b for b in pages.blocks("docs/service.md") if b.text.startswith("# loop.py"))
+  server = Server(tmp_path, *BEGIN, *LARGER).wait()
+  try:
+    code = block.text.replace("http://127.0.0.1:8600", server.url)
+    done = subprocess.run(
+      [sys.executable, "-c", code],
+      capture_output=True,
+      text=True,
+      cwd=tmp_path,
+      env=environment(tmp_path),
+    )
+  finally:
+    server.stop()
+  found = re.search(r"spelled backward: ([\d.]+), then ([\d.]+)", done.stdout)
+  assert found, done.stderr
+  assert float(found[2]) > float(found[1]) + 0.1, done.stdout
+
+
+def test_a_round_is_done_on_schedule_when_there_are_rows_enough(tmp_path):
+  server = Server(tmp_path, *BEGIN, "--every=2s").wait()
+  try:
+    client = server.client
+    for completion in comparable(client, 4):
+      prefer(client, completion.id, best=0)
+    until = time.monotonic() + 300
+    while not (home := client.get("/deployments", cast_to=object))["rounds"]:
+      assert time.monotonic() < until
+      time.sleep(0.5)
+    assert home["rounds"][0]["reason"]
+    assert home["in_service"] == ("round-001" if home["rounds"][0]["deployed"] else "base")
+  finally:
+    server.stop()
+
+
+def test_a_killed_server_loses_nothing_and_does_nothing_twice(tmp_path):
+  found = kills.go_through(tmp_path, 3, jobs_every=2)
+  assert found["lost"] == [] and found["doubled"] == [], found
+  assert found["jobs"] >= 1 and found["feedback"] >= 1 and found["files"] >= 1
