@@ -74,7 +74,7 @@ def go_through(place: pathlib.Path, kills: int, jobs_every: int = 10) -> dict[st
   client, moments = Client(), collections.Counter()
   Server(place, *BEGIN).wait().kill()  # the base policy is trained, and compiled programs are kept
   for n in range(kills):
-    server = Server(place)
+    server, worker = Server(place), None
     if n % 3 == 0:  # while it starts
       time.sleep(random.uniform(0, LONGEST))
       moments["starting"] += 1
@@ -86,7 +86,7 @@ def go_through(place: pathlib.Path, kills: int, jobs_every: int = 10) -> dict[st
       time.sleep(random.uniform(0, LONGEST))
       moments["working"] += 1
     server.kill()
-    if server.url:
+    if worker:
       worker.join()
     print(n + 1, {name: len(told) for name, told in client.told.items()}, flush=True)
   server = Server(place).wait()

@@ -1,11 +1,10 @@
 """An answer ends where it should, and no text is sent that a stop might still take back."""
 
-import dataclasses
-
 import pytest
 
 from serving.answer import Answer
 from tasks.tokenizers.tokenizer import CHARACTER_TOKENIZER as TOKENIZER
+from tasks.tokenizers.tokenizer import CharTokenizer
 
 
 def grown(text, stop=(), max_tokens=100, end=True, at_once=3):
@@ -63,7 +62,7 @@ def test_only_a_stop_makes_tokens_spell_more_than_the_text():
   assert grown("hello", ("lo",))[0].is_cut
 
 
-class Bytes:
+class Bytes(CharTokenizer):
   """A tokenizer of bytes, whose tokens may be half a character."""
 
   eos_ids = (256,)
@@ -76,9 +75,7 @@ class Bytes:
 
 
 def test_half_a_character_is_not_sent():
-  answer = dataclasses.replace(grown("")[0], finish_reason="", tokens=[], logps=[], drawn_logps=[])
-  answer.tokenizer = Bytes()
-  pieces = []
+  answer, pieces = Answer(0, Bytes(), 100, ()), []
   for byte in "a€b".encode():
     answer.feed([byte], [0.0], [0.0])
     pieces.append(answer.piece())
