@@ -7,6 +7,7 @@ import httpx
 import openai
 import pytest
 
+from tests.comparing import browser
 from tests.serving.server import BEGIN, SMALL, Server, ask, comparable, ended, prefer
 
 pytestmark = pytest.mark.slow
@@ -263,6 +264,42 @@ def test_a_job_is_cancelled_paused_and_resumed(client):
     client.files.delete(long)
   assert ended(client, waiting.id).status == "succeeded"
   assert client.files.delete(long).deleted
+
+
+@pytest.mark.skipif(browser.CHROMIUM is None, reason="needs Chromium")
+def test_in_a_browser_choose_deploy_and_roll_back(server, tuned):
+  rows = server.home / "feedback" / "service.jsonl"
+  before = len(rows.read_text().splitlines()) if rows.exists() else 0
+  with browser.page() as page:
+    page.open(server.url)
+    for _ in range(30):  # until two answers differ
+      page.wait(
+        "!document.getElementById('ask').hidden && !document.getElementById('send').disabled"
+      )
+      page.run("document.getElementById('text').focus()")
+      page.type("abc>")
+      page.press("Enter")
+      page.wait("!document.getElementById('send').disabled")
+      if not page.run("document.getElementById('choice').hidden"):
+        break
+    page.press("1")
+    page.wait("document.getElementById('said').textContent === 'Kept.'")
+    shown = page.run("document.querySelector('#talk li.assistant').textContent")
+    kept = json.loads(rows.read_text().splitlines()[-1])
+    best = [r["response"] for r in kept["responses"] if r["score"] == 1]
+    assert len(rows.read_text().splitlines()) == before + 1 and best == [shown]
+
+    page.run("document.getElementById('tab-jobs').click()")
+    page.wait("document.querySelectorAll('#list svg').length >= 2")
+    name = json.dumps(f"deploy {tuned.fine_tuned_model}")
+    page.run(
+      f"[...document.querySelectorAll('button')].find(b => b.textContent === {name}).click()"
+    )
+    page.wait(f"document.getElementById('now').textContent === '{tuned.fine_tuned_model}'")
+    page.run("document.getElementById('back').click()")
+    page.wait("document.getElementById('now').textContent === 'base'")
+    assert page.run("document.querySelectorAll('#rounds tr').length") >= 2
+    assert page.console == []
 
 
 def test_two_requests_of_one_key_are_one_job(client):
