@@ -25,11 +25,12 @@ from starlette.routing import Route
 
 from rounds.guards import Guarded
 from serving import job_views
-from serving.errors import ApiError, invalid, not_found
+from serving.errors import ApiError, invalid, no_room, not_found
 from serving.fields import parse
 from serving.files import shown
 from serving.page import page
 from serving.service import Service
+from serving.state import is_full
 
 LARGEST_JSON, LARGEST_FILE = 4 << 20, 512 << 20  # bytes
 RATE, BURST = 500.0, 2000.0  # requests a second of one address, and at once: programs ask here
@@ -207,4 +208,6 @@ async def _not_here(request: Request, error: HTTPException) -> Response:
 
 async def _failed(request: Request, error: Exception) -> Response:
   print(f"{request.url.path}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+  if is_full(error):
+    return no_room("nothing was kept").response
   return ApiError(500, "The server failed; its log says why.", code="internal_error").response

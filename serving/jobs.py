@@ -24,6 +24,7 @@ from training.records.files import read_json, write_json
 
 WAITING = ("queued", "running", "paused")
 MOST_WAITING = 32
+PAUSE = 5.0  # seconds after a job that could not be started
 LONGEST_END = 30.0  # seconds in which a job that is stopped may end by itself
 
 
@@ -55,6 +56,7 @@ class Jobs:
       write_json(os.path.join(self.home(job_id), "job.json"), about)
       kept = self._state.add_job(job, key)
     except Exception as error:
+      shutil.rmtree(self.home(job_id), ignore_errors=True)
       if is_full(error):
         raise no_room("this job is not kept") from None
       raise
@@ -115,7 +117,9 @@ class Jobs:
         try:
           self._begin(job_id)
         except Exception as error:  # no room for its log, say: the queue must live on
-          self._ended(job_id, "failed", f"It could not be started: {error}", code="not_started")
+          with _living_on():
+            self._ended(job_id, "failed", f"It could not be started: {error}", code="not_started")
+          self._changed.wait(PAUSE)
           continue
         process = self._process
       assert process

@@ -9,6 +9,7 @@ ft-dpo-1a2b3c  that of a finished fine-tuning job
 import collections
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ from training.parts import Parts
 
 CURRENT, BASE = "current", "base"
 LOADED = 3  # policies that are kept in memory, the latest used
+FRESH = 1.0  # seconds for which the names are not looked up again
 LONGEST = 1024  # tokens of a conversation with its answer, for a model that names no limit
 
 
@@ -37,6 +39,7 @@ class Policies:
     self.parts = serving_parts(self._config)
     self._loaded: collections.OrderedDict[str, Params] = collections.OrderedDict()
     self._lock = threading.Lock()
+    self._names: tuple[float, dict[str, str]] = (-FRESH, {})
 
   @property
   def config(self) -> ConfigDict:
@@ -49,8 +52,16 @@ class Policies:
     known = pretrained_model.files(name).context_length if name else None
     return known or LONGEST
 
-  def folders(self) -> dict[str, str]:
-    """Every name -> its run's folder; "" is the base policy, which may lie below runs/base/."""
+  def folders(self, *, now: bool = True) -> dict[str, str]:
+    """Every name -> its run's folder; "" is the base policy, which may lie below runs/base/.
+
+    Unless it must be as of `now`, it may be FRESH seconds old: each round is a file to read.
+    """
+    if now or time.monotonic() - self._names[0] > FRESH:
+      self._names = (time.monotonic(), self._looked_up())
+    return self._names[1]
+
+  def _looked_up(self) -> dict[str, str]:
     names = {BASE: self._deployment.base_run}
     for round_ in self._deployment.finished:
       if round_.verdict["deployed"] and "run" not in round_.verdict:
@@ -61,7 +72,7 @@ class Policies:
   def folder_of(self, name: str) -> str | None:
     """The folder of the policy of this name, or of a checkpoint's, "NAME:step-8"; None: no such."""
     name, colon, step = name.partition(":step-")
-    folder = self.folders().get(name)
+    folder = self.folders(now=name not in self._names[1]).get(name)
     if folder is None or not colon:
       return folder
     checkpoint = os.path.join(folder, "checkpoints", step)
@@ -75,7 +86,7 @@ class Policies:
 
   def name_of(self, folder: str) -> str:
     """The name, other than `current`, of the policy in this folder."""
-    return next((name for name, path in self.folders().items() if path == folder), folder)
+    return next((name for name, path in self.folders(now=False).items() if path == folder), folder)
 
   def params(self, folder: str) -> Params:
     """The parameters of the policy in this folder, loaded if they are not in memory."""

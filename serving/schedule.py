@@ -1,6 +1,7 @@
 """Rounds on time: `--every=1h`. No jax here."""
 
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,9 @@ def on_schedule(seconds: float, begin: Callable[[], object]) -> None:
   def again() -> None:
     while True:
       time.sleep(seconds)
-      begin()
+      try:
+        begin()
+      except Exception as error:  # bad rows, a full disk: the next time may be better
+        print(f"schedule: {error}", file=sys.stderr, flush=True)
 
   threading.Thread(target=again, name="schedule", daemon=True).start()

@@ -1,10 +1,9 @@
 """All that serves a deployment, put together: its policies, its queue, its files."""
 
 import os
-import sys
 from typing import Any
 
-from rounds import feedback_rows
+from rounds import collecting, feedback_rows
 from rounds.deployment import Deployment
 from serving import job_request, schedule
 from serving.chat import Chat
@@ -64,16 +63,17 @@ class Service:
     return self.jobs.add(about, said, key)
 
   def add_round(self) -> None:
-    """Queues a round, unless one waits or is under way; for people's, if there are rows enough."""
+    """Queues a round, unless one waits or is under way, or too few rows have come for one."""
     if any(job["about"]["method"] == "round" for job in self.state.jobs(*WAITING)):
       return
+    config, feedback = self.policies.config, self.deployment.feedback
+    if config.rounds.judge == "people":
+      there = len(feedback_rows.take(feedback, {}, None, set()).rows)
+      if there - sum(self.deployment.taken.values()) < collecting.count_of(config):
+        return
     about = {"method": "round", "model": "current", "training_file": "feedback", "seed": 0}
-    try:
-      self.jobs.add(
-        about | {"hyperparameters": {}, "suffix": ""}, "Created by the schedule: a round"
-      )
-    except Exception as error:  # no room, or too many jobs: the next time may be better
-      print(f"schedule: {error}", file=sys.stderr, flush=True)
+    about |= {"hyperparameters": {}, "suffix": ""}
+    self.jobs.add(about, "Created by the schedule: a round.")
 
   def delete_file(self, file_id: str) -> dict[str, Any]:
     users = [

@@ -40,7 +40,7 @@ class Server:
     assert self.process.stdout is not None
     line = self.process.stdout.readline()
     assert line.startswith("http://127.0.0.1:"), line
-    self.url = line.split()[0]
+    self.url = line.split()[0].removesuffix("/?token=…")
     return self
 
   @property

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import openai
 import pytest
 
 from tests.docs import pages
@@ -36,9 +37,11 @@ def test_the_twenty_lines_make_what_was_preferred_likelier(tmp_path):
 
 
 def test_a_round_is_done_on_schedule_when_there_are_rows_enough(tmp_path):
-  server = Server(tmp_path, *BEGIN, "--every=2s").wait()
+  server = Server(tmp_path, *BEGIN, "--every=2s", "--token=correcthorsebattery").wait()
   try:
-    client = server.client
+    with pytest.raises(openai.AuthenticationError):
+      server.client.models.list()
+    client = server.client.with_options(api_key="correcthorsebattery")
     for completion in comparable(client, 4):
       prefer(client, completion.id, best=0)
     until = time.monotonic() + 300
