@@ -9,8 +9,10 @@ a file of 400 pairs, and cancels it at the end.
 
 import argparse
 import json
+import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ PAIRS = [
 ]
 
 
-def main() -> None:
+def main(argv: Sequence[str]) -> None:
   parser = argparse.ArgumentParser(
     "python -m benchmarks.serving",
     description=__doc__,
@@ -35,7 +37,7 @@ def main() -> None:
   parser.add_argument("--seconds", type=float, default=60.0)
   parser.add_argument("--job", action="store_true", help="train meanwhile")
   parser.add_argument("--token", default="none")
-  args = parser.parse_args()
+  args = parser.parse_args(argv)
   client: Any = OpenAI(base_url=args.url, api_key=args.token, max_retries=0, timeout=300)
   job = begin_job(client) if args.job else None
   waits, errors, seconds = load(client, args.clients, args.seconds)
@@ -97,4 +99,4 @@ def load(client: Any, clients: int, seconds: float) -> tuple[list[float], list[s
 
 
 if __name__ == "__main__":
-  main()
+  main(sys.argv[1:])

@@ -14,6 +14,7 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import openai
@@ -126,7 +127,12 @@ def compare(server: Server, told: dict[str, dict[str, Any]]) -> dict[str, Any]:
   return found | {"jobs there": len(jobs), "updates": updates, "lost": lost, "doubled": doubled}
 
 
-if __name__ == "__main__":
-  place = pathlib.Path(sys.argv[1])
+def main(argv: Sequence[str]) -> None:
+  folder, kills = argv
+  place = pathlib.Path(folder)
   place.mkdir(parents=True, exist_ok=True)
-  print(go_through(place, int(sys.argv[2])))
+  print(go_through(place, int(kills)))
+
+
+if __name__ == "__main__":
+  main(sys.argv[1:])

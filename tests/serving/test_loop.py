@@ -14,12 +14,12 @@ from tests.serving import kills
 from tests.serving.server import BEGIN, Server, comparable, prefer
 
 pytestmark = pytest.mark.slow
-LARGER = ["--config.base.steps=400", "--config.base.batch_prompts=128", "--config.model.d_model=64"]
+AS_IT_IS = ["--config=configs/rounds.py", "--config.wandb.mode=disabled"]
 
 
 def test_the_twenty_lines_make_what_was_preferred_likelier(tmp_path):
   (block,) = (b for b in pages.blocks("docs/service.md") if b.text.startswith("# loop.py"))
-  server = Server(tmp_path, *BEGIN, *LARGER).wait()
+  server = Server(tmp_path, *AS_IT_IS).wait()
   try:
     code = block.text.replace("http://127.0.0.1:8600", server.url)
     done = subprocess.run(
