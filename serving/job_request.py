@@ -75,6 +75,12 @@ def _suffix(fields: Fields) -> str:
   return suffix
 
 
+def model_of(job_id: str, request: Mapping[str, Any]) -> str:
+  """The name of the model that a job makes."""
+  own = job_id.removeprefix("ftjob-")[:8]
+  return "-".join(filter(None, ("ft", request["method"], request["suffix"], own)))
+
+
 def group_size(request: Mapping[str, Any], most_responses: int) -> int:
   """Responses a group: two of a pair, one to imitate, or as many as the data's largest group."""
   return _NO_OWN.get(request["method"], max(2, min(most_responses, MOST_GROUP)))

@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from serving.jobs import Jobs, model_of
+from serving.job_request import model_of
+from serving.jobs import Jobs
 from training.records.run_folder import RunFolder
 
 
@@ -23,7 +24,7 @@ def job(about: Mapping[str, Any]) -> dict[str, Any]:
     "status": about["status"],
     "error": about.get("error"),
     "model": asked["model"],
-    "fine_tuned_model": model_of(about) if is_done and is_tuning else None,
+    "fine_tuned_model": model_of(about["id"], asked) if is_done and is_tuning else None,
     "training_file": asked["training_file"],
     "validation_file": None,
     "method": {"type": method, method: {"hyperparameters": given}},
@@ -41,7 +42,7 @@ def events(jobs: Jobs, about: Mapping[str, Any]) -> list[dict[str, Any]]:
     (event["time"], _event(about["id"], n, event["time"], event["level"], event["message"]))
     for n, event in enumerate(about["events"])
   ]
-  run = _run(jobs, about)
+  run = RunFolder(jobs.run_of(about))
   rows = run.read_metrics()
   created = run.read_config().get("created", about["created"])
   for row in rows:
@@ -57,7 +58,7 @@ def events(jobs: Jobs, about: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def checkpoints(jobs: Jobs, about: Mapping[str, Any]) -> list[dict[str, Any]]:
   """OpenAI's checkpoints of a job, the latest first; the last one is what its model is."""
-  run = _run(jobs, about)
+  run, model = RunFolder(jobs.run_of(about)), model_of(about["id"], about["about"])
   kept = os.listdir(run.checkpoints) if os.path.isdir(run.checkpoints) else []
   rows: dict[int, dict[str, Any]] = {}
   for row in run.read_metrics():
@@ -68,7 +69,7 @@ def checkpoints(jobs: Jobs, about: Mapping[str, Any]) -> list[dict[str, Any]]:
       "object": "fine_tuning.job.checkpoint",
       "created_at": int(os.path.getmtime(os.path.join(run.checkpoints, str(step)))),
       "fine_tuning_job_id": about["id"],
-      "fine_tuned_model_checkpoint": f"{model_of(about)}:step-{step}",
+      "fine_tuned_model_checkpoint": f"{model}:step-{step}",
       "step_number": step,
       "metrics": {"step": step, "train_loss": rows.get(step, {}).get("train/loss")}
       | rows.get(step, {}),
@@ -101,7 +102,3 @@ def _event(job_id: str, n: Any, time: float, level: str, message: str) -> dict[s
     "type": "message",
     "data": None,
   }
-
-
-def _run(jobs: Jobs, about: Mapping[str, Any]) -> RunFolder:
-  return RunFolder(os.path.join(jobs.home(about["id"]), "run"))

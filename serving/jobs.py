@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rounds.deployment import Deployment
+from serving import job_request
 from serving.errors import ApiError, conflict, no_room, not_found
 from serving.state import State, is_full
 from training.records import environment
@@ -75,10 +76,14 @@ class Jobs:
   def home(self, job_id: str) -> str:
     return os.path.join(self._deployment.path, "jobs", job_id)
 
+  def run_of(self, job: Mapping[str, Any]) -> str:
+    """The folder of a job's run, which is called like its model."""
+    return os.path.join(self.home(job["id"]), job_request.model_of(job["id"], job["about"]))
+
   def models(self) -> dict[str, str]:
     """The name of each finished job's policy -> its run's folder."""
     done = [job for job in self._state.jobs("succeeded") if job["about"]["method"] != "round"]
-    return {model_of(job): os.path.join(self.home(job["id"]), "run") for job in done}
+    return {job_request.model_of(job["id"], job["about"]): self.run_of(job) for job in done}
 
   def cancel(self, job_id: str) -> dict[str, Any]:
     return self._stop(job_id, "cancelled", ("queued", "running", "paused"))
@@ -166,13 +171,6 @@ class Jobs:
     if status == "failed":
       fields["error"] = {"code": code, "message": said, "param": None}
     self._state.change_job(job_id, said, level, **fields)
-
-
-def model_of(job: Mapping[str, Any]) -> str:
-  """The name of the policy that a job makes."""
-  about = job["about"]
-  words = ("ft", about["method"], about["suffix"], job["id"].removeprefix("ftjob-")[:8])
-  return "-".join(filter(None, words))
 
 
 def _expect(job: Mapping[str, Any], those: tuple[str, ...], word: str) -> None:

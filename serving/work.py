@@ -2,7 +2,7 @@
 
   jobs/ftjob-…/job.json       what is to be done; never changed
     data/                     the groups that it trains on, as those of a round
-    run/                      an ordinary run
+    ft-dpo-1a2b3c4d/          an ordinary run, called like the model that it makes
     outcome.json              how it ended; a job with one is not done again
     log.txt                   what it printed
 
@@ -65,7 +65,7 @@ def fine_tune(deployment: Deployment, about: dict[str, Any], home: str, root: st
     config = job_request.config_of(about, deployment, base_run, rows, k)
     with config.unlocked():
       config.source, config.offline.dataset = "offline", data.dataset
-  run = os.path.join(home, "run")
+  run = os.path.join(home, job_request.model_of(os.path.basename(home), about))
   train(config, run, root=root, variant=about["method"], sweep=deployment.run.name)
   return f"The job is done: {RunFolder(run).read_status()['step']} updates."
 

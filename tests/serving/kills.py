@@ -115,7 +115,7 @@ def compare(server: Server, told: dict[str, dict[str, Any]]) -> dict[str, Any]:
   for name in jobs:
     if ended(client, name).status != "succeeded":
       lost.append(name)
-    run = server.home / "jobs" / name / "run" / "metrics.jsonl"
+    (run,) = (server.home / "jobs" / name).glob("ft-*/metrics.jsonl")
     steps = [json.loads(row)["step"] for row in run.read_text().splitlines()]
     trained = [step for step in steps if step > 0]
     updates += len(set(trained))

@@ -5,13 +5,17 @@ import subprocess
 import sys
 import time
 
+import jax
 import openai
 import pytest
 
+from models.pretrained import exporting
+from models.transformer import ModelConfig, init
 from tests.docs import pages
 from tests.experiments.test_train import environment
 from tests.serving import kills
 from tests.serving.server import BEGIN, Server, comparable, prefer
+from tests.tasks.tokenizers.tiny_tokenizer import CHATML, TOKENS, folder
 
 pytestmark = pytest.mark.slow
 AS_IT_IS = ["--config=configs/rounds.py", "--config.wandb.mode=disabled"]
@@ -58,3 +62,31 @@ def test_a_killed_server_loses_nothing_and_does_nothing_twice(tmp_path):
   found = kills.go_through(tmp_path, 3, jobs_every=2)
   assert found["lost"] == [] and found["doubled"] == [], found
   assert found["jobs"] >= 1 and found["feedback"] >= 1 and found["files"] >= 1
+
+
+def test_a_pretrained_model_chats_in_conversations(tmp_path):
+  model = ModelConfig(len(TOKENS) + 7, 1, 16, 2, 1, 8, 16, qk_norm=False)
+  path = tmp_path / "pretrained"
+  exporting.export(jax.jit(init, static_argnums=0)(model, jax.random.key(0)), model, str(path))
+  folder(path, chat_template=CHATML)
+  server = Server(tmp_path, "--model=pretrained", "--max_tokens=20").wait()
+  try:
+    talk = [
+      {"role": "system", "content": "Be brief."},
+      {"role": "user", "content": "one"},
+      {"role": "assistant", "content": "two"},
+      {"role": "user", "content": "three"},
+    ]
+    about = {"model": "current", "messages": talk, "n": 2, "seed": 1}
+    found = server.client.chat.completions.create(**about)
+    assert found.usage.prompt_tokens > 10 and all(c.message.content for c in found.choices)
+    whole = [choice.message.content for choice in found.choices]
+    pieces = ["", ""]
+    for chunk in server.client.chat.completions.create(**about, stream=True):
+      for choice in chunk.choices:
+        pieces[choice.index] += choice.delta.content or ""
+    assert pieces == whole
+    first = server.client.chat.completions.create(**about | {"messages": talk[1:2]})
+    assert first.usage.prompt_tokens < found.usage.prompt_tokens
+  finally:
+    server.stop()
