@@ -25,7 +25,7 @@ from rounds.deployment import Deployment
 from serving import schedule
 from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
-from training.records import environment
+from training.records import environment, hold
 from training.records.run_folder import RunFolder
 
 FLAGS = {
@@ -50,6 +50,8 @@ def main(argv: Sequence[str]) -> int:
     raise UserError("it needs Starlette and uvicorn: pip install -e '.[serve]'")
   deployment = Deployment(args.deployment)
   begin(deployment, args, "python -m experiments.serve " + shlex.join(_without_token(argv)))
+  lock = os.path.join(args.deployment, ".service.lock")
+  hold.lock(lock, f"{args.deployment}: another process serves it")
   for name, value in environment.compilation_cache(ROOT).items():
     os.environ.setdefault(name, value)
 

@@ -17,15 +17,13 @@ from serving.promotion import Promotion
 from serving.state import State
 from training import run
 from training.errors import UserError
-from training.records import hold
 
 
 class Service:
-  """The parts, for the routes of `api`. UserError: another process serves this deployment."""
+  """The parts, for the routes of `api`. One process at a time may serve a deployment."""
 
   def __init__(self, deployment: Deployment, root: str):
     self.deployment, path = deployment, deployment.path
-    hold.lock(os.path.join(path, ".service.lock"), f"{path}: another process serves it")
     deployment.write_metrics()  # a promotion may have been killed after its verdict
     self.state = State(os.path.join(path, "service.sqlite"))
     self.files = Files(os.path.join(path, "files"))

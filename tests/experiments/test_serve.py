@@ -1,11 +1,14 @@
 """The command's own checks, before anything is loaded: what is wrong, and what to type instead."""
 
+import os
+
 import pytest
 
 from experiments import serve
 from rounds.deployment import Deployment
 from tests.experiments import commands
 from training.checking import config_files
+from training.records import hold
 from training.records.run_folder import RunFolder
 
 
@@ -19,7 +22,19 @@ def begun(root):
 
 
 def called(place, *words):
-  return commands.run(serve.main, *words, place=place)
+  """As the command in a process of its own: what it locked is free when it has ended."""
+  locked, lock = [], hold.lock
+
+  def kept(*arguments):
+    locked.append(lock(*arguments))
+    return locked[-1]
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(hold, "lock", kept)
+    done = commands.run(serve.main, *words, place=place)
+  for descriptor in locked:
+    os.close(descriptor)
+  return done
 
 
 @pytest.fixture
@@ -86,3 +101,12 @@ def test_a_token_is_not_kept(tmp_path):
   words = ["--deployment=a", "--config=configs/rounds.py", "--token=correcthorsebattery"]
   assert called(tmp_path, *words).returncode == 0
   assert "correcthorse" not in (tmp_path / "a" / "command.txt").read_text()
+
+
+def test_one_process_at_a_time_serves_a_deployment(tmp_path):
+  words = ["--deployment=a", "--config=configs/rounds.py"]
+  assert called(tmp_path, *words).returncode == 0
+  descriptor = hold.lock(str(tmp_path / "a" / ".service.lock"), "")
+  second = called(tmp_path, "--deployment=a")
+  os.close(descriptor)
+  assert second.returncode == 2 and "a: another process serves it" in second.stderr
