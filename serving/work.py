@@ -66,7 +66,7 @@ def fine_tune(deployment: Deployment, about: dict[str, Any], home: str, root: st
     with config.unlocked():
       config.source, config.offline.dataset = "offline", data.dataset
   run = os.path.join(home, job_request.model_of(os.path.basename(home), about))
-  train(config, run, root=root, variant=about["method"], sweep=deployment.run.name)
+  train(config, run, root=root, variant=os.path.basename(run), sweep=deployment.run.name)
   return f"The job is done: {RunFolder(run).read_status()['step']} updates."
 
 
