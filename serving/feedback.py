@@ -21,6 +21,7 @@ from serving.state import State, is_full
 
 FILE = "service.jsonl"
 HIGHEST = 1e6  # a score
+_OF_ROW = {"id": str, "said": list}  # what a row must have
 
 
 class FeedbackRows:
@@ -30,7 +31,7 @@ class FeedbackRows:
     self._path, self._state = os.path.join(folder, FILE), state
     os.makedirs(folder, exist_ok=True)
     self._lock = threading.Lock()
-    self._said = {row["id"]: row["said"] for row in read_lines(self._path)}
+    self._said = {row["id"]: row["said"] for row in read_lines(self._path, _OF_ROW)}
 
   @property
   def count(self) -> int:
