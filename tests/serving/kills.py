@@ -22,6 +22,7 @@ import openai
 from tests.serving.server import BEGIN, Server, comparable, ended, prefer
 
 LONGEST = 6.0  # seconds from a start (of the process, or of listening) to a kill
+MOST_FILES = 800  # the service takes 1,000
 ROWS = b"".join(
   json.dumps({"prompt": f"{a}{b}c>", "chosen": f"c{b}{a}", "rejected": "x"}).encode() + b"\n"
   for a in "defg"
@@ -43,7 +44,8 @@ class Client:
         self.ask_for_a_job(client)
       while True:
         self.give_feedback(client)
-        self.upload(client)
+        if len(self.told["files"]) < MOST_FILES:
+          self.upload(client)
 
   def give_feedback(self, client) -> None:
     (completion,) = comparable(client, 1)
