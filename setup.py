@@ -3,6 +3,7 @@
 from setuptools import find_namespace_packages, setup
 
 FEEDBACK = ["fastapi", "uvicorn"]  # the page of experiments.collect_feedback
+SERVE = [*FEEDBACK, "python-multipart"]  # experiments.serve
 CLUSTER = ["submitit>=1.5"]  # --launcher=slurm and the like
 REPORT = ["wandb-workspaces>=0.4"]  # experiments.wandb_report
 TUNE = ["optuna>=5"]  # experiments.tune
@@ -15,7 +16,7 @@ TARGETS = [
 ]
 FOLDERS = (
   *("algorithms", "models", "tasks", "configs", "training"),
-  *("rounds", "comparing", "claims", "experiments", "benchmarks"),
+  *("rounds", "serving", "comparing", "claims", "experiments", "benchmarks"),
 )
 
 setup(
@@ -31,6 +32,7 @@ setup(
   package_data={  # the pages
     "comparing": ["*.j2", "*.css", "*.js"],
     "rounds": ["*.html"],
+    "serving": ["*.html"],
     "claims": ["*.j2", "*.css"],
   },
   install_requires=[
@@ -65,16 +67,18 @@ setup(
     "tpu": ["jax[tpu]"],
     "cluster": CLUSTER,
     "feedback": FEEDBACK,
+    "serve": SERVE,
     "report": REPORT,
     "targets": TARGETS,
     "tune": TUNE,
     "dev": [
       *CLUSTER,
-      *FEEDBACK,
+      *SERVE,
       *REPORT,
       *TUNE,
       "beartype",
       "httpx",
+      "openai",  # the unchanged client, against experiments.serve
       "pyrefly",
       "pytest",
       "pytest-xdist",

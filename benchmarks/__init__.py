@@ -5,6 +5,6 @@ own: `processes` starts one, `worker` runs in it, `steps` makes the timed steps 
 parts. `training/flops.py` counts what a step needs, `rates` measures what the machine can do.
 
 By themselves stand `population` (seeds trained as one program against one after another), `logits`
-(logits in pieces), `load` with its `crowd` (large amounts), and peers/run.py (TRL and Tunix at the
-same work).
+(logits in pieces), `load` with its `crowd` (large amounts), `serving` (chat under load), and
+peers/run.py (TRL and Tunix at the same work).
 """

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from models.attention import KeysValues
 from models.model_config import ModelConfig
 from models.partitioning import gathered
-from models.sampler import Sampler, draw, restrict
+from models.sampler import OfRows, Sampler, draw, restrict
 from models.transformer import Params, bind, bind_layer, prompt_positions, windows_of
 
 
@@ -41,10 +41,13 @@ def begin(
   row: Int[Array, " B"],
   key: jax.Array,
   sampler: Sampler,
-  temperature: float | Float[Array, ""],
+  temperature: float | Float[Array, ""] | OfRows,
   length: int,
 ) -> Drawing:
-  """Reads the prompts and draws the first token of each response, with room for `length`."""
+  """Reads the prompts and draws the first token of each response, with room for `length`.
+
+  `key` is one, of which each row makes its own, or [B], one a row.
+  """
   batch, k = len(prompts), sampler.group_size
   hidden, seen = prefill(config, params, prompts, prompt_mask)
   first = jnp.broadcast_to(bind(config, params).logits(hidden), (batch, k, config.vocab_size))
@@ -61,7 +64,7 @@ def begin(
     ended=jnp.zeros((batch, k), bool),
     responses=jnp.full(shape, sampler.pad_id, prompts.dtype),
     mask=jnp.zeros(shape, bool),
-    logps=(jnp.zeros(shape, jnp.float32),) * (2 if sampler.is_restricted else 1),
+    logps=(jnp.zeros(shape, jnp.float32),) * (2 if _is_restricted(sampler, temperature) else 1),
     row=row,
   )
   keys = _keys(key, undrawn)
@@ -75,7 +78,7 @@ def decode(
   drawing: Drawing,
   key: jax.Array,
   sampler: Sampler,
-  temperature: float | Float[Array, ""],
+  temperature: float | Float[Array, ""] | OfRows,
 ) -> Drawing:
   """Draws on until there is no room left, or all responses have ended."""
   # The weights that every token reads: in the dtype that computes, and gathered over fsdp.
@@ -180,6 +183,8 @@ def _with_drawn(drawing: Drawing, drawn: tuple) -> Drawing:
 
 def _keys(key: jax.Array, drawing: Drawing) -> jax.Array:
   """[B], the random key of each row, of which every token makes its own."""
+  if key.ndim:
+    return key
   return jax.vmap(jax.random.fold_in, (None, 0))(key, drawing.row)
 
 
@@ -188,7 +193,6 @@ def _appended(
 ) -> tuple:
   """Draws token t of each response from its logits [B, K, V]; `about` says whose they are."""
   ended, responses, mask, logps = drawn
-  scaled = logits / temperature
 
   def uniforms(key):
     return jax.random.uniform(jax.random.fold_in(key, t), (sampler.group_size,))
@@ -196,14 +200,18 @@ def _appended(
   uniform = jax.vmap(uniforms)(keys)
   if about.response is not None:
     uniform = jnp.take_along_axis(uniform, about.response, axis=1)
-  drawn_from = restrict(scaled, sampler)
-  token = jnp.argmax(scaled, axis=-1) if sampler.greedy else draw(drawn_from, uniform)
+  if isinstance(temperature, OfRows):
+    token, scaled, drawn_from = temperature.choose(logits, uniform)
+  else:
+    scaled = logits / temperature
+    drawn_from = restrict(scaled, sampler)
+    token = jnp.argmax(scaled, axis=-1) if sampler.greedy else draw(drawn_from, uniform)
 
   def logp_of(logits):
     logp = jnp.take_along_axis(logits, token[..., None], axis=-1)[..., 0]
     return jnp.where(ended, 0.0, logp - jax.nn.logsumexp(logits, axis=-1))
 
-  of = (scaled, drawn_from) if sampler.is_restricted else (scaled,)
+  of = (scaled, drawn_from)[: len(logps)]
   token = jnp.where(ended, sampler.pad_id, token)
   return (
     ended | jnp.isin(token, jnp.array(sampler.eos_ids, token.dtype)),
@@ -211,6 +219,12 @@ def _appended(
     mask.at[:, :, t].set(~ended),
     tuple(x.at[:, :, t].set(logp_of(of_what)) for x, of_what in zip(logps, of, strict=True)),
   )
+
+
+def _is_restricted(sampler: Sampler, temperature) -> bool:
+  """Whether what is drawn is not of the whole distribution."""
+  of_rows = isinstance(temperature, OfRows) and temperature.top_p is not None
+  return sampler.is_restricted or of_rows
 
 
 @jax.custom_batching.custom_vmap

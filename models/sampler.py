@@ -1,6 +1,7 @@
 """How a token is drawn: `Sampler`, and drawing from logits."""
 
 import dataclasses
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,26 @@ class Sampler:
   def is_restricted(self) -> bool:
     """Whether what is drawn is not of the whole distribution."""
     return self.top_k > 0 or self.top_p < 1
+
+
+class OfRows(NamedTuple):
+  """The numbers by which each row is drawn, where the rows of a batch come from several people."""
+
+  temperature: Any  # float32 [B]; 0: the likeliest token each time, scored at temperature 1
+  top_p: Any = None  # float32 [B], beside that of the `Sampler`; None: 1 for all
+
+  def choose(
+    self, logits: Float[Array, "B K V"], uniform: Float[Array, "B K"]
+  ) -> tuple[Int[Array, "B K"], Float[Array, "B K V"], Float[Array, "B K V"]]:
+    """The tokens, the logits over their temperatures, and of these the ones drawn from."""
+    warm = (self.temperature > 0)[:, None, None]
+    scaled = logits / jnp.where(warm, self.temperature[:, None, None], 1.0)
+    drawn_from = scaled
+    if self.top_p is not None:
+      top_p = jnp.where(self.top_p < 1, self.top_p, jnp.inf)  # sums of all may round to 1 early
+      drawn_from = nucleus(scaled, top_p[:, None, None])
+    token = jnp.where(warm[..., 0], draw(drawn_from, uniform), jnp.argmax(scaled, axis=-1))
+    return token, scaled, drawn_from
 
 
 def draw(logits: Float[Array, "*n V"], uniform: Float[Array, "*n"]) -> Int[Array, "*n"]:
@@ -57,10 +78,15 @@ def restrict(logits: Float[Array, "*n V"], sampler: Sampler) -> Float[Array, "*n
   if sampler.top_k:
     least = jax.lax.top_k(logits, min(sampler.top_k, logits.shape[-1]))[0][..., -1:]
     logits = jnp.where(logits >= least, logits, -jnp.inf)
-  if sampler.top_p < 1:
-    descending = -jnp.sort(-jax.nn.log_softmax(logits, axis=-1), axis=-1)
-    mass_before = jnp.cumsum(jnp.exp(descending), axis=-1) - jnp.exp(descending)
-    kept = jnp.where(mass_before < sampler.top_p, descending, jnp.inf)
-    least = kept.min(axis=-1, keepdims=True)
-    logits = jnp.where(jax.nn.log_softmax(logits, axis=-1) >= least, logits, -jnp.inf)
-  return logits
+  return nucleus(logits, sampler.top_p) if sampler.top_p < 1 else logits
+
+
+def nucleus(
+  logits: Float[Array, "*n V"], top_p: float | Float[Array, "*m 1"]
+) -> Float[Array, "*n V"]:
+  """-inf for tokens outside the smallest set that holds this much probability."""
+  descending = -jnp.sort(-jax.nn.log_softmax(logits, axis=-1), axis=-1)
+  mass_before = jnp.cumsum(jnp.exp(descending), axis=-1) - jnp.exp(descending)
+  kept = jnp.where(mass_before < top_p, descending, jnp.inf)
+  least = kept.min(axis=-1, keepdims=True)
+  return jnp.where(jax.nn.log_softmax(logits, axis=-1) >= least, logits, -jnp.inf)

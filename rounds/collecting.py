@@ -39,7 +39,7 @@ def collect(
   started, parts = time.perf_counter(), parts_of(config)
   policy = base_policy.starting_params(config, parts, root, report)
   if config.rounds.judge == "people":
-    rows, about = of_people(parts, policy, deployment, round_.number)
+    rows, about = of_people(parts, policy, deployment)
   else:
     rows, about = of_policy(parts, policy, round_.number, report)
   recipe = offline_data.recipe_of(config) | {"judge": config.rounds.judge, "round": round_.number}
@@ -75,22 +75,35 @@ def of_policy(
   return rows, about
 
 
-def of_people(
-  parts: Parts, policy: Params, deployment: Deployment, number: int
-) -> tuple[Rows, dict[str, Any]]:
+def of_people(parts: Parts, policy: Params, deployment: Deployment) -> tuple[Rows, dict[str, Any]]:
   """Takes the oldest rows that no earlier round took. Raises Waiting if there are too few.
 
   A row without the log-probs of the policy that wrote it gets those of the policy in service; the
   recipe counts such rows as `assumed`. Returns the rows, and facts about them for the recipe.
   """
-  config, before = parts.config, deployment.round(number - 1).recipe.get("taken", {})
-  held_out: set[Prompt] = {item.prompt for item in parts.task.evaluation}
-  feedback = feedback_rows.take(deployment.feedback, before, count_of(config), held_out)
-  name = config.model.pretrained
+  count = count_of(parts.config)
+  feedback = feedback_rows.take(deployment.feedback, deployment.taken, count, held_out(parts))
+  return of_rows(parts, policy, feedback)
+
+
+def held_out(parts: Parts) -> set[Prompt]:
+  """The prompts that evaluation uses, and training may not."""
+  return {item.prompt for item in parts.task.evaluation}
+
+
+def of_rows(
+  parts: Parts, policy: Params, feedback: feedback_rows.Feedback
+) -> tuple[Rows, dict[str, Any]]:
+  """The rows as groups of the config's size, and facts about them for the recipe."""
+  config, name = parts.config, parts.config.model.pretrained
   context = pretrained_model.files(name).context_length if name else None
   limit, most = (context or LONGEST_PROMPT), config.sampling.max_tokens
   rows, known = feedback_rows.groups_of(
-    feedback, parts.task, max_tokens=most, max_prompt_tokens=limit - most
+    feedback,
+    parts.task,
+    group_size=config.group_size,
+    max_tokens=most,
+    max_prompt_tokens=limit - most,
   )
   unknown = np.flatnonzero(~known)
   for start in range(0, len(unknown), AT_ONCE):

@@ -9,6 +9,9 @@
     evaluation.json   its policy against the one in service, on held-out prompts; staleness
     verdict.json      deployed or refused, and why
 
+A round may also be a verdict alone, with the "run" that it put in service: a promotion by hand, or
+a roll back (`serving/promotion.py`).
+
 The policy in service follows from the verdicts: it is the last one deployed. A step is done when
 its last file exists, and files appear whole, so a killed process can continue where it was.
 """
@@ -104,7 +107,18 @@ class Deployment:
   def in_service(self) -> str:
     """The run whose policy is served; "": the base policy."""
     deployed = [round_ for round_ in self.finished if round_.verdict["deployed"]]
-    return deployed[-1].path if deployed else self.config["base"]["run"]
+    return deployed[-1].verdict.get("run", deployed[-1].path) if deployed else self.base_run
+
+  @property
+  def base_run(self) -> str:
+    """The run whose policy was served before the first round; "": the base policy."""
+    return self.config["base"]["run"]
+
+  @property
+  def taken(self) -> dict[str, int]:
+    """How many rows of each file of feedback the finished rounds took."""
+    recipes = (round_.recipe for round_ in reversed(self.finished))
+    return next((recipe["taken"] for recipe in recipes if "taken" in recipe), {})
 
   @property
   def config(self) -> dict[str, Any]:
@@ -149,7 +163,7 @@ def rows_of(rounds: list[Round]) -> list[dict[str, Any]]:
     if not rows and evaluation:
       rows.append(totals | {"round/number": 0} | evaluation["deployed"])
     trained = round_.run.read_status()
-    cost = {"step": trained.get("step", 0), "rollouts": round_.recipe["rollouts"]}
+    cost = {"step": trained.get("step", 0), "rollouts": round_.recipe.get("rollouts", 0)}
     cost |= {name: trained.get("metrics", {}).get(name, 0) for name in ("tokens", "seconds")}
     totals = {name: totals[name] + cost[name] for name in totals}
     row = totals | {"round/number": round_.number, "round/deployed": int(verdict["deployed"])}

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from rounds.deployment import Waiting
-from tasks.datasets.text_groups import tokenize
+from tasks.datasets.text_groups import kept_responses, tokenize
 from tasks.files import row_files
 from tasks.files.record_formats import RowFileError
 from tasks.rows import row_spellings
@@ -44,8 +44,8 @@ class Feedback:
   held_out: int  # rows passed over, because evaluation uses their prompt
 
 
-def take(folder: str, taken: Taken, count: int, held_out: set[Prompt]) -> Feedback:
-  """Takes the next `count` rows.
+def take(folder: str, taken: Taken, count: int | None, held_out: set[Prompt]) -> Feedback:
+  """Takes the next `count` rows; None: all there are.
 
   Raises:
     Waiting: there are fewer.
@@ -73,23 +73,38 @@ def take(folder: str, taken: Taken, count: int, held_out: set[Prompt]) -> Feedba
         rows.append(row)
   if problems:
     raise UserError(f"{folder}:\n{BadRows(problems)}")
-  if len(rows) < count:
+  if count is not None and len(rows) < count:
     raise Waiting(f"waiting for rows: {len(rows)} of {count} new ones in {folder}")
   return Feedback(rows, written, ends, passed)
 
 
-def _read(path: str) -> tuple[list[Row], dict[str, Tokens], list[Problem]]:
-  """Returns the rows of a file, the tokens that some bring, and the problems of others."""
+def of_file(path: str, held_out: set[Prompt]) -> Feedback:
+  """All rows of one file, in any spelling, those of a single response too.
+
+  UserError: it has bad rows; the message lists them all.
+  """
+  rows, written, problems = _read(path, least=1)
+  if problems:
+    raise UserError(f"{path}:\n{BadRows(problems)}")
+  kept = [row for row in rows if row.prompt not in held_out]
+  return Feedback(kept, written, {}, len(rows) - len(kept))
+
+
+def _read(path: str, least: int = 2) -> tuple[list[Row], dict[str, Tokens], list[Problem]]:
+  """Returns the rows of a file, the tokens that some bring, and the problems of others.
+
+  A row of fewer than `least` responses is a problem.
+  """
   if os.path.getsize(path) == 0:
     return [], {}, []
   written: dict[str, Tokens] = {}
 
   def parse(record: Any, where: str) -> Row:
     row = row_spellings.parse(record, where)
-    if len(row.responses) < 2:
+    if len(row.responses) < least:
       raise BadRows([Problem(where, "no two responses to compare")])
     if "tokens" in record and row.logps is not None:
-      written[where] = Tokens(record["tokens"], record.get("finished", [True] * 2))
+      written[where] = Tokens(record["tokens"], record.get("finished", [True] * len(row.responses)))
     return row
 
   try:
@@ -111,9 +126,9 @@ def _half_line(path: str) -> str:
 
 
 def groups_of(
-  feedback: Feedback, task: Task, *, max_tokens: int, max_prompt_tokens: int
+  feedback: Feedback, task: Task, *, group_size: int, max_tokens: int, max_prompt_tokens: int
 ) -> tuple[list[dict[str, Any]], Bool[np.ndarray, " N"]]:
-  """Turns the rows into those of a data set of pairs; also returns which have known log-probs.
+  """Turns the rows into groups of a data set; also returns which have known log-probs.
 
   Rows that bring tokens keep them, and the texts of the others are tokenized, each with its end.
   Raises UserError, naming the rows, if the tokenizer cannot encode them.
@@ -125,13 +140,15 @@ def groups_of(
   }
   # Rows with tokens go without their text: a policy may draw tokens whose text cannot be encoded.
   texts = [
-    dataclasses.replace(row, logps=None, responses=("", "")) if row.where in own else row
+    dataclasses.replace(row, logps=None, responses=("",) * len(row.responses))
+    if row.where in own
+    else row
     for row in feedback.rows
   ]
   groups, problems = tokenize(
     texts,
     task.tokenizer,
-    group_size=2,
+    group_size=group_size,
     max_tokens=max_tokens,
     max_prompt_tokens=max_prompt_tokens,
   )
@@ -142,12 +159,13 @@ def groups_of(
     if found := own.get(row.where):
       assert row.logps is not None
       known[n] = True
-      for k, ids in enumerate(found.tokens):
+      for k, i in enumerate(kept_responses(row.scores, group_size)):
+        ids = found.tokens[i]
         kept = len(ids[:max_tokens])
         groups.responses[n, k, :kept] = ids[:max_tokens]
         groups.mask[n, k] = np.arange(max_tokens) < kept
-        groups.logps[n, k, :kept] = row.logps[k][:max_tokens]
-        groups.finished[n, k] = found.finished[k] and kept == len(ids)
+        groups.logps[n, k, :kept] = row.logps[i][:max_tokens]
+        groups.finished[n, k] = found.finished[i] and kept == len(ids)
   names = ("responses", "mask", "finished", "rewards", "logps")
   rows = [
     {"prompt": row.prompt, "answer": ""} | {name: getattr(groups, name)[n] for name in names}
@@ -158,11 +176,11 @@ def groups_of(
 
 def _is_of(tokens: Tokens, row: Row, task: Task) -> bool:
   """Whether these tokens spell the row's responses in this tokenizer, with a log-prob for each."""
-  if row.logps is None or len(row.responses) != 2:
+  if row.logps is None:
     return False
   try:
     spelled = [task.tokenizer.decode(ids) for ids in tokens.tokens]
   except (IndexError, TypeError, ValueError):  # of another model, or no tokens at all
     return False
   lengths = [len(ids) for ids in tokens.tokens] == [len(logps) for logps in row.logps]
-  return lengths and spelled == list(row.responses) and len(tokens.finished) == 2
+  return lengths and spelled == list(row.responses) and len(tokens.finished) == len(spelled)

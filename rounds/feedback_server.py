@@ -10,10 +10,7 @@ that the page shows}. Who may ask is in guards.py. Only JSON is taken, which ano
 the same browser cannot send.
 """
 
-import base64
-import hashlib
 import os
-import re
 import secrets
 from collections.abc import Collection
 from typing import Protocol
@@ -28,6 +25,7 @@ from starlette.exceptions import HTTPException
 
 from rounds.feedback_store import Choice, FeedbackStore, Messages, Refused
 from rounds.guards import Guarded
+from rounds.pages import page_of
 
 LARGEST = 64 * 1024  # bytes of a request
 MOST_WAITING = 256  # people who wait for an answer
@@ -61,7 +59,7 @@ def app(
   server.add_exception_handler(Refused, _refused)
   server.add_exception_handler(RequestValidationError, _not_understood)
   server.add_exception_handler(HTTPException, _not_understood)
-  page, headers = _page(policy.chats)
+  page, headers = page_of(_PAGE, policy.chats)
 
   @server.get("/")
   async def show() -> HTMLResponse:
@@ -137,25 +135,3 @@ def _not_understood(request: Request, problem: Exception) -> JSONResponse:
 
 def _error(status: int, message: str) -> JSONResponse:
   return JSONResponse({"error": message}, status)
-
-
-def _page(chats: bool) -> tuple[str, dict[str, str]]:
-  """Returns the page, and headers that allow it its own script and this server, nothing else."""
-  with open(_PAGE, encoding="utf-8") as file:
-    page = file.read().replace('data-chats=""', f'data-chats="{"yes" if chats else "no"}"')
-  sources = {
-    f"{kind}-src": " ".join(map(_hash, re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.S)))
-    for kind, tag in (("script", "script"), ("style", "style"))
-  }
-  sources |= {"default-src": "'none'", "connect-src": "'self'", "img-src": "data:"}
-  sources |= {"frame-ancestors": "'none'", "base-uri": "'none'", "form-action": "'none'"}
-  policy = "; ".join(f"{name} {value}" for name, value in sources.items())
-  return page, {
-    "Content-Security-Policy": policy,
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-  }
-
-
-def _hash(text: str) -> str:
-  return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -45,8 +45,8 @@ class FeedbackStore:
       os.path.join(folder, ".lock"), f"{folder}: another process is collecting feedback there"
     )
     self._lock = threading.Lock()
-    self._offers = {offer["id"]: offer for offer in _read(self._offers_file, _OF_OFFER)}
-    choices = _read(self._choices_file, {"id": str, "choice": str})
+    self._offers = {offer["id"]: offer for offer in read_lines(self._offers_file, _OF_OFFER)}
+    choices = read_lines(self._choices_file, {"id": str, "choice": str})
     self._choices = {row["id"]: row["choice"] for row in choices}
 
   @property
@@ -68,7 +68,7 @@ class FeedbackStore:
   def add_offer(self, offer: Mapping[str, Any]) -> None:
     """Keeps a pair: id, messages, responses, tokens, logps, finished, left, policy, comparable."""
     with self._lock:
-      _append(self._offers_file, dict(offer) | {"time": time.time()})
+      append_line(self._offers_file, dict(offer) | {"time": time.time()})
       self._offers[offer["id"]] = dict(offer)
 
   def choose(self, offer_id: str, choice: Choice) -> None:
@@ -78,7 +78,7 @@ class FeedbackStore:
       if not offer["comparable"]:
         raise Refused(409, "The two responses are the same: there is nothing to choose.")
       if before is None:
-        _append(self._choices_file, row_of(offer, choice))
+        append_line(self._choices_file, row_of(offer, choice))
         self._choices[offer_id] = choice
       elif before != choice:
         raise Refused(409, f"You chose already: {before}. The conversation went on from there.")
@@ -114,20 +114,25 @@ def _index(offer: Mapping[str, Any], side: str) -> int:
   return offer["left"] if side == "left" else 1 - offer["left"]
 
 
-def _append(path: str, record: Mapping[str, Any]) -> None:
-  """Appends one line, which is on the disk when this returns."""
+def append_line(path: str, record: Mapping[str, Any]) -> None:
+  """Appends one line, which is on the disk when this returns. OSError: there is none of it."""
   is_new = not os.path.exists(path)
   with open(path, "ab") as file:
-    file.write(json.dumps(record).encode() + b"\n")
-    file.flush()
-    os.fsync(file.fileno())
+    whole = os.fstat(file.fileno()).st_size
+    try:
+      file.write(json.dumps(record).encode() + b"\n")
+      file.flush()
+      os.fsync(file.fileno())
+    except OSError:  # the disk is full, say: what follows must not join half a line
+      os.ftruncate(file.fileno(), whole)
+      raise
   if is_new:
     folder = os.open(os.path.dirname(path), os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
 
 
-def _read(path: str, needs: Mapping[str, type]) -> list[dict[str, Any]]:
+def read_lines(path: str, needs: Mapping[str, type]) -> list[dict[str, Any]]:
   """Reads all whole lines. Removes a last one that was cut off, which nobody was told is kept.
 
   UserError if a line is none of ours: rounds count the rows, so that none is left out.

@@ -3,7 +3,7 @@
 A request passes when all of this holds, else it is answered before the app sees it:
 
   its Host is one of `hosts`        another site's name that points here (DNS rebinding): 400
-  its address asks less than RATE   a second, after a burst of BURST requests: 429
+  its address asks less than `rate` a second, after a burst of `burst` requests: 429
   what writes comes from our pages  another site's page in the same browser: 403
   it shows the token                as `Authorization: Bearer TOKEN`, or as a cookie: 401
   its body is at most `largest`     413, said when the length is announced, or while it arrives
@@ -57,10 +57,12 @@ class Guarded:
     hosts: Collection[str] | None,
     token: str,
     largest: int | Callable[[str], int],
+    rate: float = RATE,
+    burst: float = BURST,
   ):
     self._app, self._error, self._hosts, self._token = app, error, hosts, token.encode()
     self._largest = largest if callable(largest) else lambda path: largest
-    self._rates = Rates(RATE, BURST, CLIENTS)
+    self._rates = Rates(rate, burst, CLIENTS)
     mark = hmac.digest(self._token, b"cookie", "sha256").hex()
     self._cookie, self._mark = f"entered-{mark[:8]}", mark[8:]  # servers of one host share cookies
 

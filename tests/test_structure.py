@@ -11,7 +11,7 @@ import pytest
 PROJECT = pathlib.Path(__file__).parent.parent
 FLOORS = (  # each may import those before it
   *("algorithms", "models", "tasks", "configs", "training"),
-  *("rounds", "comparing", "claims", "experiments", "benchmarks"),
+  *("rounds", "serving", "comparing", "claims", "experiments", "benchmarks"),
 )
 FILES = [
   path
@@ -115,6 +115,7 @@ def test_a_file_is_a_room_one_can_see_across(path):
     "experiments.show",
     "experiments.rounds",
     "experiments.collect_feedback",
+    "experiments.serve",
     "training.run",
     "training.population.programs",
     "models.pretrained.checkpoint_files",

@@ -170,12 +170,15 @@ def shapes_of(parts: Parts) -> Params:
   return jax.eval_shape(partial(random_params, parts.model, parts.mesh, 0))
 
 
-def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
-  """The policy at the latest checkpoint of the run in `path`, its adapters merged into its weights.
+def policy_of_run(
+  path: str, parts: Parts, root: str, report: Report, step: int | None = None
+) -> Params:
+  """The policy at a checkpoint of the run in `path`, its adapters merged into its weights.
 
   Args:
     parts: whose mesh it is put on; the model's shape must be the run's.
     root: where the weights under adapters are; checkpoints hold the adapters alone.
+    step: of the checkpoint; None: the latest.
   Raises:
     UserError: there is no checkpoint, or of another shape.
   """
@@ -192,6 +195,6 @@ def policy_of_run(path: str, parts: Parts, root: str, report: Report) -> Params:
   )
   build, has_adapters = partial(starting_state, its_parts), model.lora_rank > 0
   start = starting_params(saved, its_parts, root, report) if has_adapters else shapes_of(its_parts)
-  params = loaded(folder, build, start, parts.mesh).params
+  params = loaded(folder, build, start, parts.mesh, step).params
   merge = partial(adapters.merged, model)
   return build_sharded(parts.mesh, merge, params) if has_adapters else params

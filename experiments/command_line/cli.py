@@ -70,6 +70,7 @@ def parse(
   flags: Flags,
   *,
   configs: str | None = "configs",
+  needs_config: bool = True,
   sweeps: bool = False,
   tunes: bool = False,
   of_runs: bool = False,
@@ -82,6 +83,7 @@ def parse(
 
   Args:
     configs: the folder whose files --config chooses from; None if the command takes no config.
+    needs_config: whether it must be given one.
     of_runs: whether it takes --config.FIELD=VALUE all the same, for the configs that runs have.
     sweeps: whether it takes --sweep.FIELD=VALUE,VALUE, which `.swept` has as field -> texts.
     tunes: whether it takes --tune.FIELD=DOMAIN, which `.tune` has as field -> text.
@@ -111,7 +113,7 @@ def parse(
     except ValueError as error:
       problems.append(f"--{name} {error}")
   problems += [_stranger(word, flags, configs, spec) for word in strangers]
-  if configs and not spec:
+  if configs and needs_config and not spec:
     example = min(config_modules.available(configs), key=len, default="FILE")
     problems.append(f"--config is required, e.g. --config={example} (see --help)")
   if problems:

@@ -29,8 +29,11 @@ DRY = (  # commands that can stop after their checks
 )
 STOP_AT = {  # the others: the first function that is called once the arguments are read
   "docs.results.write": "keep",
+  "benchmarks.serving": "OpenAI",
+  "tests.serving.kills": "go_through",
   "benchmarks.population": "sweep",
   "experiments.collect_feedback": "served",
+  "experiments.serve": "begin",
   "experiments.evaluate": "RunFolder",
   "experiments.export": "config_of",
   "experiments.report": "comparison.read",

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from models import decoding
 from models.groups import Groups
 from models.log_probs import token_log_probs
-from models.sampler import Sampler, restrict
+from models.sampler import OfRows, Sampler, restrict
 from models.sampler import draw as draw_token
 from models.sampling import sample
 from models.transformer import bind
@@ -147,3 +148,57 @@ def test_a_token_without_probability_is_never_drawn():
   assert (tokens % 3 == 1).all() and (np.diff(tokens) >= 0).all()
   frequencies = np.bincount(tokens, minlength=200) / 3001
   np.testing.assert_allclose(frequencies, jax.nn.softmax(logits), atol=1e-3)
+
+
+# --- rows with numbers of their own ---------------------------------------------------------------
+
+
+def drawn_by_rows(seeds, temperature, top_p=None, groups=None):
+  """(tokens, log-probs, log-probs of what was drawn from), one response a row."""
+  groups = groups or ragged_groups()
+  sampler = dataclasses.replace(SAMPLER, group_size=1)
+  keys = jax.vmap(jax.random.key)(jnp.array(seeds))
+  numbers = OfRows(*(x if x is None else jnp.array(x, jnp.float32) for x in (temperature, top_p)))
+
+  @jax.jit
+  def run(prompts, mask):
+    about = keys, sampler, numbers
+    begun = decoding.begin(
+      TINY, tiny_params(TINY), prompts, mask, jnp.arange(len(prompts)), *about, SAMPLER.max_tokens
+    )
+    return decoding.decode(TINY, tiny_params(TINY), begun, *about)
+
+  drawing = run(groups.prompts, groups.prompt_mask)
+  return drawing.responses[:, 0], drawing.logps[0][:, 0], drawing.logps[-1][:, 0]
+
+
+def test_a_row_with_a_key_of_its_own_draws_the_same_wherever_it_stands():
+  groups = ragged_groups()
+  rows = range(len(groups.prompts))
+  seeds, warm = [7 + row for row in rows], [0.5 + 0.3 * row for row in rows]
+  tokens, logps, _ = drawn_by_rows(seeds, warm)
+  turned = jax.tree.map(lambda x: x if x is None else x[::-1], groups)
+  tokens_turned, logps_turned, _ = drawn_by_rows(seeds[::-1], warm[::-1], groups=turned)
+  np.testing.assert_array_equal(tokens, tokens_turned[::-1])
+  np.testing.assert_allclose(logps, logps_turned[::-1], atol=1e-5)
+  assert len(np.unique(np.asarray(tokens), axis=0)) > 1
+
+
+def test_a_row_at_temperature_0_has_the_likeliest_tokens_and_their_log_probs_at_1():
+  n = len(ragged_groups().prompts)
+  tokens, logps, _ = drawn_by_rows(range(n), [0.0] * n)
+  greedy = drawn(GREEDY)
+  np.testing.assert_array_equal(tokens, greedy.responses[:, 0])
+  np.testing.assert_allclose(logps, greedy.logps[:, 0], atol=1e-5)
+
+
+def test_rows_of_one_top_p_draw_from_what_the_sampler_of_that_top_p_draws_from():
+  n = len(ragged_groups().prompts)
+  tokens, logps, of_drawn = drawn_by_rows(range(n), [1.3] * n, [0.4] * n)
+  plain, plain_logps, _ = drawn_by_rows(range(n), [1.3] * n, [1.0] * n)
+  same, same_logps, same_drawn = drawn_by_rows(range(n), [1.3] * n)
+  np.testing.assert_array_equal(plain, same)
+  np.testing.assert_array_equal(same_logps, same_drawn)
+  np.testing.assert_allclose(plain_logps, same_logps, atol=1e-5)
+  assert (of_drawn >= logps - 1e-6).all() and (of_drawn > logps + 0.1).any()
+  assert (tokens != plain).any()

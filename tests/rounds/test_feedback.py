@@ -205,7 +205,9 @@ def test_what_the_policy_wrote_keeps_its_tokens_and_log_probs(store, folder):
   written(folder, "dropped.jsonl", pair("ab>"))
   feedback = feedback_rows.take(folder, {}, 2, held_out=set())
   task = Task("t", (), (), Reward())
-  rows, known = feedback_rows.groups_of(feedback, task, max_tokens=6, max_prompt_tokens=64)
+  rows, known = feedback_rows.groups_of(
+    feedback, task, group_size=2, max_tokens=6, max_prompt_tokens=64
+  )
   assert known.tolist() == [True, False]
   own, dropped = rows
   assert own["rewards"].tolist() == [1, 0] and own["finished"].tolist() == [False, True]
@@ -222,7 +224,9 @@ def test_what_the_policy_wrote_need_not_be_a_text_of_the_tokenizer(store, folder
   store.choose("a", "left")
   feedback = feedback_rows.take(folder, {}, 1, held_out=set())
   task = Task("t", (), (), Reward())
-  (row,), known = feedback_rows.groups_of(feedback, task, max_tokens=6, max_prompt_tokens=64)
+  (row,), known = feedback_rows.groups_of(
+    feedback, task, group_size=2, max_tokens=6, max_prompt_tokens=64
+  )
   assert known.all() and row["responses"][0][:4].tolist() == shown["tokens"][0]
 
 
@@ -234,4 +238,4 @@ def test_tokens_of_another_tokenizer_are_not_taken_for_the_texts(store, folder):
   feedback = feedback_rows.take(folder, {}, 1, held_out=set())
   with pytest.raises(UserError, match="row 1: response 1 has 2 log-probs, and 4 tokens"):
     task = Task("t", (), (), Reward())
-    feedback_rows.groups_of(feedback, task, max_tokens=6, max_prompt_tokens=64)
+    feedback_rows.groups_of(feedback, task, group_size=2, max_tokens=6, max_prompt_tokens=64)

@@ -1,0 +1,123 @@
+"""The names of a deployment's policies, the runs that they are, and those that are loaded.
+
+current        the policy in service
+base           the policy before the first round
+round-003      that of a round that was deployed
+ft-dpo-1a2b3c  that of a finished fine-tuning job
+"""
+
+import collections
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from models.transformer import Params
+from rounds.deployment import Deployment
+from serving.errors import invalid
+from training import base_policy
+from training.build import put_together
+from training.checking import config_files, pretrained_model
+from training.checking.config_task import task_of
+from training.parts import Parts
+
+CURRENT, BASE = "current", "base"
+LOADED = 3  # policies that are kept in memory, the latest used
+FRESH = 1.0  # seconds for which the names are not looked up again
+LONGEST = 1024  # tokens of a conversation with its answer, for a model that names no limit
+
+
+class Policies:
+  """The policies of a deployment. `of_jobs()` gives those of its jobs: name -> its run's folder."""
+
+  def __init__(self, deployment: Deployment, root: str, of_jobs: Callable[[], Mapping[str, str]]):
+    self._deployment, self._root, self._of_jobs = deployment, root, of_jobs
+    self._config = config_files.of_record(deployment.config)
+    self.parts = serving_parts(self._config)
+    self._loaded: collections.OrderedDict[str, Params] = collections.OrderedDict()
+    self._lock = threading.Lock()
+    self._names: tuple[float, dict[str, str]] = (-FRESH, {})
+
+  @property
+  def config(self) -> ConfigDict:
+    return self._config
+
+  @property
+  def context(self) -> int:
+    """The most tokens of a conversation and its answer."""
+    name = self._config.model.pretrained
+    known = pretrained_model.files(name).context_length if name else None
+    return known or LONGEST
+
+  def folders(self, *, now: bool = True) -> dict[str, str]:
+    """Every name -> its run's folder; "" is the base policy, which may lie below runs/base/.
+
+    Unless it must be as of `now`, it may be FRESH seconds old: each round is a file to read.
+    """
+    if now or time.monotonic() - self._names[0] > FRESH:
+      self._names = (time.monotonic(), self._looked_up())
+    return self._names[1]
+
+  def _looked_up(self) -> dict[str, str]:
+    names = {BASE: self._deployment.base_run}
+    for round_ in self._deployment.finished:
+      if round_.verdict["deployed"] and "run" not in round_.verdict:
+        names[f"round-{round_.number:03}"] = round_.path
+    names |= self._of_jobs()
+    return names | {CURRENT: self._deployment.in_service}
+
+  def folder_of(self, name: str) -> str | None:
+    """The folder of the policy of this name, or of a checkpoint's, "NAME:step-8"; None: no such."""
+    name, colon, step = name.partition(":step-")
+    folder = self.folders(now=name not in self._names[1]).get(name)
+    if folder is None or not colon:
+      return folder
+    checkpoint = os.path.join(folder, "checkpoints", step)
+    return checkpoint if folder and step.isdigit() and os.path.isdir(checkpoint) else None
+
+  def run_of(self, folder: str) -> str:
+    """The run's folder of a policy, for a run that starts from it: its last policy."""
+    if os.path.basename(os.path.dirname(folder)) == "checkpoints":
+      raise invalid("model", "A job starts from a whole run, not from a checkpoint.")
+    return folder or os.path.relpath(base_policy.folder_of(self._config, self._root).path)
+
+  def name_of(self, folder: str) -> str:
+    """The name, other than `current`, of the policy in this folder."""
+    return next((name for name, path in self.folders(now=False).items() if path == folder), folder)
+
+  def params(self, folder: str) -> Params:
+    """The parameters of the policy in this folder, loaded if they are not in memory."""
+    with self._lock:
+      if folder not in self._loaded:
+        while len(self._loaded) >= LOADED:
+          self._loaded.popitem(last=False)
+        self._loaded[folder] = self._load(folder)
+      self._loaded.move_to_end(folder)
+      return self._loaded[folder]
+
+  def _load(self, folder: str) -> Params:
+    def silent(row: dict[str, Any]) -> None:
+      del row
+
+    if folder:
+      above, step = os.path.split(folder)
+      if os.path.basename(above) != "checkpoints":
+        return base_policy.policy_of_run(folder, self.parts, self._root, silent)
+      run = os.path.dirname(above)
+      return base_policy.policy_of_run(run, self.parts, self._root, silent, int(step))
+    config = self._config.copy_and_resolve_references()
+    with config.unlocked():
+      config.model.lora_rank = 0
+    return base_policy.starting_params(config, self.parts, self._root, silent)
+
+
+def serving_parts(config: ConfigDict) -> Parts:
+  """The parts of which chatting needs the tokenizer, the model and the mesh: one device."""
+  few = config.copy_and_resolve_references()
+  with few.unlocked():
+    few.task.update(train_prompts=1, eval_prompts=1)
+    few.model.lora_rank = 0  # adapters are merged
+  return put_together(few, task_of(few))
