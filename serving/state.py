@@ -5,12 +5,15 @@ without waiting for the disk, which a killed process does not lose, and the late
 """
 
 import contextlib
+import errno
 import json
 import sqlite3
 import threading
 import time
 from collections.abc import Generator, Mapping
 from typing import Any
+
+from training.records import full_disk
 
 ANSWERS = 20_000
 _TABLES = """
@@ -93,4 +96,4 @@ def is_full(error: BaseException) -> bool:
   """Whether a write failed because the disk, or the file's limit, is full."""
   if isinstance(error, sqlite3.OperationalError):
     return error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
-  return isinstance(error, OSError) and error.errno in (28, 122, 27)  # ENOSPC, EDQUOT, EFBIG
+  return isinstance(error, OSError) and error.errno in (*full_disk.FULL, errno.EFBIG)

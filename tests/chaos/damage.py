@@ -22,6 +22,7 @@ def damage_files(trial: Trial, whole: Whole) -> None:
   """
   _be_half_way(trial, whole)
   files = [path for path in trial.runs.rglob("*") if path.is_file() and _counts(path)]
+  files = [path for path in files if not _is_history(path)]
   for path in trial.random.sample(files, min(len(files), trial.random.randint(1, 3))):
     hurt = _hurt(path, trial.random)
     trial.hurt.append(str(path))
@@ -65,6 +66,12 @@ def _is_finished(trial: Trial) -> bool:
 def _counts(path: pathlib.Path) -> bool:
   is_ours = not path.name.endswith((".lock", ".tmp")) and path.stat().st_size
   return bool(is_ours) and not any(part in path.parts for part in SPARED)
+
+
+def _is_history(path: pathlib.Path) -> bool:
+  """Whether it has rows of a run that was finished: only reports read them again."""
+  status = path.parent / "status.json"
+  return path.suffix == ".jsonl" and status.exists() and '"finished"' in status.read_text()
 
 
 def _hurt(path: pathlib.Path, choose: random.Random) -> str:

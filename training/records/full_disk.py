@@ -6,9 +6,9 @@ import re
 
 _ROOM = "Make room there: the same command then goes on"
 _WRITE = "Choose a folder that may be read and written (see --help)"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _ADVICE = {
-  **dict.fromkeys(_FULL, _ROOM),
+  **dict.fromkeys(FULL, _ROOM),
   **dict.fromkeys((errno.EROFS, errno.EACCES), _WRITE),
   errno.EIO: "Its disk fails: copy what is there to another",
 }
@@ -23,7 +23,7 @@ def said(error: BaseException | None) -> str:
     if isinstance(error, OSError) and error.errno in _ADVICE:
       return _say(str(error.filename or ""), error.errno)
     text = str(error)
-    if found := next((number for number in _FULL if os.strerror(number) in text), 0):
+    if found := next((number for number in FULL if os.strerror(number) in text), 0):
       path = re.search(r"(?<=[\"'\s])/[^\"'\s:]+", text)
       return _say(path[0] if path else "", found)
     error = error.__cause__ or error.__context__
