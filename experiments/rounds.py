@@ -27,10 +27,12 @@ from tasks.visible_text import visible
 from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
 from training.records import environment, run_names
+from training.records.earlier import set_damaged_aside
 
 FLAGS = {
   "rounds": (0, "go on until the deployment has so many rounds (default: one more)"),
   "out": ("", "the deployment's folder (default: runs/<name made of the config and overrides>)"),
+  "from_earlier": (False, "if the last checkpoint is damaged, go on from the one before it"),
   "dry_run": (False, "print the resolved config and the folder; do nothing"),
 }
 ROOT = "runs"
@@ -66,6 +68,8 @@ def main(argv: Sequence[str]) -> int:
     print(f"{path}: has {done} rounds already; --rounds={done + 1} for one more")
   with deployment.run.recording_outcome():
     for number in range(done + 1, last + 1):
+      for line in set_damaged_aside(deployment.round(number).run) if args.from_earlier else ():
+        print(f"warning: {visible(line)}")
       try:
         do_round(deployment, number)
       except Waiting as waiting:
@@ -89,7 +93,7 @@ def refuse_another(deployment: Deployment, digest: str, config) -> None:
         f"; --config.base.run={serving} goes on from the policy in service there" if serving else ""
       )
     )
-  if not about and deployment.round(1).run.read_config():
+  if not about and (deployment.run.read_status() or deployment.round(1).run.read_config()):
     raise UserError(
       f"{deployment.path}/config.json is gone, so that nobody can tell which deployment the rounds "
       f"are of: restore it, or start again after rm -r {shlex.quote(deployment.path)}"

@@ -60,6 +60,7 @@ def train(
     if state == "finished":
       return ""
     if state != "diverged":
+      deployment.run.check_there()
       about |= {"config_file": deployment.run.read_config()["config_file"], "variant": "rounds"}
       folder.create(config.to_dict(), sweep=deployment.run.name, **about)
       try:

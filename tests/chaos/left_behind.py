@@ -35,7 +35,9 @@ def read(root: pathlib.Path) -> dict[str, Any]:
     if folder.name in ("waiting", "replay"):  # those of the last checkpoint
       names = sorted(names, key=lambda name: int(name.partition("-")[0]))[-1:]
     for name in names:
-      if name not in IGNORED and not name.endswith(IGNORED_ENDS):
+      # A base policy's has all fields of the run that happened to ask for it first.
+      is_askers = name == "config.json" and folder.parent.name == "base"
+      if name not in IGNORED and not name.endswith(IGNORED_ENDS) and not is_askers:
         found[str(here / name)] = content_of(folder / name)
   return found
 

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+import signal
 
 import jax
 import numpy as np
@@ -15,7 +16,7 @@ from tests.models.tiny import tiny_params
 from tests.training.test_staleness import SMALL
 from training.checking import config_files
 from training.errors import UserError
-from training.records.checkpoints import Checkpoints
+from training.records.checkpoints import Checkpoints, uninterrupted
 from training.records.checksums import CHECKSUMS, SEALED
 from training.records.run_folder import RunFolder
 from training.run import load_run, train
@@ -251,3 +252,20 @@ def test_a_finished_run_whose_last_checkpoint_is_damaged_is_finished_again(stopp
   assert content(str(path)) == content(str(root / "whole"))
   done = commands.run(train_command.main, *words, "--from_earlier", place=tmp_path)
   assert "finished already" in done.stdout
+
+
+def test_an_interrupt_while_orbax_works_comes_when_it_has_ended():
+  done = []
+  with pytest.raises(KeyboardInterrupt), uninterrupted():
+    signal.raise_signal(signal.SIGINT)
+    done.append("the block")
+  assert done == ["the block"]
+  with pytest.raises(KeyboardInterrupt):
+    signal.raise_signal(signal.SIGINT)  # the handler is the one before
+
+
+def test_an_error_that_is_not_of_the_files_is_not_called_damage(copy, monkeypatch):
+  with Checkpoints(copy) as checkpoints:
+    monkeypatch.setattr(checkpoints._checkpointer, "load", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+      checkpoints.load(4, fresh())

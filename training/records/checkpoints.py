@@ -11,6 +11,8 @@ import os
 import re
 import shlex
 import shutil
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
@@ -28,6 +30,7 @@ from training.records.checksums import SEALED
 from training.records.run_folder import RunFolder
 from training.state import TrainState, to_load
 
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BEST_BY = "headline"  # the name that Orbax keeps it under; older checkpoints have another
 
 
@@ -65,12 +68,13 @@ class Checkpoints(contextlib.AbstractContextManager):
     )
 
   def __exit__(self, *_: object) -> None:
-    try:
-      self._until_sealed()
-    finally:
-      self._background.shutdown()
-      if "_checkpointer" in vars(self):
-        self._checkpointer.close()
+    with uninterrupted():
+      try:
+        self._until_sealed()
+      finally:
+        self._background.shutdown()
+        if "_checkpointer" in vars(self):
+          self._checkpointer.close()
 
   @property
   def latest_step(self) -> int | None:
@@ -87,15 +91,16 @@ class Checkpoints(contextlib.AbstractContextManager):
     `best_by` is the value that the best checkpoint has most of (`run_folder.headline`).
     """
     saved = own_arrays(state.saved)
-    self._until_sealed()
-    written = self._checkpointer.save_async(
-      step,
-      saved,  # pyrefly: ignore[bad-argument-type]
-      metrics={BEST_BY: float(best_by)},
-      custom_metadata={**(totals or {}), SEALED: True},
-    )
-    if written is not None and not self._folder.read_only:
-      self._sealing = self._background.submit(self._seal, step, written)
+    with uninterrupted():
+      self._until_sealed()
+      written = self._checkpointer.save_async(
+        step,
+        saved,  # pyrefly: ignore[bad-argument-type]
+        metrics={BEST_BY: float(best_by)},
+        custom_metadata={**(totals or {}), SEALED: True},
+      )
+      if written is not None and not self._folder.read_only:
+        self._sealing = self._background.submit(self._seal, step, written)
 
   def _seal(self, step: int, written: Any) -> None:
     """Puts checksums beside the files, once Orbax is done with them."""
@@ -172,10 +177,13 @@ class Checkpoints(contextlib.AbstractContextManager):
   def _read(self, step: int) -> Iterator[None]:
     """UserError, with the file and what to do, where the checkpoint of this step is damaged."""
     try:
-      yield
+      with uninterrupted():
+        yield
     except (jax.errors.JaxRuntimeError, MemoryError):
       raise  # of the machine, not of the files
     except Exception as error:  # Orbax and TensorStore raise what they like
+      if checksums.is_whole(self._folder.checkpoint(step)):
+        raise
       raise UserError(
         f"{self._damaged_file(step, error)} is damaged ({type(error).__name__}). To go on without "
         f"it, remove the whole checkpoint: rm -r {shlex.quote(self.path(step))}"
@@ -245,3 +253,26 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
   leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
   name = jax.tree_util.keystr
   return {name(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+  """What would interrupt the block does so when it has ended.
+
+  Orbax works in event loops. One that is interrupted raises errors of its own, as if whole files
+  were damaged, and prints more of them while the process ends.
+  """
+  came: list[int] = []
+  caught = {}
+  if threading.current_thread() is threading.main_thread():  # no other is interrupted
+    caught = {number: signal.getsignal(number) for number in _INTERRUPTS}
+    caught = {number: handler for number, handler in caught.items() if callable(handler)}
+  for number in caught:
+    signal.signal(number, lambda number, frame: came.append(number))
+  try:
+    yield
+  finally:
+    for number, handler in caught.items():
+      signal.signal(number, handler)
+  if came:
+    raise KeyboardInterrupt

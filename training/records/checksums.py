@@ -28,6 +28,11 @@ def is_unfinished(folder: str) -> bool:
   return not has_checksums and SEALED in (_noted(folder) or {})
 
 
+def is_whole(folder: str) -> bool:
+  """Whether a checkpoint has checksums, and its files are as these say."""
+  return os.path.exists(os.path.join(folder, CHECKSUMS)) and _differing_file(folder) is None
+
+
 def lacks_files(folder: str) -> bool:
   """Whether files of a checkpoint are gone, or the list of them that it would have."""
   if not os.path.exists(os.path.join(folder, CHECKSUMS)):
