@@ -63,9 +63,12 @@ class Promotion:
     self._check(folders[name])
     deployment = self._deployment
     round_ = deployment.round(len(deployment.finished) + 1)
-    if os.path.isdir(round_.path):
+    if os.path.isdir(round_.path) and any(
+      not name.endswith(".tmp")
+      for name in os.listdir(round_.path)  # of a promotion that was killed
+    ):
       raise conflict(
-        f"Round {round_.number} is under way: wait for its verdict.", "round_under_way"
+        f"Round {round_.number} was begun: nothing changes before its verdict.", "round_under_way"
       )
     verdict = {"deployed": True, "reason": f"{word} {name}", "run": folders[name]}
     try:
