@@ -53,6 +53,7 @@ def main(argv: Sequence[str]) -> int:
   begin(deployment, args, "python -m experiments.serve " + shlex.join(_without_token(argv)))
   lock = os.path.join(args.deployment, ".service.lock")
   hold.lock(lock, f"{args.deployment}: another process serves it")
+  listening.check_free(args)
   for name, value in environment.compilation_cache(ROOT).items():
     os.environ.setdefault(name, value)
 
