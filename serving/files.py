@@ -14,6 +14,7 @@ import shutil
 import time
 from typing import Any
 
+from rounds.feedback_store import sync_folder
 from serving.errors import ApiError, conflict, invalid, no_room, not_found
 from serving.state import is_full
 from tasks.files import record_formats, row_files
@@ -54,7 +55,7 @@ class Files:
       about |= {"created_at": int(time.time()), "filename": filename[:200], "purpose": purpose}
       about |= _checked(path, filename) | {"status": "processed", "rows_file": path}
       write_json(self._about(file_id), about | {"rows_file": os.path.basename(path)})
-      _sync(self._folder)
+      sync_folder(self._folder)
     except BaseException as error:
       for left in (path, self._about(file_id)):
         if os.path.exists(left):
@@ -126,9 +127,3 @@ def _checked(path: str, filename: str) -> dict[str, Any]:
     raise invalid("file", f"{filename} has rows that cannot be used:\n{said}", "invalid_rows")
   sizes = [len(row.responses) for row in rows]
   return {"rows": len(rows), "fewest_responses": min(sizes), "most_responses": max(sizes)}
-
-
-def _sync(folder: str) -> None:
-  descriptor = os.open(folder, os.O_RDONLY)
-  os.fsync(descriptor)
-  os.close(descriptor)
