@@ -121,5 +121,5 @@ class Fields:
 
 
 def _short(value: Any) -> str:
-  """What a client gave, for a message: as Python writes it, without its middle if it is long."""
+  """A client's value for a message: as Python writes it, without its middle if it is long."""
   return _REPR.repr(value)
