@@ -48,6 +48,7 @@ def main(argv: Sequence[str]) -> int:
   if not importlib.util.find_spec("fastapi") or not importlib.util.find_spec("uvicorn"):
     raise UserError("the page needs FastAPI and uvicorn: pip install -e '.[feedback]'")
   config, run, home = served(args)
+  listening.check_free(args)
   for name, value in environment.compilation_cache(ROOT).items():
     os.environ.setdefault(name, value)
 

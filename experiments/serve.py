@@ -14,6 +14,7 @@ deploy if not worse. docs/service.md has the addresses.
 import importlib.util
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 
 from ml_collections import ConfigDict
@@ -52,12 +53,14 @@ def main(argv: Sequence[str]) -> int:
   begin(deployment, args, "python -m experiments.serve " + shlex.join(_without_token(argv)))
   lock = os.path.join(args.deployment, ".service.lock")
   hold.lock(lock, f"{args.deployment}: another process serves it")
+  listening.check_free(args)
   for name, value in environment.compilation_cache(ROOT).items():
     os.environ.setdefault(name, value)
 
   from serving.api import app
   from serving.service import Service
 
+  print(f"{args.deployment}: loads its policy, or trains it the first time …", file=sys.stderr)
   service = Service(deployment, ROOT)
   service.start(args.every)
   server = app(service, listening.names(args.host, token), token)
@@ -72,6 +75,11 @@ def begin(deployment: Deployment, args, command: str) -> None:
     raise UserError("give one of --config=FILE, --run=FOLDER and --model=NAME to begin with")
   about = deployment.run.read_config()
   if not any(beginnings):
+    if not about:
+      raise UserError(
+        f"{deployment.path!r} is no deployment yet: begin it with --config=configs/rounds.py, "
+        "--run=FOLDER or --model=NAME"
+      )
     deployment.config  # noqa: B018  (is it one?)
     return
   config = _config_of(args)

@@ -127,9 +127,14 @@ def append_line(path: str, record: Mapping[str, Any]) -> None:
       os.ftruncate(file.fileno(), whole)
       raise
   if is_new:
-    folder = os.open(os.path.dirname(path), os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
+    sync_folder(os.path.dirname(path))
+
+
+def sync_folder(path: str) -> None:
+  """Returns when the names of the files in a folder are on the disk."""
+  folder = os.open(path, os.O_RDONLY)
+  os.fsync(folder)
+  os.close(folder)
 
 
 def read_lines(path: str, needs: Mapping[str, type]) -> list[dict[str, Any]]:

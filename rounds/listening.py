@@ -4,6 +4,7 @@ A server listens on loopback, where no token is asked for unless one is given. E
 --token, or --no_token, which is typed on purpose. uvicorn is imported by `serve` alone.
 """
 
+import errno
 import ipaddress
 import os
 import socket
@@ -45,6 +46,11 @@ def token_of(args) -> str:
   return token
 
 
+def check_free(args) -> None:
+  """Listens and stops again: UserError if there is no listening, before a model is loaded."""
+  _socket(args).close()
+
+
 def names(host: str, token: str) -> Collection[str] | None:
   """Returns the names under which the server may be called (see guards); None: any."""
   anywhere = host in ("0.0.0.0", "::", "")
@@ -68,12 +74,7 @@ def serve(app, args, about: str) -> None:
 
   from rounds.deadlines import WithDeadline
 
-  family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
-  try:
-    listening = socket.create_server((args.host, args.port), family=family, backlog=2048)
-  except OSError as error:
-    why = error.strerror or str(error)
-    raise UserError(f"--host={args.host} --port={args.port}: {why}") from None
+  listening = _socket(args)
   host = f"[{args.host}]" if ":" in args.host else args.host
   secret = "/?token=…" if args.token else ""  # itself it is printed nowhere
   print(f"http://{host}:{listening.getsockname()[1]}{secret}  {about}", flush=True)
@@ -83,6 +84,16 @@ def serve(app, args, about: str) -> None:
     timeout_graceful_shutdown=10,
   )  # fmt: skip
   uvicorn.Server(settings).run(sockets=[listening])
+
+
+def _socket(args) -> socket.socket:
+  family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
+  try:
+    return socket.create_server((args.host, args.port), family=family, backlog=2048)
+  except OSError as error:
+    why = (error.strerror or str(error)).partition(" (while")[0]
+    hint = ". Give another --port, or 0 for any" if error.errno == errno.EADDRINUSE else ""
+    raise UserError(f"--host={args.host} --port={args.port}: {why}{hint}") from None
 
 
 def _read(path: str) -> str:

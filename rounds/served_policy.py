@@ -11,18 +11,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from models.transformer import Params
+from rounds import answering
 from rounds.feedback_store import Messages, Refused
 from tasks.rows.row import prompt_of
 from tasks.tokenizers.tokenizer import left_pad
-from training import base_policy
-from training.build import put_together
-from training.checking import pretrained_model
-from training.checking.config_task import task_of
 from training.drawing import draw
 
 TRIES = 4  # draws until the two responses differ and neither is empty
 SHORTEST = 32  # tokens: prompts are padded to 32, 64, 128, ..., each of which compiles once
-LONGEST = 1024  # tokens of a conversation, for a model that names no limit
 
 
 class ServedPolicy:
@@ -33,15 +29,9 @@ class ServedPolicy:
 
   def __init__(self, config: ConfigDict, root: str, in_service: Callable[[], str]):
     self._config, self._root, self._in_service = config, root, in_service
-    few = config.copy_and_resolve_references()
-    with few.unlocked():
-      few.task.update(train_prompts=1, eval_prompts=1)  # of the task only the tokenizer is needed
-      few.model.lora_rank = 0  # adapters are merged
-    self._parts = put_together(few, task_of(few))
+    self._parts = answering.parts_of(config)
     self._tokenizer = self._parts.task.tokenizer
-    name = config.model.pretrained
-    context = pretrained_model.files(name).context_length if name else None
-    self._longest = (context or LONGEST) - config.sampling.max_tokens
+    self._longest = answering.context_of(config) - config.sampling.max_tokens
     self._lock, self._key = threading.Lock(), jax.random.key(secrets.randbits(63))
     self._name: str | None = None
     self._params: Params = None
@@ -111,11 +101,5 @@ class ServedPolicy:
     name = self._in_service()
     if name == self._name:
       return
-    if name:
-      self._params = base_policy.policy_of_run(name, self._parts, self._root, lambda row: None)
-    else:
-      config = self._config.copy_and_resolve_references()
-      with config.unlocked():
-        config.model.lora_rank = 0
-      self._params = base_policy.starting_params(config, self._parts, self._root, lambda row: None)
+    self._params = answering.params_of(name, self._config, self._parts, self._root)
     self._name = name

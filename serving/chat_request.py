@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from serving.errors import ApiError, invalid
-from serving.fields import Fields, is_unicode
+from serving.fields import Fields
 
 MOST_ANSWERS = 8
 MOST_STOPS = 4
@@ -86,8 +86,6 @@ def _message(where: str, message: Any) -> dict[str, str]:
     content = "".join(_part(f"{where}.content[{i}]", part) for i, part in enumerate(content))
   if not isinstance(content, str):
     raise fields.wrong("content", "must be a text, or a list of parts of type text")
-  if not is_unicode(content):
-    raise fields.wrong("content", "is not valid Unicode")
   for name in ("name", "refusal", "annotations"):
     fields.get(name)
   for name in ("tool_calls", "function_call", "audio"):

@@ -34,7 +34,9 @@ class Completions:
   async def create(self, request: Request, body: Mapping[str, Any]) -> Response:
     """The response, or a stream of its pieces. ApiError for what cannot be answered."""
     asked_for = chat_request.read(body)
-    completion = _Completion(self._policies, asked_for)
+    loop = asyncio.get_running_loop()
+    # In a thread: the names are read from files, and a long text takes its time to encode.
+    completion = await run_in_threadpool(_Completion, self._policies, asked_for, loop)
     self._chat.ask(completion.asked)
     if asked_for.stream:
       stream = self._stream(completion)
@@ -44,6 +46,8 @@ class Completions:
         pass
     finally:
       completion.asked.is_left = True
+    if not completion.asked.is_done:  # the client is gone, and nobody knows these answers
+      return Response(status_code=499)
     await self._keep(completion)
     return JSONResponse(completion.whole())
 
@@ -78,7 +82,7 @@ class Completions:
 class _Completion:
   """One request, its answers as they grow, and what the drawing thread tells of them."""
 
-  def __init__(self, policies: Policies, request: ChatRequest):
+  def __init__(self, policies: Policies, request: ChatRequest, loop: asyncio.AbstractEventLoop):
     folder = policies.folder_of(request.model)
     if folder is None:
       raise not_found("model", request.model, "model")
@@ -103,7 +107,7 @@ class _Completion:
       for index in range(request.n)
     ]
     self.prompt_tokens = len(prompt)
-    self._loop = asyncio.get_running_loop()
+    self._loop = loop
     self.news: asyncio.Queue[Any] = asyncio.Queue()
     self._ended: set[int] = set()
     self.asked = Asked(folder, rows, self._tell)

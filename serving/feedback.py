@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rounds.feedback_store import append_line, read_lines
-from serving.errors import conflict, invalid, no_room, not_found
+from serving.errors import ApiError, conflict, invalid, no_room
 from serving.fields import Fields
-from serving.state import State, is_full
+from serving.state import ANSWERS, State, is_full
 
 FILE = "service.jsonl"
 HIGHEST = 1e6  # a score
@@ -43,7 +43,13 @@ class FeedbackRows:
     completion = fields.text("completion", most=100)
     answers = self._state.answers(completion)
     if answers is None and completion not in self._said:
-      raise not_found("completion", completion, "completion")
+      raise ApiError(
+        404,
+        f"No answers of {completion!r} here to compare: those of requests with n of 2 or more are"
+        f" kept, the last {ANSWERS:,}.",
+        param="completion",
+        code="completion_not_found",
+      )
     known = self._said.get(completion)
     count = len(answers["texts"]) if answers else len(known or ())
     scores = _scores(fields, count)
@@ -73,8 +79,6 @@ def _scores(fields: Fields, count: int) -> list[float | None]:
   given = [name for name in ("best", "scores") if fields.get(name) is not None]
   if len(given) != 1:
     raise invalid("", "Give one of 'best' (an index) and 'scores' (one an answer).")
-  if count < 2:
-    raise invalid("completion", "It has one answer: ask with n of 2 or more to compare.")
   if given == ["best"]:
     best = fields.integer("best", None, least=0, most=count - 1)
     return [float(i == best) for i in range(count)]

@@ -8,12 +8,16 @@ Errors are those of OpenAI's API (`errors`). A null is a field that was not give
 """
 
 import json
-import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from serving.errors import ApiError, invalid
 from tasks.slips import did_you_mean, nearest
+
+_LONGEST = 100  # characters of a client's own that a message repeats
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = _LONGEST
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -24,6 +28,8 @@ def parse(body: bytes) -> dict[str, Any]:
 
   try:
     found = json.loads(body.decode(), parse_constant=refuse)
+    # Python reads halves of surrogate pairs and 1e999, which no answer could repeat.
+    json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
   except (ValueError, RecursionError) as error:
     raise invalid("", f"The body is no JSON in UTF-8: {error}", "invalid_json") from None
   if not isinstance(found, dict):
@@ -49,26 +55,24 @@ class Fields:
     value = self._required(name, default)
     if not isinstance(value, str) or (value != default and not 1 <= len(value) <= most):
       raise self.wrong(name, f"must be a text of 1 to {most} characters")
-    if not is_unicode(value):
-      raise self.wrong(name, "is not valid Unicode")
     return value
 
   def choice(self, name: str, choices: Sequence[str], default: str | None = None) -> str:
     value = self._required(name, default)
     if value not in choices:
-      raise self.wrong(name, f"must be one of {', '.join(choices)}, and is {value!r}")
+      raise self.wrong(name, f"must be one of {', '.join(choices)}, and is {_short(value)}")
     return value
 
   def flag(self, name: str) -> bool:
     value = self.get(name, False)
     if not isinstance(value, bool):
-      raise self.wrong(name, f"must be true or false, and is {value!r}")
+      raise self.wrong(name, f"must be true or false, and is {_short(value)}")
     return value
 
   def integer(self, name: str, default: int | None, *, least: int, most: int) -> int:
     value = self._required(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-      raise self.wrong(name, f"must be an integer from {least} to {most}, and is {value!r}")
+      raise self.wrong(name, f"must be an integer from {least} to {most}, and is {_short(value)}")
     return value
 
   def number(
@@ -76,8 +80,8 @@ class Fields:
   ) -> float:
     value = self._required(name, default)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not least <= value <= most:
-      raise self.wrong(name, f"must be a number from {least:g} to {most:g}, and is {value!r}")
+    if not is_number or not least <= value <= most:  # an infinity is not, and a NaN no JSON
+      raise self.wrong(name, f"must be a number from {least:g} to {most:g}, and is {_short(value)}")
     if open_at_least and value == least:
       raise self.wrong(name, f"must be above {least:g}")
     return float(value)
@@ -92,12 +96,13 @@ class Fields:
   def only(self, name: str, *neutral: Any) -> None:
     """Refuses a field that is not served here, unless it has a value that asks nothing."""
     if (value := self.get(name)) not in (None, *neutral):
-      raise self.wrong(name, f"is not supported here, and was {value!r}", "unsupported_value")
+      raise self.wrong(name, f"is not supported here, and was {_short(value)}", "unsupported_value")
 
   def done(self) -> None:
     """Refuses fields that nobody read."""
     for name in self._body:
       if name not in self._read:
+        name = name[:_LONGEST]
         hint = did_you_mean(nearest(name, sorted(self._read)))
         raise invalid(
           f"{self._where}{name}",
@@ -115,10 +120,6 @@ class Fields:
     return value
 
 
-def is_unicode(text: str) -> bool:
-  """Whether it can be written in UTF-8: JSON can spell half a surrogate pair."""
-  try:
-    text.encode()
-  except UnicodeEncodeError:
-    return False
-  return True
+def _short(value: Any) -> str:
+  """A client's value for a message: as Python writes it, without its middle if it is long."""
+  return _REPR.repr(value)

@@ -7,12 +7,14 @@ A file is checked when it comes: an upload with a row that cannot be used is ref
 problems are named.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
 import time
 from typing import Any
 
+from rounds.feedback_store import sync_folder
 from serving.errors import ApiError, conflict, invalid, no_room, not_found
 from serving.state import is_full
 from tasks.files import record_formats, row_files
@@ -52,8 +54,8 @@ class Files:
       about = {"id": file_id, "object": "file", "bytes": os.path.getsize(path)}
       about |= {"created_at": int(time.time()), "filename": filename[:200], "purpose": purpose}
       about |= _checked(path, filename) | {"status": "processed", "rows_file": path}
-      write_json(self._about(file_id), about)
-      _sync(self._folder)
+      write_json(self._about(file_id), about | {"rows_file": os.path.basename(path)})
+      sync_folder(self._folder)
     except BaseException as error:
       for left in (path, self._about(file_id)):
         if os.path.exists(left):
@@ -66,13 +68,14 @@ class Files:
   def list(self) -> list[dict[str, Any]]:
     """OpenAI's objects, the latest first."""
     names = [name for name in os.listdir(self._folder) if name.endswith(_ABOUT)]
-    found = [self.get(name.removesuffix(_ABOUT)) for name in names]
+    abouts = [self._read(name.removesuffix(_ABOUT)) for name in names]
+    found = [about for about in abouts if about]  # one may have been deleted meanwhile
     return sorted(found, key=lambda about: (-about["created_at"], about["id"]))
 
   def get(self, file_id: str) -> dict[str, Any]:
     """The object, with the path of the rows as "rows_file". ApiError: there is none."""
     is_name = file_id.replace("-", "").isalnum() and file_id.startswith("file-")
-    if not (is_name and (about := read_json(self._about(file_id)))):
+    if not (is_name and (about := self._read(file_id))):
       raise not_found("file", file_id, "file_id")
     return about
 
@@ -81,9 +84,16 @@ class Files:
     about = self.get(file_id)
     if used_by:
       raise conflict(f"{used_by} trains on {file_id}: cancel it first.", "file_in_use")
-    os.remove(self._about(file_id))
-    os.remove(about["rows_file"])
+    for path in (self._about(file_id), about["rows_file"]):
+      with contextlib.suppress(FileNotFoundError):  # another request deletes it as well
+        os.remove(path)
     return {"id": file_id, "object": "file", "deleted": True}
+
+  def _read(self, file_id: str) -> dict[str, Any]:
+    """The object with the path of its rows, wherever the folder lies by now; {}: there is none."""
+    about = read_json(self._about(file_id))
+    name = os.path.basename(about.get("rows_file", ""))
+    return about and about | {"rows_file": os.path.join(self._folder, name)}
 
   def _about(self, file_id: str) -> str:
     return os.path.join(self._folder, file_id + _ABOUT)
@@ -117,9 +127,3 @@ def _checked(path: str, filename: str) -> dict[str, Any]:
     raise invalid("file", f"{filename} has rows that cannot be used:\n{said}", "invalid_rows")
   sizes = [len(row.responses) for row in rows]
   return {"rows": len(rows), "fewest_responses": min(sizes), "most_responses": max(sizes)}
-
-
-def _sync(folder: str) -> None:
-  descriptor = os.open(folder, os.O_RDONLY)
-  os.fsync(descriptor)
-  os.close(descriptor)

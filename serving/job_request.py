@@ -11,7 +11,6 @@ they are (configs/off_policy_grpo.py): each is an offline run that starts from t
 """
 
 import math
-import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -115,10 +114,7 @@ def config_of(
 
 def of_file(file: str, overrides: Any, base_run: str) -> ConfigDict:
   """The config of a file of this project's configs/, and of no other: a config is code."""
-  name, _, _ = file.partition(":")
-  folder = os.path.dirname(os.path.abspath(common.__file__))
-  path = os.path.realpath(os.path.join(os.path.dirname(folder), name))
-  if not (path.startswith(os.path.realpath(folder) + os.sep) and path.endswith(".py")):
+  if not re.fullmatch(r"configs/(\w+/)*\w+\.py(:[\w=,.-]*)?", file):
     raise invalid("method.config.file", f"{file!r}: must be a file of configs/.", "invalid_config")
   if not isinstance(overrides, dict) or any(
     ":" in str(value) for key, value in overrides.items() if key != "task.data"

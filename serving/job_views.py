@@ -1,9 +1,11 @@
 """A job as OpenAI's clients read it: the job, its events, its checkpoints, from its run's files."""
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from serving.errors import not_found
 from serving.job_request import model_of
 from serving.jobs import Jobs
 from training.records.run_folder import RunFolder
@@ -59,7 +61,11 @@ def events(jobs: Jobs, about: Mapping[str, Any]) -> list[dict[str, Any]]:
 def checkpoints(jobs: Jobs, about: Mapping[str, Any]) -> list[dict[str, Any]]:
   """OpenAI's checkpoints of a job, the latest first; the last one is what its model is."""
   run, model = RunFolder(jobs.run_of(about)), model_of(about["id"], about["about"])
-  kept = os.listdir(run.checkpoints) if os.path.isdir(run.checkpoints) else []
+  times: dict[int, int] = {}
+  for name in os.listdir(run.checkpoints) if os.path.isdir(run.checkpoints) else []:
+    with contextlib.suppress(FileNotFoundError):  # training deletes old ones
+      if name.isdigit():
+        times[int(name)] = int(os.path.getmtime(os.path.join(run.checkpoints, name)))
   rows: dict[int, dict[str, Any]] = {}
   for row in run.read_metrics():
     rows[row["step"]] = rows.get(row["step"], {}) | row
@@ -67,29 +73,29 @@ def checkpoints(jobs: Jobs, about: Mapping[str, Any]) -> list[dict[str, Any]]:
     {
       "id": f"ftckpt-{about['id'].removeprefix('ftjob-')}-{step}",
       "object": "fine_tuning.job.checkpoint",
-      "created_at": int(os.path.getmtime(os.path.join(run.checkpoints, str(step)))),
+      "created_at": times[step],
       "fine_tuning_job_id": about["id"],
       "fine_tuned_model_checkpoint": f"{model}:step-{step}",
       "step_number": step,
       "metrics": {"step": step, "train_loss": rows.get(step, {}).get("train/loss")}
       | rows.get(step, {}),
     }
-    for step in sorted((int(name) for name in kept if name.isdigit()), reverse=True)
+    for step in sorted(times, reverse=True)
   ]
 
 
-def page(
-  found: Sequence[dict[str, Any]], after: str | None, limit: int, **more: Any
-) -> dict[str, Any]:
-  """OpenAI's list: at most `limit` after the object of this id."""
+def page(found: Sequence[dict[str, Any]], after: str | None, limit: int) -> dict[str, Any]:
+  """OpenAI's list: at most `limit` after the object of this id. ApiError: it is not there."""
   ids = [one["id"] for one in found]
-  start = ids.index(after) + 1 if after in ids else 0
+  if after and after not in ids:  # to begin anew would be a list without an end
+    raise not_found("object", after, "after")
+  start = ids.index(after) + 1 if after else 0
   shown = list(found[start : start + limit])
   ends = {
     "first_id": shown[0]["id"] if shown else None,
     "last_id": shown[-1]["id"] if shown else None,
   }
-  return {"object": "list", "data": shown, "has_more": start + limit < len(found)} | ends | more
+  return {"object": "list", "data": shown, "has_more": start + limit < len(found)} | ends
 
 
 def _event(job_id: str, n: Any, time: float, level: str, message: str) -> dict[str, Any]:

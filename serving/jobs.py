@@ -121,9 +121,11 @@ class Jobs:
         job_id = queued[0]["id"]
         try:
           self._begin(job_id)
-        except Exception as error:  # no room for its log, say: the queue must live on
+        except Exception as error:  # the queue must live on, whatever it is
           with _living_on():
-            self._ended(job_id, "failed", f"It could not be started: {error}", code="not_started")
+            if not is_full(error):  # room may come: it stays in the queue
+              said = f"It could not be started: {error}"
+              self._ended(job_id, "failed", said, code="not_started")
           self._changed.wait(PAUSE)
           continue
         process = self._process
@@ -137,6 +139,7 @@ class Jobs:
 
   def _begin(self, job_id: str) -> None:
     with open(os.path.join(self.home(job_id), "log.txt"), "ab") as log:
+      self._state.change_job(job_id, "The job is running.", status="running")
       self._process = subprocess.Popen(
         [sys.executable, "-m", "serving.work", self._deployment.path, job_id, self._root],
         env=environment.compilation_cache(self._root) | os.environ,
@@ -146,7 +149,6 @@ class Jobs:
         start_new_session=True,  # the terminal's ^C reaches only the server
       )
     self._doing, self._wanted = job_id, ""
-    self._state.change_job(job_id, "The job is running.", status="running")
 
   def _record(self, job_id: str, code: int) -> None:
     """Writes down how a job's process ended."""

@@ -11,23 +11,17 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
-
-from ml_collections import ConfigDict
 
 from models.transformer import Params
+from rounds import answering
 from rounds.deployment import Deployment
 from serving.errors import invalid
 from training import base_policy
-from training.build import put_together
-from training.checking import config_files, pretrained_model
-from training.checking.config_task import task_of
-from training.parts import Parts
+from training.checking import config_files
 
 CURRENT, BASE = "current", "base"
 LOADED = 3  # policies that are kept in memory, the latest used
 FRESH = 1.0  # seconds for which the names are not looked up again
-LONGEST = 1024  # tokens of a conversation with its answer, for a model that names no limit
 
 
 class Policies:
@@ -35,22 +29,12 @@ class Policies:
 
   def __init__(self, deployment: Deployment, root: str, of_jobs: Callable[[], Mapping[str, str]]):
     self._deployment, self._root, self._of_jobs = deployment, root, of_jobs
-    self._config = config_files.of_record(deployment.config)
-    self.parts = serving_parts(self._config)
+    self.config = config_files.of_record(deployment.config)
+    self.parts = answering.parts_of(self.config)
+    self.context = answering.context_of(self.config)  # tokens of a conversation and its answer
     self._loaded: collections.OrderedDict[str, Params] = collections.OrderedDict()
     self._lock = threading.Lock()
     self._names: tuple[float, dict[str, str]] = (-FRESH, {})
-
-  @property
-  def config(self) -> ConfigDict:
-    return self._config
-
-  @property
-  def context(self) -> int:
-    """The most tokens of a conversation and its answer."""
-    name = self._config.model.pretrained
-    known = pretrained_model.files(name).context_length if name else None
-    return known or LONGEST
 
   def folders(self, *, now: bool = True) -> dict[str, str]:
     """Every name -> its run's folder; "" is the base policy, which may lie below runs/base/.
@@ -82,7 +66,7 @@ class Policies:
     """The run's folder of a policy, for a run that starts from it: its last policy."""
     if os.path.basename(os.path.dirname(folder)) == "checkpoints":
       raise invalid("model", "A job starts from a whole run, not from a checkpoint.")
-    return folder or os.path.relpath(base_policy.folder_of(self._config, self._root).path)
+    return folder or os.path.relpath(base_policy.folder_of(self.config, self._root).path)
 
   def name_of(self, folder: str) -> str:
     """The name, other than `current`, of the policy in this folder."""
@@ -94,30 +78,6 @@ class Policies:
       if folder not in self._loaded:
         while len(self._loaded) >= LOADED:
           self._loaded.popitem(last=False)
-        self._loaded[folder] = self._load(folder)
+        self._loaded[folder] = answering.params_of(folder, self.config, self.parts, self._root)
       self._loaded.move_to_end(folder)
       return self._loaded[folder]
-
-  def _load(self, folder: str) -> Params:
-    def silent(row: dict[str, Any]) -> None:
-      del row
-
-    if folder:
-      above, step = os.path.split(folder)
-      if os.path.basename(above) != "checkpoints":
-        return base_policy.policy_of_run(folder, self.parts, self._root, silent)
-      run = os.path.dirname(above)
-      return base_policy.policy_of_run(run, self.parts, self._root, silent, int(step))
-    config = self._config.copy_and_resolve_references()
-    with config.unlocked():
-      config.model.lora_rank = 0
-    return base_policy.starting_params(config, self.parts, self._root, silent)
-
-
-def serving_parts(config: ConfigDict) -> Parts:
-  """The parts of which chatting needs the tokenizer, the model and the mesh: one device."""
-  few = config.copy_and_resolve_references()
-  with few.unlocked():
-    few.task.update(train_prompts=1, eval_prompts=1)
-    few.model.lora_rank = 0  # adapters are merged
-  return put_together(few, task_of(few))

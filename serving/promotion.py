@@ -17,6 +17,8 @@ from serving.policies import BASE, CURRENT, Policies
 from serving.state import is_full
 from training.errors import UserError
 
+_BACK = "rolled back to"  # begins the reason of such a verdict
+
 
 class Promotion:
   """Changes and shows what is in service."""
@@ -48,7 +50,7 @@ class Promotion:
     with self._lock:
       lock = self._held()
       try:
-        self._put(self._before() if back else name, "rolled back to" if back else "promoted:")
+        self._put(self._before() if back else name, _BACK if back else "promoted:")
       finally:
         os.close(lock)
     return self.shown()
@@ -63,9 +65,12 @@ class Promotion:
     self._check(folders[name])
     deployment = self._deployment
     round_ = deployment.round(len(deployment.finished) + 1)
-    if os.path.isdir(round_.path):
+    if os.path.isdir(round_.path) and any(
+      not name.endswith(".tmp")
+      for name in os.listdir(round_.path)  # of a promotion that was killed
+    ):
       raise conflict(
-        f"Round {round_.number} is under way: wait for its verdict.", "round_under_way"
+        f"Round {round_.number} was begun: nothing changes before its verdict.", "round_under_way"
       )
     verdict = {"deployed": True, "reason": f"{word} {name}", "run": folders[name]}
     try:
@@ -78,15 +83,13 @@ class Promotion:
 
   def _before(self) -> str:
     """The name of the policy that was in service before the current one."""
-    served = [BASE] + [
-      self._policies.name_of(_policy_of(round_))
-      for round_ in self._deployment.finished
-      if round_.verdict["deployed"]
-    ]
-    stack: list[str] = []
-    for name, round_ in zip(served, [None, *_deployed(self._deployment)], strict=True):
-      rolled_back = round_ is not None and round_.verdict["reason"].startswith("rolled back")
-      stack = stack[: stack.index(name)] if rolled_back and name in stack else stack
+    stack = [BASE]
+    for round_ in self._deployment.finished:
+      if not round_.verdict["deployed"]:
+        continue
+      name = self._policies.name_of(_policy_of(round_))
+      if round_.verdict["reason"].startswith(_BACK) and name in stack:
+        stack = stack[: stack.index(name)]
       stack.append(name)
     if len(stack) < 2:
       raise conflict("The first policy is in service: there is none before it.", "nothing_before")
@@ -104,10 +107,6 @@ class Promotion:
       return self._deployment.hold()
     except UserError:
       raise conflict("A round is under way: wait for its verdict.", "round_under_way") from None
-
-
-def _deployed(deployment: Deployment) -> list[Any]:
-  return [round_ for round_ in deployment.finished if round_.verdict["deployed"]]
 
 
 def _policy_of(round_: Any) -> str:

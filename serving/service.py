@@ -43,7 +43,12 @@ class Service:
       schedule.on_schedule(schedule.seconds_of(every), self.add_round)
 
   def add_job(self, body: dict[str, Any], key: str | None) -> dict[str, Any]:
-    """Queues the fine-tuning job that a request asks for, once all that can be known is good."""
+    """Queues the fine-tuning job that a request asks for, once all that can be known is good.
+
+    Of a key that came before, it is the job that was made then, whatever has changed since.
+    """
+    if key and (made := self.state.job_of_key(key)):
+      return made
     request = job_request.read(body)
     folder = self.policies.folder_of(request["model"])
     if folder is None:

@@ -38,7 +38,7 @@ class State:
     """Keeps a new job and returns it; or the one that came before with this key."""
     with self._writing() as connection:
       if key and (found := self._one("select about from jobs where key = ?", key)):
-        return found
+        return found  # two came at once
       row = (job["id"], key, job["status"], json.dumps(job))
       connection.execute("insert into jobs (id, key, status, about) values (?, ?, ?, ?)", row)
       return dict(job)
@@ -55,6 +55,10 @@ class State:
   def job(self, job_id: str) -> dict[str, Any] | None:
     with self._lock:
       return self._one("select about from jobs where id = ?", job_id)
+
+  def job_of_key(self, key: str) -> dict[str, Any] | None:
+    with self._lock:
+      return self._one("select about from jobs where key = ?", key)
 
   def jobs(self, *statuses: str) -> list[dict[str, Any]]:
     """All jobs, the oldest first; or those of these statuses."""

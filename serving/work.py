@@ -14,6 +14,7 @@ import _thread
 import fcntl
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -28,6 +29,8 @@ LONGEST_END = 20.0  # seconds in which an interrupted run may end by itself
 
 
 def main(folder: str, job_id: str, root: str) -> None:
+  # A server that a script began in the background ignores ^C, and its children with it.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
   threading.Thread(target=_end_with_the_server, daemon=True).start()
   deployment, home = Deployment(folder), os.path.join(folder, "jobs", job_id)
   about = read_json(os.path.join(home, "job.json"))

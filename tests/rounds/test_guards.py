@@ -143,6 +143,14 @@ def test_beyond_loopback_a_token_or_a_word(tmp_path):
       listening.token_of(args(**wrong))
 
 
+def test_a_port_in_use_is_said_before_a_model_is_loaded():
+  listening.check_free(args(port=0))
+  with socket.create_server(("127.0.0.1", 0)) as taken:
+    with pytest.raises(UserError, match=r"already in use\. Give another --port") as problem:
+      listening.check_free(args(port=taken.getsockname()[1]))
+    assert "while" not in str(problem.value)
+
+
 def test_any_name_only_with_a_token_or_where_the_address_has_none():
   assert listening.names("127.0.0.1", "") == {"127.0.0.1", "localhost", "::1"}
   assert listening.names("box.example", "") == {"box.example", "127.0.0.1", "localhost", "::1"}

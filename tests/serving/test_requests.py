@@ -47,7 +47,7 @@ def test_parts_of_text_are_joined_and_developers_are_the_system():
   ("field", "value", "param"),
   [
     *(("n", value, "n") for value in (0, 9, 1.5, "2", True, -1)),
-    *(("temperature", value, "temperature") for value in (-0.1, 2.1, "1", True, [])),
+    *(("temperature", value, "temperature") for value in (-0.1, 2.1, "1", True, [], 10**400)),
     *(("top_p", value, "top_p") for value in (0, 1.1, -1, "x")),
     *(("max_tokens", value, "max_tokens") for value in (0, -1, 1.0, 2**31)),
     *(("seed", value, "seed") for value in (1.5, "a", 2**63)),
@@ -69,7 +69,6 @@ def test_parts_of_text_are_joined_and_developers_are_the_system():
     ("messages", [{"role": "tool", "content": "a"}], "messages[0].role"),
     ("messages", [{"content": "a"}], "messages[0].role"),
     ("messages", [{"role": "user"}], "messages[0].content"),
-    ("messages", [{"role": "user", "content": "\ud800"}], "messages[0].content"),
     ("messages", [{"role": "user", "content": [{"type": "image_url"}]}], "messages[0].content[0]"),
     ("messages", [{"role": "user", "content": "a", "x": 1}], "messages[0].x"),
     ("max_token", 3, "max_token"),
@@ -90,11 +89,19 @@ def test_an_unknown_field_is_told_its_nearest():
 
 @pytest.mark.parametrize(
   "body",
-  [b"", b"{", b"[1]", b"null", b'"a"', b"\xff", b'{"n": NaN}', b"[" * 100_000, b"1" * 10_000],
+  [
+    *(b"", b"{", b"[1]", b"null", b'"a"', b"\xff", b'{"n": NaN}', b"[" * 100_000, b"1" * 10_000),
+    *(b'{"n": 1e999}', b'{"n": "\\ud800"}', b'{"\\ud800": 1}'),  # what JSON itself could not repeat
+  ],
   ids=lambda body: repr(body[:10]),
 )
 def test_what_is_no_object_of_json_is_refused(body):
   assert refused(fields.parse, body).code == "invalid_json"
+
+
+def test_what_is_long_is_not_repeated_whole():
+  for field, value in (("n", "x" * 100_000), ("n", [[9] * 900] * 900), ("x" * 100_000, 1)):
+    assert len(json.dumps(refused(chat_request.read, CHAT | {field: value}).body)) < 600
 
 
 JOB = {"model": "current", "training_file": "feedback"}
@@ -139,7 +146,10 @@ def test_a_wrong_field_of_a_job_is_named(body, param):
 
 @pytest.mark.parametrize(
   "file",
-  ["../evil.py", "/etc/passwd", "configs/../setup.py", "tests/conftest.py", "mylab.configs:f"],
+  [
+    *("../evil.py", "/etc/passwd", "configs/../setup.py", "tests/conftest.py", "mylab.configs:f"),
+    *("configs", "configs/\0.py", "configs/grpo.py:f=os:system", "configs/sub/../../setup.py"),
+  ],
 )
 def test_a_config_is_one_of_the_projects_own(file):
   assert refused(job_request.of_file, file, {}, "").code == "invalid_config"

@@ -197,15 +197,15 @@ def test_a_jobs_model_is_put_in_service_and_taken_back(client, server, tuned):
 
   before = texts(ask(client, n=8, seed=3))
   new = texts(ask(client, n=8, seed=3, model=tuned.fine_tuned_model))
+  (server.home / "rounds" / "001").mkdir(parents=True)  # of a promotion that was killed
   for _ in range(2):  # the second time it is there already
     assert deploy(model=tuned.fine_tuned_model)["in_service"] == tuned.fine_tuned_model
   found = ask(client, n=8, seed=3)
   assert (found.model, texts(found)) == (tuned.fine_tuned_model, new)
   assert deploy(roll_back=True)["in_service"] == "base"
   assert texts(ask(client, n=8, seed=3)) == before
-  verdicts = [
-    json.loads((server.home / "rounds" / f"{n:03}" / "verdict.json").read_text()) for n in (1, 2)
-  ]
+  written = [server.home / "rounds" / f"{n:03}" / "verdict.json" for n in (1, 2)]
+  verdicts = [json.loads(path.read_text()) for path in written]
   assert [verdict["deployed"] for verdict in verdicts] == [True, True]
   with pytest.raises(openai.ConflictError) as refused:
     deploy(roll_back=True)

@@ -46,6 +46,11 @@ def test_a_job_of_a_key_that_came_before_is_that_job(state):
   assert [one["id"] for one in state.jobs()] == ["a", "c"]
 
 
+def test_a_key_is_looked_up(state):
+  state.add_job(job("a"), "key")
+  assert state.job_of_key("key")["id"] == "a" and state.job_of_key("other") is None
+
+
 def test_a_changed_job_keeps_its_place_and_its_events(state, tmp_path):
   for name in "abc":
     state.add_job(job(name), None)
@@ -134,7 +139,6 @@ def test_answers_of_one_text_have_one_score_and_empty_ones_are_in_no_row(feedbac
   [
     (("x", "x"), {"best": 0}, 409, None),
     (("x", ""), {"best": 0}, 409, None),
-    (("x",), {"best": 0}, 400, "completion"),
     (("x", "y"), {}, 400, None),
     (("x", "y"), {"best": 0, "scores": [1, 0]}, 400, None),
     (("x", "y"), {"best": 2}, 400, "best"),
@@ -156,7 +160,7 @@ def test_feedback_that_says_nothing_is_refused(feedback, folder, state, texts, b
 def test_feedback_on_a_completion_that_is_not_here(feedback):
   with pytest.raises(ApiError) as refused:
     feedback.add({"completion": "chatcmpl-1", "best": 0})
-  assert refused.value.status == 404
+  assert refused.value.status == 404 and "n of 2 or more" in str(refused.value)
 
 
 def test_a_full_disk_refuses_feedback_and_leaves_no_half_row(tmp_path, state):
@@ -208,6 +212,21 @@ def test_a_file_in_any_spelling_is_kept(files, tmp_path, records, most):
   assert row_files.read(again["rows_file"])[1] == []
   assert [one["id"] for one in files.list()] == [made["id"]]
   assert files.delete(made["id"], "")["deleted"] and os.listdir(tmp_path / "files") == []
+
+
+def test_a_folder_that_was_moved_has_its_files(files, tmp_path):
+  made = files.add(upload(PAIR), "a.jsonl", "fine-tune")
+  os.rename(tmp_path / "files", tmp_path / "moved")
+  moved = Files(str(tmp_path / "moved"))
+  assert os.path.exists(moved.get(made["id"])["rows_file"])
+
+
+def test_a_file_that_goes_meanwhile_is_in_no_list(files, monkeypatch):
+  made = files.add(upload(PAIR), "a.jsonl", "fine-tune")
+  names = os.listdir(files._folder)
+  files.delete(made["id"], "")
+  monkeypatch.setattr(os, "listdir", lambda folder: names)
+  assert files.list() == []
 
 
 def test_all_problems_of_a_file_are_named_and_nothing_is_kept(files, tmp_path):
