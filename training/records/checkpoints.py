@@ -257,7 +257,7 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-  """What would interrupt the block does so when it has ended.
+  """Lets what would interrupt the block do so when it has ended.
 
   Orbax works in event loops. One that is interrupted raises errors of its own, as if whole files
   were damaged, and prints more of them while the process ends.
