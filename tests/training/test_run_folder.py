@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -266,6 +267,11 @@ def test_a_folder_that_was_removed_under_its_run_is_said(folder):
   folder.clear()
   with pytest.raises(UserError, match=f"{folder.path} was removed while it was trained"):
     folder.check_there()
+  folder.create(CONFIG, digest="aa", config_file="configs/dpo.py")
+  with pytest.raises(UserError, match="was removed while"), folder.recording_outcome():
+    folder.clear()
+    raise FileNotFoundError("checkpoints/4")  # as Orbax would
+  assert not os.path.exists(folder.path)
 
 
 TENSORSTORE = (

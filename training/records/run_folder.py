@@ -189,6 +189,7 @@ class RunFolder:
       self.mark("failed", str(error))
       raise
     except Exception as error:
+      self.check_there()  # what Orbax, say, raises without its folder is said as that
       self.mark("failed", f"{type(error).__name__}: {error}")
       raise
     self.mark("finished")
