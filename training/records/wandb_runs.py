@@ -14,11 +14,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from training.records.run_folder import RunFolder
+from training.records.run_names import file_name
 
 PROBE_SECONDS = 5.0  # for W&B's server to answer anything; else a run goes offline
 INIT_SECONDS = 20.0  # for it to take a run; if it takes none, later ones don't try
 FINISH_SECONDS = 60.0  # for what is still on its way at the end of a run
 _STEP = "train/global_step"
+_LONGEST_ID, _LONGEST = 100, 128  # W&B's own 128 less what it makes names of tables of; of others
 _given_up: set[str] = set()  # servers that took no run of this process
 _COLUMNS: list[Any] = ["step", "prompt", "answer", "completion", "reward"]
 _OF_SAMPLE: list[Any] = ["sampled", "reward of sampled"]
@@ -84,9 +86,9 @@ def about(folder: RunFolder, words: Collection[str]) -> dict[str, Any]:
     "entity": wandb.get("entity") or None,
     # Its name first, to find its files by. A run started over is another run to W&B, which would
     # take none of its first rows; one that goes on to more steps is the same, of another digest.
-    "id": f"{folder.name}-{sweep or 'run'}-{named.get('created', 0)}",
-    "name": folder.name,
-    "group": f"{sweep}/{variant}" if sweep else variant,
+    "id": file_name(f"{folder.name}-{sweep or 'run'}-{named.get('created', 0)}", _LONGEST_ID),
+    "name": folder.name[-_LONGEST:],
+    "group": (f"{sweep}/{variant}" if sweep else variant)[-_LONGEST:],
     "job_type": _job_type(config, words),
     "tags": [tag[-64:] for tag in tags if tag],
     "notes": folder.read_command(),
