@@ -23,15 +23,15 @@ def variant_name(config_file: str, overrides: Mapping[str, Any]) -> str:
   return file_name("-".join(parts))
 
 
-def file_name(text: str, longest: int = LONGEST) -> str:
+def file_name(text: str) -> str:
   """`text` with every run of characters that a path or a shell could mistake as one "_".
 
-  Of one that has more bytes than `longest`, the beginning and a digest of all of it.
+  Of one that is longer than a file's name may be, the beginning and a digest of all of it.
   """
   name = re.sub(r"[^\w.+-]+", "_", text)
-  if name.strip(".") and len(name.encode()) <= longest:
+  if name.strip(".") and len(name.encode()) <= LONGEST:
     return name
-  beginning = name.encode()[: longest - 9].decode(errors="ignore")
+  beginning = name.encode()[: LONGEST - 9].decode(errors="ignore")
   return f"{beginning.strip('.')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 

@@ -6,7 +6,9 @@ each in a thread of its own if need be.
 """
 
 import functools
+import hashlib
 import os
+import re
 import ssl
 import urllib.error
 import urllib.request
@@ -14,7 +16,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from training.records.run_folder import RunFolder
-from training.records.run_names import file_name
 
 PROBE_SECONDS = 5.0  # for W&B's server to answer anything; else a run goes offline
 INIT_SECONDS = 20.0  # for it to take a run; if it takes none, later ones don't try
@@ -86,7 +87,7 @@ def about(folder: RunFolder, words: Collection[str]) -> dict[str, Any]:
     "entity": wandb.get("entity") or None,
     # Its name first, to find its files by. A run started over is another run to W&B, which would
     # take none of its first rows; one that goes on to more steps is the same, of another digest.
-    "id": file_name(f"{folder.name}-{sweep or 'run'}-{named.get('created', 0)}", _LONGEST_ID),
+    "id": _id(f"{folder.name}-{sweep or 'run'}-{named.get('created', 0)}"),
     "name": folder.name[-_LONGEST:],
     "group": (f"{sweep}/{variant}" if sweep else variant)[-_LONGEST:],
     "job_type": _job_type(config, words),
@@ -119,6 +120,14 @@ def finish(run: Any, latest: Mapping[str, Any], exit_code: int) -> None:
   finals = {key.replace("eval/", "final/"): v for key, v in latest.items() if "eval/" in key}
   run.summary.update(finals)
   run.finish(exit_code=exit_code)
+
+
+def _id(text: str) -> str:
+  """The text in characters that W&B takes; a digest for the end of a long one."""
+  name = re.sub(r"[^\w.+-]+", "_", text)
+  if len(name) <= _LONGEST_ID:
+    return name
+  return f"{name[: _LONGEST_ID - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _job_type(config: Mapping[str, Any], words: Collection[str]) -> str:
