@@ -148,6 +148,7 @@ def _run(sweep: Plan, flags: Any) -> int:
 
 def _to_do(chosen: Sequence[PlannedRun], flags: Any) -> list[PlannedRun]:
   done = {"finished"} if flags.retry else {"finished", "failed", "diverged"}
+  done -= {"failed"} if flags.from_earlier else set()  # with a damaged checkpoint, say
   return [run for run in chosen if run.state not in done]
 
 

@@ -13,7 +13,7 @@ the same browser cannot send.
 import os
 import secrets
 from collections.abc import Collection
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import anyio
 import anyio.to_thread
@@ -42,6 +42,7 @@ class Choose(BaseModel):
   choice: Choice
 
 
+@runtime_checkable
 class Answers(Protocol):
   """The methods that the server needs of a policy (`served_policy.ServedPolicy`)."""
 

@@ -108,6 +108,7 @@ def train(
   with held(run):
     for line in set_damaged_aside(run) if from_earlier else ():
       print(line)
+      report({"warning": line})
     with run.recording_outcome():
       run.create(config, **about)
       assembly.train(ConfigDict(config), run, ROOT, report)
@@ -161,12 +162,17 @@ def _train_program(
         folder.mark("stopped", "too little memory")
         left.append(run)
 
-    if (state := folder.state(arguments["digest"])) in ("finished", "diverged"):
-      tell(name, {"state": state, "reason": folder.read_status()["reason"]})
-      return
-    outcome = worker.outcome_of(attempt)
+    ended: dict[str, str] = {}
+
+    def look() -> None:
+      if (state := folder.state(arguments["digest"])) in ("finished", "diverged"):
+        ended.update(state=state, reason=folder.read_status()["reason"])
+      else:
+        attempt()
+
+    outcome = worker.outcome_of(look)
     if run not in left:
-      tell(name, outcome)
+      tell(name, ended or outcome)
 
   def turn(index: int) -> None:
     worker.print_to(runs[index]["log"])

@@ -31,7 +31,7 @@ _IMPORTANCE = ("running", "failed", "diverged", "stopped", "finished", "pruned",
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-  """The time at which a step was done, in unix seconds."""
+  """The time at which a step was done, in seconds of `time.monotonic`."""
 
   step: int
   time: float
@@ -48,7 +48,7 @@ class JobStatus:
   metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
   doing: str = ""  # a word for its work before it trains
   warning: str = ""  # the last one
-  began: float = 0.0  # unix seconds; 0: not yet
+  began: float = 0.0  # seconds of `time.monotonic`; 0: not yet
   ended: float = 0.0
   first: Moment | None = None  # its first step here; the pace counts from it, without compilation
   is_run: bool = True
@@ -67,7 +67,8 @@ class JobStatus:
 
   def update(self, event: Event) -> None:
     if event.kind == "started":
-      self.state, self.began = "running", time.monotonic()
+      # For the second time where its process was killed: from an earlier step, and compiling.
+      self.state, self.began, self.first = "running", time.monotonic(), None
     elif event.kind == "progress":
       self._progress(dict(event.progress))
     else:

@@ -163,6 +163,11 @@ def decoder_of(header: GgufHeader) -> tuple[Family, dict[str, Any], dict[str, St
   if (scaling := metadata.get(f"{kind}.rope.scaling.type", "none")) != "none":
     raise CheckpointError(f"{path}: rope type {scaling!r} is not supported; none and llama3 are")
   theta = float(size("rope.freq_base", 10_000.0))
+  epsilon = float(size("attention.layer_norm_rms_epsilon"))
+  if epsilon >= 1:
+    raise CheckpointError(
+      f"{path}: {kind}.attention.layer_norm_rms_epsilon is {epsilon:g}, expected a small number"
+    )
   frequencies = tensors.pop(ROPE_FREQUENCIES, None)
   model = PLAIN | {
     "vocab_size": tensors[names["embedding"]].shape[0] if names["embedding"] in tensors else 0,
@@ -176,7 +181,7 @@ def decoder_of(header: GgufHeader) -> tuple[Family, dict[str, Any], dict[str, St
     "attention_bias": names["layers/query_bias"].format(0) in tensors,
     "rope_theta": theta,
     "rope_scaling": frequencies and llama3_scaling(frequencies, head_dim, theta),
-    "norm_eps": float(size("attention.layer_norm_rms_epsilon")),
+    "norm_eps": epsilon,
   }
   if found.gguf_interleaved:
     tensors = {name: _interleaved(tensor, head_dim) for name, tensor in tensors.items()}

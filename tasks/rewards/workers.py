@@ -62,6 +62,7 @@ class Workers:
     outcomes: list[Outcome] = [(math.nan, "")] * len(jobs)
     waiting = collections.deque(range(len(jobs)))
     again: set[int] = set()
+    self._forget_jobs()
     while waiting or any(worker.job is not None for worker in self._workers):
       self._hire(len(waiting))
       for worker in self._workers:
@@ -75,6 +76,13 @@ class Workers:
         else:
           outcomes[job] = outcome
     return outcomes
+
+  def _forget_jobs(self) -> None:
+    """Ends those at jobs of a call that was interrupted: their answers are not for the next."""
+    for worker in self._workers:
+      if worker.job is not None:
+        worker.kill()
+    self._workers[:] = [worker for worker in self._workers if not worker.is_dead]
 
   def _hire(self, wanted: int) -> None:
     """Starts processes until so many are free or on their way, if there may be as many."""
@@ -148,7 +156,10 @@ class _Worker:
       if has_news:
         return self._take(self.connection.recv_bytes(LONGEST))
     except (EOFError, OSError):
-      code = self.kill(patience=1.0)
+      code = self._own_end(1.0)
+      self.kill()
+      if code is None:
+        return self._failed("closed its connection, or answered with too much")
       if code == -signal.SIGKILL:  # by a person, or for want of memory; not by what it scored
         return None if self.is_starting else KILLED
       return self._failed(f"ended its process (exit code {code})")
@@ -183,15 +194,18 @@ class _Worker:
       raise ValueError(f"the process to score with {self._names} {fault} while it was starting")
     return math.nan, fault
 
-  def kill(self, patience: float = 0.0) -> int:
-    """Ends it, and the processes that it started; its exit code."""
-    self.is_dead = True
+  def _own_end(self, patience: float) -> int | None:
+    """The exit code, if it ends by itself within these seconds."""
     with contextlib.suppress(subprocess.TimeoutExpired):
-      self._process.wait(patience)
+      return self._process.wait(patience)
+
+  def kill(self) -> None:
+    """Ends it, and the processes that it started."""
+    self.is_dead = True
     with contextlib.suppress(ProcessLookupError):
       os.killpg(self._process.pid, signal.SIGKILL)
     self.connection.close()
-    return self._process.wait()
+    self._process.wait()
 
 
 def _kill_all(workers: list[_Worker]) -> None:

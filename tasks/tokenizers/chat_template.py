@@ -7,6 +7,7 @@ process of its own, whose time and memory are limited (template_worker.py).
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -75,6 +76,10 @@ class _Stopped(Exception):
   """The worker came to its limit."""
 
 
+class _Killed(_Stopped):
+  """By a person, or for want of memory."""
+
+
 class _Renderer:
   """The process of a template (template_worker.py); begun again where it came to its limit."""
 
@@ -100,11 +105,20 @@ class _Renderer:
     self._say(process, self._source)
 
   def ask(self, arguments: Mapping[str, Any]) -> str:
-    """The text that it makes of these. _Refused, _Stopped: none."""
+    """The text that it makes of these. _Refused, _Stopped: none.
+
+    A process that somebody killed is begun again, once.
+    """
     with self._lock:
-      if not self._processes:
-        self.open()
-      return self._say(self._processes[0], arguments)
+      try:
+        return self._ask(arguments)
+      except _Killed:
+        return self._ask(arguments)
+
+  def _ask(self, arguments: Mapping[str, Any]) -> str:
+    if not self._processes:
+      self.open()
+    return self._say(self._processes[0], arguments)
 
   def _say(self, process: subprocess.Popen[str], value: Any) -> str:
     assert process.stdin is not None and process.stdout is not None
@@ -114,8 +128,14 @@ class _Renderer:
       line = process.stdout.readline()
     except OSError:
       line = ""
-    if not line:
+    except BaseException:  # a ^C: the answer that is to come is not the next one's
       _end(self._processes)
+      raise
+    if not line:
+      code = process.wait()  # it has closed its output, and so it ends
+      _end(self._processes)
+      if code == -signal.SIGKILL:  # its own limits end it otherwise
+        raise _Killed("was killed")
       raise _Stopped("takes more time or memory than a template may, and was stopped")
     answer = json.loads(line)
     if "error" in answer:

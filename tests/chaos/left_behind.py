@@ -18,6 +18,7 @@ TIMED = {
 }
 _BELOW = re.compile(r'"/[^"]*?/runs/')  # a path of this machine
 IGNORED = ("env.json", "command.txt", "log.txt", "report.html", "results.csv", "best.html")
+IGNORED_FOLDERS = (".jax_cache", "wandb", "damaged_checkpoints")
 IGNORED_ENDS = (".lock", ".tmp", ".broken")
 
 
@@ -27,12 +28,12 @@ def read(root: pathlib.Path) -> dict[str, Any]:
   for at, folders, names in os.walk(root):
     folder = pathlib.Path(at)
     here = folder.relative_to(root)
-    folders[:] = [name for name in folders if name not in (".jax_cache", "wandb")]
+    folders[:] = [name for name in folders if name not in IGNORED_FOLDERS]
     if folder.name == "checkpoints":
       found |= {f"{here}/{step}": content for step, content in _checkpoints(folder).items()}
       folders.clear()
       continue
-    if folder.name in ("waiting", "replay"):  # those of the last checkpoint
+    if folder.name in ("waiting", "replay", "reference"):  # those of the last checkpoint
       names = sorted(names, key=lambda name: int(name.partition("-")[0]))[-1:]
     for name in names:
       # A base policy's has all fields of the run that happened to ask for it first.

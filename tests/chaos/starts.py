@@ -74,7 +74,7 @@ class Starter(contextlib.AbstractContextManager):
     self._lock, self._answered = threading.Lock(), threading.Condition()
     self._zygote: subprocess.Popen | None = None
     self._forked: dict[int, Process] = {}
-    self._pids: list[int] = []
+    self._new: list[Process] = []
     self._started: list[Process] = []
     PROGRAMS.mkdir(parents=True, exist_ok=True)
 
@@ -129,9 +129,9 @@ class Starter(contextlib.AbstractContextManager):
       requests.write(json.dumps(request).encode() + b"\n")
       requests.flush()
       with self._answered:
-        if not self._answered.wait_for(lambda: self._pids or self._zygote.poll(), 300):
+        if not self._answered.wait_for(lambda: self._new, 300):
           raise RuntimeError("the zygote does not answer")
-        process = self._forked[self._pids.pop()]
+        process = self._new.pop()  # it may have ended by now
     process.words = words
     return process
 
@@ -144,7 +144,7 @@ class Starter(contextlib.AbstractContextManager):
           self._forked.pop(answer["pid"]).end(answer["code"])
         else:
           self._forked[answer["pid"]] = Process(answer["pid"], [])
-          self._pids.append(answer["pid"])
+          self._new.append(self._forked[answer["pid"]])
         self._answered.notify_all()
 
 

@@ -1,25 +1,36 @@
-"""Texts of others on a terminal: printed as they stand, neither markup nor obeyed."""
+"""Texts of others: printed as they stand, neither markup nor obeyed; sent and kept as they are."""
 
+import asyncio
+import dataclasses
+import json
 import os
 
+import httpx
 import pytest
 from rich.console import Console
 
 from claims import page as page_of_claims
 from claims import results, table
-from experiments import claims, report, sweep, train
+from experiments import claims, evaluate, report, sweep, train
 from experiments.sweeping import live_table
 from experiments.sweeping.live_table import JobStatus, LiveTable
+from rounds import feedback_rows
+from rounds.feedback_store import FeedbackStore
+from tasks.rows.row import messages_of
 from tests.comparing import fake_sweep
 from tests.experiments import commands
+from tests.training import test_wandb_runs
 from tests.training.small_configs import SMALL_MODEL
-from training.records import run_names
+from training.policy import Policy
+from training.records import run_names, wandb_runs
+from training.records.run_folder import RunFolder
 
 HOSTILE = "a[/b] [/INST] [bold]x[/] \x1b[2J\x07\u202e\r\x9b1m"
 SHOWN = r"a[/b] [/INST] [bold]x[/] \x1b[2J\x07\u202e\r\x9b1m"
 SMALL = SMALL_MODEL | {"steps": 2, "batch_prompts": 4, "group_size": 2, "base.steps": 0}
 SMALL |= {"task.train_prompts": 16, "task.eval_prompts": 4, "wandb.mode": "disabled"}
 SMALL |= {"eval.every": 2, "checkpoint.every": 2, "eval.samples": 1}
+TEXTS = (HOSTILE, f"</script><!--{HOSTILE}", "a\u2028\u2066\u200bb", "é[/b]" * 2000)
 WORDS = [f"--config.{name}={value}" for name, value in SMALL.items()]
 MINE = f"""
 HOSTILE = {HOSTILE!r}
@@ -91,8 +102,6 @@ def test_a_failed_run_says_why_in_the_comparison(tmp_path, capsys):
 
   names = sorted(os.listdir(folder))
   path = next(os.path.join(folder, name) for name in names if "grpo" in name)
-  from training.records.run_folder import RunFolder
-
   RunFolder(path).write_status("failed", step=1, steps=8, metrics={}, reason=HOSTILE)
   terminal_table.print_table(folder)
   check(capsys.readouterr().out)
@@ -112,3 +121,99 @@ def test_names_of_files_are_short_enough_and_stay_apart():
   assert long[0] != long[1] and all(len(name.encode()) <= run_names.LONGEST for name in long)
   assert run_names.file_name("a[/b]\n\x1b") == "a_b_"
   assert run_names.file_name("..") not in ("..", ".") and run_names.file_name("../x") == ".._x"
+
+
+# --- completions, people's feedback, W&B --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+  place = tmp_path_factory.mktemp("trained")
+  done = commands.run(train.main, "--config=configs/grpo.py", *WORDS, "--out=run", place=place)
+  assert done.returncode == 0, done.stderr
+  return place
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_completions_that_evaluate_prints(trained, monkeypatch, text):
+  evaluated = Policy.evaluate
+
+  def said(policy, samples):
+    row = {"prompt": text, "completion": text, "answer": text, "reward": 1.0}
+    return dataclasses.replace(evaluated(policy, samples), completions=[row])
+
+  monkeypatch.setattr(Policy, "evaluate", said)
+  done = commands.run(evaluate.main, "run", "--samples=1", place=trained)
+  assert done.returncode == 0, done.stderr
+  assert not set("\x1b\x07\u202e\x9b\r\u2028\u2066\u200b") & set(done.stdout)
+  shown = "".join(done.stdout.split())
+  escaped = text.encode("unicode_escape").decode() if text == TEXTS[2] else None
+  wanted = escaped or text.replace(HOSTILE, SHOWN)
+  assert shown.count("".join(wanted.split())) == 3
+
+
+class Echo:
+  """Answers with what it is asked, and with that backwards."""
+
+  chats = True
+
+  def answer(self, messages):
+    text = messages[-1]["content"]
+    found = {"responses": [text, text[::-1]], "tokens": [[1], [2]], "logps": [[0.0], [0.0]]}
+    return found | {"finished": [True, True], "policy": "echo", "comparable": True}
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+def test_the_page_of_choices_gets_and_keeps_texts_as_they_are(tmp_path, text):
+  """As JSON, which the page shows as text (tests/rounds/test_feedback_page.py has a browser)."""
+  pytest.importorskip("fastapi")
+  from rounds import feedback_server
+
+  store = FeedbackStore(str(tmp_path))
+  transport = httpx.ASGITransport(app=feedback_server.app(store, Echo(), ["here"]))
+
+  async def talk():
+    async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+      asked = await client.post("/api/ask", json={"text": text})
+      body = {"offer": asked.json()["offer"], "choice": "left"}
+      return asked, await client.post("/api/choose", json=body), await client.get("/")
+
+  asked, chosen, page = asyncio.run(talk())
+  assert asked.headers["content-type"] == "application/json" and chosen.json() == {"count": 1}
+  found = asked.json()
+  assert {found["left"], found["right"]} == {text, text[::-1]}
+  assert text not in page.text and "innerHTML" not in page.text
+  taken = feedback_rows.take(str(tmp_path), {}, 1, set())
+  (row,) = taken.rows
+  assert set(row.responses) == {text, text[::-1]} and messages_of(row.prompt)[-1]["content"] == text
+  os.close(store._lock_file)
+  again = FeedbackStore(str(tmp_path))
+  assert again.messages_after(found["offer"]) == [
+    {"role": "user", "content": text},
+    {"role": "assistant", "content": found["left"]},
+  ]
+  os.close(again._lock_file)
+
+
+def test_wandb_takes_any_name_and_any_text(tmp_path):
+  """Its ids, and the names of its tables, have neither all characters nor all lengths."""
+  for number, (name, text) in enumerate(
+    zip(("lr:1e-4#?", "n" * 200, "[b]", "é"), TEXTS, strict=True)
+  ):
+    run = RunFolder(str(tmp_path / str(number) / name))
+    config = {"algorithm": {"loss": text}, "task": {"name": text}, "model": {}, "source": "online"}
+    about = {"variant": text, "sweep": text[:99] if number else "", "command": text}
+    run.create(config | {"wandb": {}}, digest="d", config_file="f", **about)
+    mirror = wandb_runs.start(run, "offline", ())
+    wandb_runs.log(mirror, {"step": 1, f"train/{text}": 1.0})
+    row = dict.fromkeys(("prompt", "answer", "completion"), text)
+    wandb_runs.log_completions(mirror, [row | {"step": 1, "reward": 1.0}])
+    wandb_runs.finish(mirror, {}, 0)
+    (path,) = (tmp_path / str(number)).rglob("run-*.wandb")
+    records = test_wandb_runs.read_back(str(path))
+    said = records["run"][0]
+    assert said["config"]["update"]["algorithm"] == {"loss": text} and said["notes"] == text.strip()
+    assert said["display_name"] == name[-128:] and len(said["run_group"]) <= 128
+    assert json.dumps(f"train/{text}") in json.dumps(test_wandb_runs.history(records))
+    (table,) = (tmp_path / str(number)).rglob("completions*.table.json")
+    assert json.loads(table.read_text())["data"][0][1:4] == [text] * 3

@@ -1,5 +1,8 @@
 """The jobs of a sweep, done by a worker."""
 
+import pathlib
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -76,10 +79,10 @@ def at_home(tmp_path, monkeypatch):
   return tmp_path
 
 
-def members_in(place, seeds):
+def members_in(place, seeds, **fields) -> list[dict[str, Any]]:
   found = []
   for seed in seeds:
-    config = config_files.load("configs/grpo.py", SMALL | {"seed": seed})
+    config = config_files.load("configs/grpo.py", SMALL | {"seed": seed} | fields)
     folder = RunFolder(str(place / f"s{seed}"))
     about = {"folder": folder.path, "config": config.to_dict(), "config_file": "x"}
     arguments = about | digests.of_run(config)
@@ -110,6 +113,34 @@ def test_a_program_too_large_for_the_memory_is_cut_in_half_and_goes_on(
   for seed in range(4):
     halved, small = (RunFolder(str(at_home / size / f"s{seed}")) for size in ("four", "two"))
     assert content(halved) == content(small)
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(at_home):
+  for place in ("whole", "hurt"):
+    (run,) = members_in(at_home / place, (0,), **{"checkpoint.every": 1})
+    jobs.train(lambda row: None, **run["arguments"])
+  whole, hurt = (RunFolder(str(at_home / place / "s0")) for place in ("whole", "hurt"))
+  path = pathlib.Path(hurt.checkpoint(hurt.checkpoint_step))
+  next(path.glob("state/ocdbt.process_0/d/*")).write_bytes(b"")
+  hurt.mark("failed", "a checkpoint was damaged")
+  told = []
+  jobs.train(told.append, **run["arguments"], from_earlier=True)
+  assert [row for row in told if "set aside" in row.get("warning", "")] == told[:1]
+  assert hurt.checkpoint_steps == whole.checkpoint_steps
+  assert content(hurt) == content(whole)
+
+
+def test_a_member_whose_files_are_damaged_fails_alone(at_home):
+  runs = members_in(at_home / "runs", range(2))
+  (at_home / "runs" / "s0").mkdir(parents=True)
+  (at_home / "runs" / "s0" / "status.json").write_text("[1]")
+  told = []
+  jobs.train_together(lambda news: told.append({**news["runs"]}), runs=runs)
+  assert {name: row["state"] for name, row in told[-1].items()} == {
+    "s0": "failed",
+    "s1": "finished",
+  }
+  assert "status.json is damaged" in told[-1]["s0"]["reason"]
 
 
 def test_a_single_run_without_memory_fails(at_home, monkeypatch):

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from experiments import rounds as rounds_command
+from rounds import one_round
 from rounds.deployment import Deployment
 from tests.experiments import commands
 from tests.experiments.test_train import checkpoint_bytes, environment, results, train
@@ -89,6 +90,23 @@ def test_one_round_judged_by_the_task_is_offline_training(place):
   one = place / "runs" / "one" / "rounds" / "001"
   assert checkpoint_bytes(one) == checkpoint_bytes(place / "runs" / "offline")
   assert results(one) == results(place / "runs" / "offline")
+
+
+def test_a_round_whose_last_checkpoint_is_damaged_goes_on_from_the_one_before(place):
+  assert rounds(place, "--out=runs/hurt").returncode == 0
+  round_ = Deployment(str(place / "runs" / "hurt")).round(1)
+  home, before = pathlib.Path(round_.path), round_.verdict
+  bits = checkpoint_bytes(home)
+  for name in ("evaluation.json", "verdict.json"):
+    (home / name).unlink()
+  next((home / "checkpoints" / "2").glob("state/ocdbt.process_0/d/*")).write_bytes(b"")
+  deployment = Deployment(str(place / "runs" / "hurt"))
+  with pytest.raises(UserError, match="step 1, train with --from_earlier"):
+    one_round.go_through(deployment, round_, str(place / "runs"), lambda row: None)
+  done = rounds(place, "--out=runs/hurt", "--from_earlier")
+  assert done.returncode == 0, done.stderr
+  assert (home / "damaged_checkpoints" / "2").is_dir()
+  assert checkpoint_bytes(home) == bits and round_.verdict == before
 
 
 def test_a_deployment_whose_loss_changed_is_refused_by_its_name(tmp_path):

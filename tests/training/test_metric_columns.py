@@ -60,6 +60,7 @@ def test_a_file_in_blocks_is_the_same_rows(block, tmp_path, monkeypatch):
 
 BROKEN = [
   *(b"", b"\0\0\0", b"{", b"[1]", b"3", b"null", b'{"loss": 1}', b'{"step": "1"}'),
+  *(b'{"step": true}', b'{"step": %d}' % 2**63),
   *(b'{"step": 1} {"step": 2}', b'{"step": 1},{"step": 2}', b"\xff", b"[" * 100_000),
 ]
 

@@ -24,7 +24,7 @@ def replacing(path: str) -> Iterator[IO[bytes]]:
     with open(temporary, "wb") as file:
       yield file
     os.replace(temporary, path)
-  except OSError:  # of a full disk, say
+  except BaseException:  # a full disk, a ^C
     with contextlib.suppress(OSError):
       os.remove(temporary)
     raise

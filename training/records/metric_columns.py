@@ -20,8 +20,6 @@ from training.records.rows import blocks, is_row, row_of
 _AT_ONCE = 1 << 20  # bytes of lines that are parsed at a time
 _NOWHERE = np.zeros(0, np.int32), np.zeros(0)
 
-Row = dict[str, Any]
-
 
 class Columns:
   """Rows, each with its "step". In a row's dict a number that was not finite is None."""
@@ -69,7 +67,7 @@ class Columns:
       found[has] = values[places[has]]
     return found
 
-  def __getitem__(self, index: int) -> Row:
+  def __getitem__(self, index: int) -> dict[str, Any]:
     index = range(self._count)[index]
     row = {}
     for name in self._parts:
@@ -79,7 +77,7 @@ class Columns:
         row[name] = self._plain(name, values[place])
     return row
 
-  def __iter__(self) -> Iterator[Row]:
+  def __iter__(self) -> Iterator[dict[str, Any]]:
     """For few rows: each is made anew."""
     return (self[index] for index in range(self._count))
 
@@ -145,7 +143,7 @@ def read(path: str) -> tuple[Columns, int]:
   return found, broken
 
 
-def _rows(lines: Sequence[bytes]) -> list[Row]:
+def _rows(lines: Sequence[bytes]) -> list[dict[str, Any]]:
   """The rows of lines, parsed as one array: their keys are then the same objects."""
   try:
     rows = json.loads(b"[" + b",".join(lines) + b"]")

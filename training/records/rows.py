@@ -59,7 +59,8 @@ def row_of(line: bytes) -> dict[str, Any] | None:
 
 
 def is_row(value: Any) -> bool:
-  return isinstance(value, dict) and isinstance(value.get("step"), int)
+  step = value.get("step") if isinstance(value, dict) else None
+  return type(step) is int and -(2**63) <= step < 2**63
 
 
 def read_ends(path: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

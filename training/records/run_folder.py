@@ -12,6 +12,8 @@
   groups.jsonl     a few of the groups that were trained on
   log.txt          what it printed, in a sweep
   checkpoints/<step>/  Orbax's files, and their checksums
+  waiting/, replay/, reference/  what is drawn already and used later, beside each checkpoint
+  damaged_checkpoints/  those that --from_earlier set aside
 
 Whole files are replaced atomically and the .jsonl files grow by whole lines, so a reader never sees
 half a file and a run killed at any moment loses at most the line it was writing.

@@ -1,4 +1,4 @@
-"""Groups that are drawn already, beside a checkpoint: no later policy would draw the same."""
+"""Arrays that are drawn already, beside a checkpoint: no later policy would draw the same."""
 
 import contextlib
 import os

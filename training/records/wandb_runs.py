@@ -6,7 +6,9 @@ each in a thread of its own if need be.
 """
 
 import functools
+import hashlib
 import os
+import re
 import ssl
 import urllib.error
 import urllib.request
@@ -19,6 +21,7 @@ PROBE_SECONDS = 5.0  # for W&B's server to answer anything; else a run goes offl
 INIT_SECONDS = 20.0  # for it to take a run; if it takes none, later ones don't try
 FINISH_SECONDS = 60.0  # for what is still on its way at the end of a run
 _STEP = "train/global_step"
+_LONGEST_ID, _LONGEST = 100, 128  # W&B's own 128 less what it makes names of tables of; of others
 _given_up: set[str] = set()  # servers that took no run of this process
 _COLUMNS: list[Any] = ["step", "prompt", "answer", "completion", "reward"]
 _OF_SAMPLE: list[Any] = ["sampled", "reward of sampled"]
@@ -84,9 +87,9 @@ def about(folder: RunFolder, words: Collection[str]) -> dict[str, Any]:
     "entity": wandb.get("entity") or None,
     # Its name first, to find its files by. A run started over is another run to W&B, which would
     # take none of its first rows; one that goes on to more steps is the same, of another digest.
-    "id": f"{folder.name}-{sweep or 'run'}-{named.get('created', 0)}",
-    "name": folder.name,
-    "group": f"{sweep}/{variant}" if sweep else variant,
+    "id": _id(f"{folder.name}-{sweep or 'run'}-{named.get('created', 0)}"),
+    "name": folder.name[-_LONGEST:],
+    "group": (f"{sweep}/{variant}" if sweep else variant)[-_LONGEST:],
     "job_type": _job_type(config, words),
     "tags": [tag[-64:] for tag in tags if tag],
     "notes": folder.read_command(),
@@ -117,6 +120,14 @@ def finish(run: Any, latest: Mapping[str, Any], exit_code: int) -> None:
   finals = {key.replace("eval/", "final/"): v for key, v in latest.items() if "eval/" in key}
   run.summary.update(finals)
   run.finish(exit_code=exit_code)
+
+
+def _id(text: str) -> str:
+  """The text in characters that W&B takes; a digest for the end of a long one."""
+  name = re.sub(r"[^\w.+-]+", "_", text)
+  if len(name) <= _LONGEST_ID:
+    return name
+  return f"{name[: _LONGEST_ID - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _job_type(config: Mapping[str, Any], words: Collection[str]) -> str:

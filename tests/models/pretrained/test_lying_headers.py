@@ -158,17 +158,17 @@ def test_a_gguf_header_that_lies(file, message, tmp_path):
     ("attention.head_count", 0),
     ("embedding_length", 0),
     ("attention.key_length", 0),
-    ("attention.layer_norm_rms_epsilon", 0),
+    ("attention.layer_norm_rms_epsilon", 7),
   ],
 )
 def test_numbers_of_gguf_that_no_model_has(name, value, tmp_path):
   words = {"block_count": 1, "attention.head_count": 2, "embedding_length": 8}
-  words |= {"feed_forward_length": 8, name: value}
+  words |= {"feed_forward_length": 8, "attention.layer_norm_rms_epsilon": 0, name: value}
   keys = [key("general.architecture", 8, text("llama"))]
   keys += [key(f"llama.{word}", 4, struct.pack("<I", number)) for word, number in words.items()]
   path = tmp_path / "model.gguf"
   path.write_bytes(gguf(keys))
-  refused(describe, path)
+  assert f"llama.{name} is {value}, expected" in refused(describe, path)
 
 
 # --- config.json and the rest of a folder ---------------------------------------------------------

@@ -224,6 +224,13 @@ def test_what_repeats_itself_as_real_data_does_is_read(packed, tmp_path, monkeyp
   assert len(rows) == 300 and not problems
 
 
+def test_of_a_key_that_is_there_twice_the_last_value_counts(tmp_path):
+  path = tmp_path / "a.jsonl"
+  path.write_text('{"prompt": "p", "chosen": "x", "rejected": "z", "chosen": "y"}\n')
+  (row,), problems = row_files.read(str(path))
+  assert row.responses == ("y", "z") and not problems
+
+
 @pytest.mark.parametrize(
   ("line", "message"),
   [

@@ -50,6 +50,18 @@ def is_killed(completion, *, times=1):
   return 1.0
 
 
+def hangs_up(completion):
+  """Ends the talk, not the process."""
+  os.closerange(3, 64)
+  time.sleep(30)
+
+
+def number(completion):
+  if "slow" in completion:
+    time.sleep(1)
+  return float(completion.split()[-1])
+
+
 def leaves(completion):
   raise SystemExit(4)
 

@@ -8,6 +8,7 @@ import pytest
 from tasks.rewards import REWARDS
 from tasks.rewards.function import RewardFunction, place_of
 from tasks.rewards.reward import Reward
+from tasks.rewards.workers import Workers
 from tasks.spelling import parse
 from tasks.task import response_of
 
@@ -189,6 +190,27 @@ def test_a_response_whose_process_somebody_killed_is_scored_by_another(tmp_path,
   found, faults = rewards_of(f"{OWN}:is_killed(times=2)", "a")
   assert found == [nan]
   assert faults == ["reward is_killed ended its process (killed). Unscored: 'a'"]
+
+
+def test_a_process_that_stays_and_answers_no_more_was_not_killed():
+  found, faults = rewards_of(f"{OWN}:hangs_up", "a", seconds=20.0)
+  assert found == [nan]
+  assert faults == [
+    "reward hangs_up closed its connection, or answered with too much. Unscored: 'a'"
+  ]
+
+
+def test_after_an_interrupt_no_answer_of_the_call_before_counts(monkeypatch):
+  reward = Reward(f"{OWN}:number", 20.0)
+  assert reward.each(responses("1", "2"))[:, 0].tolist() == [1, 2]
+
+  def interrupted(workers):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    patch.setattr(Workers, "_hear", interrupted)
+    reward.each(responses("slow 7"))
+  assert reward.each(responses("3", "4"))[:, 0].tolist() == [3, 4]
 
 
 def test_what_is_no_finite_number_is_unscored():

@@ -1,3 +1,6 @@
+import signal
+import threading
+
 import pytest
 
 from tasks.tokenizers.chat_template import ChatTemplate, ChatTemplateError
@@ -61,12 +64,8 @@ def test_a_template_that_refuses_or_breaks_says_so_in_a_line():
   "attack", ["{{ ''.__class__.__mro__ }}", "{{ messages.append(1) }}", "{{ messages.clear() }}"]
 )
 def test_a_template_runs_in_a_sandbox(attack):
-  messages = list(USER)
-  try:
-    assert "class" not in ChatTemplate(attack, {}).render(messages)
-  except ChatTemplateError:
-    pass
-  assert messages == USER
+  with pytest.raises(ChatTemplateError, match="unsafe"):
+    ChatTemplate(attack, {}).render(USER)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +114,41 @@ def test_after_a_conversation_that_took_too_much_the_next_is_rendered():
   with pytest.raises(ChatTemplateError, match="was stopped"):
     template.render([{"role": "user", "content": "a", "n": 9}])
   assert template.render([{"role": "user", "content": "a", "n": 2}]) == "16."
+
+
+@pytest.mark.parametrize("while_it_answers", [False, True])
+def test_a_process_that_somebody_killed_is_begun_again(while_it_answers):
+  template = ChatTemplate("{{ messages[0].content }}", {})
+  process = template._renderer._processes[0]
+  if while_it_answers:
+    process.send_signal(signal.SIGSTOP)
+    threading.Timer(0.2, process.kill).start()
+  else:
+    process.kill()
+  assert template.render(USER) == USER[0]["content"]
+
+
+class Unread:
+  """An output whose reader is interrupted."""
+
+  def __init__(self, stream):
+    self._stream = stream
+
+  def readline(self):
+    raise KeyboardInterrupt
+
+  def __getattr__(self, name):
+    return getattr(self._stream, name)
+
+
+def test_after_an_interrupt_the_next_text_is_not_the_one_before(monkeypatch):
+  template = ChatTemplate("{{ messages[0].content }}", {})
+
+  process = template._renderer._processes[0]
+  with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    patch.setattr(process, "stdout", Unread(process.stdout))
+    template.render([{"role": "user", "content": "one"}])
+  assert template.render([{"role": "user", "content": "two"}]) == "two"
 
 
 def test_the_process_of_a_template_knows_no_secret_and_ends_with_it(monkeypatch):
