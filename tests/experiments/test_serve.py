@@ -50,7 +50,7 @@ def run(tmp_path):
   ("words", "said"),
   [
     ([], "give --deployment=FOLDER"),
-    (["--deployment=runs/none"], "is no deployment; start one with"),
+    (["--deployment=runs/none"], "is no deployment yet: begin it with"),
     (["--deployment=a", "--config=configs/dpo.py"], "is of no rounds"),
     (["--deployment=a", "--config=configs/rounds.py", "--run=b"], "give one of"),
     (["--deployment=a", "--config.steps=3"], "give one of"),
