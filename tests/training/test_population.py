@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import shutil
 import threading
 import time
 
@@ -247,3 +248,30 @@ def test_an_interrupt_while_a_member_works_ends_all_of_them():
   with pytest.raises(KeyboardInterrupt):
     Population([work] * 3).train()
   assert ended == ["interrupted"] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("config", "members", "more"),
+  [
+    ("configs/grpo.py", 1, {}),
+    ("configs/grpo.py", 2, {}),
+    ("configs/grpo.py", 2, {"model.lora_rank": 2, "algorithm.beta": 0.1}),
+    ("configs/ppo.py", 2, {"reference.every": 2}),
+  ],
+)
+def test_members_that_were_stopped_end_with_the_same_bits(tmp_path, config, members, more):
+  seeds = [{"seed": i} for i in range(members)]
+  configs = configs_of(config, seeds, steps=4, **more | {"checkpoint.every": 1})
+  whole = together(tmp_path, configs)
+  stopped = tmp_path / "stopped"
+  shutil.copytree(tmp_path / "together", stopped / "together")
+  for of_all in ("base", "reward_models"):
+    if (tmp_path / of_all).exists():
+      shutil.copytree(tmp_path / of_all, stopped / of_all)
+  for folder in folders(stopped / "together", members):
+    shutil.rmtree(folder.checkpoint(4))
+    folder.mark("stopped")
+  for a, b in zip(whole, together(stopped, configs), strict=True):
+    for expected, found in zip(params_of(a), params_of(b), strict=True):
+      assert (expected == found).all()

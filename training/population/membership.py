@@ -94,6 +94,16 @@ class Slice:
     return int(np.asarray(self))
 
 
+def as_slices(tree: Any) -> Any:
+  """A member's own arrays as those that calls hand it, which no member takes for a common one.
+
+  An array by itself is common where one member alone makes a call: that is another program.
+  """
+  if member_here() is None:
+    return tree
+  return jax.tree.map(lambda x: Slice(x[None], 0) if isinstance(x, jax.Array) else x, tree)
+
+
 def own_arrays(tree: Any) -> Any:
   """The tree with arrays of its own in the place of slices of a population's."""
   device = jax.devices()[0]
