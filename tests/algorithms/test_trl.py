@@ -110,13 +110,15 @@ CASES = (
 
 NOT_IN_TRL = {
   "offline_grpo": "TRL samples while it trains; with weights='dpo' the gradient is DPO's",
+  "a_star_po": "TRL samples while it trains",
+  "xpo": "TRL samples while it trains; its policy's response wins a tie",
   "reinforce": "TRL's trainers have a group baseline, or RLOO's",
   "ppo": "TRL 1.16 has no PPO trainer any more",
 } | dict.fromkeys(
   (
     "dppo_tv dppo_kl m2po topr asymre opmd rec_one_side rec_ring probit_dpo thurstone rebel gvpo "
     "clip_cov kl_cov lite_ppo reinforce_plus_plus reinforce_plus_plus_baseline gpg opo maxrl "
-    "pass_at_k fipo real amir_grpo on_policy_distillation"
+    "pass_at_k fipo real amir_grpo remax on_policy_distillation"
   ).split(),
   "not a loss of TRL 1.16's trainers",
 )

@@ -42,8 +42,8 @@ STOP_AT = {  # the others: the first function that is called once the arguments 
   "experiments.wandb_report": "folder_of",
 }
 NO_ARGUMENTS = (
-  *("benchmarks.logits", "benchmarks.population_on_chip", "benchmarks.targets"),
-  *("benchmarks.weak_scaling", "tests.comparing.false_alarms"),
+  *("benchmarks.load", "benchmarks.logits", "benchmarks.population_on_chip"),
+  *("benchmarks.targets", "benchmarks.weak_scaling", "tests.comparing.false_alarms"),
 )
 MODEL = ModelConfig(
   vocab_size=len(TOKENS) + 7,

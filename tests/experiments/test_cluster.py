@@ -206,7 +206,10 @@ def test_a_run_is_not_refused_for_the_job_that_trains_it_on_this_host(tmp_path, 
   (slurm / "1000.sh").write_text("#SBATCH --job-name=counterpoint-1")
   (slurm / "1000.state").write_text("RUNNING")
   found = launchers.plan_when_free("slurm", make_plan)
-  assert [run.name for run in sweep._to_do(found.runs, types.SimpleNamespace(retry=False))] == [
+  assert [
+    run.name
+    for run in sweep._to_do(found.runs, types.SimpleNamespace(retry=False, from_earlier=False))
+  ] == [
     live.name,
     other.name,
   ]
