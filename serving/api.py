@@ -33,7 +33,7 @@ from serving.service import Service
 from serving.state import is_full
 
 LARGEST_JSON, LARGEST_FILE = 4 << 20, 512 << 20  # bytes
-RATE, BURST = 500.0, 2000.0  # requests a second of one address, and at once: programs ask here
+RATE, BURST = 2000.0, 4000.0  # requests a second of one address, and at once: programs ask here
 _CODES = {400: "bad_request", 401: "invalid_api_key", 403: "forbidden", 404: "unknown_url"}
 _CODES |= {405: "method_not_allowed", 413: "too_large", 429: "rate_limit_exceeded"}
 
