@@ -67,7 +67,12 @@ def read_json(path: str, needs: Mapping[str, type] | None = None) -> dict[str, A
     raise damaged(path, f"no JSON ({error})") from None
   if not isinstance(found, dict):
     raise damaged(path, "it holds no JSON object")
-  for key, kind in (needs or {}).items():
+  return with_all(found, path, needs or {})
+
+
+def with_all(found: dict[str, Any], path: str, needs: Mapping[str, type]) -> dict[str, Any]:
+  """`found`, which the file held. UserError if it lacks one of these keys, or its type."""
+  for key, kind in needs.items():
     if not isinstance(found.get(key), kind):
       raise damaged(path, f"its {key!r} is missing, or of another kind")
   return found

@@ -31,7 +31,7 @@ from typing import Any
 
 from tasks.rows.row import Problem
 from training.errors import Diverged, Stopped, UserError
-from training.records import environment
+from training.records import environment, files
 from training.records.checksums import is_unfinished, lacks_files
 from training.records.files import finite, json_text, read_json, read_text, write_atomically
 from training.records.rows import each_row, read_ends, read_rows, truncate
@@ -233,7 +233,8 @@ class RunFolder:
     """All of config.json (the config itself is under "config"); {} if there is none."""
     path = self._file("config.json")
     found = read_json(path)  # a pretrained model's folder has another of this name
-    return read_json(path, {"digest": str, "config": dict}) if "config" in found else found
+    needs = {"digest": str, "config": dict}
+    return files.with_all(found, path, needs) if "config" in found else found
 
   def read_command(self) -> str:
     """The command that trains it alone; "" if nobody knows."""
