@@ -69,6 +69,8 @@ def test_no_secret_is_written_or_said(place):
   assert MARK not in "".join(printed)
   files = [os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names]
   files = [path for path in files if path != str(place / ".git" / "config")]
+  # W&B links to its logs before, and now and then without, writing them.
+  files = [path for path in files if os.path.exists(path)]
   records = [path for path in files if path.endswith(".wandb")]
   # On a busy machine W&B may not start in time for a run, which then does without.
   assert len(files) > 50 and records, "\n".join(printed)
