@@ -73,7 +73,8 @@ def train(
       recorder.warn(parts.task.reward.new_faults())
       return metrics
 
-    recorder.warn([*checkpoints.warnings, *sampling_warnings(config, parts.words)])
+    recorder.warn([*checkpoints.warnings, *checkpoints.changed_rows()])
+    recorder.warn(sampling_warnings(config, parts.words))
     if first == 0:
       recorder.log({"step": 0} | meter.read() | evaluate(0))
 

@@ -14,7 +14,7 @@ from training.records.checksums import damaged_file
 # Of a moment or a machine, not of the run.
 TIMED = {
   *("seconds", "train/seconds", "train/step_time", "perf/tokens_per_second", "time", "created"),
-  *("started", "pid", "commit", "digest", "digests", "wall", "took", "wandb"),
+  *("started", "pid", "commit", "digest", "digests", "wall", "took", "wandb", "checksum"),
 }
 _BELOW = re.compile(r'"/[^"]*?/runs/')  # a path of this machine
 IGNORED = ("env.json", "command.txt", "log.txt", "report.html", "results.csv", "best.html")

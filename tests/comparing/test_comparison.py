@@ -1,6 +1,5 @@
 """Means, intervals and differences over seeds, and the sentences made of them."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from comparing import comparison, curves, finding
 from tests.comparing import fake_sweep
 from training.errors import UserError
 from training.estimates import Estimate, estimate, number
+from training.records.files import read_json, write_json
 from training.records.run_folder import RunFolder
 
 REWARD = comparison.at_end("eval/reward")
@@ -88,11 +88,9 @@ def test_the_base_policy_is_the_rows_of_step_0(sweep):
 
 def test_runs_of_different_models_have_no_common_base_policy(sweep):
   path = f"{sweep}/grpo-k2-s0/config.json"
-  with open(path) as file:
-    about = json.load(file)
+  about = read_json(path)
   about["config"]["model"]["layers"] = 4
-  with open(path, "w") as file:
-    json.dump(about, file)
+  write_json(path, about)
   assert comparison.read(sweep).base("eval/reward") is None
 
 

@@ -18,6 +18,7 @@ from training.checking import config_files
 from training.errors import UserError
 from training.records.checkpoints import Checkpoints, uninterrupted
 from training.records.checksums import CHECKSUMS, SEALED
+from training.records.files import read_json, write_json
 from training.records.run_folder import RunFolder
 from training.run import load_run, train
 from training.state import new_state
@@ -111,9 +112,9 @@ def checksums(change):
 
   def hurt(folder):
     path = pathlib.Path(folder.checkpoint(4)) / CHECKSUMS
-    sums = json.loads(path.read_text())
+    sums = read_json(str(path))
     change(sums)
-    path.write_text(json.dumps(sums))
+    write_json(str(path), sums)
 
   return hurt
 

@@ -9,7 +9,7 @@ from training.checking import config_files
 from training.run import train
 
 
-@pytest.mark.parametrize("hurt", ["deleted", "emptied", "torn", "filled with NULs"])
+@pytest.mark.parametrize("hurt", ["deleted", "emptied", "torn", "filled with NULs", "a digit"])
 def test_a_resumed_run_has_the_right_totals_without_its_metrics(tmp_path, hurt):
   config, said = config_files.load("configs/grpo.py", SMALL), []
 
@@ -21,16 +21,18 @@ def test_a_resumed_run_has_the_right_totals_without_its_metrics(tmp_path, hurt):
     train(config, str(tmp_path / "run"), root=str(tmp_path), report=stop)
   path = tmp_path / "run" / "metrics.jsonl"
   whole = path.read_bytes()
-  path.write_bytes(
-    {"torn": whole[:-400], "filled with NULs": whole + b"\0" * 99 + b"\n"}.get(hurt, b"")
-  )
+  hurts = {
+    "torn": whole[:-400],  # of the row after the checkpoint, which is written anew
+    "filled with NULs": whole + b"\0" * 99 + b"\n",
+    "a digit": whole.replace(b'"step": 2', b'"step": 0'),
+  }
+  path.write_bytes(hurts.get(hurt, b""))
   if hurt == "deleted":
     os.remove(path)
   run = train(config, str(tmp_path / "run"), root=str(tmp_path), report=said.append)
   assert run.latest["rollouts"] == 6 * 8 * 4
   assert run.latest["tokens"] > 0 and run.latest["train/seconds"] > 0
   warnings = " ".join(row.get("warning", "") for row in said)
-  if hurt == "filled with NULs":
-    assert "1 lines are no rows" in warnings
-  elif hurt != "torn":
-    assert "metrics.jsonl lacks the row of step 3" in warnings
+  assert ("1 lines are no rows" in warnings) == (hurt == "filled with NULs")
+  is_changed = hurt in ("deleted", "emptied", "a digit")
+  assert ("metrics.jsonl: its rows up to step 3 are not those" in warnings) == is_changed

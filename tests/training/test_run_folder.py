@@ -253,6 +253,14 @@ def test_a_damaged_file_is_named(folder, name, text):
     folder.state("aa")
 
 
+def test_a_digit_that_a_disk_changed_is_named(folder):
+  folder.write_status("running", step=3, steps=80)
+  path = pathlib.Path(folder.path, "status.json")
+  path.write_text(path.read_text().replace('"steps": 80', '"steps": 90'))
+  with pytest.raises(UserError, match="status.json is damaged: it is not what its 'checksum' is"):
+    folder.read_status()
+
+
 def test_rows_of_nobody_knows_which_run_are_not_gone_on_with(folder):
   folder.append_metrics({"step": 1})
   pathlib.Path(folder.path, "config.json").unlink()

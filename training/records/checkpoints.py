@@ -27,7 +27,8 @@ from training.errors import UserError
 from training.population.membership import as_slices, own_arrays
 from training.records import checksums
 from training.records.checksums import SEALED
-from training.records.run_folder import RunFolder
+from training.records.row_digests import RowDigests
+from training.records.run_folder import ROW_FILES, RunFolder
 from training.state import TrainState, to_load
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -45,6 +46,7 @@ class Checkpoints(contextlib.AbstractContextManager):
     self._path = folder.checkpoints  # absolute: Orbax refuses relative paths
     self._background = ThreadPoolExecutor(1)
     self._sealing: Future[None] | None = None  # of the checkpoint that was saved last
+    self._rows = RowDigests(folder.path, ROW_FILES)
     self.warnings: list[str] = []
 
   @cached_property
@@ -100,11 +102,12 @@ class Checkpoints(contextlib.AbstractContextManager):
         custom_metadata={**(totals or {}), SEALED: True},
       )
       if written is not None and not self._folder.read_only:
-        self._sealing = self._background.submit(self._seal, step, written)
+        self._sealing = self._background.submit(self._seal, step, written, self._rows.sizes())
 
-  def _seal(self, step: int, written: Any) -> None:
-    """Puts checksums beside the files, once Orbax is done with them."""
+  def _seal(self, step: int, written: Any, sizes: dict[str, int]) -> None:
+    """Puts checksums beside the files, and of the run's rows till now, once Orbax is done."""
     written.result()
+    self._rows.write(self._folder.checkpoint(step), sizes)
     checksums.write(self._folder.checkpoint(step))
 
   def _until_sealed(self) -> None:
@@ -120,6 +123,17 @@ class Checkpoints(contextlib.AbstractContextManager):
     with self._read(step):
       about: Any = self._checkpointer.metadata(step).custom_metadata
       return {name: value for name, value in (about or {}).items() if name != SEALED}
+
+  def changed_rows(self) -> list[str]:
+    """The files whose rows up to the latest checkpoint somebody changed since; a line each.
+
+    To be asked when the rows after it are gone.
+    """
+    step = self.latest_step
+    if step is None or self._folder.read_only:
+      return []
+    paths = self._rows.differing(self._folder.checkpoint(step))
+    return [f"{path}: its rows up to step {step} are not those that were written" for path in paths]
 
   def restore(self, state: TrainState) -> TrainState:
     """The latest checkpoint in the place of `state`, whose arrays are then gone; else `state`.

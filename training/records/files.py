@@ -1,6 +1,11 @@
-"""Whole files of text and JSON: they appear at once, and what is not as it should be is named."""
+"""Whole files of text and JSON: they appear at once, and what is not as it should be is named.
+
+An object's file ends with a checksum of the rest: a bit that a disk turns leaves JSON as often as
+not, with another number in it.
+"""
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -8,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from training.errors import UserError
+
+CHECKSUM = "checksum"
 
 
 def write_atomically(path: str, text: str) -> None:
@@ -49,14 +56,23 @@ def write_json(path: str, value: Any) -> None:
 
 
 def json_text(value: Any) -> str:
+  """What `read_json` reads; an object has its "checksum" as well, which that takes out again."""
+  if isinstance(value, dict):
+    plain = json.loads(json.dumps(value))  # as it is read: keys are texts, tuples lists
+    value = plain | {CHECKSUM: _checksum(plain)}
   return json.dumps(value, indent=2) + "\n"
+
+
+def _checksum(value: dict[str, Any]) -> str:
+  text = json.dumps(value, sort_keys=True)
+  return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def read_json(path: str, needs: Mapping[str, type] | None = None) -> dict[str, Any]:
   """The object in the file; {} if there is no file.
 
-  UserError if it holds anything else (nothing, too), or lacks one of the keys that it `needs`, with
-  a value of this type.
+  UserError if it holds anything else (nothing, too), is not what its checksum is of (there is none
+  in files of others), or lacks one of the keys that it `needs`, with a value of this type.
   """
   content = _content(path)
   if content is None:
@@ -67,6 +83,8 @@ def read_json(path: str, needs: Mapping[str, type] | None = None) -> dict[str, A
     raise damaged(path, f"no JSON ({error})") from None
   if not isinstance(found, dict):
     raise damaged(path, "it holds no JSON object")
+  if found.pop(CHECKSUM, None) not in (None, _checksum(found)):
+    raise damaged(path, f"it is not what its {CHECKSUM!r} is of")
   return with_all(found, path, needs or {})
 
 

@@ -34,14 +34,12 @@ class Recorder(contextlib.AbstractContextManager):
   def resume(self, step: int, totals: Mapping[str, Any]) -> dict[str, Any]:
     """Forgets the rows after `step`; returns the last row kept, with the checkpoint's `totals`.
 
-    What is broken, or gone, is said; the totals do not depend on it.
+    Lines that are no rows are said; the totals do not depend on what is left.
     """
     self.warn(self._folder.truncate(step))
     last: dict[str, Any] = {}
     for last in self._folder.each_metrics():
       self.latest |= last
-    if totals and last.get("step") != step:
-      self.warn([f"{self._folder.path}/metrics.jsonl lacks the row of step {step}"])
     return {**last, **totals}
 
   def log(self, row: dict[str, Any]) -> None:

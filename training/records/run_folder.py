@@ -11,7 +11,7 @@
   completions.jsonl  greedy and sampled completions of the same prompts at every evaluation
   groups.jsonl     a few of the groups that were trained on
   log.txt          what it printed, in a sweep
-  checkpoints/<step>/  Orbax's files, and their checksums
+  checkpoints/<step>/  Orbax's files, their checksums, and digests of the rows until then
   waiting/, replay/, reference/  what is drawn already and used later, beside each checkpoint
   damaged_checkpoints/  those that --from_earlier set aside
 
@@ -37,6 +37,8 @@ from training.records.files import finite, json_text, read_json, read_text, writ
 from training.records.rows import each_row, read_ends, read_rows, truncate
 
 Report = Callable[[dict[str, Any]], None]  # takes each row of metrics as it is written
+
+ROW_FILES = ("metrics.jsonl", "completions.jsonl", "prompts.jsonl", "groups.jsonl")
 
 # A run is judged by the first of these that it has.
 HEADLINES = ("eval/reward_sampled", "eval/accuracy", "eval/implied_accuracy")
@@ -165,12 +167,8 @@ class RunFolder:
   def mark(self, state: str, reason: str = "") -> None:
     """Changes the state, keeping the step and the metrics that the run reached."""
     old = self.read_status()
-    step, steps, metrics = (
-      old.get("step", 0),
-      old.get("steps", 0),
-      old.get("metrics", {}),
-    )
-    self.write_status(state, step=step, steps=steps, reason=reason, metrics=metrics)
+    reached = {"step": old.get("step", 0), "steps": old.get("steps", 0)}
+    self.write_status(state, **reached, reason=reason, metrics=old.get("metrics", {}))
 
   @contextlib.contextmanager
   def recording_outcome(self) -> Generator[None]:
@@ -221,7 +219,7 @@ class RunFolder:
     aside, beside their file; says so, a line a file.
     """
     said = []
-    for name in ("metrics.jsonl", "completions.jsonl", "prompts.jsonl", "groups.jsonl"):
+    for name in ROW_FILES:
       path = self._file(name)
       if self.read_only or not os.path.exists(path):
         continue
