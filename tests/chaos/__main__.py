@@ -5,8 +5,9 @@ python -m tests.chaos --kills=20 --works=lora   of one work
 python -m tests.chaos --repeat=lora:SIGINT:17   one trial again
 
 Writes trials.jsonl and table.md in --out as it goes, and keeps the folders of trials that went
-wrong. The verdict of each is: same (to the bit), said (an error or a warning names the file), or
-wrong. Exit code: 0 nothing was wrong, 1 something was, 2 bad usage, 130 interrupted.
+wrong. The verdict of each is: same (to the bit), said (an error or a warning names the file),
+unread (a damaged file is as it was, all else the same), or wrong. Exit code: 0 nothing was wrong,
+1 something was, 2 bad usage, 130 interrupted.
 """
 
 import logging
@@ -186,12 +187,12 @@ class Chaos:
       self._underway.remove(fault.name)
     said = f"  {verdict.lines[0]}" if verdict.lines else ""
     print(
-      f"{verdict.verdict:5}  {_name(verdict)}  hurt {verdict.injected} times, "
+      f"{verdict.verdict:6}  {_name(verdict)}  hurt {verdict.injected} times, "
       f"{verdict.starts} starts, {verdict.seconds} s{said}",
       flush=True,
     )
     if verdict.verdict == WRONG:
-      print(f"       kept: {folder}", flush=True)
+      print(f"        kept: {folder}", flush=True)
     else:
       remove(trial)
 

@@ -18,14 +18,14 @@ def damage_files(trial: Trial, whole: Whole) -> None:
   """A run that was killed, with one to three damaged files, typed again.
 
   Where damage is said and the error tells what to do, that is done, and it must end as if nothing
-  had happened, but for rows that were lost with the file that was named.
+  had happened, but for rows of the file that was named. A file that stays as it was damaged, while
+  all else is as ever, was read by nobody.
   """
   _be_half_way(trial, whole)
   files = [path for path in trial.runs.rglob("*") if path.is_file() and _counts(path)]
-  files = [path for path in files if not _is_history(path)]
   for path in trial.random.sample(files, min(len(files), trial.random.randint(1, 3))):
     hurt = _hurt(path, trial.random)
-    trial.hurt.append(str(path))
+    trial.hurt[path] = path.read_bytes() if path.exists() else None
     trial.injected += 1
     trial.notes.append(f"{hurt} {path.relative_to(trial.folder)}")
   # To repeat exactly this: the moment of the kill does not follow from the seed.
@@ -66,12 +66,6 @@ def _is_finished(trial: Trial) -> bool:
 def _counts(path: pathlib.Path) -> bool:
   is_ours = not path.name.endswith((".lock", ".tmp")) and path.stat().st_size
   return bool(is_ours) and not any(part in path.parts for part in SPARED)
-
-
-def _is_history(path: pathlib.Path) -> bool:
-  """Whether it has rows of a run that was finished: only reports read them again."""
-  status = path.parent / "status.json"
-  return path.suffix == ".jsonl" and status.exists() and '"finished"' in status.read_text()
 
 
 def _hurt(path: pathlib.Path, choose: random.Random) -> str:

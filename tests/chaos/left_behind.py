@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def read(root: pathlib.Path) -> dict[str, Any]:
 def content_of(path: pathlib.Path) -> Any:
   """A .jsonl file's rows, a .json file's value, without what is timed; else the bytes."""
   if path.suffix == ".jsonl":
-    return [_row(line) for line in path.read_text(errors="replace").splitlines()]
+    return _rows(path.read_bytes())
   if path.suffix == ".json":
     value = _row(path.read_text(errors="replace"))
     if path.name == "recipe.json":
@@ -56,6 +57,10 @@ def content_of(path: pathlib.Path) -> Any:
     stored = group_dataset.read(str(path.parent))
     return stored.texts, {name: array.tobytes() for name, array in stored.arrays.items()}
   return path.read_bytes()
+
+
+def _rows(content: bytes) -> list[Any]:
+  return [_row(line.decode(errors="replace")) for line in content.split(b"\n") if line]
 
 
 def _row(text: str) -> Any:
@@ -71,8 +76,15 @@ def _without_times(value: Any) -> Any:
   return [_without_times(x) for x in value] if isinstance(value, list) else value
 
 
+def key_of(path: pathlib.Path, root: pathlib.Path) -> str:
+  """Under which name `read` has a file: that of its checkpoint, if it is part of one."""
+  relative = str(path.relative_to(root))
+  checkpoint = re.match(r".*checkpoints/\d+(?=/)", relative)
+  return checkpoint[0] if checkpoint else relative
+
+
 def _checkpoints(folder: pathlib.Path) -> dict[str, Any]:
-  """Of each step its arrays and what is written beside them."""
+  """Of each step its arrays and what is written beside them; or its damage."""
   import jax
   from orbax.checkpoint import v1 as ocp
 
@@ -81,7 +93,8 @@ def _checkpoints(folder: pathlib.Path) -> dict[str, Any]:
   with ocp.training.Checkpointer(os.path.abspath(folder)) as checkpoints:
     for step in (checkpoint.step for checkpoint in checkpoints.checkpoints):
       if damage := damaged_file(str(folder / str(step))):
-        raise ValueError(f"checkpoint {step} is damaged: {damage}")
+        found[str(step)] = f"damaged: {damage}"
+        continue
       about = checkpoints.metadata(step)
       place = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), about.metadata
@@ -92,14 +105,31 @@ def _checkpoints(folder: pathlib.Path) -> dict[str, Any]:
   return found
 
 
-def differences(whole: dict[str, Any], hurt: dict[str, Any]) -> list[str]:
-  """What of `hurt` is not as in `whole`, a line each."""
-  lines = [f"{path}: not there" for path in sorted(whole.keys() - hurt.keys())]
-  lines += [f"{path}: too much" for path in sorted(hurt.keys() - whole.keys()) if not _later(path)]
-  for path in sorted(whole.keys() & hurt.keys()):
-    if whole[path] != hurt[path]:
-      lines.append(f"{path}: {_first_difference(whole[path], hurt[path])}")
-  return lines
+def differences(
+  whole: dict[str, Any], left: dict[str, Any], said: Mapping[str, bytes] | None = None
+) -> list[tuple[str, str]]:
+  """What of `left` is not as in `whole`: its path, and a line that begins with it.
+
+  `said` are files of rows, as they were damaged, that were named: they may lack rows, and have
+  those that the damage made of them.
+  """
+  found = [(path, "not there") for path in sorted(whole.keys() - left.keys())]
+  found += [(path, "too much") for path in sorted(left.keys() - whole.keys()) if not _later(path)]
+  for path in sorted(whole.keys() & left.keys()):
+    if whole[path] != left[path]:
+      found.append((path, _first_difference(whole[path], left[path])))
+  return [
+    (path, f"{path}: {what}")
+    for path, what in found
+    if not _explained(path, whole.get(path), left.get(path), said or {})
+  ]
+
+
+def _explained(path: str, whole: Any, left: Any, said: Mapping[str, bytes]) -> bool:
+  if path not in said or not path.endswith(".jsonl"):
+    return False
+  known = [*whole, *_rows(said[path])]
+  return all(row in known for row in left or [])
 
 
 def _later(path: str) -> bool:
@@ -119,16 +149,3 @@ def _first_difference(whole: Any, hurt: Any) -> str:
     key = min(keys)
     return f"{key}: {_first_difference(whole.get(key), hurt.get(key))}"
   return f"{str(hurt)[:60]} instead of {str(whole)[:60]}"
-
-
-def lacks_only(whole: dict[str, Any], hurt: dict[str, Any], named: set[str]) -> list[str]:
-  """As `differences`, but the files of these names may lack rows: each that is there is right."""
-  lines = []
-  for line in differences(whole, hurt):
-    path = line.partition(": ")[0]
-    if pathlib.Path(path).name in named and path.endswith(".jsonl"):
-      rows = [json.dumps(row, sort_keys=True) for row in whole.get(path, [])]
-      if all(json.dumps(row, sort_keys=True) in rows for row in hurt.get(path, [])):
-        continue
-    lines.append(line)
-  return lines

@@ -7,7 +7,7 @@ import pathlib
 import threading
 
 from tests.chaos.faults import FAULTS
-from tests.chaos.trials import SAID, SAME, WRONG, Verdict
+from tests.chaos.trials import SAID, SAME, UNREAD, WRONG, Verdict
 
 
 class Tally:
@@ -32,7 +32,7 @@ class Tally:
     return sum(c.total() for (_, name), c in self.counts.items() if name == fault)
 
   def table(self) -> str:
-    """Markdown: a row a work and a column a fault; "40 + 3 said" of 43, all others the same."""
+    """Markdown: a row a work, a column a fault; "40, 3 said" of 43, of which 40 ended the same."""
     faults = [name for name in FAULTS if self.injected(name)]
     works = list(dict.fromkeys(work for work, _ in self.counts))
     lines = ["| work | " + " | ".join(faults) + " |", "| --- " * (1 + len(faults)) + "|"]
@@ -48,6 +48,6 @@ class Tally:
 
 def _cell(counter: collections.Counter[str]) -> str:
   parts = [str(counter[SAME])] if counter[SAME] else []
-  parts += [f"{counter[SAID]} said"] if counter[SAID] else []
+  parts += [f"{counter[word]} {word}" for word in (SAID, UNREAD) if counter[word]]
   parts += [f"**{counter[WRONG]} wrong**"] if counter[WRONG] else []
   return ", ".join(parts)

@@ -17,8 +17,7 @@ from tests.chaos.trials import SAME, WRONG, Trial, left_alone
 from tests.chaos.works import WORKS, Work
 
 QUICK = [name for name, work in WORKS.items() if not work.is_slow and work.processes == 1]
-# Those whose verdict never hangs on what the harness may not know: which damage nobody has to read.
-FAULTS = "kill -9,kill -9 group,SIGTERM,full disk,halted"
+FAULTS = "kill -9,kill -9 group,SIGTERM,SIGINT,damaged file,full disk,halted"
 
 
 @pytest.mark.slow
@@ -95,12 +94,21 @@ LEFT = {
 )
 def test_what_differs_is_named(path, content, line):
   assert left_behind.differences(LEFT, LEFT) == []
-  assert left_behind.differences(LEFT, LEFT | {path: content}) == [line]
+  assert left_behind.differences(LEFT, LEFT | {path: content}) == [(path, line)]
 
 
-def test_rows_may_be_lost_with_a_file_that_was_named_but_none_may_be_another():
-  named = {"metrics.jsonl"}
-  assert left_behind.lacks_only(LEFT, LEFT | {"run/metrics.jsonl": ROWS[1:]}, named) == []
-  assert left_behind.lacks_only(LEFT, LEFT | {"run/metrics.jsonl": ROWS[1:]}, set())
-  other = [ROWS[0], {"step": 2, "train/loss": 0.5}]
-  assert left_behind.lacks_only(LEFT, LEFT | {"run/metrics.jsonl": other}, named)
+def test_rows_may_be_lost_with_a_file_that_was_named_and_be_what_the_damage_made_of_them():
+  path = "run/metrics.jsonl"
+  damaged = b'{"step": 1, "train/loss": 0.5}\n{"step": 2, "train/loss": 0.75}\n'
+  changed = {path: [ROWS[0], {"step": 2, "train/loss": 0.75}]}
+  for rows in ({path: ROWS[1:]}, changed):
+    assert left_behind.differences(LEFT, LEFT | rows, {path: damaged}) == []
+    assert left_behind.differences(LEFT, LEFT | rows)
+  invented = {path: [ROWS[0], {"step": 2, "train/loss": 0.9}]}
+  assert left_behind.differences(LEFT, LEFT | invented, {path: damaged})
+
+
+def test_a_file_of_a_checkpoint_is_known_by_its_step(tmp_path):
+  for path in ("run/checkpoints/12/state/d/x", "run/metrics.jsonl"):
+    key = left_behind.key_of(tmp_path / path, tmp_path)
+    assert key == {"run/metrics.jsonl": path}.get(path, "run/checkpoints/12")

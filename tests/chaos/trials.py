@@ -17,7 +17,7 @@ from tests.chaos.works import Work
 
 PATIENCE = 600.0  # seconds for a start that nobody disturbs
 STOPS_IN = 90.0  # seconds for a process that was told to stop
-SAME, SAID, WRONG = "same", "said", "WRONG"
+SAME, SAID, UNREAD, WRONG = "same", "said", "unread", "WRONG"
 REAL = 0.05  # share of the starts that are the real command, where the others are forked
 
 
@@ -34,7 +34,7 @@ class Whole:
 
 @dataclasses.dataclass
 class Verdict:
-  """`injected` is how often it was hurt; `lines` say what it said, or what is wrong."""
+  """`injected` is how often it was hurt; `lines` say what it said, or what differs."""
 
   work: str
   fault: str
@@ -53,7 +53,7 @@ class Trial:
     self.work, self.fault, self.seed, self.folder = work, fault, seed, folder
     self.random = random.Random(f"{work.name} {fault} {seed}")
     self.injected = 0
-    self.hurt: list[str] = []  # the files that were damaged, below the folder
+    self.hurt: dict[pathlib.Path, bytes | None] = {}  # the damaged files, as they are then
     self.notes: list[str] = []  # what was done to it
     self.wrong: list[str] = []
     self.more: list[str] = []  # words that an error told us to type
@@ -142,7 +142,7 @@ class Trial:
 
   def judge(self, whole: Whole, began: float) -> Verdict:
     """Compares what is left with what a work left alone leaves."""
-    lines = self._said()
+    lines, unread = self._said(), []
     verdict = SAID if lines else SAME
     if not self.wrong:
       try:
@@ -150,10 +150,15 @@ class Trial:
       except Exception as error:  # a checkpoint that cannot be read
         self.wrong.append(f"what is left cannot be read: {type(error).__name__}: {error}"[:300])
       else:
-        named = {pathlib.Path(path).name for path in self.hurt} if lines else set()
-        self.wrong += left_behind.lacks_only(whole.left, left, named)
+        hurt = {left_behind.key_of(path, self.runs): path for path in self.hurt}
+        said = {key: self.hurt[path] or b"" for key, path in hurt.items()} if lines else {}
+        untouched = {key for key, path in hurt.items() if _content(path) == self.hurt[path]}
+        for path, line in left_behind.differences(whole.left, left, said):
+          (unread if path in untouched else self.wrong).append(line)
     if self.wrong:
       verdict, lines = WRONG, [*self.wrong[:8], *self.notes]
+    elif unread and not lines:
+      verdict, lines = UNREAD, [*unread, *self.notes]
     facts = {"injected": self.injected, "starts": self.starts, "lines": lines}
     seconds = round(time.monotonic() - began, 1)
     return Verdict(self.work.name, self.fault, self.seed, verdict=verdict, seconds=seconds, **facts)
@@ -213,7 +218,7 @@ def left_alone(work: Work, folder: pathlib.Path, starter: Starter) -> Whole:
     seconds, changes = time.monotonic() - began, watch.changes
     found.append(left_behind.read(trial.runs))
     folders = tuple(_folders(trial.folder))
-  if lines := left_behind.differences(*found):
+  if lines := [line for _, line in left_behind.differences(*found)]:
     raise RuntimeError(f"{work.name}, left alone twice, differs: {lines}")
   size = sum(path.stat().st_size for path in trial.runs.rglob("*") if path.is_file())
   return Whole(found[0], folders, changes, seconds, size)
@@ -224,6 +229,10 @@ def _folders(root: pathlib.Path) -> Iterator[str]:
   for at, folders, _ in os.walk(root / "runs"):
     folders[:] = [name for name in folders if not name.isdigit() and name != ".jax_cache"]
     yield os.path.relpath(at, root)
+
+
+def _content(path: pathlib.Path) -> bytes | None:
+  return path.read_bytes() if path.is_file() else None
 
 
 def _last_line(output: str) -> str:
