@@ -87,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
   if flags.target:
     return for_target.compile_sweep(flags.target, _kinds(chosen))
   if flags.dry_run == "plan":
-    plan_table.show(sweep, chosen, _programs(_to_do(chosen, flags), flags))
+    plan_table.show(sweep, chosen, _programs(sweep, _to_do(chosen, flags), flags))
   elif flags.dry_run:
     _SHOW[flags.dry_run](sweep, chosen)
   if flags.dry_run:
@@ -152,9 +152,14 @@ def _to_do(chosen: Sequence[PlannedRun], flags: Any) -> list[PlannedRun]:
   return [run for run in chosen if run.state not in done]
 
 
-def _programs(runs: Sequence[PlannedRun], flags: Any) -> list[list[PlannedRun]]:
+def _programs(sweep: Plan, runs: Sequence[PlannedRun], flags: Any) -> list[list[PlannedRun]]:
+  """The programs of the runs to do; some may have places of others (`programs.begun`)."""
   at_most = launchers.runs_a_program(flags.launcher, flags.vectorize)
-  return programs.of(runs, at_most, flags.jobs, only_small=flags.vectorize == "auto")
+  before = files.read_json(_about(sweep)).get("programs", [])
+  go_on = programs.begun(before, sweep.runs, runs, at_most)
+  there = {run.name for program in go_on for run in program}
+  rest = [run for run in runs if run.name not in there]
+  return go_on + programs.of(rest, at_most, flags.jobs, only_small=flags.vectorize == "auto")
 
 
 def _train(
@@ -178,8 +183,10 @@ def _train(
     failed = _carry_out(list(bases.values()), launcher, table, flags.fail_fast)
     lost = {origin: job for origin, job in bases.items() if job.name in failed}
     able = [run for run in to_do if jobs.origin(run) not in lost]
-    parts = _programs(able, flags)
-    tasks = [jobs.training(sweep, runs, flags.from_earlier) for runs in parts]
+    parts = _programs(sweep, able, flags)
+    _note_programs(sweep, parts)
+    resting = {run.name for part in parts for run in part} - {run.name for run in able}
+    tasks = [jobs.training(sweep, runs, flags.from_earlier, resting) for runs in parts]
     _carry_out(tasks, launcher, table, flags.fail_fast)
   for job in lost.values():
     print(visible(f"{job.name}: failed, {failed[job.name]}  ({job.log})"))
@@ -223,7 +230,8 @@ def _status_of(run: PlannedRun, is_done: bool) -> JobStatus:
 def _write_sweep(sweep: Plan) -> None:
   """Writes sweep.json with all runs of the plan, also those that --only leaves out.
 
-  The date and the commit stay those of the first launch; each run's env.json has its own.
+  The date and the commit stay those of the first launch; each run's env.json has its own. So do the
+  programs that runs began in.
   """
   runs = [
     {
@@ -234,10 +242,21 @@ def _write_sweep(sweep: Plan) -> None:
     }
     for run in sweep.runs
   ]
-  path = os.path.join(sweep.folder, "sweep.json")
-  launch = {"created": time.time(), "commit": environment.git_commit()}
-  launch |= {key: old for key, old in files.read_json(path).items() if key in launch}
-  files.write_json(path, {"name": sweep.name, "file": sweep.file, **launch, "runs": runs})
+  launch = {"created": time.time(), "commit": environment.git_commit(), "programs": []}
+  launch |= {key: old for key, old in files.read_json(_about(sweep)).items() if key in launch}
+  files.write_json(_about(sweep), {"name": sweep.name, "file": sweep.file, **launch, "runs": runs})
+
+
+def _note_programs(sweep: Plan, parts: Sequence[Sequence[PlannedRun]]) -> None:
+  """Keeps in sweep.json which runs train as one program, in the place of what was there of them."""
+  about, now = files.read_json(_about(sweep)), {run.name for part in parts for run in part}
+  before = [names for names in about["programs"] if not now & set(names)]
+  begin = [[run.name for run in part] for part in parts if len(part) > 1]
+  files.write_json(_about(sweep), about | {"programs": before + begin})
+
+
+def _about(sweep: Plan) -> str:
+  return os.path.join(sweep.folder, "sweep.json")
 
 
 def _print_end(folder: str) -> None:

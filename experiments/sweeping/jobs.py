@@ -7,7 +7,7 @@ import gc
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,22 +24,32 @@ from training.records.run_folder import Report, RunFolder
 ROOT = "runs"  # all sweeps share its base policies, its data sets and its compilation cache
 
 
-def training(sweep: Plan, runs: Sequence[PlannedRun], from_earlier: bool = False) -> Job:
+def training(
+  sweep: Plan,
+  runs: Sequence[PlannedRun],
+  from_earlier: bool = False,
+  resting: Collection[str] = (),
+) -> Job:
   """One job for one run, or for several that one program can train (`programs.of`).
 
-  `from_earlier`: they go on from the checkpoint before one that is damaged.
+  `from_earlier`: they go on from the checkpoint before one that is damaged. `resting` names those
+  that are not trained, and keep a place in the program.
   """
   log = os.path.join(sweep.folder, "programs.txt")
-  return together([_training_one(sweep, run, from_earlier) for run in runs], log)
+  return together([_training_one(sweep, run, from_earlier) for run in runs], log, resting)
 
 
-def together(members: Sequence[Job], log: str) -> Job:
+def together(members: Sequence[Job], log: str, resting: Collection[str] = ()) -> Job:
   """Joins the runs' own jobs into one; `log` takes the output that belongs to none of them."""
   if len(members) == 1:
     return members[0]
-  fields = [{"name": job.name, "log": job.log, "arguments": job.arguments} for job in members]
-  name, function = f"{members[0].name} and {len(members) - 1} more", f"{__name__}:train_together"
-  return Job(name, function, {"runs": fields}, log, tuple(members))
+  fields = [
+    {"name": job.name, "log": job.log, "arguments": job.arguments, "rests": job.name in resting}
+    for job in members
+  ]
+  first, *others = [job for job in members if job.name not in resting]
+  name = f"{first.name} and {len(others)} more" if others else first.name
+  return Job(name, f"{__name__}:train_together", {"runs": fields}, log, (first, *others))
 
 
 def _training_one(sweep: Plan, run: PlannedRun, from_earlier: bool) -> Job:
@@ -118,7 +128,8 @@ def train_together(report: Report, *, runs: Sequence[Mapping[str, Any]]) -> None
   """Trains, or resumes, these runs as one program. One that diverges or raises fails alone.
 
   If there is too little memory for all, they go on from their last checkpoints in programs of half
-  as many. Those that finished or diverged, before the program was queued again, stay as they are.
+  as many. Those that rest, and those that finished or diverged before the program was queued again,
+  stay as they are.
 
   `report` gets {"runs": {name: its latest row}} whenever one has news; {"state", "reason"} is its
   last. What a member prints goes to its own log.
@@ -149,6 +160,8 @@ def _train_program(
   left = []
 
   def member(run: Mapping[str, Any]) -> None:
+    if run.get("rests"):
+      return
     name, arguments = run["name"], run["arguments"]
     folder = RunFolder(arguments["folder"])
 

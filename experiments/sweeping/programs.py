@@ -43,6 +43,26 @@ def of(
   return [part for group in alike.values() for part in _cut(group, size)]
 
 
+def begun(
+  before: Sequence[Sequence[str]],
+  runs: Sequence[PlannedRun],
+  to_do: Sequence[PlannedRun],
+  at_most: int,
+) -> list[list[PlannedRun]]:
+  """Of the programs of earlier launches, by names, those in which a run began that is to do.
+
+  It goes on in one of as many places: a smaller program rounds in another way. Some of its `runs`
+  may not be to do; their places stay empty.
+  """
+  by_name = {run.name: run for run in runs}
+  wanted = {run.name for run in to_do if run.folder.checkpoint_step}
+  return [
+    [by_name[name] for name in names]
+    for names in before
+    if len(names) <= at_most and wanted & set(names) and by_name.keys() >= set(names)
+  ]
+
+
 def _cut(group: list[PlannedRun], size: int) -> Iterator[list[PlannedRun]]:
   """Cuts the group into as few parts as possible, of about equal length."""
   parts = math.ceil(len(group) / size)

@@ -1,5 +1,7 @@
 """Which runs of a sweep train as one program, and what becomes of each."""
 
+import os
+
 import pytest
 
 from experiments.sweeping import jobs, plan, programs
@@ -97,3 +99,26 @@ def test_what_happens_to_a_program_happens_to_its_runs(make):
   told = of_runs("progress", s0=diverged, s1={"step": 1})
   assert told == [("s0", "progress", 2), ("s0", "diverged", None)]
   assert of_runs("failed", "killed") == [("s1", "failed", None)]  # the other has ended already
+
+
+def test_a_run_that_began_goes_on_in_as_many_places(make):
+  runs = make(*(grpo(seed=seed) for seed in range(4))).runs
+  before = [[run.name for run in runs[:3]], ["grpo-k8-s3", "gone-from-the-sweep"]]
+  assert programs.begun(before, runs, runs, at_most=8) == []  # none has a checkpoint
+  for run in runs[1:]:
+    os.makedirs(run.folder.checkpoint(2))
+  to_do = [runs[1], runs[3]]
+  assert programs.begun(before, runs, to_do, at_most=8) == [runs[:3]]
+  assert programs.begun(before, runs, to_do, at_most=2) == []  # --vectorize was made smaller
+  assert programs.begun(before, runs, [runs[0]], at_most=8) == []
+
+
+def test_members_that_rest_are_not_trained_and_what_happens_is_not_theirs(make, tmp_path):
+  sweep = make(grpo(seed=0), grpo(seed=1), grpo(seed=2))
+  job = jobs.training(sweep, sweep.runs, resting={"grpo-k8-s0"})
+  assert job.name == "grpo-k8-s1 and 1 more"
+  assert [member.name for member in job.members] == ["grpo-k8-s1", "grpo-k8-s2"]
+  resting = [run["name"] for run in job.arguments["runs"] if run["rests"]]
+  assert resting == ["grpo-k8-s0"]
+  alone = jobs.training(sweep, sweep.runs[:2], resting={"grpo-k8-s0"})
+  assert alone.name == "grpo-k8-s1" and len(alone.arguments["runs"]) == 2

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import time
 import pytest
 
 from experiments.sweeping import plan
+from tests.training.test_population import TIMED
+from training.records.files import read_json
 from training.records.run_folder import RunFolder
 
 SWEEP = """
@@ -23,6 +26,17 @@ def get_sweep():
   yield {"name": "bad", **TINY, "optimizer.learning_rate": 1e30}
   yield {"name": "good", **TINY}
 """
+
+
+# Two runs that differ in their seed, and can share a program.
+ONE = (
+  SWEEP.partition("def get_sweep")[0]
+  + """
+def get_sweep():
+  for seed in range(2):
+    yield {"name": "one", **TINY, "seed": seed, "checkpoint.every": 1}
+"""
+)
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +183,29 @@ def test_interrupted_a_sweep_is_taken_over_and_killed_its_worker_ends(home, swep
   until(lambda: folder.read_status()["step"] > step)
   second.kill()
   until(lambda: folder.read_status()["state"] == "stopped")  # its worker sees that it is alone
+
+
+@pytest.mark.slow
+def test_a_run_of_a_program_goes_on_with_the_same_bits_beside_one_that_has_finished(home):
+  (home / "one.py").write_text(ONE)
+  words = ["--vectorize=2", "--out=runs/two"]
+
+  def typed():
+    done = run(home, *words, file="one.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+  def metrics():
+    rows = stopped.read_metrics()
+    return [{key: row[key] for key in row.keys() - set(TIMED)} for row in rows]
+
+  assert "one-s0: running" in typed()
+  stopped = RunFolder(str(home / "runs" / "two" / "one-s0"))
+  whole = metrics()
+  shutil.rmtree(stopped.checkpoint(3))
+  stopped.mark("stopped")
+  again = typed()
+  assert "one-s0: running" in again and "one-s1: running" not in again
+  assert metrics() == whole
+  programs = read_json(str(home / "runs" / "two" / "sweep.json"))["programs"]
+  assert programs == [["one-s0", "one-s1"]]

@@ -60,7 +60,8 @@ def together(place, configs):
   def member(config, folder):
     def work():
       try:
-        train(config, folder, place)
+        if folder.read_status().get("state") != "finished":
+          train(config, folder, place)
       except Diverged:
         pass  # its folder says so
 
@@ -165,9 +166,8 @@ def doubled(x):
   return 2 * x
 
 
-def test_calls_that_not_all_make_wait_for_no_one_and_what_is_alike_stays_one_array():
-  results, weights = {}, jax.numpy.arange(3.0)
-  sizes = []
+def test_calls_that_not_all_make_wait_for_no_one_and_what_was_built_once_stays_one_array():
+  results, sizes = {}, []
 
   def times(w, x):
     sizes.append(jax.typeof(w).ndim)  # as traced: a vmapped axis does not show, a stacked one would
@@ -177,6 +177,7 @@ def test_calls_that_not_all_make_wait_for_no_one_and_what_is_alike_stays_one_arr
 
   def member(i):
     def work():
+      weights = membership.once("weights", lambda: jax.numpy.arange(3.0))
       x = np.float32(i)
       for _ in range(i):  # a different number for each
         x = doubled(x)
@@ -252,26 +253,33 @@ def test_an_interrupt_while_a_member_works_ends_all_of_them():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-  ("config", "members", "more"),
-  [
-    ("configs/grpo.py", 1, {}),
-    ("configs/grpo.py", 2, {}),
-    ("configs/grpo.py", 2, {"model.lora_rank": 2, "algorithm.beta": 0.1}),
-    ("configs/ppo.py", 2, {"reference.every": 2}),
+  ("config", "kept", "more"),
+  [  # the last step that each member still has a checkpoint of; 4: it is finished
+    ("configs/grpo.py", [3], {}),
+    ("configs/grpo.py", [3, 3], {}),
+    ("configs/grpo.py", [3, 0], {}),
+    ("configs/grpo.py", [4, 3], {}),
+    ("configs/grpo.py", [0, 4, 3], {"model.lora_rank": 2, "algorithm.beta": 0.1}),
+    ("configs/ppo.py", [3, 4], {"reference.every": 2}),
+    ("configs/dpo.py", [3, 0, 4], {"group_size": 2, "model.dtype": "bfloat16"}),
   ],
 )
-def test_members_that_were_stopped_end_with_the_same_bits(tmp_path, config, members, more):
-  seeds = [{"seed": i} for i in range(members)]
-  configs = configs_of(config, seeds, steps=4, **more | {"checkpoint.every": 1})
+def test_members_stopped_at_any_steps_end_with_the_same_bits(tmp_path, config, kept, more):
+  # Those whose numbers are all alike must compute what they do beside others.
+  members = [{"seed": i, "algorithm.beta": 0.1} for i in range(len(kept))]
+  configs = configs_of(config, members, steps=4, **more | {"checkpoint.every": 1})
   whole = together(tmp_path, configs)
   stopped = tmp_path / "stopped"
   shutil.copytree(tmp_path / "together", stopped / "together")
-  for of_all in ("base", "reward_models"):
+  for of_all in ("base", "reward_models", "data"):
     if (tmp_path / of_all).exists():
       shutil.copytree(tmp_path / of_all, stopped / of_all)
-  for folder in folders(stopped / "together", members):
-    shutil.rmtree(folder.checkpoint(4))
-    folder.mark("stopped")
+  for folder, last in zip(folders(stopped / "together", len(kept)), kept, strict=True):
+    for step in folder.checkpoint_steps:
+      if step > last:
+        shutil.rmtree(folder.checkpoint(step))
+    if last < 4:
+      folder.mark("stopped")
   for a, b in zip(whole, together(stopped, configs), strict=True):
     for expected, found in zip(params_of(a), params_of(b), strict=True):
       assert (expected == found).all()

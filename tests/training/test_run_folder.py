@@ -282,6 +282,13 @@ def test_a_folder_that_was_removed_under_its_run_is_said(folder):
   assert not os.path.exists(folder.path)
 
 
+def test_a_part_of_a_folder_that_was_removed_is_said_and_other_files_are_not_taken_for_one(folder):
+  with pytest.raises(UserError, match="was removed while"), folder.recording_outcome():
+    open(f"{folder.path}/checkpoints/4/metrics", "rb")
+  with pytest.raises(FileNotFoundError), folder.recording_outcome():
+    open(f"{folder.path}-other/checkpoints/4/metrics", "rb")
+
+
 TENSORSTORE = (
   'RESOURCE_EXHAUSTED: Failed writing: "/runs/x/checkpoints/2/d/39": Failed to write 17615 bytes '
   "to file 30: No space left on device [os_error_code='28']"

@@ -17,8 +17,10 @@ One call, from a run's code through the population and back:
 
 The parameters stay stacked between calls (`Slice`). With several devices the members' axis is split
 over them. A member that diverged, or is done, keeps its place, where the others' calls compute
-nothing that anybody reads; what it had is not touched. Only what fails a call, such as too little
-memory, fails all that make it: whoever started them can go on with fewer at a time.
+nothing that anybody reads; what it had is not touched. What is stacked depends neither on who comes
+nor on what is equal by chance: members that resume at different steps, beside places of others that
+are done, compute what they would have computed together, to the bit. Only what fails a call, such
+as too little memory, fails all that make it: whoever started them can go on with fewer at a time.
 """
 
 import math
@@ -33,7 +35,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from training.compilation import working_seconds
-from training.population.membership import Slice, here
+from training.population.membership import Slice, here, own_arrays
 from training.population.shared import MEMBERS, Call
 
 
@@ -126,7 +128,8 @@ class Population:
     self._places = self.members_a_device * len(devices)  # those beyond the members hold anything
     self._kinds: dict[Hashable, int] = {}  # in the order in which they were first called
     self._everywhere: dict[int, tuple[Any, Any]] = {}  # id of a common array -> it, and its copies
-    self.built_once: dict[Hashable, Any] = {}
+    self._built: dict[Hashable, Any] = {}
+    self._common: set[int] = set()  # ids of the arrays in it
 
   def train(self) -> None:
     """Runs all members to their ends; one that raises ends alone. What interrupts this ends all."""
@@ -147,6 +150,13 @@ class Population:
         member.interrupt()
       raise
 
+  def once(self, key: Hashable, build: Callable[[], Any]) -> Any:
+    """build(), or what it returned to the first member that came; its arrays are common ones."""
+    if key not in self._built:
+      self._built[key] = build()
+      self._common |= {id(leaf) for leaf in jax.tree.leaves(self._built[key])}
+    return self._built[key]
+
   def _waiting(self) -> dict[int, Call]:
     return {i: m.call for i, m in enumerate(self._members) if m.call and not m.has_ended}
 
@@ -166,7 +176,7 @@ class Population:
     first = next(iter(calls.values()))
     rows = [call.leaves for call in calls.values()]
     columns = [dict(zip(calls, leaves, strict=True)) for leaves in zip(*rows, strict=True)]
-    is_common = [_is_common(list(column.values())) for column in columns]
+    is_common = [self._is_common(list(column.values())) for column in columns]
     axes = tuple(None if common else 0 for common in is_common)
     everyone = len(calls) == sum(not member.has_ended for member in self._members)
     donate = first.shared.donates and everyone
@@ -181,25 +191,22 @@ class Population:
       return dict.fromkeys(calls, error)
     return {i: jax.tree.map(lambda stack: Slice(stack, i), stacks) for i in calls}  # noqa: B023
 
+  def _is_common(self, leaves: Sequence[Any]) -> bool:
+    """Whether all have one and the same array, which one of them built for all."""
+    first = leaves[0]
+    return id(first) in self._common and all(leaf is first for leaf in leaves)
+
   def _split(self, stack: Any) -> Any:
     """The members' axis over the devices."""
     return jax.device_put(stack, NamedSharding(self._mesh, P(MEMBERS)))
 
   def _spread(self, leaf: Any) -> Any:
-    """A common argument on every device; an array is copied there once."""
-    if self._mesh.size == 1 or not isinstance(leaf, jax.Array):
+    """A common array on every device, copied there once."""
+    if self._mesh.size == 1:
       return leaf
     if id(leaf) not in self._everywhere:
       self._everywhere[id(leaf)] = leaf, jax.device_put(leaf, NamedSharding(self._mesh, P()))
     return self._everywhere[id(leaf)][1]
-
-
-def _is_common(leaves: Sequence[Any]) -> bool:
-  """Whether the members have one and the same: an array, or a plain number."""
-  first = leaves[0]
-  if hasattr(first, "shape"):
-    return not isinstance(first, Slice) and all(leaf is first for leaf in leaves)
-  return all(leaf == first for leaf in leaves)
 
 
 def _stacked(leaves: dict[int, Any], n: int) -> Any:
@@ -209,7 +216,7 @@ def _stacked(leaves: dict[int, Any], n: int) -> Any:
     return first.stack  # as the last call left it
   rows = [leaves.get(i, first) for i in range(n)]
   if not hasattr(first, "shape"):  # plain numbers are 32 bits wide to jax
-    return np.asarray(rows, np.float32 if isinstance(first, float) else np.int32)
+    return np.asarray(rows, {float: np.float32, bool: np.bool_}.get(type(first), np.int32))
   if isinstance(first, np.ndarray):
     return np.stack(rows)
-  return jnp.stack([x.stack[x.index] if isinstance(x, Slice) else x for x in rows])
+  return jnp.stack(own_arrays(rows))

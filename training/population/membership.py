@@ -57,12 +57,7 @@ def once(key: Hashable, build: Callable[[], T]) -> T:
   An array that all members share is then computed with as one, not stacked.
   """
   member = member_here()
-  if member is None:
-    return build()
-  built = member.population.built_once
-  if key not in built:
-    built[key] = build()
-  return built[key]
+  return member.population.once(key, build) if member else build()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,16 +87,6 @@ class Slice:
 
   def __int__(self) -> int:
     return int(np.asarray(self))
-
-
-def as_slices(tree: Any) -> Any:
-  """A member's own arrays as those that calls hand it, which no member takes for a common one.
-
-  An array by itself is common where one member alone makes a call: that is another program.
-  """
-  if member_here() is None:
-    return tree
-  return jax.tree.map(lambda x: Slice(x[None], 0) if isinstance(x, jax.Array) else x, tree)
 
 
 def own_arrays(tree: Any) -> Any:

@@ -24,7 +24,7 @@ from jax.sharding import Mesh
 from models.transformer import Params
 from training import hosts
 from training.errors import UserError
-from training.population.membership import as_slices, own_arrays
+from training.population.membership import own_arrays
 from training.records import checksums
 from training.records.checksums import SEALED
 from training.records.row_digests import RowDigests
@@ -156,8 +156,7 @@ class Checkpoints(contextlib.AbstractContextManager):
     target = self._target(step, state)
     for leaf in jax.tree.leaves(state.saved):
       leaf.delete()  # what fits must fit when it resumes: never two states in memory
-    restored = self._load(step, target, state)
-    return restored.with_saved(as_slices(restored.saved))
+    return self._load(step, target, state)
 
   def load(self, step: int | None, state: TrainState) -> TrainState:
     """The checkpoint of this step (None: the latest), with what is at rest in `state`.

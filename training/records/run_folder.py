@@ -127,9 +127,12 @@ class RunFolder:
     self._write("config.json", json_text(about | {"config": config}))
     self._write("command.txt", command + "\n")
 
-  def check_there(self) -> None:
-    """UserError if the folder was removed, or most of it, after `create`."""
-    if not self.read_only and not os.path.exists(self._file("config.json")):
+  def check_there(self, error: Exception | None = None) -> None:
+    """UserError if the folder was removed after `create`, or in part: what `error` did not find."""
+    sought = error.filename if isinstance(error, FileNotFoundError) else None
+    inside = os.path.join(os.path.abspath(self.path), "")
+    lacks_part = sought is not None and os.path.abspath(sought).startswith(inside)
+    if not self.read_only and (lacks_part or not os.path.exists(self._file("config.json"))):
       raise UserError(
         f"{self.path} was removed while it was trained. Type the same command again to start again"
       )
@@ -189,7 +192,7 @@ class RunFolder:
       self.mark("failed", str(error))
       raise
     except Exception as error:
-      self.check_there()  # what Orbax, say, raises without its folder is said as that
+      self.check_there(error)  # what Orbax, say, raises without its folder is said as that
       self.mark("failed", f"{type(error).__name__}: {error}")
       raise
     self.mark("finished")
