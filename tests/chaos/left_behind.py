@@ -89,7 +89,7 @@ def _checkpoints(folder: pathlib.Path) -> dict[str, Any]:
   from orbax.checkpoint import v1 as ocp
 
   here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-  found = {}
+  found: dict[str, Any] = {}
   with ocp.training.Checkpointer(os.path.abspath(folder)) as checkpoints:
     for step in (checkpoint.step for checkpoint in checkpoints.checkpoints):
       if damage := damaged_file(str(folder / str(step))):

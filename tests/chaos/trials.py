@@ -218,7 +218,7 @@ def left_alone(work: Work, folder: pathlib.Path, starter: Starter) -> Whole:
     seconds, changes = time.monotonic() - began, watch.changes
     found.append(left_behind.read(trial.runs))
     folders = tuple(_folders(trial.folder))
-  if lines := [line for _, line in left_behind.differences(*found)]:
+  if lines := [line for _, line in left_behind.differences(found[0], found[1])]:
     raise RuntimeError(f"{work.name}, left alone twice, differs: {lines}")
   size = sum(path.stat().st_size for path in trial.runs.rglob("*") if path.is_file())
   return Whole(found[0], folders, changes, seconds, size)
