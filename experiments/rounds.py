@@ -11,10 +11,12 @@ waits for rows in feedback/ (python -m experiments.collect_feedback writes them)
 2 bad usage or config, 130 interrupted.
 """
 
+import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import ModuleType
 
 import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -22,12 +24,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from comparing.safe_text import safe_text
 from experiments import report
 from experiments.command_line import cli, endings
-from rounds.deployment import Deployment, Waiting
+from rounds.deployment import Deployment, Round, Waiting
 from tasks.visible_text import visible
 from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
 from training.records import environment, run_names
 from training.records.earlier import set_damaged_aside
+from training.records.run_folder import Report
 
 FLAGS = {
   "rounds": (0, "go on until the deployment has so many rounds (default: one more)"),
@@ -67,9 +70,9 @@ def main(argv: Sequence[str]) -> int:
   if done >= last:
     print(f"{path}: has {done} rounds already; --rounds={done + 1} for one more")
   with deployment.run.recording_outcome():
+    for number in range(1, last + 1) if args.from_earlier else ():
+      go_on_from_earlier(deployment.round(number))
     for number in range(done + 1, last + 1):
-      for line in set_damaged_aside(deployment.round(number).run) if args.from_earlier else ():
-        print(f"warning: {visible(line)}")
       try:
         do_round(deployment, number)
       except Waiting as waiting:
@@ -102,8 +105,27 @@ def refuse_another(deployment: Deployment, digest: str, config) -> None:
     raise UserError(f"{deployment.path} is not empty, and no deployment. Give --out=FOLDER")
 
 
+def go_on_from_earlier(round_: Round) -> None:
+  """Sets a damaged last checkpoint aside; one that has its verdict is trained to its end again."""
+  said = set_damaged_aside(round_.run)
+  for line in said:
+    print(f"warning: {visible(line)}")
+  if said and round_.verdict:
+    with training(round_.number) as (one_round, show):
+      one_round.train_again(round_.run, ROOT, show)
+
+
 def do_round(deployment: Deployment, number: int) -> None:
-  """Does one round with a progress bar; jax is imported only now."""
+  with training(number) as (one_round, show):
+    verdict = one_round.go_through(deployment, deployment.round(number), ROOT, show)
+  deployment.write_metrics()
+  word = "deployed" if verdict["deployed"] else "refused "
+  print(f"round {number}  {word}  {visible(verdict['reason'])}", flush=True)
+
+
+@contextlib.contextmanager
+def training(number: int) -> Iterator[tuple[ModuleType, Report]]:
+  """The module of a round's steps (its import takes jax), and what shows them as a progress bar."""
   endings.as_by_hand()
   for name, value in environment.compilation_cache(ROOT).items():
     os.environ.setdefault(name, value)
@@ -122,10 +144,7 @@ def do_round(deployment: Deployment, number: int) -> None:
       doing = f"round {number}: {row.get('doing', 'training')}"
       progress.update(bar, description=doing, completed=row["step"], total=row["steps"])
 
-    verdict = one_round.go_through(deployment, deployment.round(number), ROOT, show)
-  deployment.write_metrics()
-  word = "deployed" if verdict["deployed"] else "refused "
-  print(f"round {number}  {word}  {visible(verdict['reason'])}", flush=True)
+    yield one_round, show
 
 
 if __name__ == "__main__":

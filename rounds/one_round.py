@@ -22,7 +22,7 @@ from training.checking import config_files, digests
 from training.errors import Diverged
 from training.evaluation import measure, summary
 from training.records.hold import held
-from training.records.run_folder import Report
+from training.records.run_folder import Report, RunFolder
 from training.scoring import Scorer
 
 
@@ -70,6 +70,13 @@ def train(
         pass
   status = folder.read_status()
   return "" if status["state"] == "finished" else f"diverged: {status['reason']}"
+
+
+def train_again(folder: RunFolder, root: str, report: Report) -> None:
+  """Trains a finished run to its end once more, from the checkpoint that it has: the same bits."""
+  config = config_files.of_record(folder.read_config()["config"])
+  with held(folder), folder.recording_outcome():
+    assembly.train(config, folder, root, report)
 
 
 def evaluate(

@@ -109,6 +109,18 @@ def test_a_round_whose_last_checkpoint_is_damaged_goes_on_from_the_one_before(pl
   assert checkpoint_bytes(home) == bits and round_.verdict == before
 
 
+def test_the_policy_of_a_finished_round_is_trained_again_where_its_checkpoint_is_damaged(place):
+  assert rounds(place, "--out=runs/served").returncode == 0
+  round_ = Deployment(str(place / "runs" / "served")).round(1)
+  home, before = pathlib.Path(round_.path), (round_.verdict, round_.evaluation)
+  bits = checkpoint_bytes(home)
+  next((home / "checkpoints" / "2").glob("state/ocdbt.process_0/d/*")).write_bytes(b"")
+  done = rounds(place, "--out=runs/served", "--rounds=1", "--from_earlier")
+  assert done.returncode == 0, done.stderr
+  assert "training goes on from step 1" in done.stdout and "has 1 rounds already" in done.stdout
+  assert checkpoint_bytes(home) == bits and (round_.verdict, round_.evaluation) == before
+
+
 def test_a_deployment_whose_loss_changed_is_refused_by_its_name(tmp_path):
   config = config_files.load("configs/rounds.py", {})
   about = digests.of_run(config)
