@@ -2,8 +2,7 @@
 
 from setuptools import find_namespace_packages, setup
 
-FEEDBACK = ["fastapi", "uvicorn"]  # the page of experiments.collect_feedback
-SERVE = [*FEEDBACK, "python-multipart"]  # experiments.serve
+SERVE = ["starlette", "uvicorn", "python-multipart"]  # experiments.serve
 CLUSTER = ["submitit>=1.5"]  # --launcher=slurm and the like
 REPORT = ["wandb-workspaces>=0.4"]  # experiments.wandb_report
 TUNE = ["optuna>=5"]  # experiments.tune
@@ -31,7 +30,6 @@ setup(
   ),
   package_data={  # the pages
     "comparing": ["*.j2", "*.css", "*.js"],
-    "rounds": ["*.html"],
     "serving": ["*.html"],
     "claims": ["*.j2", "*.css"],
   },
@@ -66,7 +64,6 @@ setup(
     "cuda13": ["jax[cuda13]"],
     "tpu": ["jax[tpu]"],
     "cluster": CLUSTER,
-    "feedback": FEEDBACK,
     "serve": SERVE,
     "report": REPORT,
     "targets": TARGETS,

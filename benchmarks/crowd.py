@@ -27,17 +27,18 @@ async def _visit(port: int, asking: int, waiting: int) -> str:
 
 
 async def _use(port: int, number: int) -> tuple[list[float], list[float], list[float]]:
-  """A person: gets the page, asks, chooses, asks on. Seconds of each."""
-  pages, asked, chosen, after = [], [], [], None
+  """A person: gets the page, asks, chooses, asks anew. Seconds of each."""
+  pages, asked, chosen = [], [], []
   for turn in range(ROUNDS):
     pages.append((await _request(port, number, "GET", "/"))[1])
-    text = {"text": f"word{number % 7}{turn}>".translate(_LETTERS), "after": after}
-    offer, seconds = await _request(port, number, "POST", "/api/ask", text)
+    text = f"word{number % 7}{turn}>".translate(_LETTERS)
+    about = {"model": "current", "n": 4, "messages": [{"role": "user", "content": text}]}
+    answers, seconds = await _request(port, number, "POST", "/v1/chat/completions", about)
     asked.append(seconds)
-    after = offer["offer"]
-    if offer["comparable"]:
-      choice = {"offer": after, "choice": "left"}
-      chosen.append((await _request(port, number, "POST", "/api/choose", choice))[1])
+    texts = [choice["message"]["content"].strip() for choice in answers["choices"]]
+    if len(set(filter(None, texts))) > 1:
+      choice = {"completion": answers["id"], "best": texts.index(max(texts, key=len))}
+      chosen.append((await _request(port, number, "POST", "/v1/feedback", choice))[1])
   return pages, asked, chosen
 
 
@@ -71,7 +72,7 @@ async def _wait(port: int, kind: int) -> float:
   """Sends a part of a request and no more, or a byte now and then. Seconds until it is closed."""
   start = time.monotonic()
   reader, writer = await asyncio.open_connection("127.0.0.1", port)
-  head = b"POST /api/ask HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+  head = b"POST /v1/feedback HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
   writer.write((b"", head, head + b"Content-Length: 60000\r\n\r\n{")[kind % 3])
   with contextlib.suppress(OSError):
     while time.monotonic() - start < 120:

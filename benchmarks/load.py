@@ -156,7 +156,8 @@ def people(folder: str, share: float) -> str:
   if done.wait():
     sys.exit("the run whose policy is to be served did not finish")
   start = time.monotonic()
-  server = started(folder, "collect_feedback", "--run=run", "--port=0", stdout=subprocess.PIPE)
+  words = ["--deployment=service", "--run=run", "--port=0"]
+  server = started(folder, "serve", *words, stdout=subprocess.PIPE)
   assert server.stdout is not None
   port = int(server.stdout.readline().split()[0].rpartition(b":")[2])
   before = state_of(server.pid)

@@ -7,8 +7,8 @@ Keeps a deployment in runs/<name>/: its policy in service, and rounds/001/, roun
 the data set, the training, the evaluation and the verdict of each. A round is deployed unless it
 tests as worse than the policy in service on the held-out prompts. After a stop or a kill the same
 command goes on where it was; cron may call it, once a round. With rounds.judge="people" a round
-waits for rows in feedback/ (python -m experiments.collect_feedback writes them). Exit code: 0 done,
-2 bad usage or config, 130 interrupted.
+waits for rows in feedback/ (python -m experiments.serve writes them, from its page). Exit code: 0
+done, 2 bad usage or config, 130 interrupted.
 """
 
 import contextlib

@@ -21,9 +21,9 @@ from ml_collections import ConfigDict
 
 from configs import common
 from experiments.command_line import cli
-from rounds import listening
 from rounds.deployment import Deployment
 from serving import schedule
+from serving.access import listening
 from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
 from training.records import environment, hold

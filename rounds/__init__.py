@@ -8,9 +8,6 @@ Begin with `deployment`, the folder from whose files all else follows, and `one_
 its groups to its verdict. Its steps: `collecting` (with `simulated_user`, or `feedback_rows` for
 what people chose), training (`training.run`), `staleness`, and the test `not_worse`.
 
-The page on which people choose: `feedback_server` shows feedback_page.html, `served_policy` writes
-the responses, `feedback_store` keeps offers and choices, which `feedback_rows` makes groups of. One
-process at a time holds a folder (`training/records/hold.py`).
-
-The commands are experiments/rounds.py and experiments/collect_feedback.py.
+One process at a time holds a folder (`training/records/hold.py`). The command is
+experiments/rounds.py; `serving` shows people the answers to choose from.
 """

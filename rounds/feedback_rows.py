@@ -1,8 +1,8 @@
 """Rows that people wrote, as the groups of a round.
 
-They lie in the deployment's feedback/: choices.jsonl, which rounds/feedback_store.py writes, and
-any other JSONL or Parquet file that somebody puts there. Each row is taken once, in the order of
-the files' names; so files may be added and may grow, but must not shrink.
+They lie in the deployment's feedback/: service.jsonl, which `serving` writes, and any other JSONL
+or Parquet file that somebody puts there. Each row is taken once, in the order of the files' names;
+so files may be added and may grow, but must not shrink.
 """
 
 import dataclasses

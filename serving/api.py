@@ -8,7 +8,7 @@
   GET, POST /v1/fine_tuning/jobs; GET …/ID, …/events, …/checkpoints; POST …/cancel, /pause, /resume
   GET, POST /v1/deployments                ours
 
-Every error has OpenAI's shape. Who may ask, how often and how much is `rounds/guards.py`.
+Every error has OpenAI's shape. Who may ask, how often and how much is `access/guards.py`.
 """
 
 import sys
@@ -23,8 +23,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from rounds.guards import Guarded
 from serving import job_views
+from serving.access.guards import Guarded
 from serving.errors import ApiError, invalid, no_room, not_found
 from serving.fields import parse
 from serving.files import shown

@@ -14,9 +14,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rounds.feedback_store import append_line, read_lines
 from serving.errors import ApiError, conflict, invalid, no_room
 from serving.fields import Fields
+from serving.lines import append_line, read_lines
 from serving.state import ANSWERS, State, is_full
 
 FILE = "service.jsonl"

@@ -14,8 +14,8 @@ import shutil
 import time
 from typing import Any
 
-from rounds.feedback_store import sync_folder
 from serving.errors import ApiError, conflict, invalid, no_room, not_found
+from serving.lines import sync_folder
 from serving.state import is_full
 from tasks.files import record_formats, row_files
 from tasks.files.record_formats import RowFileError

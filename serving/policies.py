@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from models.transformer import Params
-from rounds import answering
 from rounds.deployment import Deployment
+from serving import answering
 from serving.errors import invalid
 from training import base_policy
 from training.checking import config_files

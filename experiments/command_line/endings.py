@@ -10,10 +10,15 @@ STOPS = (signal.SIGTERM, signal.SIGHUP)  # of a batch system; of a terminal that
 
 
 def quiet_from_the_first_second() -> None:
-  """A ^C while Python still imports what a command needs ends it without a traceback."""
+  """A ^C while Python still imports what a command needs ends it without a traceback.
+
+  Nor is one printed by threads of TensorStore that report to an event loop of Orbax: one write of
+  many has failed, on a full disk, which is raised and said, and the loop is closed.
+  """
 
   def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    if not issubclass(kind, KeyboardInterrupt):
+    is_late = kind is RuntimeError and str(error) == "Event loop is closed"
+    if not issubclass(kind, KeyboardInterrupt) and not is_late:
       sys.__excepthook__(kind, error, trace)
 
   sys.excepthook = hook

@@ -13,6 +13,7 @@ unread (a damaged file is as it was, all else the same), or wrong. Exit code: 0 
 import logging
 import pathlib
 import random
+import re
 import secrets
 import signal
 import threading
@@ -172,7 +173,7 @@ class Chaos:
       if work.name not in self._wholes:
         self._wholes[work.name] = left_alone(work, self._out / work.name, self._starter)
     whole, began = self._wholes[work.name], time.monotonic()
-    folder = self._out / work.name / f"{fault.name.replace(' ', '-').replace('&', '')}-{seed}"
+    folder = self._out / work.name / re.sub(r"\W+", "-", f"{fault.name} {seed}")
     trial = Trial(work, fault.name, seed, folder, self._starter)
     work.lay_out(folder)
     try:

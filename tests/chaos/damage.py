@@ -22,7 +22,7 @@ def damage_files(trial: Trial, whole: Whole) -> None:
   all else is as ever, was read by nobody.
   """
   _be_half_way(trial, whole)
-  files = [path for path in trial.runs.rglob("*") if path.is_file() and _counts(path)]
+  files = [path for path in trial.runs.rglob("*") if _counts(path) and path.stat().st_size]
   for path in trial.random.sample(files, min(len(files), trial.random.randint(1, 3))):
     hurt = _hurt(path, trial.random)
     trial.hurt[path] = path.read_bytes() if path.exists() else None
@@ -64,8 +64,8 @@ def _is_finished(trial: Trial) -> bool:
 
 
 def _counts(path: pathlib.Path) -> bool:
-  is_ours = not path.name.endswith((".lock", ".tmp")) and path.stat().st_size
-  return bool(is_ours) and not any(part in path.parts for part in SPARED)
+  is_ours = path.is_file() and not path.name.endswith((".lock", ".tmp"))
+  return is_ours and not any(part in path.parts for part in SPARED)
 
 
 def _hurt(path: pathlib.Path, choose: random.Random) -> str:
@@ -97,7 +97,9 @@ def remove_folder(trial: Trial, whole: Whole) -> None:
     if not is_running or not folders:
       trial.let_end(processes)
       break
-    shutil.rmtree(trial.random.choice(folders), ignore_errors=True)
+    folder = trial.random.choice(folders)
+    trial.hurt |= dict.fromkeys(path for path in folder.rglob("*") if _counts(path))
+    shutil.rmtree(folder, ignore_errors=True)
     trial.injected += 1
     trial.let_end(processes)
     if trial.wrong:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from tests.chaos import damage, disk, servers, stops
+from tests.chaos import damage, disk, mirror, servers, stops
 from tests.chaos.trials import Trial, Whole
 from tests.chaos.works import Work
 
@@ -39,6 +39,7 @@ FAULTS = {
     Fault("halted", stops.halt, 0.05, works=(*_ALONE, "rounds", "two-processes")),
     Fault("folder removed", damage.remove_folder, 0.03, works=(*_ALONE, "rounds", "sweep")),
     Fault("W&B", servers.bad_wandb, 0.02, works=_ALONE),
+    Fault("W&B's rows", mirror.mirrored, 0.05, works=_ALONE),
   )
 }
 

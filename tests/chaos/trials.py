@@ -80,6 +80,12 @@ class Trial:
       for words in self.work.commands()
     ]
 
+  def then(self, *words: str) -> int | None:
+    """Types another command, when the work has ended; returns its exit code."""
+    process = self._starter.start([*words], self.folder, self.log, forked=False)
+    self.let_end([process])
+    return process.code
+
   def let_end(self, processes: list[Process], seconds: float = PATIENCE) -> None:
     """Waits for them; one that does not end is wrong, and killed."""
     deadline = time.monotonic() + seconds

@@ -32,7 +32,6 @@ STOP_AT = {  # the others: the first function that is called once the arguments 
   "benchmarks.serving": "OpenAI",
   "tests.serving.kills": "go_through",
   "benchmarks.population": "sweep",
-  "experiments.collect_feedback": "served",
   "experiments.serve": "begin",
   "experiments.evaluate": "RunFolder",
   "experiments.export": "config_of",

@@ -10,7 +10,9 @@ from comparing import runs, tuning
 from experiments import report, show, sweep, train
 from experiments.tuning import results
 from rounds.deployment import Deployment
-from rounds.feedback_store import FeedbackStore
+from serving.feedback import FeedbackRows
+from serving.lines import append_line
+from serving.state import State
 from tasks.datasets import row_cache
 from tasks.rows.row import Problem
 from tests.comparing import fake_sweep
@@ -136,28 +138,19 @@ def test_damaged_results_of_a_tune_are_named(tmp_path, damage):
     tuning.of([str(tmp_path)])
 
 
-OFFER = {"id": "a", "messages": [], "responses": ["x", "y"], "tokens": [[1], [2]]}
-OFFER |= {"logps": [[0.0], [0.0]], "finished": [True, True], "left": 0, "policy": "p"}
-OFFER |= {"comparable": True}
-
-
-@pytest.mark.parametrize("name", ["choices.jsonl", "offers/offers.jsonl"])
 @pytest.mark.parametrize("damage", [*LINES, "a folder"])
-def test_a_line_of_feedback_that_is_none_is_named_and_nothing_is_dropped(tmp_path, damage, name):
-  store = FeedbackStore(str(tmp_path))
-  store.add_offer(OFFER)
-  store.choose("a", "left")
-  os.close(store._lock_file)
-  path = tmp_path / name
+def test_a_line_of_feedback_that_is_none_is_named_and_nothing_is_dropped(tmp_path, damage):
+  path, state = tmp_path / "service.jsonl", State(str(tmp_path / "state.sqlite"))
+  append_line(str(path), {"id": "a", "said": [1.0, 0.0]})
   whole = path.read_bytes()
   DAMAGES[damage](path)
   if path.is_file():
     path.write_bytes(path.read_bytes() + whole)
   before = path.is_file() and path.read_bytes()
   with pytest.raises(
-    UserError, match=f"{name}.*(line 1 is damaged: .*move it away|cannot be read)"
+    UserError, match="service.jsonl.*(line 1 is damaged: .*move it away|cannot be read)"
   ):
-    FeedbackStore(str(tmp_path))
+    FeedbackRows(str(tmp_path), state)
   assert (path.is_file() and path.read_bytes()) == before
 
 

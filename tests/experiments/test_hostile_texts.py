@@ -1,11 +1,9 @@
 """Texts of others: printed as they stand, neither markup nor obeyed; sent and kept as they are."""
 
-import asyncio
 import dataclasses
 import json
 import os
 
-import httpx
 import pytest
 from rich.console import Console
 
@@ -15,7 +13,8 @@ from experiments import claims, evaluate, report, sweep, train
 from experiments.sweeping import live_table
 from experiments.sweeping.live_table import JobStatus, LiveTable
 from rounds import feedback_rows
-from rounds.feedback_store import FeedbackStore
+from serving.feedback import FeedbackRows
+from serving.state import State
 from tasks.rows.row import messages_of
 from tests.comparing import fake_sweep
 from tests.experiments import commands
@@ -152,47 +151,18 @@ def test_completions_that_evaluate_prints(trained, monkeypatch, text):
   assert shown.count("".join(wanted.split())) == 3
 
 
-class Echo:
-  """Answers with what it is asked, and with that backwards."""
-
-  chats = True
-
-  def answer(self, messages):
-    text = messages[-1]["content"]
-    found = {"responses": [text, text[::-1]], "tokens": [[1], [2]], "logps": [[0.0], [0.0]]}
-    return found | {"finished": [True, True], "policy": "echo", "comparable": True}
-
-
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
-def test_the_page_of_choices_gets_and_keeps_texts_as_they_are(tmp_path, text):
-  """As JSON, which the page shows as text (tests/rounds/test_feedback_page.py has a browser)."""
-  pytest.importorskip("fastapi")
-  from rounds import feedback_server
-
-  store = FeedbackStore(str(tmp_path))
-  transport = httpx.ASGITransport(app=feedback_server.app(store, Echo(), ["here"]))
-
-  async def talk():
-    async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-      asked = await client.post("/api/ask", json={"text": text})
-      body = {"offer": asked.json()["offer"], "choice": "left"}
-      return asked, await client.post("/api/choose", json=body), await client.get("/")
-
-  asked, chosen, page = asyncio.run(talk())
-  assert asked.headers["content-type"] == "application/json" and chosen.json() == {"count": 1}
-  found = asked.json()
-  assert {found["left"], found["right"]} == {text, text[::-1]}
-  assert text not in page.text and "innerHTML" not in page.text
-  taken = feedback_rows.take(str(tmp_path), {}, 1, set())
-  (row,) = taken.rows
-  assert set(row.responses) == {text, text[::-1]} and messages_of(row.prompt)[-1]["content"] == text
-  os.close(store._lock_file)
-  again = FeedbackStore(str(tmp_path))
-  assert again.messages_after(found["offer"]) == [
-    {"role": "user", "content": text},
-    {"role": "assistant", "content": found["left"]},
-  ]
-  os.close(again._lock_file)
+def test_feedback_keeps_texts_as_they_are(tmp_path, text):
+  """Which a page shows as text: tests/serving/test_service.py has a browser."""
+  folder, state = str(tmp_path / "feedback"), State(str(tmp_path / "state.sqlite"))
+  said = {"texts": [text, text[::-1]], "tokens": [[1], [2]], "logps": [[0.0], [0.0]]}
+  about = {"messages": [{"role": "user", "content": text}], "finished": [True, True]}
+  state.add_answers("c", said | about | {"policy": "p", "temperature": 1.0, "top_p": 1.0})
+  FeedbackRows(folder, state).add({"completion": "c", "best": 0})
+  (row,) = feedback_rows.take(folder, {}, 1, set()).rows
+  assert row.responses == (text, text[::-1]) and row.scores == (1.0, 0.0)
+  assert messages_of(row.prompt)[-1]["content"] == text
+  assert FeedbackRows(folder, state).count == 1
 
 
 def test_wandb_takes_any_name_and_any_text(tmp_path):

@@ -11,10 +11,12 @@ import pytest
 
 from models.pretrained import exporting
 from models.transformer import ModelConfig, init
+from rounds.deployment import Deployment
+from serving import policies
 from tests.docs import pages
 from tests.experiments.test_train import environment
 from tests.serving import kills
-from tests.serving.server import BEGIN, Server, comparable, prefer
+from tests.serving.server import BEGIN, Server, ask, comparable, prefer
 from tests.tasks.tokenizers.tiny_tokenizer import CHATML, TOKENS, folder
 
 pytestmark = pytest.mark.slow
@@ -54,6 +56,33 @@ def test_a_round_is_done_on_schedule_when_there_are_rows_enough(tmp_path):
       time.sleep(0.5)
     assert home["rounds"][0]["reason"]
     assert home["in_service"] == ("round-001" if home["rounds"][0]["deployed"] else "base")
+  finally:
+    server.stop()
+
+
+def test_a_round_that_somebody_types_takes_what_came_and_its_policy_answers(
+  tmp_path,
+):
+  people = [*BEGIN, "--config.rounds.judge=people"]
+  server = Server(tmp_path, *people).wait()
+  typed = [sys.executable, "-m", "experiments.rounds", *people, "--out=runs/mine"]
+
+  def round_():
+    return subprocess.run(
+      typed, capture_output=True, text=True, cwd=tmp_path, env=environment(tmp_path)
+    )
+
+  try:
+    said = round_().stdout
+    assert "round 1  waiting for rows: 0 of 4 new ones in runs/mine/feedback" in said
+    for completion in comparable(server.client, 4):
+      prefer(server.client, completion.id, best=0)
+    assert "round 1  " in (said := round_().stdout) and "waiting" not in said
+    first = Deployment(str(server.home)).round(1)
+    assert first.recipe["taken"] == {"service.jsonl": 4} and first.recipe["assumed"] == 0
+    time.sleep(policies.FRESH)
+    expected = "round-001" if first.verdict["deployed"] else "base"
+    assert ask(server.client).model == expected
   finally:
     server.stop()
 

@@ -270,24 +270,37 @@ def test_a_job_is_cancelled_paused_and_resumed(client):
 def test_in_a_browser_choose_deploy_and_roll_back(server, tuned):
   rows = server.home / "feedback" / "service.jsonl"
   before = len(rows.read_text().splitlines()) if rows.exists() else 0
-  with browser.page() as page:
-    page.open(server.url)
-    for _ in range(30):  # until two answers differ
+
+  def ask(page, text):
+    """Until two answers differ."""
+    for _ in range(30):
       page.wait(
         "!document.getElementById('ask').hidden && !document.getElementById('send').disabled"
       )
-      page.run("document.getElementById('text').focus()")
-      page.type("abc>")
+      assert page.run("document.activeElement.id") == "text"
+      page.type(text)
       page.press("Enter")
       page.wait("!document.getElementById('send').disabled")
       if not page.run("document.getElementById('choice').hidden"):
-        break
+        return
+
+  with browser.page() as page:
+    page.open(server.url)
+    page.wait("document.activeElement.id === 'text'")
+    page.press("Enter")  # the message is empty
+    page.wait("document.getElementById('said').textContent === 'Write something first.'")
+    ask(page, "<b>abc</b>>")
     page.press("1")
     page.wait("document.getElementById('said').textContent === 'Kept.'")
-    shown = page.run("document.querySelector('#talk li.assistant').textContent")
-    kept = json.loads(rows.read_text().splitlines()[-1])
-    best = [r["response"] for r in kept["responses"] if r["score"] == 1]
-    assert len(rows.read_text().splitlines()) == before + 1 and best == [shown]
+    assert page.run("document.querySelector('#talk li.user').textContent") == "<b>abc</b>>"
+    assert page.run("document.querySelector('#talk b')") is None  # HTML stays text
+    shown = page.run("[...document.querySelectorAll('#talk li.assistant')].at(-1).textContent")
+    ask(page, "abc>")
+    page.run("document.getElementById('tie').click()")
+    page.wait("document.getElementById('said').textContent.startsWith('Kept. The conv')")
+    kept, tie = map(json.loads, rows.read_text().splitlines()[before:])
+    assert [r["response"] for r in kept["responses"] if r["score"] == 1] == [shown]
+    assert sorted({r["score"] for r in tie["responses"]}, key=str) == [0.5, None]
 
     page.run("document.getElementById('tab-jobs').click()")
     page.wait("document.querySelectorAll('#list svg').length >= 2")

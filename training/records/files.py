@@ -56,7 +56,7 @@ def write_json(path: str, value: Any) -> None:
 
 
 def json_text(value: Any) -> str:
-  """What `read_json` reads; an object has its "checksum" as well, which that takes out again."""
+  """A file's content; an object has its "checksum" as well, which `read_json` takes out again."""
   if isinstance(value, dict):
     plain = json.loads(json.dumps(value))  # as it is read: keys are texts, tuples lists
     value = plain | {CHECKSUM: _checksum(plain)}

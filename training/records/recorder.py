@@ -40,6 +40,8 @@ class Recorder(contextlib.AbstractContextManager):
     last: dict[str, Any] = {}
     for last in self._folder.each_metrics():
       self.latest |= last
+    if last:  # as it was when this row was written, whatever became of status.json
+      self._say_how_far(last["step"])
     return {**last, **totals}
 
   def log(self, row: dict[str, Any]) -> None:
@@ -47,10 +49,13 @@ class Recorder(contextlib.AbstractContextManager):
     self._folder.check_there()
     self.latest |= row
     self._folder.append_metrics(row)
-    steps = self._config.steps
-    self._folder.write_status("running", step=row["step"], steps=steps, metrics=self.latest)
-    self._report({"steps": steps} | row)
+    self._say_how_far(row["step"])
+    self._report({"steps": self._config.steps} | row)
     self._mirror(lambda run: wandb_runs.log(run, row))
+
+  def _say_how_far(self, step: int) -> None:
+    steps = self._config.steps
+    self._folder.write_status("running", step=step, steps=steps, metrics=self.latest)
 
   def warn(self, warnings: Iterable[str]) -> None:
     """Says each once, however often it comes."""

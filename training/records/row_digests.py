@@ -1,4 +1,4 @@
-"""What a run's files of rows were at a checkpoint: a row that a disk changes is still a row."""
+"""Digests of a run's files of rows at each checkpoint: a row that a disk changes is still a row."""
 
 import hashlib
 import os

@@ -10,10 +10,11 @@ import types
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI, Request
+from starlette.applications import Starlette
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 
-from rounds import deadlines, guards, listening
+from serving.access import deadlines, guards, listening
 from training.errors import UserError
 
 TOKEN = "a" * 31 + "b"
@@ -23,18 +24,19 @@ def error(status, message):
   return JSONResponse({"error": message}, status)
 
 
-def guarded(*, hosts=("here",), token="", largest=1000):
-  server = FastAPI()
+BURST = 200
 
-  @server.get("/")
-  async def show():
-    return "page"
 
-  @server.post("/write")
-  async def write(request: Request):
-    return len(await request.body())
+def guarded(*, hosts=("here",), token="", largest=lambda path: 1000):
+  async def show(request):
+    return JSONResponse("page")
 
-  return guards.Guarded(server, error, hosts=hosts, token=token, largest=largest)
+  async def write(request):
+    return JSONResponse(len(await request.body()))
+
+  server = Starlette(routes=[Route("/", show), Route("/write", write, methods=["POST"])])
+  about = {"hosts": hosts, "token": token, "rate": 20.0, "burst": float(BURST)}
+  return guards.Guarded(server, error, largest=largest, **about)
 
 
 def client(app, address="10.0.0.1"):
@@ -165,12 +167,12 @@ def test_one_address_that_asks_too_often_waits_and_others_do_not():
 
   async def flood():
     async with client(app) as one, client(app, "10.0.0.2") as two:
-      codes = [(await one.get("/")).status_code for _ in range(int(guards.BURST) + 40)]
+      codes = [(await one.get("/")).status_code for _ in range(BURST + 40)]
       refused = await one.get("/")
       return codes, refused, (await two.get("/")).status_code
 
   codes, refused, other = asyncio.run(flood())
-  assert codes[: int(guards.BURST)] == [200] * int(guards.BURST) and other == 200
+  assert codes[:BURST] == [200] * BURST and other == 200
   assert refused.status_code == 429 and refused.headers["retry-after"] == "1"
 
 
@@ -255,14 +257,12 @@ def test_clients_that_keep_the_server_waiting_are_hung_up_on(monkeypatch):
 def test_a_slow_but_steady_upload_and_a_slow_answer_are_waited_for(monkeypatch):
   monkeypatch.setattr(deadlines, "PATIENCE", 0.3)
   monkeypatch.setattr(deadlines, "SLOWEST", 1000)
-  server = FastAPI()
 
-  @server.post("/write")
-  async def write(request: Request):
+  async def write(request):
     await asyncio.sleep(1)
-    return len(await request.body())
+    return JSONResponse(len(await request.body()))
 
-  with served(server) as port:
+  with served(Starlette(routes=[Route("/write", write, methods=["POST"])])) as port:
     one = opened(port, b"POST /write HTTP/1.1\r\nHost: here\r\nContent-Length: 2000\r\n\r\n")
     for _ in range(10):
       time.sleep(0.1)

@@ -26,7 +26,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-RATE, BURST = 20.0, 200.0  # requests a second, and at once: dozens of people behind one address
 CLIENTS = 4096  # addresses that are remembered; the one that asked longest ago goes first
 _READING = ("GET", "HEAD", "OPTIONS")
 _ENTERED = '<!doctype html><meta http-equiv="refresh" content="0;url=./"><title>…</title>'
@@ -45,8 +44,8 @@ class Guarded:
 
   `hosts`: names under which it may be called; None: under any, which only a token makes safe.
   `token`: "" asks for none. `error(status, message)` makes the answer to what is refused, in the
-  app's own shape; a body that grows too large is an HTTPException within the app. `largest` is in
-  bytes; a function gives it for a path.
+  app's own shape; a body that grows too large is an HTTPException within the app. `largest(path)`
+  is in bytes.
   """
 
   def __init__(
@@ -56,12 +55,12 @@ class Guarded:
     *,
     hosts: Collection[str] | None,
     token: str,
-    largest: int | Callable[[str], int],
-    rate: float = RATE,
-    burst: float = BURST,
+    largest: Callable[[str], int],
+    rate: float,
+    burst: float,
   ):
     self._app, self._error, self._hosts, self._token = app, error, hosts, token.encode()
-    self._largest = largest if callable(largest) else lambda path: largest
+    self._largest = largest
     self._rates = Rates(rate, burst, CLIENTS)
     mark = hmac.digest(self._token, b"cookie", "sha256").hex()
     self._cookie, self._mark = f"entered-{mark[:8]}", mark[8:]  # servers of one host share cookies

@@ -72,7 +72,7 @@ def serve(app, args, about: str) -> None:
   """
   import uvicorn
 
-  from rounds.deadlines import WithDeadline
+  from serving.access.deadlines import WithDeadline
 
   listening = _socket(args)
   host = f"[{args.host}]" if ":" in args.host else args.host
