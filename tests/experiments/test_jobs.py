@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from experiments.sweeping import jobs, worker
-from tests.training.test_population import SMALL, TIMED, params_of
+from tests.training.stopped_runs import TIMED
+from tests.training.test_population import SMALL, params_of
 from training import memory
 from training.build import parts_of
 from training.checking import config_files, digests

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from experiments.sweeping import plan
-from tests.training.test_population import TIMED
+from tests.training.stopped_runs import TIMED
 from training.records.files import read_json
 from training.records.run_folder import RunFolder
 

@@ -190,7 +190,7 @@ async def pieces(count):
 
 
 def test_a_long_body_is_refused_by_its_length_or_while_it_arrives():
-  app = guarded(largest=1024)
+  app = guarded(largest=lambda path: 1024)
   assert asked(app, "POST", "/write", content=b"x" * 1024).json() == 1024
   for content in (b"x" * 1025, pieces(11)):  # the second has no length
     answer = asked(app, "POST", "/write", content=content)
@@ -239,7 +239,7 @@ HEAD = b"POST /write HTTP/1.1\r\nHost: here\r\nContent-Length: 900\r\n"
 
 def test_clients_that_keep_the_server_waiting_are_hung_up_on(monkeypatch):
   monkeypatch.setattr(deadlines, "PATIENCE", 0.3)
-  app = guarded(hosts=None, largest=1 << 30)
+  app = guarded(hosts=None, largest=lambda path: 1 << 30)
   with served(app) as port:
     silent = opened(port)
     in_the_head = opened(port, HEAD)

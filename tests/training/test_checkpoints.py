@@ -13,6 +13,7 @@ from experiments import train as train_command
 from models.partitioning import make_mesh
 from tests.experiments import commands
 from tests.models.tiny import tiny_params
+from tests.training.stopped_runs import rows_of, train_until
 from tests.training.test_staleness import SMALL
 from training.checking import config_files
 from training.errors import UserError
@@ -196,25 +197,15 @@ def stopped(tmp_path_factory):
   """The root, with a run that was stopped with checkpoints, and one that was not."""
   root = tmp_path_factory.mktemp("root")
   config = config_files.load("configs/grpo.py", SMALL | {"checkpoint.every": 1})
-
-  def stop(row):
-    if row.get("step") == 4:
-      raise KeyboardInterrupt
-
-  with pytest.raises(KeyboardInterrupt):
-    train(config, str(root / "run"), root=str(root), report=stop)
+  train_until(4, config, root / "run", root)
   train(config, str(root / "whole"), root=str(root))
   return root, config
 
 
 def content(folder):
   """All rows without times, and the bits of the last checkpoint's parameters."""
-  rows = [
-    {name: value for name, value in row.items() if "second" not in name and "time" not in name}
-    for row in RunFolder(folder).read_metrics()
-  ]
   leaves = jax.tree.leaves(load_run(folder).policy.params)
-  return rows, [np.asarray(leaf).tobytes() for leaf in leaves]
+  return rows_of(folder), [np.asarray(leaf).tobytes() for leaf in leaves]
 
 
 @pytest.mark.parametrize("damaged", [1, 2])

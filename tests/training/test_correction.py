@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 
 import jax
 import numpy as np
@@ -14,6 +13,7 @@ from models.log_probs import token_log_probs
 from models.partitioning import make_mesh
 from tests.models.tiny import TINY, log_probs, ragged_groups, tiny_params
 from tests.training.small_configs import SMALL_MODEL
+from tests.training.stopped_runs import rows_of, whole_and_resumed
 from tests.training.test_population import assert_same, configs_of, one_by_one, together
 from training import build
 from training.annotate import annotate
@@ -21,7 +21,6 @@ from training.batches import sampling_warnings
 from training.checking import config_files, digests, validate
 from training.errors import UserError
 from training.population.programs import program_of
-from training.run import train
 from training.scoring import Scorer
 from training.sources.online import Online
 from training.start import starting_state
@@ -139,29 +138,14 @@ def test_the_anchor_says_whose_log_probs_the_loss_has(name):
 # --- a run --------------------------------------------------------------------------------------
 
 
-def rows_of(run):
-  timed = ("seconds", "time", "per_second")
-  with open(os.path.join(run.folder, "metrics.jsonl")) as file:
-    rows = [json.loads(line) for line in file]
-  return [{k: v for k, v in row.items() if not k.endswith(timed)} for row in rows]
-
-
 @pytest.mark.parametrize("anchor", ["recomputed", "sampler"])
 def test_a_run_with_a_lag_that_was_stopped_ends_with_the_same_bits(tmp_path, anchor):
   weight = WEIGHT if anchor == "recomputed" else "mask(token, 0.99, 1.01)"
   fields = {"correction.weight": weight, "correction.anchor": anchor, "sampling.lag": 2}
   config = config_of(**fields, inner_epochs=2, **{"replay.share": 0.25})
-  whole = train(config, str(tmp_path / "whole"), root=str(tmp_path))
-
-  def stop(row):
-    if row.get("step") == 5:
-      raise KeyboardInterrupt
-
-  with pytest.raises(KeyboardInterrupt):
-    train(config, str(tmp_path / "stopped"), root=str(tmp_path), report=stop)
-  resumed = train(config, str(tmp_path / "stopped"), root=str(tmp_path))
-  rows = rows_of(whole)
-  assert rows == rows_of(resumed) and len(rows) == 7
+  whole, resumed = whole_and_resumed(config, tmp_path)
+  rows = rows_of(whole.folder)
+  assert rows == rows_of(resumed.folder) and len(rows) == 7
   assert rows[-1]["train/sampling/sampling_logp_difference/mean"] > 1e-4
   assert rows[-1]["train/sampling/effective_sample_size"] < 1
 

@@ -8,6 +8,7 @@ import pytest
 
 from experiments.sweeping import plan
 from tests.training.small_configs import SMALL_MODEL
+from tests.training.stopped_runs import TIMED
 from training import UserError, load_config, train
 from training.checking import digests, longer
 from training.records.run_folder import RunFolder
@@ -29,7 +30,6 @@ SMALL = SMALL_MODEL | {
   "reference.every": 4,
   "reference.mix": 0.5,
 }
-TIMED = ("seconds", "train/seconds", "train/step_time", "perf/tokens_per_second")
 
 
 def config(**fields):

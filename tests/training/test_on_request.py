@@ -1,7 +1,6 @@
 """Sampling that a loss asks for: whose responses, what they cost, what a resumed run knows."""
 
 import dataclasses
-import json
 import os
 
 import jax
@@ -11,13 +10,13 @@ import pytest
 
 from models import adapters
 from tests.training.small_configs import SMALL_MODEL
+from tests.training.stopped_runs import rows_of, whole_and_resumed
 from training import build
 from training.checking import budget, config_files
 from training.compiled import compiled_log_probs
 from training.evaluation import draw_held_out
 from training.records.run_folder import RunFolder
 from training.records.waiting import Waiting
-from training.run import train
 from training.scoring import Scorer
 from training.sources.batch import Batch
 from training.sources.online import Online
@@ -227,27 +226,10 @@ REGIMES = {
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path, name, regime):
   config = config_of(name, **{"task.train_prompts": 16} | REGIMES[regime])
-  whole = train(config, str(tmp_path / "whole"), root=str(tmp_path))
-
-  def stop(row):
-    if row.get("step") == 5:
-      raise KeyboardInterrupt
-
-  with pytest.raises(KeyboardInterrupt):
-    train(config, str(tmp_path / "stopped"), root=str(tmp_path), report=stop)
-  resumed = train(config, str(tmp_path / "stopped"), root=str(tmp_path))
-  timed = ("seconds", "time", "per_second")
-  rows, again = (
-    [{k: v for k, v in row.items() if not k.endswith(timed)} for row in json_rows(run)]
-    for run in (whole, resumed)
-  )
-  assert rows == again and len(rows) == 7
+  whole, resumed = whole_and_resumed(config, tmp_path)
+  rows = rows_of(whole.folder)
+  assert rows == rows_of(resumed.folder) and len(rows) == 7
   assert all(row["train/grad_norm"] > 0 for row in rows[1:])
   least, most = budget.rollouts(config.to_dict())
   assert least <= rows[-1]["rollouts"] <= most
   assert least == most or (name, regime) == ("a_star_po", "older")  # which prompts come again
-
-
-def json_rows(run):
-  with open(os.path.join(run.folder, "metrics.jsonl")) as file:
-    return [json.loads(line) for line in file]

@@ -12,6 +12,7 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from tests.training.small_configs import SMALL_MODEL
+from tests.training.stopped_runs import TIMED
 from training import assembly
 from training.checking import config_files, digests
 from training.errors import Diverged
@@ -36,7 +37,6 @@ SMALL = {
   "checkpoint.every": 2,
   "wandb.mode": "disabled",
 }
-TIMED = ("seconds", "train/seconds", "train/step_time", "perf/tokens_per_second")
 
 
 def configs_of(config, members, **overrides):

@@ -1,7 +1,6 @@
 """Responses of older policies: whose they are, what is kept for a resumed run, what is refused."""
 
 import dataclasses
-import json
 import os
 
 import jax
@@ -9,12 +8,12 @@ import numpy as np
 import pytest
 
 from tests.training.small_configs import SMALL_MODEL
+from tests.training.stopped_runs import rows_of, whole_and_resumed
 from training import build
 from training.checking import config_files, longer, validate
 from training.errors import UserError
 from training.records.run_folder import RunFolder
 from training.records.waiting import Waiting
-from training.run import train
 from training.scoring import Scorer
 from training.sources.aged import Aged, written_at
 from training.sources.batch import Batch
@@ -108,27 +107,10 @@ def test_by_advantage_tied_groups_are_hardly_replayed(tmp_path):
 @pytest.mark.parametrize("regime", REGIMES)
 def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path, regime):
   config = config_of(**REGIMES[regime])
-  whole = train(config, str(tmp_path / "whole"), root=str(tmp_path))
-
-  def stop(row):
-    if row.get("step") == 5:
-      raise KeyboardInterrupt
-
-  with pytest.raises(KeyboardInterrupt):
-    train(config, str(tmp_path / "stopped"), root=str(tmp_path), report=stop)
-  resumed = train(config, str(tmp_path / "stopped"), root=str(tmp_path))
-  timed = ("seconds", "time", "per_second")
-  rows, again = (
-    [{k: v for k, v in row.items() if not k.endswith(timed)} for row in json_rows(run)]
-    for run in (whole, resumed)
-  )
-  assert rows == again and len(rows) == 7
+  whole, resumed = whole_and_resumed(config, tmp_path)
+  rows = rows_of(whole.folder)
+  assert rows == rows_of(resumed.folder) and len(rows) == 7
   assert rows[-1]["train/staleness"] > 0
-
-
-def json_rows(run):
-  with open(os.path.join(run.folder, "metrics.jsonl")) as file:
-    return [json.loads(line) for line in file]
 
 
 def test_what_waits_is_read_as_it_was_written_and_the_last_two_are_kept(tmp_path):

@@ -1,12 +1,10 @@
 """A beta that moves so that the KL holds a target: by hand, in a run, in a population, refused."""
 
-import json
-import os
-
 import jax
 import numpy as np
 import pytest
 
+from tests.training.stopped_runs import rows_of, whole_and_resumed
 from tests.training.test_population import SMALL, assert_same, configs_of, one_by_one, together
 from training import build
 from training.checking import config_files, validate
@@ -38,26 +36,11 @@ def test_a_run_begins_with_the_configs_beta_and_a_beta_that_stays_is_in_no_state
   assert len(jax.tree.leaves(state)) == len(jax.tree.leaves((state.params, state.moments))) + 2
 
 
-def rows_of(run):
-  timed = ("seconds", "time", "per_second")
-  with open(os.path.join(run.folder, "metrics.jsonl")) as file:
-    rows = [json.loads(line) for line in file]
-  return [{k: v for k, v in row.items() if not k.endswith(timed)} for row in rows]
-
-
 def test_a_run_logs_the_beta_of_each_step_and_resumes_with_the_same_bits(tmp_path):
   config = config_files.load("configs/grpo.py", SMALL | HELD | {"inner_epochs": 2})
-  whole = train(config, str(tmp_path / "whole"), root=str(tmp_path))
-
-  def stop(row):
-    if row.get("step") == 5:
-      raise KeyboardInterrupt
-
-  with pytest.raises(KeyboardInterrupt):
-    train(config, str(tmp_path / "stopped"), root=str(tmp_path), report=stop)
-  resumed = train(config, str(tmp_path / "stopped"), root=str(tmp_path))
-  rows = rows_of(whole)
-  assert rows == rows_of(resumed) and len(rows) == 7
+  whole, resumed = whole_and_resumed(config, tmp_path)
+  rows = rows_of(whole.folder)
+  assert rows == rows_of(resumed.folder) and len(rows) == 7
   betas, kls = ([row[f"train/{name}"] for row in rows[1:]] for name in ("beta", "kl"))
   assert betas[0] == 0.5 and len(set(betas)) == 6
   for before, kl, after in zip(betas, kls, betas[1:], strict=False):
@@ -75,7 +58,7 @@ def test_the_loss_has_the_beta_that_moved(tmp_path):
     )
     for target in (1e-6, 10.0)
   ]
-  low, high = map(rows_of, runs)
+  low, high = (rows_of(run.folder) for run in runs)
   assert low[1]["train/grad_norm"] == high[1]["train/grad_norm"]
   assert low[6]["train/beta"] == pytest.approx(0.5 * 0.98 * 1.02**4, rel=1e-5)  # at first 0
   assert high[6]["train/beta"] == pytest.approx(0.5 * 0.98**5, rel=1e-5)
