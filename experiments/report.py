@@ -23,7 +23,7 @@ from comparing.comparison import Comparison
 from experiments.command_line import cli
 from tasks.visible_text import visible
 from training.errors import UserError
-from training.records import run_names
+from training.records import full_disk, run_names
 from training.records.files import write_atomically
 from training.records.run_folder import RunFolder
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     out = arguments.out or home(arguments.folders)
     written = [_write(result, out), *(_write_pictures(result, out) if arguments.png else [])]
   except (UserError, OSError) as error:
-    print(visible(f"error: {error}"), file=sys.stderr)
+    print(visible(f"error: {full_disk.said(error) or error}"), file=sys.stderr)
     return 2
   print("report: " + "\n        ".join(written))
   return 0

@@ -31,4 +31,5 @@ def said(error: BaseException | None) -> str:
 
 
 def _say(path: str, number: int) -> str:
+  path = re.sub(r"\.\d+\.tmp$", "", path)  # it was to take the place of that
   return f"{f'{path}: ' if path else ''}{os.strerror(number)}. {_ADVICE[number]}"
