@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
   if done >= last:
     print(f"{path}: has {done} rounds already; --rounds={done + 1} for one more")
   with deployment.run.recording_outcome():
-    for number in range(1, last + 1) if args.from_earlier else ():
+    for number in range(1, max(done, last) + 1) if args.from_earlier else ():
       go_on_from_earlier(deployment.round(number))
     for number in range(done + 1, last + 1):
       try:
@@ -107,10 +107,10 @@ def refuse_another(deployment: Deployment, digest: str, config) -> None:
 
 def go_on_from_earlier(round_: Round) -> None:
   """Sets a damaged last checkpoint aside; one that has its verdict is trained to its end again."""
-  said = set_damaged_aside(round_.run)
-  for line in said:
+  for line in set_damaged_aside(round_.run):
     print(f"warning: {visible(line)}")
-  if said and round_.verdict:
+  state = round_.run.read_status().get("state", "finished")  # a promotion has no run of its own
+  if round_.verdict and state not in ("finished", "diverged"):  # set aside now, or by a call before
     with training(round_.number) as (one_round, show):
       one_round.train_again(round_.run, ROOT, show)
 

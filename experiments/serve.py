@@ -131,7 +131,13 @@ def _of_run(path: str) -> ConfigDict:
 
 
 def _without_token(argv: Sequence[str]) -> list[str]:
-  return [word for word in argv if not word.startswith("--token")]
+  kept, words = [], iter(argv)
+  for word in words:
+    if word == "--token":
+      next(words, None)
+    elif not word.startswith("--token="):
+      kept.append(word)
+  return kept
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def app(service: Service, hosts: Collection[str] | None, token: str) -> Guarded:
   ]
   handlers = {ApiError: _refused, HTTPException: _not_here, Exception: _failed}
   inner = Starlette(
-    routes=[page(service.policies.parts.task.tokenizer.chats)]
+    routes=[_page(service)]
     + [Route(path, endpoint, methods=[method]) for method, path, endpoint in table],
     exception_handlers=handlers,  # pyrefly: ignore[bad-argument-type]
   )
@@ -187,6 +187,12 @@ def _paging(request: Request, default: int) -> tuple[str | None, int]:
   if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= 10_000):
     raise invalid("limit", "'limit' must be an integer from 1 to 10000.")
   return request.query_params.get("after"), int(limit[:9])
+
+
+def _page(service: Service) -> Route:
+  sampling = service.policies.config.sampling
+  chats = service.policies.parts.task.tokenizer.chats
+  return page(chats=chats, temperature=float(sampling.temperature), top_p=float(sampling.top_p))
 
 
 async def _refused(request: Request, error: ApiError) -> Response:

@@ -107,7 +107,7 @@ def _of_texts(scores: list[float | None], texts: list[str]) -> list[float | None
   if len(set(filter(str.strip, texts))) < 2:
     message = "All answers are the same, or empty: there is nothing to compare."
     raise conflict(message, "nothing_to_compare")
-  return [None if score is None else best[text] for text, score in zip(texts, scores, strict=True)]
+  return [best.get(text) for text in texts]
 
 
 def row_of(

@@ -15,10 +15,16 @@ from starlette.routing import Route
 _PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page.html")
 
 
-def page(chats: bool) -> Route:
-  """The route of the page; `chats`: whether the model reads conversations."""
+def page(*, chats: bool, temperature: float, top_p: float) -> Route:
+  """The route of the page, which draws answers as it is told.
+
+  `chats`: whether the model reads conversations.
+  """
   with open(_PAGE, encoding="utf-8") as file:
-    text = file.read().replace('data-chats=""', f'data-chats="{"yes" if chats else "no"}"')
+    text = file.read()
+  about = {"chats": "yes" if chats else "no", "temperature": temperature, "top-p": top_p}
+  for name, value in about.items():
+    text = text.replace(f'data-{name}=""', f'data-{name}="{value}"')
   headers = {
     "Content-Security-Policy": _policy(text),
     "X-Content-Type-Options": "nosniff",

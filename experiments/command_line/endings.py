@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from typing import Any
 
 STOPS = (signal.SIGTERM, signal.SIGHUP)  # of a batch system; of a terminal that was closed
@@ -18,6 +19,7 @@ def quiet_from_the_first_second() -> None:
 
   def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     is_late = kind is RuntimeError and str(error) == "Event loop is closed"
+    is_late &= threading.current_thread() is not threading.main_thread()
     if not issubclass(kind, KeyboardInterrupt) and not is_late:
       sys.__excepthook__(kind, error, trace)
 

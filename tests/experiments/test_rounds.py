@@ -16,6 +16,7 @@ from tests.experiments import commands
 from tests.experiments.test_train import checkpoint_bytes, environment, results, train
 from training.checking import config_files, digests
 from training.errors import UserError
+from training.records.earlier import set_damaged_aside
 from training.records.run_folder import RunFolder
 
 SMALL = """
@@ -109,15 +110,21 @@ def test_a_round_whose_last_checkpoint_is_damaged_goes_on_from_the_one_before(pl
   assert checkpoint_bytes(home) == bits and round_.verdict == before
 
 
-def test_the_policy_of_a_finished_round_is_trained_again_where_its_checkpoint_is_damaged(place):
-  assert rounds(place, "--out=runs/served").returncode == 0
-  round_ = Deployment(str(place / "runs" / "served")).round(1)
+@pytest.mark.parametrize("was_killed", [False, True])  # when it had set the checkpoint aside
+def test_the_policy_of_a_finished_round_is_trained_again_where_its_checkpoint_is_damaged(
+  place, was_killed
+):
+  out = f"--out=runs/served-{was_killed}"
+  assert rounds(place, out).returncode == 0
+  round_ = Deployment(str(place / "runs" / f"served-{was_killed}")).round(1)
   home, before = pathlib.Path(round_.path), (round_.verdict, round_.evaluation)
   bits = checkpoint_bytes(home)
   next((home / "checkpoints" / "2").glob("state/ocdbt.process_0/d/*")).write_bytes(b"")
-  done = rounds(place, "--out=runs/served", "--rounds=1", "--from_earlier")
+  said = set_damaged_aside(round_.run) if was_killed else []
+  done = rounds(place, out, "--rounds=1", "--from_earlier")
   assert done.returncode == 0, done.stderr
-  assert "training goes on from step 1" in done.stdout and "has 1 rounds already" in done.stdout
+  assert "has 1 rounds already" in done.stdout
+  assert "training goes on from step 1" in " ".join([*said, done.stdout])
   assert checkpoint_bytes(home) == bits and (round_.verdict, round_.evaluation) == before
 
 

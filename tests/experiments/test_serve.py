@@ -97,8 +97,11 @@ def test_a_folder_of_something_else_stays_as_it_is(tmp_path, run):
   assert "is no deployment" in called(tmp_path, "--deployment=runs/dpo").stderr
 
 
-def test_a_token_is_not_kept(tmp_path):
-  words = ["--deployment=a", "--config=configs/rounds.py", "--token=correcthorsebattery"]
+@pytest.mark.parametrize(
+  "token", [["--token=correcthorsebattery"], ["--token", "correcthorsebattery"]]
+)
+def test_a_token_is_not_kept(tmp_path, token):
+  words = ["--deployment=a", *token, "--config=configs/rounds.py"]
   assert called(tmp_path, *words).returncode == 0
   assert "correcthorse" not in (tmp_path / "a" / "command.txt").read_text()
 

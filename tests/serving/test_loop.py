@@ -68,16 +68,18 @@ def test_a_round_that_somebody_types_takes_what_came_and_its_policy_answers(
   typed = [sys.executable, "-m", "experiments.rounds", *people, "--out=runs/mine"]
 
   def round_():
-    return subprocess.run(
+    done = subprocess.run(
       typed, capture_output=True, text=True, cwd=tmp_path, env=environment(tmp_path)
     )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
   try:
-    said = round_().stdout
+    said = round_()
     assert "round 1  waiting for rows: 0 of 4 new ones in runs/mine/feedback" in said
     for completion in comparable(server.client, 4):
       prefer(server.client, completion.id, best=0)
-    assert "round 1  " in (said := round_().stdout) and "waiting" not in said
+    assert "round 1  " in (said := round_()) and "waiting" not in said
     first = Deployment(str(server.home)).round(1)
     assert first.recipe["taken"] == {"service.jsonl": 4} and first.recipe["assumed"] == 0
     time.sleep(policies.FRESH)

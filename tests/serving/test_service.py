@@ -7,6 +7,7 @@ import httpx
 import openai
 import pytest
 
+from rounds import feedback_rows
 from tests.comparing import browser
 from tests.serving.server import BEGIN, SMALL, Server, ask, comparable, ended, prefer
 
@@ -299,8 +300,10 @@ def test_in_a_browser_choose_deploy_and_roll_back(server, tuned):
     page.run("document.getElementById('tie').click()")
     page.wait("document.getElementById('said').textContent.startsWith('Kept. The conv')")
     kept, tie = map(json.loads, rows.read_text().splitlines()[before:])
-    assert [r["response"] for r in kept["responses"] if r["score"] == 1] == [shown]
-    assert sorted({r["score"] for r in tie["responses"]}, key=str) == [0.5, None]
+    assert {r["response"] for r in kept["responses"] if r["score"] == 1} == {shown}
+    assert {r["score"] for r in tie["responses"]} - {None} == {0.5}
+    taken = feedback_rows.take(str(rows.parent), {}, None, set()).rows
+    assert len(taken) >= before + 2  # all that the page wrote can be read
 
     page.run("document.getElementById('tab-jobs').click()")
     page.wait("document.querySelectorAll('#list svg').length >= 2")
@@ -313,6 +316,14 @@ def test_in_a_browser_choose_deploy_and_roll_back(server, tuned):
     page.wait("document.getElementById('now').textContent === 'base'")
     assert page.run("document.querySelectorAll('#rounds tr').length") >= 2
     assert page.console == []
+
+
+def test_the_page_runs_its_own_script_alone_and_draws_as_the_deployment_does(server):
+  answer = httpx.get(server.url)
+  policy = answer.headers["content-security-policy"]
+  assert "default-src 'none'" in policy and "unsafe" not in policy
+  assert "innerHTML" not in answer.text
+  assert 'data-chats="no" data-temperature="1.0" data-top-p="1.0"' in answer.text
 
 
 def test_two_requests_of_one_key_are_one_job(client):

@@ -134,6 +134,14 @@ def test_answers_of_one_text_have_one_score_and_empty_ones_are_in_no_row(feedbac
   assert FeedbackRows(folder, state).add({"completion": "c", "best": 2})["scores"] == [1, 0, 1, 0]
 
 
+def test_an_answer_that_nobody_scored_has_the_score_of_its_text(feedback, folder, state):
+  state.add_answers("c", answers("x", "y", "x", "z"))
+  found = feedback.add({"completion": "c", "scores": [1, 0, None, None]})
+  assert found["scores"] == [1, 0, 1, None]
+  (row,) = rows_in(folder)
+  assert row.scores == (1, 0, 1, None)
+
+
 @pytest.mark.parametrize(
   ("texts", "body", "status", "param"),
   [
