@@ -54,7 +54,8 @@ def main(argv: Sequence[str]) -> int:
     out = arguments.out or home(arguments.folders)
     written = [_write(result, out), *(_write_pictures(result, out) if arguments.png else [])]
   except (UserError, OSError) as error:
-    print(visible(f"error: {full_disk.said(error) or error}"), file=sys.stderr)
+    said = full_disk.said(error) if isinstance(error, OSError) else ""
+    print(visible(f"error: {said or error}"), file=sys.stderr)
     return 2
   print("report: " + "\n        ".join(written))
   return 0

@@ -70,8 +70,12 @@ def main(argv: Sequence[str]) -> int:
   if done >= last:
     print(f"{path}: has {done} rounds already; --rounds={done + 1} for one more")
   with deployment.run.recording_outcome():
-    for number in range(1, max(done, last) + 1) if args.from_earlier else ():
-      go_on_from_earlier(deployment.round(number))
+    for number in range(1, max(done, last) + 1):
+      if args.from_earlier:
+        for line in set_damaged_aside(deployment.round(number).run):
+          print(f"warning: {visible(line)}")
+      train_to_the_end(deployment.round(number))
+    deployment.write_metrics()
     for number in range(done + 1, last + 1):
       try:
         do_round(deployment, number)
@@ -105,12 +109,10 @@ def refuse_another(deployment: Deployment, digest: str, config) -> None:
     raise UserError(f"{deployment.path} is not empty, and no deployment. Give --out=FOLDER")
 
 
-def go_on_from_earlier(round_: Round) -> None:
-  """Sets a damaged last checkpoint aside; one that has its verdict is trained to its end again."""
-  for line in set_damaged_aside(round_.run):
-    print(f"warning: {visible(line)}")
+def train_to_the_end(round_: Round) -> None:
+  """Trains a round that has its verdict once more, if its last checkpoint was ever set aside."""
   state = round_.run.read_status().get("state", "finished")  # a promotion has no run of its own
-  if round_.verdict and state not in ("finished", "diverged"):  # set aside now, or by a call before
+  if round_.verdict and state not in ("finished", "diverged"):
     with training(round_.number) as (one_round, show):
       one_round.train_again(round_.run, ROOT, show)
 

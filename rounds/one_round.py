@@ -5,6 +5,7 @@ service, which is also its reference: its KL penalty and its eval/kl are to that
 policy before the first round is measured here, together with the reward.
 """
 
+import contextlib
 import dataclasses
 import shutil
 from typing import Any
@@ -75,7 +76,7 @@ def train(
 def train_again(folder: RunFolder, root: str, report: Report) -> None:
   """Trains a finished run to its end once more, from the checkpoint that it has: the same bits."""
   config = config_files.of_record(folder.read_config()["config"])
-  with held(folder), folder.recording_outcome():
+  with contextlib.suppress(Diverged), held(folder), folder.recording_outcome():
     assembly.train(config, folder, root, report)
 
 

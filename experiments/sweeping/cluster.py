@@ -66,6 +66,7 @@ class Live:
   array: str
   index: int
   runs: tuple[str, ...]
+  is_program: bool  # of several runs, though all but one may rest
 
 
 def live_runs(folder: str) -> dict[str, Live]:
@@ -87,7 +88,8 @@ def live_runs(folder: str) -> dict[str, Live]:
   for line in answer.splitlines():
     array, number = line.split()
     index = int(number.partition("_")[2] or 0)
-    job = Live(number, array, index, tuple(arrays[array][index]))
+    about = arrays[array][index]
+    job = Live(number, array, index, tuple(about["runs"]), about["is_program"])
     found |= dict.fromkeys(job.runs, job)
   return found
 
@@ -168,13 +170,13 @@ class Cluster:
       if len(rest) == len(members):
         left.append(job)
       elif rest:
-        left.append(sweep_jobs.together(rest, job.log))
+        left.append(sweep_jobs.without(job, live.keys()))
       for member in members:
         if member.name in live:
           joined.setdefault(live[member.name], []).append(member)
     for old, members in joined.items():
       job = members[0]
-      if len(old.runs) > 1:  # its reports are by member, even if all but one have ended
+      if old.is_program:  # its reports are by member, even if all but one have ended
         job = Job(job.name, job.function, {}, job.log, tuple(members))
       handle = _handle(self._folder, old.number)
       self._running.append(_Running(job, handle, self._progress(old.array, old.index)))
@@ -186,8 +188,11 @@ class Cluster:
     if self._kind == "slurm":
       self._executor.update_parameters(slurm_job_name=array)
       record = os.path.join(self._folder, "jobs.json")
-      runs = [[member.name for member in job.members or [job]] for job in jobs]
-      write_json(record, read_json(record) | {array: runs})
+      about = [
+        {"runs": [m.name for m in job.members or [job]], "is_program": bool(job.members)}
+        for job in jobs
+      ]
+      write_json(record, read_json(record) | {array: about})
     files = [self._progress(array, index) for index in range(len(jobs))]
     handles = []
     try:

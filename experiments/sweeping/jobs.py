@@ -43,13 +43,20 @@ def together(members: Sequence[Job], log: str, resting: Collection[str] = ()) ->
   """Joins the runs' own jobs into one; `log` takes the output that belongs to none of them."""
   if len(members) == 1:
     return members[0]
-  fields = [
-    {"name": job.name, "log": job.log, "arguments": job.arguments, "rests": job.name in resting}
-    for job in members
-  ]
-  first, *others = [job for job in members if job.name not in resting]
+  runs = [{"name": job.name, "log": job.log, "arguments": job.arguments} for job in members]
+  program = Job("", f"{__name__}:train_together", {"runs": runs}, log, tuple(members))
+  return without(program, resting)
+
+
+def without(program: Job, resting: Collection[str]) -> Job:
+  """The job of a program, in which runs of these names are not trained, and keep their places."""
+  first, *others = [member for member in program.members if member.name not in resting]
   name = f"{first.name} and {len(others)} more" if others else first.name
-  return Job(name, f"{__name__}:train_together", {"runs": fields}, log, (first, *others))
+  runs = [
+    run | {"rests": run.get("rests", False) or run["name"] in resting}
+    for run in program.arguments["runs"]
+  ]
+  return Job(name, program.function, {"runs": runs}, program.log, (first, *others))
 
 
 def _training_one(sweep: Plan, run: PlannedRun, from_earlier: bool) -> Job:

@@ -56,10 +56,13 @@ def begun(
   """
   by_name = {run.name: run for run in runs}
   wanted = {run.name for run in to_do if run.folder.checkpoint_step}
+  known = [[by_name[name] for name in names] for names in before if by_name.keys() >= set(names)]
   return [
-    [by_name[name] for name in names]
-    for names in before
-    if len(names) <= at_most and wanted & set(names) and by_name.keys() >= set(names)
+    program
+    for program in known
+    if len(program) <= at_most
+    and wanted & {run.name for run in program}
+    and len({program_of(run.config) for run in program}) == 1  # one may have been started anew
   ]
 
 

@@ -45,7 +45,9 @@ def _rows(path: pathlib.Path) -> list[dict[str, Any]]:
 
 def _difference(found: dict[str, Any], rows: dict[int, dict[str, Any]]) -> str:
   """What W&B's row has otherwise than the run's of its step; "" if nothing."""
-  row = rows.get(found["_step"], {})
+  row = rows.get(found["_step"])
+  if row is None:
+    return f"W&B has a row of step {found['_step']}"
   own = {key: value for key, value in row.items() if key not in TIMED and value is not None}
   other = [key for key, value in own.items() if found.get(key) != value]
   return f"W&B, step {found['_step']}: {other[0]} is {found.get(other[0])}" if other else ""

@@ -9,7 +9,7 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tests.chaos import left_behind
 from tests.chaos.starts import Process, Starter, kill_all, until_gone
@@ -148,7 +148,7 @@ class Trial:
 
   def judge(self, whole: Whole, began: float) -> Verdict:
     """Compares what is left with what a work left alone leaves."""
-    lines, unread = self._said(), []
+    lines, unread = self._said(self.hurt), []
     verdict = SAID if lines else SAME
     if not self.wrong:
       try:
@@ -156,9 +156,10 @@ class Trial:
       except Exception as error:  # a checkpoint that cannot be read
         self.wrong.append(f"what is left cannot be read: {type(error).__name__}: {error}"[:300])
       else:
-        hurt = {left_behind.key_of(path, self.runs): path for path in self.hurt}
-        said = {key: self.hurt[path] or b"" for key, path in hurt.items()} if lines else {}
-        untouched = {key for key, path in hurt.items() if _content(path) == self.hurt[path]}
+        said = {key: found or b"" for key, path, found in self._hurt() if self._said([path])}
+        untouched = {
+          key for key, path, found in self._hurt() if _is_untouched(left.get(key), path, found)
+        }
         for path, line in left_behind.differences(whole.left, left, said):
           (unread if path in untouched else self.wrong).append(line)
     if self.wrong:
@@ -169,9 +170,13 @@ class Trial:
     seconds = round(time.monotonic() - began, 1)
     return Verdict(self.work.name, self.fault, self.seed, verdict=verdict, seconds=seconds, **facts)
 
-  def _said(self) -> list[str]:
-    """The lines of all starts that name a file that was hurt, or its folder."""
-    names = {os.path.relpath(path, self.folder) for path in self.hurt}
+  def _hurt(self) -> list[tuple[str, pathlib.Path, bytes | None]]:
+    """Under which name each file that was hurt is compared, the file, and what it then was."""
+    return [(left_behind.key_of(path, self.runs), path, now) for path, now in self.hurt.items()]
+
+  def _said(self, paths: Iterable[pathlib.Path]) -> list[str]:
+    """The lines of all starts that name one of these files, or its folder."""
+    names = {os.path.relpath(path, self.folder) for path in paths}
     names |= {os.path.dirname(name) for name in names if "checkpoints" in name}
     names |= {match[0] for name in names if (match := re.match(r".*/checkpoints/\d+", name))}
     outputs = sorted(self.folder.parent.glob(f"{self.folder.name}-*.txt"))
@@ -237,8 +242,11 @@ def _folders(root: pathlib.Path) -> Iterator[str]:
     yield os.path.relpath(at, root)
 
 
-def _content(path: pathlib.Path) -> bytes | None:
-  return path.read_bytes() if path.is_file() else None
+def _is_untouched(left: object, path: pathlib.Path, hurt: bytes | None) -> bool:
+  """Whether a file is as it was when it was hurt, and a checkpoint that it is part of was not
+  written anew (in files of other names, mostly)."""
+  is_read = isinstance(left, dict) and "checkpoints" in path.parts
+  return not is_read and (path.read_bytes() if path.is_file() else None) == hurt
 
 
 def _last_line(output: str) -> str:

@@ -46,6 +46,9 @@ def wait(report, *, checkpoint, seconds=60.0):
   report({"step": 1, "steps": 2})
   time.sleep(seconds)
 
+def beside(report, *, runs):
+  assert [run["rests"] for run in runs] == [True, False]
+
 def together(report, *, names):
   report({"runs": {"a": {"step": 2, "state": "finished", "reason": ""}}})
   time.sleep(3)
@@ -168,8 +171,10 @@ def test_a_sweep_that_lost_its_own_process_joins_the_jobs_it_left_in_slurm(tmp_p
     next(lost.run(jobs))
   until((tmp_path / "checkpoint").exists)
   assert cluster.live_runs(str(tmp_path / "sweep"))["wait"].runs == ("wait",)
-  together = Job("both", "", {}, "", (jobs[0], job("new", "work")))
-  assert ends(run(tmp_path, [together], "slurm")) == {
+  new = job("new", "work")
+  runs = [{"name": "wait"}, {"name": "new"}]
+  both = Job("both", "cluster_jobs:beside", {"runs": runs}, new.log, (jobs[0], new))
+  assert ends(run(tmp_path, [both], "slurm")) == {
     "wait": ("finished", ""),
     "new": ("finished", ""),
   }
@@ -202,7 +207,8 @@ def test_a_run_is_not_refused_for_the_job_that_trains_it_on_this_host(tmp_path, 
   live.folder.mark("running")  # by this process
   with pytest.raises(UserError, match="is being trained by process"):
     launchers.plan_when_free("slurm", make_plan)
-  files.write_json(f"{out}/cluster/jobs.json", {"counterpoint-1": [[live.name]]})
+  about = {"runs": [live.name], "is_program": False}
+  files.write_json(f"{out}/cluster/jobs.json", {"counterpoint-1": [about]})
   (slurm / "1000.sh").write_text("#SBATCH --job-name=counterpoint-1")
   (slurm / "1000.state").write_text("RUNNING")
   found = launchers.plan_when_free("slurm", make_plan)

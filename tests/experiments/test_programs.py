@@ -111,6 +111,8 @@ def test_a_run_that_began_goes_on_in_as_many_places(make):
   assert programs.begun(before, runs, to_do, at_most=8) == [runs[:3]]
   assert programs.begun(before, runs, to_do, at_most=2) == []  # --vectorize was made smaller
   assert programs.begun(before, runs, [runs[0]], at_most=8) == []
+  runs[0].config["group_size"] = 2  # started anew, with another config
+  assert programs.begun(before, runs, to_do, at_most=8) == []
 
 
 def test_members_that_rest_are_not_trained_and_what_happens_is_not_theirs(make, tmp_path):

@@ -285,6 +285,7 @@ def test_a_folder_that_was_removed_under_its_run_is_said(folder):
 def test_a_part_of_a_folder_that_was_removed_is_said_and_other_files_are_not_taken_for_one(folder):
   with pytest.raises(UserError, match="was removed while"), folder.recording_outcome():
     open(f"{folder.path}/checkpoints/4/metrics", "rb")
+  assert folder.state("aa") == "resume"
   with pytest.raises(FileNotFoundError), folder.recording_outcome():
     open(f"{folder.path}-other/checkpoints/4/metrics", "rb")
 

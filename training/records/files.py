@@ -84,7 +84,7 @@ def read_json(path: str, needs: Mapping[str, type] | None = None) -> dict[str, A
   if not isinstance(found, dict):
     raise damaged(path, "it holds no JSON object")
   if found.pop(CHECKSUM, None) not in (None, _checksum(found)):
-    raise damaged(path, f"it is not what its {CHECKSUM!r} is of")
+    raise damaged(path, f"it is not what its {CHECKSUM!r} is of (if you changed it, remove that)")
   return with_all(found, path, needs or {})
 
 

@@ -132,7 +132,10 @@ class RunFolder:
     sought = error.filename if isinstance(error, FileNotFoundError) else None
     inside = os.path.join(os.path.abspath(self.path), "")
     lacks_part = sought is not None and os.path.abspath(sought).startswith(inside)
-    if not self.read_only and (lacks_part or not os.path.exists(self._file("config.json"))):
+    is_there = os.path.exists(self._file("config.json"))
+    if not self.read_only and (lacks_part or not is_there):
+      if is_there:
+        self.mark("stopped", "a part of its folder was removed")
       raise UserError(
         f"{self.path} was removed while it was trained. Type the same command again to start again"
       )
@@ -160,10 +163,7 @@ class RunFolder:
   ) -> None:
     """`state` is running, finished, diverged, failed or stopped; `metrics` the latest values."""
     status = {"state": state, "step": step, "steps": steps, "reason": reason}
-    status |= {
-      "pid": os.getpid(),
-      "started": environment.process_start(os.getpid()),
-    }
+    status |= {"pid": os.getpid(), "started": environment.process_start(os.getpid())}
     status |= {"time": time.time(), "metrics": finite(metrics or {})}
     self._write("status.json", json_text(status))
 
