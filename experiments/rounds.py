@@ -110,9 +110,12 @@ def refuse_another(deployment: Deployment, digest: str, config) -> None:
 
 
 def train_to_the_end(round_: Round) -> None:
-  """Trains a round that has its verdict once more, if its last checkpoint was ever set aside."""
-  state = round_.run.read_status().get("state", "finished")  # a promotion has no run of its own
-  if round_.verdict and state not in ("finished", "diverged"):
+  """Trains a round that has its verdict once more, if its last checkpoint, or status, is gone.
+
+  A promotion has no run of its own.
+  """
+  is_ended = round_.run.read_status().get("state") in ("finished", "diverged")
+  if round_.verdict and round_.run.checkpoint_steps and not is_ended:
     with training(round_.number) as (one_round, show):
       one_round.train_again(round_.run, ROOT, show)
 

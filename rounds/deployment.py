@@ -171,7 +171,7 @@ def rows_of(rounds: list[Round]) -> list[dict[str, Any]]:
       own = evaluation["candidate"]
       row |= evaluation["candidate" if verdict["deployed"] else "deployed"]
       row |= {f"round/{name}": own.get(f"eval/{name}") for name in ("reward_sampled", "kl")}
-      row["round/kl_to_deployed"] = trained["metrics"].get("eval/kl")
+      row["round/kl_to_deployed"] = trained.get("metrics", {}).get("eval/kl")
       row |= flatten(evaluation["staleness"], "round/")
     rows.append(row)
   return rows

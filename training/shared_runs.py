@@ -34,6 +34,10 @@ def locked(path: str) -> Iterator[None]:
     yield
 
 
+def _is_finished(folder: RunFolder) -> bool:
+  return folder.read_status().get("state") == "finished" and bool(folder.checkpoint_steps)
+
+
 def trained_once(
   folder: RunFolder, config: ConfigDict, config_file: str, train: Callable[[], object]
 ) -> RunFolder:
@@ -42,7 +46,7 @@ def trained_once(
   Other processes that want it wait meanwhile.
   """
   with locked(folder.path):
-    if hosts.first_decides(lambda: folder.read_status().get("state") == "finished"):
+    if hosts.first_decides(lambda: _is_finished(folder)):
       return folder
     if not folder.read_config():
       folder.clear()  # what a folder holds that somebody removed under a run

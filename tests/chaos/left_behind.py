@@ -18,7 +18,8 @@ TIMED = {
   *("started", "pid", "commit", "digest", "digests", "wall", "took", "wandb", "checksum"),
 }
 _BELOW = re.compile(r'"/[^"]*?/runs/')  # a path of this machine
-IGNORED = ("env.json", "command.txt", "log.txt", "report.html", "results.csv", "best.html")
+IGNORED = ("env.json", "command.txt", "report.html", "results.csv", "best.html")
+IGNORED += ("log.txt", "base_policy.txt", "programs.txt")  # what workers printed
 IGNORED_FOLDERS = (".jax_cache", "wandb", "damaged_checkpoints")
 IGNORED_ENDS = (".lock", ".tmp", ".broken")
 

@@ -110,6 +110,17 @@ def test_a_round_whose_last_checkpoint_is_damaged_goes_on_from_the_one_before(pl
   assert checkpoint_bytes(home) == bits and round_.verdict == before
 
 
+def test_the_status_of_a_finished_round_that_is_gone_is_written_again(place):
+  assert rounds(place, "--out=runs/lost").returncode == 0
+  home = place / "runs" / "lost"
+  status, before = home / "rounds" / "001" / "status.json", RunFolder(str(home)).read_metrics()
+  status.unlink()
+  done = rounds(place, "--out=runs/lost", "--rounds=1")
+  assert done.returncode == 0, done.stderr
+  assert RunFolder(str(status.parent)).read_status()["state"] == "finished"
+  assert RunFolder(str(home)).read_metrics() == before
+
+
 @pytest.mark.parametrize("was_killed", [False, True])  # when it had set the checkpoint aside
 def test_the_policy_of_a_finished_round_is_trained_again_where_its_checkpoint_is_damaged(
   place, was_killed

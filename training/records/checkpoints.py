@@ -172,7 +172,7 @@ class Checkpoints(contextlib.AbstractContextManager):
     if not steps or (step is not None and step not in steps):
       there = ", ".join(map(str, steps)) or "none"
       raise UserError(
-        f"no checkpoint {'' if step is None else step} in {os.path.relpath(self._path)}; "
+        f"no checkpoint{'' if step is None else f' {step}'} in {os.path.relpath(self._path)}; "
         f"there: {there}"
       )
     step = steps[-1] if step is None else step
