@@ -223,10 +223,5 @@ def _text(found: Any) -> str:
 
 def _commands(variants: Sequence[Variant]) -> list[str]:
   """Returns the commands that train each variant's first run alone."""
-  paths = [os.path.join(variant.runs[0].folder.path, "command.txt") for variant in variants]
-  commands = []
-  for path in paths:
-    if os.path.exists(path):
-      with open(path) as file:
-        commands.append(file.read().strip())
+  commands = [variant.runs[0].folder.read_command() for variant in variants]
   return [command for command in commands if command]

@@ -94,7 +94,7 @@ def test_a_damaged_plan_of_a_sweep_is_named(place, damage):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize(
-  "name", ["metrics.jsonl", "completions.jsonl", "prompts.jsonl", "env.json"]
+  "name", ["metrics.jsonl", "completions.jsonl", "prompts.jsonl", "env.json", "command.txt"]
 )
 def test_damaged_rows_are_left_out_or_named(place, damage, name):
   """The page is made without them, or the file is named."""
