@@ -4,23 +4,16 @@ import io
 import os
 import signal
 import sys
-import threading
 from typing import Any
 
 STOPS = (signal.SIGTERM, signal.SIGHUP)  # of a batch system; of a terminal that was closed
 
 
 def quiet_from_the_first_second() -> None:
-  """A ^C while Python still imports what a command needs ends it without a traceback.
-
-  Nor is one printed by threads of TensorStore that report to an event loop of Orbax: one write of
-  many has failed, on a full disk, which is raised and said, and the loop is closed.
-  """
+  """A ^C while Python still imports what a command needs ends it without a traceback."""
 
   def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    is_late = kind is RuntimeError and str(error) == "Event loop is closed"
-    is_late &= threading.current_thread() is not threading.main_thread()
-    if not issubclass(kind, KeyboardInterrupt) and not is_late:
+    if not issubclass(kind, KeyboardInterrupt):
       sys.__excepthook__(kind, error, trace)
 
   sys.excepthook = hook
