@@ -27,8 +27,8 @@ def mirrored(trial: Trial, whole: Whole) -> None:
     return
   rows = {row["step"]: row for row in RunFolder(str(folder)).read_metrics()}
   files = sorted((folder / "wandb").glob("offline-run-*/run-*.wandb"))
-  lives = [_rows(path) for path in files if "-replay" not in path.name]
-  (again,) = [_rows(path) for path in files if "-replay" in path.name]
+  lives = [_rows(path) for path in files if not path.stem.endswith("-replay")]
+  (again,) = [_rows(path) for path in files if path.stem.endswith("-replay")]
   for life in [*lives, again]:
     trial.wrong += [line for row in life if (line := _difference(row, rows))]
   seen = {row["_step"] for life in lives for row in life}
