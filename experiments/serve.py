@@ -125,6 +125,7 @@ def _of_run(path: str) -> ConfigDict:
   its, config = config_files.of_record(about["config"]), common.of_algorithm("rounds")
   for section in ("task", "model", "sampling", "scoring", "data", "wandb"):
     config[section].update(its[section])
+  config.batch_prompts, config.base.batch_prompts = its.batch_prompts, its.base.batch_prompts
   config.model.lora_rank = 0  # its adapters are merged
   config.base.run, config.rounds.judge = path, "people"
   return config_files.complete(config)

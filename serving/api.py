@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -61,7 +61,8 @@ def app(service: Service, hosts: Collection[str] | None, token: str) -> Guarded:
     ("GET", "/v1/deployments", routes.deployment),
     ("POST", "/v1/deployments", routes.deploy),
   ]
-  handlers = {ApiError: _refused, HTTPException: _not_here, Exception: _failed}
+  handlers = {ApiError: _refused, HTTPException: _not_here}
+  handlers |= {ClientDisconnect: _gone, Exception: _failed}
   inner = Starlette(
     routes=[_page(service)]
     + [Route(path, endpoint, methods=[method]) for method, path, endpoint in table],
@@ -198,6 +199,12 @@ def _page(service: Service) -> Route:
 async def _refused(request: Request, error: ApiError) -> Response:
   del request
   return error.response
+
+
+async def _gone(request: Request, error: ClientDisconnect) -> Response:
+  """A client that left, or was hung up on, before its request was whole: nobody reads this."""
+  del request, error
+  return Response(status_code=400)
 
 
 async def _not_here(request: Request, error: HTTPException) -> Response:

@@ -40,7 +40,9 @@ def called(place, *words):
 @pytest.fixture
 def run(tmp_path):
   folder = RunFolder(str(tmp_path / "runs" / "dpo"))
-  config = config_files.load("configs/dpo.py", {"model.d_model": 64, "sampling.max_tokens": 9})
+  config = config_files.load(
+    "configs/dpo.py", {"model.d_model": 64, "sampling.max_tokens": 9, "batch_prompts": 17}
+  )
   folder.create(config.to_dict(), digest="d", config_file="configs/dpo.py")
   folder.mark("finished")
   return folder
@@ -83,6 +85,8 @@ def test_a_deployment_begins_with_a_finished_run(tmp_path, run):
   assert called(tmp_path, "--deployment=a", "--run=runs/dpo").returncode == 0
   config = Deployment(str(tmp_path / "a")).config
   assert config["base"]["run"] == "runs/dpo" and config["source"] == "rounds"
+  its = run.read_config()["config"]  # a step of no more prompts than the run's task has
+  assert config["batch_prompts"] == its["batch_prompts"]
   assert config["model"]["d_model"] == 64 and config["sampling"]["max_tokens"] == 9
   run.mark("running")
   refused = called(tmp_path, "--deployment=b", "--run=runs/dpo")
