@@ -16,6 +16,7 @@ import random
 import re
 import secrets
 import signal
+import textwrap
 import threading
 import time
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ FLAGS = {
   "dry_run": (False, "print how often each work would be hurt, and do nothing"),
 }
 SLOW = 0.15  # of a slow work there are so many trials for one of another
+SHOWN = 60  # lines of the output of a trial that went wrong
 
 
 def main(argv: Sequence[str]) -> int:
@@ -193,7 +195,9 @@ class Chaos:
       flush=True,
     )
     if verdict.verdict == WRONG:
-      print(f"        kept: {folder}", flush=True)
+      print(f"        kept: {folder}; its last output:", flush=True)
+      output = "\n".join(trial.output().splitlines()[-SHOWN:])
+      print(textwrap.indent(output, " " * 10), flush=True)
     else:
       remove(trial)
 

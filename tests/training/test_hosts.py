@@ -132,9 +132,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from training.errors import UserError
-from training.records.run_folder import RunFolder
 from training import hosts
 from training.records.checkpoints import Checkpoints
+from training.shared_runs import folder_at
 from training.state import new_state, random_params, to_load
 from models.partitioning import make_mesh
 from tests.models.tiny import TINY
@@ -182,10 +182,10 @@ def same(a, b):
   return jnp.array(jax.tree.leaves(jax.tree.map(lambda x, y: (x == y).all(), a, b))).all()
 
 mesh = make_mesh(1, 2, 2)
-with Checkpoints(RunFolder("of_one")) as checkpoints:
+with Checkpoints(folder_at("of_one")) as checkpoints:
   restored = checkpoints.restore(state_on(mesh, seed=1))
 assert same(restored.params, state_on(mesh, seed=0).params)
-with Checkpoints(RunFolder("of_two")) as checkpoints:
+with Checkpoints(folder_at("of_two")) as checkpoints:
   checkpoints.save(7, state_on(make_mesh(2, 2, 1), seed=3), best_by=0.0)
 """
 
