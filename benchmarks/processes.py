@@ -15,7 +15,7 @@ from benchmarks.worker import Job
 from benchmarks.works import WORKS
 from training import flops
 from training.errors import UserError
-from training.records import environment
+from training.records import compiled_programs, environment
 
 LAST_LINES = 3  # of a failed process's output, for the error message
 
@@ -86,7 +86,7 @@ def _run(job: Job, folder: str) -> dict[str, Any]:
   job_path, result_path, output_path = (os.path.join(folder, name) for name in names)
   with open(job_path, "w") as file:
     json.dump(dataclasses.asdict(job), file)
-  settings = environment.HUGE_PAGES | environment.compilation_cache(folder)  # as `train` has them
+  settings = environment.HUGE_PAGES | compiled_programs.kept_below(folder)  # as `train` has them
   command = [sys.executable, "-m", "benchmarks.worker", job_path, result_path]
   started = time.time()
   with open(output_path, "w+") as output:

@@ -28,7 +28,7 @@ from rounds.deployment import Deployment, Round, Waiting
 from tasks.visible_text import visible
 from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
-from training.records import environment, run_names
+from training.records import compiled_programs, environment, run_names
 from training.records.earlier import set_damaged_aside
 from training.records.run_folder import Report
 
@@ -132,8 +132,7 @@ def do_round(deployment: Deployment, number: int) -> None:
 def training(number: int) -> Iterator[tuple[ModuleType, Report]]:
   """The module of a round's steps (its import takes jax), and what shows them as a progress bar."""
   endings.as_by_hand()
-  for name, value in environment.compilation_cache(ROOT).items():
-    os.environ.setdefault(name, value)
+  compiled_programs.keep_below(ROOT)
   import tensorflow_datasets  # noqa: F401  # as in train.py, before there is a second thread
 
   from rounds import one_round

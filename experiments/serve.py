@@ -26,7 +26,7 @@ from serving import schedule
 from serving.access import listening
 from training.checking import config_files, digests, pretrained_model, validate
 from training.errors import UserError
-from training.records import environment, hold
+from training.records import compiled_programs, hold
 from training.records.run_folder import RunFolder
 
 FLAGS = {
@@ -54,8 +54,7 @@ def main(argv: Sequence[str]) -> int:
   lock = os.path.join(args.deployment, ".service.lock")
   hold.lock(lock, f"{args.deployment}: another process serves it")
   listening.check_free(args)
-  for name, value in environment.compilation_cache(ROOT).items():
-    os.environ.setdefault(name, value)
+  compiled_programs.keep_below(ROOT)
 
   from serving.api import app
   from serving.service import Service

@@ -32,7 +32,7 @@ from tasks.visible_text import visible
 from training import load_config, run
 from training.checking import digests, text_summary
 from training.errors import UserError
-from training.records import environment, run_names
+from training.records import compiled_programs, environment, run_names
 from training.records.run_folder import RunFolder
 
 FLAGS = {
@@ -60,8 +60,7 @@ def main(argv: Sequence[str]) -> int:
   if args.target:
     return for_target.compile_for(args.target, load_config(args.config, args.overrides))
   # jax reads them when it is imported, which the code of one's own task may do.
-  for name, value in environment.compilation_cache(run.ROOT).items():
-    os.environ.setdefault(name, value)
+  compiled_programs.keep_below(run.ROOT)
   config = load_config(args.config, args.overrides)
   path = args.out or os.path.join(args.into or run.ROOT, run_name(args.config, args.overrides))
   is_alone = not (args.distributed or args.coordinator)

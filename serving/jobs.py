@@ -20,7 +20,7 @@ from rounds.deployment import Deployment
 from serving import job_request
 from serving.errors import ApiError, conflict, no_room, not_found
 from serving.state import State, is_full
-from training.records import environment
+from training.records import compiled_programs
 from training.records.files import read_json, write_json
 
 WAITING = ("queued", "running", "paused")
@@ -142,7 +142,7 @@ class Jobs:
       self._state.change_job(job_id, "The job is running.", status="running")
       self._process = subprocess.Popen(
         [sys.executable, "-m", "serving.work", self._deployment.path, job_id, self._root],
-        env=environment.compilation_cache(self._root) | os.environ,
+        env=compiled_programs.kept_below(self._root) | os.environ,
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=log,

@@ -22,13 +22,17 @@ from typing import Any
 
 from rounds.deployment import Deployment, Round, Waiting
 from serving import job_request
+from training import lost_interrupts
 from training.errors import Diverged, UserError
+from training.records import compiled_programs
 from training.records.files import read_json, write_json
 
 LONGEST_END = 20.0  # seconds in which an interrupted run may end by itself
 
 
 def main(folder: str, job_id: str, root: str) -> None:
+  lost_interrupts.repeat_them()
+  compiled_programs.mend()
   # A server that a script began in the background ignores ^C, and its children with it.
   signal.signal(signal.SIGINT, signal.default_int_handler)
   threading.Thread(target=_end_with_the_server, daemon=True).start()

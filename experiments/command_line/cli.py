@@ -23,12 +23,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from configs import common, config_values
-from experiments.command_line import cli_help, endings, lost_interrupts
+from experiments.command_line import cli_help, endings
 from tasks.slips import did_you_mean, nearest
 from tasks.visible_text import visible
+from training import lost_interrupts
 from training.checking import config_files, config_modules, field_names
 from training.errors import Diverged, UserError
-from training.records import full_disk
+from training.records import compiled_programs, full_disk
 
 Flags = Mapping[str, tuple[Any, str]]  # name -> (default, which gives the type, or OneOf; help)
 Given = dict[str, Any]  # {"config": spec, "config.steps": "7", "help": True, flag: text}
@@ -46,6 +47,7 @@ class Words(tuple[str, ...]):
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
   """Calls main(arguments) and exits with its code, or with the code of what it raised."""
   lost_interrupts.repeat_them()
+  compiled_programs.mend()
   try:
     sys.exit(main(sys.argv[1:]))
   except (UserError, Diverged) as error:

@@ -16,8 +16,9 @@ from ml_collections import ConfigDict
 from experiments.sweeping import worker
 from experiments.sweeping.plan import Plan, PlannedRun
 from experiments.sweeping.workers import Job
+from training.records import compiled_programs
 from training.records.earlier import set_damaged_aside
-from training.records.environment import HUGE_PAGES, compilation_cache, nvidia_gpus
+from training.records.environment import HUGE_PAGES, nvidia_gpus
 from training.records.hold import held
 from training.records.run_folder import Report, RunFolder
 
@@ -95,7 +96,7 @@ def origin(run: PlannedRun) -> str:
 
 def environment(workers: int) -> dict[str, str]:
   """Returns the workers' environment: they share compiled programs and an accelerator's memory."""
-  ours = HUGE_PAGES | compilation_cache(ROOT)
+  ours = HUGE_PAGES | compiled_programs.kept_below(ROOT)
   on_a_gpu = math.ceil(workers / max(len(nvidia_gpus()), 1))
   by_user = "XLA_PYTHON_CLIENT_MEM_FRACTION" in os.environ  # jaxlib refuses both
   if on_a_gpu > 1 and not by_user:  # each would take 75 % of its memory otherwise

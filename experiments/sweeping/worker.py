@@ -21,14 +21,15 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from experiments.command_line import lost_interrupts
 from tasks.visible_text import visible
+from training import lost_interrupts
 from training.errors import Diverged, UserError
-from training.records import full_disk
+from training.records import compiled_programs, full_disk
 
 
 def main() -> int:
   lost_interrupts.repeat_them()
+  compiled_programs.mend()
   # A process that a shell starts in the background ignores SIGINT, and so do its children.
   signal.signal(signal.SIGINT, signal.default_int_handler)
   sweep = os.dup(1)  # stdout itself is lent to each job's log

@@ -14,7 +14,7 @@ from training.records.run_folder import RunFolder
 
 @pytest.fixture(autouse=True)
 def nothing_begins(monkeypatch):
-  monkeypatch.setattr("experiments.serve.environment.compilation_cache", begun)
+  monkeypatch.setattr("experiments.serve.compiled_programs.keep_below", begun)
 
 
 def begun(root):

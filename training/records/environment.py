@@ -38,15 +38,6 @@ def describe(device: str) -> dict[str, object]:
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
-def compilation_cache(root: str) -> dict[str, str]:
-  """The variables that make jax keep compiled programs below `root`: a shape compiles once."""
-  return {
-    "JAX_COMPILATION_CACHE_DIR": os.path.abspath(os.path.join(root, ".jax_cache")),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-  }
-
-
 def with_huge_pages(command: str) -> None:
   """Starts `python -m command` again, as the same process: the C library reads HUGE_PAGES once.
 
