@@ -22,7 +22,7 @@ from typing import Any
 
 from rounds.deployment import Deployment, Round, Waiting
 from serving import job_request
-from training import lost_interrupts
+from training import interrupts
 from training.errors import Diverged, UserError
 from training.records import compiled_programs
 from training.records.files import read_json, write_json
@@ -31,10 +31,10 @@ LONGEST_END = 20.0  # seconds in which an interrupted run may end by itself
 
 
 def main(folder: str, job_id: str, root: str) -> None:
-  lost_interrupts.repeat_them()
+  interrupts.repeat_lost()
   compiled_programs.mend()
   # A server that a script began in the background ignores ^C, and its children with it.
-  signal.signal(signal.SIGINT, signal.default_int_handler)
+  signal.signal(signal.SIGINT, interrupts.interrupt)
   threading.Thread(target=_end_with_the_server, daemon=True).start()
   deployment, home = Deployment(folder), os.path.join(folder, "jobs", job_id)
   about = read_json(os.path.join(home, "job.json"))

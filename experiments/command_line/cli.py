@@ -26,7 +26,7 @@ from configs import common, config_values
 from experiments.command_line import cli_help, endings
 from tasks.slips import did_you_mean, nearest
 from tasks.visible_text import visible
-from training import lost_interrupts
+from training import interrupts
 from training.checking import config_files, config_modules, field_names
 from training.errors import Diverged, UserError
 from training.records import compiled_programs, full_disk
@@ -46,7 +46,7 @@ class Words(tuple[str, ...]):
 
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
   """Calls main(arguments) and exits with its code, or with the code of what it raised."""
-  lost_interrupts.repeat_them()
+  interrupts.repeat_lost()
   compiled_programs.mend()
   try:
     sys.exit(main(sys.argv[1:]))

@@ -6,6 +6,8 @@ import signal
 import sys
 from typing import Any
 
+from training import interrupts
+
 STOPS = (signal.SIGTERM, signal.SIGHUP)  # of a batch system; of a terminal that was closed
 
 
@@ -24,7 +26,7 @@ def as_by_hand() -> None:
   without output when that can no longer be written."""
   for number in STOPS:
     if signal.getsignal(number) != signal.SIG_IGN:
-      signal.signal(number, signal.default_int_handler)
+      signal.signal(number, interrupts.interrupt)
   keep_going_unseen()
 
 

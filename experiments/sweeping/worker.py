@@ -22,16 +22,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tasks.visible_text import visible
-from training import lost_interrupts
+from training import interrupts
 from training.errors import Diverged, UserError
 from training.records import compiled_programs, full_disk
 
 
 def main() -> int:
-  lost_interrupts.repeat_them()
+  interrupts.repeat_lost()
   compiled_programs.mend()
   # A process that a shell starts in the background ignores SIGINT, and so do its children.
-  signal.signal(signal.SIGINT, signal.default_int_handler)
+  signal.signal(signal.SIGINT, interrupts.interrupt)
   sweep = os.dup(1)  # stdout itself is lent to each job's log
 
   def send(message: dict[str, Any]) -> None:

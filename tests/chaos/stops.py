@@ -85,8 +85,8 @@ def _kill(trial: Trial, one: Process) -> None:
 def _asked(number: int):
   def stop(trial: Trial, one: Process) -> None:
     one.send(number, to_group=number == signal.SIGINT)
-    if trial.random.random() < 0.3:
-      one.wait(trial.random.uniform(0.0, 1.0))
+    if trial.random.random() < 0.3:  # half of them while the first is still looked at
+      one.wait(trial.random.uniform(0.0, trial.random.choice((0.03, 1.0))))
       one.send(number, to_group=number == signal.SIGINT)
 
   return stop

@@ -1,0 +1,50 @@
+"""Interrupts: each is raised where it can be caught.
+
+Python loses what a callback raises, such as jax's at a garbage collection: it prints it, and goes
+on. So a signal that is handled in one would stop nothing.
+"""
+
+import _thread
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+_SOON = 0.1  # seconds, after which an interrupt that a callback lost comes again
+
+
+def repeat_lost() -> None:
+  """From here on an interrupt that reaches only a callback comes again, and is not printed.
+
+  Nor are threads of TensorStore that report to an event loop that Orbax has closed: one write of
+  many has failed, on a full disk, say, and that is raised where it can be said.
+  """
+  sys.unraisablehook = _after_a_callback
+  if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, interrupt)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+  """The handler of signals that are to do what ^C does."""
+  while frame:
+    if frame.f_code is _after_a_callback.__code__:  # which would lose this one as well
+      return _repeat()
+    frame = frame.f_back
+  raise KeyboardInterrupt
+
+
+def _after_a_callback(lost: Any) -> None:
+  if lost.exc_type is KeyboardInterrupt:
+    _repeat()
+  elif str(lost.exc_value) != "Event loop is closed":
+    sys.__unraisablehook__(lost)
+
+
+def _repeat() -> None:
+  def later() -> None:
+    time.sleep(_SOON)
+    _thread.interrupt_main()
+
+  # Not by threading: a handler that interrupts it may wait for a lock that it holds.
+  _thread.start_new_thread(later, ())
