@@ -7,11 +7,13 @@ on. So a signal that is handled in one would stop nothing.
 import _thread
 import signal
 import sys
+import threading
 import time
 from types import FrameType
 from typing import Any
 
 _SOON = 0.1  # seconds, after which an interrupt that a callback lost comes again
+_latest = signal.SIGINT.value  # the number of the latest signal
 
 
 def repeat_lost() -> None:
@@ -27,6 +29,8 @@ def repeat_lost() -> None:
 
 def interrupt(number: int, frame: FrameType | None) -> None:
   """The handler of signals that are to do what ^C does."""
+  global _latest
+  _latest = number
   while frame:
     if frame.f_code is _after_a_callback.__code__:  # which would lose this one as well
       return _repeat()
@@ -42,9 +46,13 @@ def _after_a_callback(lost: Any) -> None:
 
 
 def _repeat() -> None:
+  """Sends the signal again, soon: it wakes what waits, and ^C may be ignored where it is not."""
+  number, main = _latest, threading.main_thread()
+
   def later() -> None:
     time.sleep(_SOON)
-    _thread.interrupt_main()
+    if main.ident is not None and main.is_alive():  # else Python is at its end
+      signal.pthread_kill(main.ident, number)
 
   # Not by threading: a handler that interrupts it may wait for a lock that it holds.
   _thread.start_new_thread(later, ())

@@ -11,6 +11,9 @@ Steps of 256 rollouts, greedy ones counted, 28 updates, no KL; 5 seeds of 7 vari
   neither, height, shape, both   128 prompts, a sample of each and its greedy response
   both-k7, neither-k7            32 prompts, 7 samples of each and its greedy response
   reinforce                      256 prompts, a sample of each: none is spent on a baseline
+
+Came out at commit 2b71eb0, sampled reward, mean of 5 seeds: reinforce 0.598, neither-k7 0.533,
+neither 0.517, height 0.374, both-k7 0.350, shape 0.322, both 0.279; base policy 0.256.
 """
 
 from configs.hyper import Item, product, sweep

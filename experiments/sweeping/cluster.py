@@ -26,7 +26,9 @@ from configs import config_values
 from experiments.sweeping import jobs as sweep_jobs
 from experiments.sweeping import worker
 from experiments.sweeping.workers import Event, Job
+from training import interrupts
 from training.errors import UserError
+from training.records import compiled_programs
 from training.records.files import read_json, read_text, write_atomically, write_json
 
 LAUNCHERS = ("slurm", "submitit-local", "submitit-debug")
@@ -42,6 +44,8 @@ class Submitted:
 
   def __call__(self, job: dict[str, Any]) -> dict[str, str]:
     """Does the job; returns how it ended, as `worker.run_job` does."""
+    interrupts.repeat_lost()
+    compiled_programs.mend()
     latest: dict[str, Any] = {}
 
     def report(row: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from tests.chaos.starts import Starter
 from tests.chaos.tally import Tally
 from tests.chaos.trials import WRONG, Trial, Verdict, Whole, left_alone, remove
 from tests.chaos.works import WORKS, Work
+from training import interrupts
 from training.errors import UserError
 from training.records.environment import git_commit
 
@@ -72,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
   print(about, flush=True)
   tally = Tally(out, about)
   for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, signal.default_int_handler)
+    signal.signal(number, interrupts.interrupt)
   with Starter() as starter:
     chaos = Chaos(out, starter, tally, random.Random(seed), flags.minutes)
     try:

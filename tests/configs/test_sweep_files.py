@@ -3,13 +3,20 @@
 import collections
 import pathlib
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from algorithms.other_baselines import remax
+from algorithms.reinforce import reinforce
+from configs.sweeps.remax import from_greedy
 from experiments.sweeping import plan
 
 FOLDER = pathlib.Path("configs/sweeps")
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 NEEDS_MORE = {"frontier", "grpo_then_dpo"}  # a folder that the user names; the runs of quick.py
+OF_ONE_BUDGET = ["beta", "clip", "staleness", "kl_estimators", "baselines", "remax"]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,9 @@ def test_the_first_seed_of_all_variants_comes_before_the_second(plans):
     assert seeds == sorted(seeds), name
 
 
-@pytest.mark.parametrize("name", ["beta", "clip", "staleness", "kl_estimators", "baselines"])
+@pytest.mark.parametrize(
+  "name", ["beta", "clip", "staleness", "kl_estimators", "baselines", "remax"]
+)
 def test_what_is_compared_has_one_budget(plans, name):
   assert len(set(rollouts(plans[name]).values())) == 1
   updates = {
@@ -77,3 +86,22 @@ def test_takes_twos_own_protocol_is_an_eighth_of_the_rollouts_in_updates_as_larg
   sizes = [run.rollouts // run.config["steps"] for run in (papers, large)]
   rates = [run.config["optimizer"]["learning_rate"] for run in (papers, large)]
   assert sizes[0] == sizes[1] and rates[0] == 8 * rates[1]
+
+
+@pytest.mark.parametrize("k", [1, 7])
+def test_remax_is_taken_apart_without_a_rest(k):
+  random = np.random.default_rng(0)
+  rewards, greedy = jnp.array(random.random((6, k))), jnp.array(random.random(6))
+  mask = jnp.array(np.arange(5) < random.integers(1, 6, (6, k, 1)))
+
+  def gradient(loss, **more):
+    def value(logps):
+      return loss(logps=logps, rewards=rewards, mask=mask, **more)[0]
+
+    return jax.grad(value)(jnp.full((6, k, 5), -1.0))
+
+  whole = gradient(from_greedy, greedy_rewards=greedy)
+  neither = gradient(from_greedy, greedy_rewards=greedy, shape=0.0, height=0.0)
+  np.testing.assert_allclose(whole, gradient(remax, greedy_rewards=greedy), atol=1e-7)
+  np.testing.assert_allclose(neither, gradient(reinforce), atol=1e-7)
+  assert np.abs(whole - neither).max() > 1e-3

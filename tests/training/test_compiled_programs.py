@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -11,12 +12,12 @@ from training.records import compiled_programs
 
 PROJECT = pathlib.Path(__file__).parent.parent.parent
 TEARS = {
-  "cut_short": lambda content: content[: len(content) // 2],
+  "cut short": lambda content: content[: len(content) // 2],
   "empty": lambda content: b"",
   "flipped": lambda content: content[:99] + bytes([content[99] ^ 1]) + content[100:],
-  "lacks_its_last_byte": lambda content: content[:-1],
-  "of_zeros": lambda content: bytes(len(content)),
-  "strange": lambda content: b"something else",
+  "without its last byte": lambda content: content[:-1],
+  "zeros": lambda content: bytes(len(content)),
+  "something else": lambda content: b"something else",
 }
 COMPILES = f"""
 import sys
@@ -24,15 +25,13 @@ from training.records import compiled_programs
 if sys.argv[1:] == ["mend"]:
   compiled_programs.mend()
 import jax
-for name in {list(TEARS)}:
-  program = lambda x: x * 2 + 1
-  program.__name__ = program.__qualname__ = name
-  assert float(jax.jit(program)(3.0)) == 7
+for number in range({len(TEARS) + 1}):  # they have one name
+  assert float(jax.jit(lambda x: x * 2 + number)(3.0)) == 6 + number
 """
 
 
 def compile_them(folder, *words):
-  """What a process that compiles a program of each name says."""
+  """What a process that compiles these programs says."""
   kept = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
   done = subprocess.run(
     [sys.executable, "-c", COMPILES, *words],
@@ -48,13 +47,63 @@ def compile_them(folder, *words):
 @pytest.mark.slow
 def test_a_torn_program_is_kept_anew_and_nothing_is_said(tmp_path):
   assert not compile_them(tmp_path)
-  paths = {name: next(tmp_path.glob(f".jax_cache/jit_{name}-*-cache")) for name in TEARS}
-  for name, tear in TEARS.items():
-    paths[name].write_bytes(tear(paths[name].read_bytes()))
-  torn = {name: path.read_bytes() for name, path in paths.items()}
-  said = compile_them(tmp_path)  # by jax alone, which leaves them as they are
-  assert all(f"'jit_{name}'" in said for name in TEARS)
-  assert all(path.read_bytes() == torn[name] for name, path in paths.items())
+  *paths, whole = sorted(tmp_path.glob(".jax_cache/jit__lambda*-cache"))
+  assert len(paths) == len(TEARS)
+  torn = {}
+  for path, tear in zip(paths, TEARS.values(), strict=True):
+    torn[path] = tear(path.read_bytes())
+    path.write_bytes(torn[path])
+  written = whole.stat().st_mtime_ns
+  assert "Error reading" in compile_them(tmp_path)  # by jax alone, which leaves them as they are
+  assert all(path.read_bytes() == content for path, content in torn.items())
   assert not compile_them(tmp_path, "mend")
   assert not compile_them(tmp_path)
-  assert all(path.read_bytes() != torn[name] for name, path in paths.items())
+  assert all(path.read_bytes() != content for path, content in torn.items())
+  assert whole.stat().st_mtime_ns == written
+
+
+class Jax:
+  """What jax does when it cannot read a program."""
+
+  def _cache_read(self, cache_key, ex):
+    warnings.warn(
+      f"Error reading persistent compilation cache entry for 'jit_f': {ex!r}", stacklevel=1
+    )
+
+
+@pytest.mark.parametrize(
+  ("error", "is_removed", "is_said"),
+  [
+    (EOFError("of a torn file"), True, False),
+    (OSError(24, "Too many open files"), False, True),
+    (PermissionError(13, "Permission denied"), False, True),
+    (MemoryError(), False, True),
+    (RuntimeError("RESOURCE_EXHAUSTED: Out of memory"), False, True),
+    (FileNotFoundError(2, "another process removed it"), True, False),
+  ],
+)
+def test_a_whole_program_stays_and_what_is_wrong_is_said(
+  tmp_path, monkeypatch, error, is_removed, is_said
+):
+  shown = []
+  (tmp_path / "jit_f-key-cache").write_bytes(b"a program")
+  config = type("Config", (), {"jax_compilation_cache_dir": str(tmp_path)})
+  monkeypatch.setitem(sys.modules, "jax", type("Module", (), {"config": config}))
+  with warnings.catch_warnings():
+    monkeypatch.setattr(warnings, "showwarning", lambda *facts: shown.append(facts))
+    compiled_programs.mend()
+    Jax()._cache_read("jit_f-key", error)
+  assert bool(shown) == is_said
+  assert not os.path.exists(tmp_path / "jit_f-key-cache") == is_removed
+
+
+def test_what_cannot_be_removed_is_said(tmp_path, monkeypatch):
+  shown = []
+  config = type("Config", (), {"jax_compilation_cache_dir": "gs://bucket/programs"})
+  monkeypatch.setitem(sys.modules, "jax", type("Module", (), {"config": config}))
+  with warnings.catch_warnings():
+    monkeypatch.setattr(warnings, "showwarning", lambda *facts: shown.append(facts))
+    compiled_programs.mend()
+    Jax()._cache_read("jit_f-key", EOFError("of a torn file"))
+    warnings.warn("something else", stacklevel=1)
+  assert len(shown) == 2

@@ -15,17 +15,21 @@ from training import interrupts
 
 @pytest.fixture(autouse=True)
 def as_in_a_command(monkeypatch):
-  before = signal.getsignal(signal.SIGINT)
+  numbers = (signal.SIGINT, signal.SIGTERM)
+  before = [signal.getsignal(number) for number in numbers]
   monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
   signal.signal(signal.SIGINT, signal.default_int_handler)
   interrupts.repeat_lost()
   yield
-  signal.signal(signal.SIGINT, before)
+  for number, handler in zip(numbers, before, strict=True):
+    signal.signal(number, handler)
 
 
 def until_interrupted():
+  began = time.monotonic()
   with pytest.raises(KeyboardInterrupt):
-    time.sleep(30)
+    time.sleep(600)
+  assert time.monotonic() < began + 300  # it woke the process
 
 
 class Thing:
@@ -45,6 +49,13 @@ def test_an_interrupt_that_a_callback_lost_comes_again(capfd):
   call_back(lambda: signal.raise_signal(signal.SIGINT))
   until_interrupted()
   assert capfd.readouterr().err == ""
+
+
+def test_a_lost_signal_comes_again_where_another_is_ignored():
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # as of what a script starts in the background
+  signal.signal(signal.SIGTERM, interrupts.interrupt)
+  call_back(lambda: signal.raise_signal(signal.SIGTERM))
+  until_interrupted()
 
 
 class Lost(types.SimpleNamespace):

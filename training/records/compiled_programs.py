@@ -1,12 +1,11 @@
 """The programs that jax keeps compiled: a shape compiles once. A file that is torn is mended."""
 
-import contextlib
-import glob
 import os
-import re
+import sys
 import warnings
+from types import FrameType
 
-_UNREADABLE = re.compile(r"Error reading persistent compilation cache entry for '(.+?)'")
+_UNREADABLE = "Error reading persistent compilation cache entry for "
 
 
 def kept_below(root: str) -> dict[str, str]:
@@ -25,25 +24,41 @@ def keep_below(root: str) -> None:
 
 
 def mend() -> None:
-  """From here on a file that jax cannot read is removed, and the program kept anew.
+  """From here on a file that jax cannot read, as it is torn, is removed; jax then writes it anew.
 
   jax writes in place and never over a file: what a kill or a full disk tears would be compiled
-  again in every later run, with a warning each. The warning is all that tells of it, and names the
-  program; what else is kept of that program goes, too.
+  again in every later run, with a warning each. That warning is all that tells of it.
   """
   show = warnings.showwarning
 
   def remove_or_show(message, category, filename, lineno, file=None, line=None) -> None:
-    if unreadable := _UNREADABLE.match(str(message)):
-      _remove(unreadable[1])
-    else:
+    is_of_a_file = str(message).startswith(_UNREADABLE)
+    if not (is_of_a_file and _is_mended(sys._getframe())):
       show(message, category, filename, lineno, file, line)
 
+  warnings.filterwarnings("always", message=_UNREADABLE)  # of two torn files both are mended
   warnings.showwarning = remove_or_show
 
 
-def _remove(program: str) -> None:
-  folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
-  for path in glob.glob(os.path.join(glob.escape(folder), f"{glob.escape(program)}-*-cache")):
-    with contextlib.suppress(OSError):  # another process was faster
-      os.remove(path)
+def _is_mended(frame: FrameType | None) -> bool:
+  """Whether the file is gone that jax, which has called us, could not read; if it was torn."""
+  while frame and frame.f_code.co_name != "_cache_read":
+    frame = frame.f_back
+  found = frame.f_locals if frame else {}
+  key, error = found.get("cache_key"), found.get("ex")
+  if key is None or error is None or not _says_torn(error):
+    return False
+  folder = sys.modules["jax"].config.jax_compilation_cache_dir
+  try:
+    os.remove(os.path.join(folder, f"{key}-cache"))
+  except FileNotFoundError:  # another process was faster, or the folder is no local one
+    return os.path.isdir(folder)
+  except OSError:
+    return False
+  return True
+
+
+def _says_torn(error: Exception) -> bool:
+  """Or gone: not that memory, file handles or rights are missing, which says nothing of a file."""
+  of_machine = isinstance(error, OSError | MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+  return isinstance(error, FileNotFoundError) or not of_machine
