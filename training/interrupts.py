@@ -5,6 +5,7 @@ on. So a signal that is handled in one would stop nothing.
 """
 
 import _thread
+import math
 import signal
 import sys
 import threading
@@ -13,7 +14,12 @@ from types import FrameType
 from typing import Any
 
 _SOON = 0.1  # seconds, after which an interrupt that a callback lost comes again
-_latest = signal.SIGINT.value  # the number of the latest signal
+_SAME = 2.0  # seconds in which a second signal is the same wish, and would only break off the end
+
+
+class _Latest:
+  number: int = signal.SIGINT  # of the latest signal
+  raised: float = -math.inf  # when the latest interrupt was raised
 
 
 def repeat_lost() -> None:
@@ -28,14 +34,15 @@ def repeat_lost() -> None:
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-  """The handler of signals that are to do what ^C does."""
-  global _latest
-  _latest = number
+  """The handler of signals that are to do what ^C does; more of them do not break off the end."""
+  _Latest.number = number
   while frame:
     if frame.f_code is _after_a_callback.__code__:  # which would lose this one as well
       return _repeat()
     frame = frame.f_back
-  raise KeyboardInterrupt
+  if time.monotonic() > _Latest.raised + _SAME:
+    _Latest.raised = time.monotonic()
+    raise KeyboardInterrupt
 
 
 def _after_a_callback(lost: Any) -> None:
@@ -47,7 +54,8 @@ def _after_a_callback(lost: Any) -> None:
 
 def _repeat() -> None:
   """Sends the signal again, soon: it wakes what waits, and ^C may be ignored where it is not."""
-  number, main = _latest, threading.main_thread()
+  number, main = _Latest.number, threading.main_thread()
+  _Latest.raised = -math.inf
 
   def later() -> None:
     time.sleep(_SOON)

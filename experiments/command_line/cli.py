@@ -46,9 +46,9 @@ class Words(tuple[str, ...]):
 
 def run(main: Callable[[Sequence[str]], int | None]) -> NoReturn:
   """Calls main(arguments) and exits with its code, or with the code of what it raised."""
-  interrupts.repeat_lost()
-  compiled_programs.mend()
   try:
+    interrupts.repeat_lost()
+    compiled_programs.mend()
     sys.exit(main(sys.argv[1:]))
   except (UserError, Diverged) as error:
     print("error: " + visible(str(error)).replace("\n", "\n       "), file=sys.stderr)

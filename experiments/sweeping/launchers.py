@@ -12,7 +12,7 @@ from training.errors import UserError
 from training.records import environment
 
 NAMES = ("local", *cluster.LAUNCHERS)
-WORKERS_END = 20  # seconds that a worker may take to stop when its sweep is gone
+WORKERS_END = 60  # seconds that a worker may take to stop when its sweep is gone
 
 
 @runtime_checkable  # the tests check what is passed for one

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 
-from experiments.command_line import cli
+from experiments.command_line import cli, endings
 
 # With what each imports on its way; wandb and tensorflow_datasets take a second each.
 MODULES = (
@@ -63,6 +63,7 @@ def become(request: dict) -> None:
   signal.signal(signal.SIGINT, signal.default_int_handler)
   module, *arguments = request["words"]
   sys.argv, sys.path[0] = [module, *arguments], request["folder"]
+  endings.quiet_from_the_first_second()
   sys.orig_argv = []  # huge pages are asked for before a process starts: too late here
   cli.run(importlib.import_module(module).main)
 

@@ -122,14 +122,16 @@ def test_an_error_comes_at_once_and_without_jax():
   code = "import sys; from experiments import claims\ntry: claims.main(['--only=nothing'])\n"
   code += "except Exception: sys.exit(str([m for m in ('jax', 'plotly') if m in sys.modules]))"
   run = [sys.executable, "-c", code]
-  subprocess.run(run, capture_output=True)  # warms the disk cache
-  start, before = time.perf_counter(), os.times()
-  done = subprocess.run(run, capture_output=True, text=True)
-  after = os.times()
-  processor = after.children_user + after.children_system
-  processor -= before.children_user + before.children_system
-  assert done.stderr.strip() == "[]"
-  assert min(time.perf_counter() - start, processor) < 0.6  # the machine may be busy
+
+  def seconds() -> float:
+    start, before = time.perf_counter(), os.times()
+    assert subprocess.run(run, capture_output=True, text=True).stderr.strip() == "[]"
+    after = os.times()
+    processor = after.children_user + after.children_system
+    processor -= before.children_user + before.children_system
+    return min(time.perf_counter() - start, processor)  # the machine may be busy
+
+  assert any(seconds() < 0.6 for _ in range(5))  # the first warms the disk cache
 
 
 def test_help_names_the_claims(capsys):

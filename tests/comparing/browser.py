@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ _QUIET = (
   "--disable-component-update --disable-sync --remote-debugging-pipe --window-size=1000,900"
 ).split()
 
+SILENT = 300  # seconds, after which it will not answer any more
 _CODES = {"Enter": 13, "Tab": 9, "ArrowRight": 39}
 
 
@@ -75,7 +77,10 @@ class Page:
 
   def _read(self) -> dict:
     while b"\0" not in self._rest:
-      self._rest += os.read(self._from, 65536)
+      assert select.select([self._from], [], [], SILENT)[0], f"Chromium said nothing in {SILENT} s"
+      part = os.read(self._from, 65536)
+      assert part, "Chromium has ended"
+      self._rest += part
     message, _, self._rest = self._rest.partition(b"\0")
     return json.loads(message)
 
@@ -86,20 +91,16 @@ def page() -> Iterator[Page]:
   read_by_browser, to_browser = os.pipe()
   from_browser, written_by_browser = os.pipe()
 
-  def connect():
-    low = [os.dup(read_by_browser), os.dup(written_by_browser)]  # neither is 3 or 4
-    os.dup2(low[0], 3)
-    os.dup2(low[1], 4)
-
+  pipes = (read_by_browser, written_by_browser)
+  connected = f'exec "$@" 3<&{read_by_browser} 4>&{written_by_browser}'
   with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
     process = subprocess.Popen(
-      [CHROMIUM, *_QUIET, f"--user-data-dir={profile}"],
-      preexec_fn=connect,
-      close_fds=False,
+      ["bash", "-c", connected, "bash", CHROMIUM, *_QUIET, f"--user-data-dir={profile}"],
+      pass_fds=pipes,
       stderr=subprocess.DEVNULL,
     )
-    os.close(read_by_browser)
-    os.close(written_by_browser)
+    for pipe in pipes:
+      os.close(pipe)
     try:
       yield Page(to_browser, from_browser)
     finally:

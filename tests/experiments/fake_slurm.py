@@ -14,6 +14,14 @@ import subprocess
 import sys
 import time
 
+
+def put(path: pathlib.Path, text: str) -> None:
+  """Writes the file, which is there whole or not at all."""
+  new = path.with_name(f"{path.name}-{os.getpid()}")
+  new.write_text(text)
+  new.rename(path)
+
+
 COMMANDS = ("sbatch", "srun", "squeue", "sacct", "scontrol", "scancel")
 
 
@@ -36,7 +44,7 @@ def sbatch(arguments: list[str]) -> None:
   array = re.search(r"--array=0-(\d+)", text)
   tasks = [f"{number}_{i}" for i in range(int(array[1]) + 1)] if array else [number]
   for task in tasks:
-    (HOME / f"{task}.state").write_text("PENDING")
+    put(HOME / f"{task}.state", "PENDING")
     command = [sys.executable, __file__, "run", task, str(script)]
     subprocess.Popen(
       command,
@@ -58,13 +66,13 @@ def run(arguments: list[str]) -> None:
   while True:
     again.unlink(missing_ok=True)
     process = subprocess.Popen(["bash", script], env=environment)
-    (HOME / f"{task}.pid").write_text(str(process.pid))
-    (HOME / f"{task}.state").write_text("RUNNING")
+    put(HOME / f"{task}.pid", str(process.pid))
+    put(HOME / f"{task}.state", "RUNNING")
     code = process.wait()
     if not again.exists():
       break
   (HOME / f"{task}.pid").unlink()
-  (HOME / f"{task}.state").write_text("FAILED" if code else "COMPLETED")
+  put(HOME / f"{task}.state", "FAILED" if code else "COMPLETED")
 
 
 def srun(arguments: list[str]) -> None:
@@ -99,7 +107,7 @@ def scancel(arguments: list[str]) -> None:
   if pid.exists():
     os.killpg(os.getpgid(int(pid.read_text())), signal.SIGKILL)
     pid.unlink()
-    state.write_text("CANCELLED")
+    put(state, "CANCELLED")
 
 
 if __name__ == "__main__":

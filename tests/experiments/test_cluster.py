@@ -36,22 +36,30 @@ def diverge(report):
 def die(report):
   os.kill(os.getpid(), signal.SIGKILL)
 
-def wait(report, *, checkpoint, seconds=60.0):
+def until(condition):
+  deadline = time.time() + 120
+  while not condition():
+    assert time.time() < deadline
+    time.sleep(0.1)
+
+def wait(report, *, checkpoint, until_there=""):
   '''The first time it "saves" and waits; resumed, it goes on from there.'''
   path = pathlib.Path(checkpoint)
   if path.exists():
     report({"step": 2, "steps": 2})
     return
-  path.write_text(str(os.getpid()))
+  new = path.with_suffix(".new")
+  new.write_text(str(os.getpid()))
+  new.rename(path)
   report({"step": 1, "steps": 2})
-  time.sleep(seconds)
+  until(pathlib.Path(until_there).is_file)
 
 def beside(report, *, runs):
   assert [run["rests"] for run in runs] == [True, False]
 
-def together(report, *, names):
+def together(report, *, names, until_there):
   report({"runs": {"a": {"step": 2, "state": "finished", "reason": ""}}})
-  time.sleep(3)
+  until(pathlib.Path(until_there).is_file)
   report({"runs": {name: {"step": 2, "state": "finished", "reason": ""} for name in names}})
 """
 
@@ -166,7 +174,8 @@ def test_slurm_queues_a_preempted_job_again(tmp_path, job, slurm):
 
 
 def test_a_sweep_that_lost_its_own_process_joins_the_jobs_it_left_in_slurm(tmp_path, job, slurm):
-  jobs = [job("wait", checkpoint=str(tmp_path / "checkpoint"), seconds=3.0)]
+  end = tmp_path / "end"
+  jobs = [job("wait", checkpoint=str(tmp_path / "checkpoint"), until_there=str(end))]
   with Cluster("slurm", str(tmp_path / "sweep"), 1, "") as lost:
     next(lost.run(jobs))
   until((tmp_path / "checkpoint").exists)
@@ -174,21 +183,28 @@ def test_a_sweep_that_lost_its_own_process_joins_the_jobs_it_left_in_slurm(tmp_p
   new = job("new", "work")
   runs = [{"name": "wait"}, {"name": "new"}]
   both = Job("both", "cluster_jobs:beside", {"runs": runs}, new.log, (jobs[0], new))
-  assert ends(run(tmp_path, [both], "slurm")) == {
-    "wait": ("finished", ""),
-    "new": ("finished", ""),
-  }
+  with Cluster("slurm", str(tmp_path / "sweep"), 1, "") as pool:
+    events = pool.run([both])
+    seen = [next(events)]  # it has joined by now
+    end.touch()
+    seen += events
+  assert ends(seen) == {"wait": ("finished", ""), "new": ("finished", "")}
   assert len(list(slurm.glob("*.state"))) == 2  # each was submitted once
-  assert cluster.live_runs(str(tmp_path / "sweep")) == {}
+  until(lambda: cluster.live_runs(str(tmp_path / "sweep")) == {})
 
 
 def test_a_program_is_joined_by_those_of_its_runs_that_are_left(tmp_path, job, slurm):
   runs = [job(name, "work") for name in "abc"]
-  both = Job("a and 2 more", "cluster_jobs:together", {"names": "abc"}, runs[0].log, tuple(runs))
+  end = tmp_path / "end"
+  fields = {"names": "abc", "until_there": str(end)}
+  both = Job("a and 2 more", "cluster_jobs:together", fields, runs[0].log, tuple(runs))
   with Cluster("slurm", str(tmp_path / "sweep"), 1, "") as lost:
     next(lost.run([both]))
   with Cluster("slurm", str(tmp_path / "sweep"), 1, "") as pool:
-    events = list(pool.run([runs[1]]))  # the others finished meanwhile
+    coming = pool.run([runs[1]])  # the others finished meanwhile
+    events = [next(coming)]
+    end.touch()
+    events += coming
   news = programs.News()
   found = [event for told in map(news.of_runs, events) for event in told]
   assert ends(found) == {"b": ("finished", "")}

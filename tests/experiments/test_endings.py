@@ -18,13 +18,20 @@ pytestmark = pytest.mark.slow
 TRAIN = [sys.executable, "-m", "experiments.train", "--config=configs/grpo.py", *WORDS, "--out=run"]
 
 
-def started(place, steps, **streams):
-  """A training process that has trained a step."""
+def started(place, steps, seen=None, **streams):
+  """A training process that has trained a step; what it shows on the terminal `seen` is read."""
   words = [*TRAIN, f"--config.steps={steps}", "--config.eval.every=100000"]
   process = subprocess.Popen(words, cwd=place, env=environment(PROJECT), **streams)
   while process.poll() is None and RunFolder(str(place / "run")).read_status().get("step", 0) < 1:
     time.sleep(0.02)
+    read(seen)
   return process
+
+
+def read(terminal):
+  """What is there, so that there is room for more."""
+  while terminal is not None and select.select([terminal], [], [], 0)[0]:
+    os.read(terminal, 65536)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -41,10 +48,10 @@ def test_signals_stop_a_run_and_a_second_one_changes_nothing(tmp_path, number):
 
 def test_a_run_whose_terminal_is_gone_trains_to_its_end(tmp_path):
   ours, its = pty.openpty()
-  process = started(tmp_path, 400, stdout=its, stderr=its, stdin=its, start_new_session=True)
+  streams = {"stdout": its, "stderr": its, "stdin": its}
+  process = started(tmp_path, 400, seen=ours, start_new_session=True, **streams)
   os.close(its)
-  while select.select([ours], [], [], 0)[0]:
-    os.read(ours, 65536)
+  read(ours)
   os.close(ours)  # without SIGHUP: it is no terminal that controls the process
   assert process.wait() == 0
   assert RunFolder(str(tmp_path / "run")).read_status()["state"] == "finished"

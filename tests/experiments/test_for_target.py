@@ -41,7 +41,7 @@ def compiled(place, target, *settings, command="train", more=(), **of_config):
   python_path = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
   environment = os.environ | {"PYTHONPATH": python_path}
   return subprocess.run(
-    words, capture_output=True, text=True, cwd=place, env=environment, timeout=300
+    words, capture_output=True, text=True, cwd=place, env=environment, timeout=1800
   )
 
 

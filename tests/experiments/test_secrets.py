@@ -79,8 +79,11 @@ def test_no_secret_is_written_or_said(place):
 
 def unpacked(path):
   """The file's bytes, and those of what it holds compressed, where that is whole."""
-  with open(path, "rb") as file:
-    content = file.read()
+  try:
+    with open(path, "rb") as file:
+      content = file.read()
+  except FileNotFoundError:  # W&B, which was told to end, removes what it no longer needs
+    return b""
   try:
     return content + zlib.decompress(content)
   except zlib.error:

@@ -186,19 +186,22 @@ def test_a_worker_whose_sweep_was_killed_stops_its_job(job):
   worker.stdin.flush()
   assert "progress" in worker.stdout.readline()
   worker.stdin.close()
-  assert worker.wait(timeout=10) == 130
+  assert worker.wait(timeout=60) == 130
   assert '"stopped"' in worker.stdout.read()
 
 
 @pytest.mark.parametrize("shell", ["", "trap '' INT; "], ids=["", "in the background"])
-def test_an_interrupted_idle_worker_ends_quietly(shell):
+def test_an_interrupted_idle_worker_ends_quietly(job, shell):
   command = f"{shell}exec {shlex.quote(sys.executable)} -m experiments.sweeping.worker"
-  worker = subprocess.Popen(
-    ["sh", "-c", command],
-    stdin=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-  )
-  time.sleep(1)
+  work = job("work")
+  line = {"function": work.function, "arguments": dict(work.arguments), "log": work.log}
+  pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+  worker = subprocess.Popen(["sh", "-c", command], text=True, **pipes)
+  assert worker.stdin and worker.stdout
+  worker.stdin.write(json.dumps(line) + "\n")
+  worker.stdin.flush()
+  while '"finished"' not in worker.stdout.readline():  # it has nothing to do then
+    assert worker.poll() is None
   worker.send_signal(signal.SIGINT)
-  _, errors = worker.communicate(timeout=10)
-  assert (errors, worker.returncode) == (b"", 130)
+  _, errors = worker.communicate(timeout=60)
+  assert (errors, worker.returncode) == ("", 130)

@@ -36,6 +36,7 @@ class Client:
   def __init__(self):
     self.told: dict[str, dict[str, Any]] = {"feedback": {}, "files": {}, "jobs": {}}
     self.asked_jobs = 0
+    self.has_told = threading.Event()  # of any feedback
 
   def work(self, server: Server, with_jobs: bool) -> None:
     with contextlib.suppress(openai.APIConnectionError, openai.APITimeoutError, AssertionError):
@@ -52,6 +53,7 @@ class Client:
     best = random.randrange(2)
     prefer(client, completion.id, best=best)
     self.told["feedback"][completion.id] = [float(i == best) for i in range(2)]
+    self.has_told.set()
 
   def upload(self, client) -> str:
     made = client.files.create(file=("rows.jsonl", ROWS), purpose="fine-tune")
@@ -86,6 +88,8 @@ def go_through(place: pathlib.Path, kills: int, jobs_every: int = 10) -> dict[st
       wants_job = client.asked_jobs * jobs_every <= n
       worker = threading.Thread(target=client.work, args=(server, wants_job))
       worker.start()
+      if n == kills - 1:  # there is something to lose, on however slow a machine
+        client.has_told.wait(120)
       time.sleep(random.uniform(0, LONGEST))
       moments["working"] += 1
     server.kill()

@@ -255,17 +255,17 @@ def test_clients_that_keep_the_server_waiting_are_hung_up_on(monkeypatch):
 
 
 def test_a_slow_but_steady_upload_and_a_slow_answer_are_waited_for(monkeypatch):
-  monkeypatch.setattr(deadlines, "PATIENCE", 0.3)
-  monkeypatch.setattr(deadlines, "SLOWEST", 1000)
+  monkeypatch.setattr(deadlines, "PATIENCE", 2.0)
+  monkeypatch.setattr(deadlines, "SLOWEST", 400)
 
   async def write(request):
-    await asyncio.sleep(1)
+    await asyncio.sleep(3)
     return JSONResponse(len(await request.body()))
 
   with served(Starlette(routes=[Route("/write", write, methods=["POST"])])) as port:
     one = opened(port, b"POST /write HTTP/1.1\r\nHost: here\r\nContent-Length: 2000\r\n\r\n")
     for _ in range(10):
-      time.sleep(0.1)
+      time.sleep(0.3)
       one.sendall(b"x" * 200)
     assert b"200 OK" in one.recv(1000)
 

@@ -73,7 +73,7 @@ def run_two(words, place, devices=1):
         )
       )
       stack.callback(processes[-1].kill)
-    codes = [process.wait(timeout=300) for process in processes]
+    codes = [process.wait(timeout=1800) for process in processes]
   printed = [(place / f"process-{process}.txt").read_text() for process in range(2)]
   assert codes == [0, 0], "\n".join(text[-2000:] for text in printed)
   return printed

@@ -1,7 +1,6 @@
 """Interrupts that come where Python cannot raise them."""
 
-import contextlib
-import gc
+import math
 import signal
 import sys
 import time
@@ -23,13 +22,17 @@ def as_in_a_command(monkeypatch):
   yield
   for number, handler in zip(numbers, before, strict=True):
     signal.signal(number, handler)
+  interrupts._Latest.raised = -math.inf
 
 
-def until_interrupted():
+def interrupted_by(does):
+  """Whether what it does interrupts this process, at once or soon, and wakes it."""
+  interrupts._Latest.raised = -math.inf
   began = time.monotonic()
   with pytest.raises(KeyboardInterrupt):
+    does()
     time.sleep(600)
-  assert time.monotonic() < began + 300  # it woke the process
+  return time.monotonic() < began + 300
 
 
 class Thing:
@@ -41,21 +44,18 @@ def call_back(does):
   thing = Thing()
   seen = weakref.ref(thing, lambda _: does())
   del thing
-  gc.collect()
   assert seen() is None
 
 
 def test_an_interrupt_that_a_callback_lost_comes_again(capfd):
-  call_back(lambda: signal.raise_signal(signal.SIGINT))
-  until_interrupted()
+  assert interrupted_by(lambda: call_back(lambda: signal.raise_signal(signal.SIGINT)))
   assert capfd.readouterr().err == ""
 
 
 def test_a_lost_signal_comes_again_where_another_is_ignored():
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # as of what a script starts in the background
   signal.signal(signal.SIGTERM, interrupts.interrupt)
-  call_back(lambda: signal.raise_signal(signal.SIGTERM))
-  until_interrupted()
+  assert interrupted_by(lambda: call_back(lambda: signal.raise_signal(signal.SIGTERM)))
 
 
 class Lost(types.SimpleNamespace):
@@ -68,10 +68,15 @@ class Lost(types.SimpleNamespace):
 
 
 def test_an_interrupt_while_another_is_looked_at_is_not_lost():
-  interrupts._after_a_callback(Lost())
-  until_interrupted()
-  with contextlib.suppress(KeyboardInterrupt):  # the other, if it did not come at the same time
-    time.sleep(0.5)
+  assert interrupted_by(lambda: interrupts._after_a_callback(Lost()))
+
+
+def test_a_second_signal_soon_after_the_first_does_not_break_off_what_ends():
+  assert interrupted_by(lambda: signal.raise_signal(signal.SIGINT))
+  signal.raise_signal(signal.SIGINT)
+  interrupts._Latest.raised -= 60
+  with pytest.raises(KeyboardInterrupt):
+    signal.raise_signal(signal.SIGINT)
 
 
 def test_an_interrupt_while_an_error_is_printed_is_not_lost(capfd):
@@ -87,6 +92,5 @@ def test_an_interrupt_while_an_error_is_printed_is_not_lost(capfd):
   def fail():
     raise Failed
 
-  call_back(fail)
-  until_interrupted()
+  assert interrupted_by(lambda: call_back(fail))
   assert "of a thread" in capfd.readouterr().err

@@ -144,13 +144,11 @@ def test_a_server_that_cannot_be_reached_costs_seconds_once(sweep, monkeypatch, 
   monkeypatch.setenv("WANDB_BASE_URL", address)
   monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
   monkeypatch.setattr(wandb_runs, "PROBE_SECONDS", 1.0)
-  began = time.time()
   for name in ("grpo-k8-s0", "dpo-offline-s0"):
     run = wandb_runs.start(RunFolder(os.path.join(sweep, name)), "online", ())
     assert run.offline
     run.finish()
-  assert time.time() - began < 20
-  assert "does not answer" in capsys.readouterr().out
+  assert capsys.readouterr().out.count("does not answer") == 1
   server.close()
 
 

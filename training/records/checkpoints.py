@@ -288,5 +288,5 @@ def uninterrupted() -> Iterator[None]:
   finally:
     for number, handler in caught.items():
       signal.signal(number, handler)
-  if came:
-    raise KeyboardInterrupt
+  for number in came:
+    caught[number](number, None)

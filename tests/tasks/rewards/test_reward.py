@@ -23,7 +23,7 @@ def is_alive(pid):
   try:
     with open(f"/proc/{pid}/stat") as file:
       return file.read().rpartition(")")[2].split()[0] != "Z"  # a zombie has ended
-  except FileNotFoundError:
+  except OSError:  # gone before it is opened, or read
     return False
 
 
@@ -160,12 +160,10 @@ def test_answers_that_a_reward_cannot_tell_are_refused():
 
 @pytest.mark.parametrize("name, hang", [("hangs", "hang"), ("backtracks", "a" * 50)])
 def test_a_function_that_hangs_is_stopped_and_the_rest_is_scored(name, hang):
-  started = time.perf_counter()
   good = "ab"
-  found, faults = rewards_of(f"{OWN}:{name}", good, hang, good, hang, good, seconds=0.5)
+  found, faults = rewards_of(f"{OWN}:{name}", good, hang, good, hang, good, seconds=2.0)
   assert found == [1, nan, 1, nan, 1]
-  assert faults == [f"reward {name} took longer than 0.5 s. Unscored: {hang!r}"]
-  assert time.perf_counter() - started < 20
+  assert faults == [f"reward {name} took longer than 2 s. Unscored: {hang!r}"]
 
 
 def test_a_function_that_raises_leaves_the_response_unscored():
@@ -234,8 +232,10 @@ def test_faults_are_counted_and_said_anew_when_there_are_ten_times_as_many():
 def test_what_a_function_started_ends_with_it(tmp_path):
   path = tmp_path / "pid"
   assert rewards_of(f"{OWN}:starts_a_process", str(path), seconds=2.0)[0] == [nan]
-  time.sleep(0.1)
-  assert not is_alive(int(path.read_text()))
+  deadline = time.monotonic() + 60
+  while is_alive(int(path.read_text())):
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
 
 
 def test_the_child_of_a_function_that_forks_answers_nothing():

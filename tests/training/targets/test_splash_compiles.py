@@ -74,7 +74,7 @@ def test_on_a_tpu_attention_has_kernels_that_hold_no_scores(tmp_path):
     text=True,
     cwd=tmp_path,
     env=os.environ | {"PYTHONPATH": str(PROJECT)},
-    timeout=300,
+    timeout=1800,
   )
   assert done.returncode == 0, done.stderr
   for (kernels, temporaries), (none, of_scores) in json.loads(
