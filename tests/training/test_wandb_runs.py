@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 
 import pytest
 
@@ -144,11 +145,19 @@ def test_a_server_that_cannot_be_reached_costs_seconds_once(sweep, monkeypatch, 
   monkeypatch.setenv("WANDB_BASE_URL", address)
   monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
   monkeypatch.setattr(wandb_runs, "PROBE_SECONDS", 1.0)
+  asked, ask = [], urllib.request.urlopen
+
+  def urlopen(url, timeout):
+    asked.append(timeout)
+    return ask(url, timeout=timeout)
+
+  monkeypatch.setattr(urllib.request, "urlopen", urlopen)
   for name in ("grpo-k8-s0", "dpo-offline-s0"):
     run = wandb_runs.start(RunFolder(os.path.join(sweep, name)), "online", ())
     assert run.offline
     run.finish()
-  assert capsys.readouterr().out.count("does not answer") == 1
+  assert asked == [1.0]
+  assert "does not answer" in capsys.readouterr().out
   server.close()
 
 
