@@ -195,8 +195,13 @@ def test_an_interrupted_idle_worker_ends_quietly(job, shell):
   command = f"{shell}exec {shlex.quote(sys.executable)} -m experiments.sweeping.worker"
   work = job("work")
   line = {"function": work.function, "arguments": dict(work.arguments), "log": work.log}
-  pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-  worker = subprocess.Popen(["sh", "-c", command], text=True, **pipes)
+  worker = subprocess.Popen(
+    ["sh", "-c", command],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
   assert worker.stdin and worker.stdout
   worker.stdin.write(json.dumps(line) + "\n")
   worker.stdin.flush()
