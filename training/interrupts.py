@@ -37,7 +37,11 @@ def interrupt(number: int, frame: FrameType | None) -> None:
   """The handler of signals that are to do what ^C does; more of them do not break off the end."""
   _Latest.number = number
   while frame:
-    if frame.f_code is _after_a_callback.__code__:  # which would lose this one as well
+    code = frame.f_code
+    if (code.co_filename, code.co_name) == (
+      __file__,
+      "_after_a_callback",
+    ):  # it would lose this, too
       return _repeat()
     frame = frame.f_back
   if time.monotonic() > _Latest.raised + _SAME:

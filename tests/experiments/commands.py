@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+import pathlib
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -27,9 +29,15 @@ def run(main: Callable, *words: str, place) -> Done:
     patch.chdir(place)
     patch.setattr(sys, "argv", [main.__module__, *words])
     patch.setattr(sys, "path", [str(place), *sys.path])
+    patch.setattr(sys, "unraisablehook", sys.unraisablehook)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-      with pytest.raises(SystemExit) as ended:
+      with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:
         cli.run(main)
   for number, handler in zip(numbers, handlers, strict=True):
     signal.signal(number, handler)
   return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def written(home: pathlib.Path) -> set[pathlib.Path]:
+  """What there is, but for what Python itself keeps."""
+  return {path for path in home.rglob("*") if "__pycache__" not in path.parts}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import types
+import warnings
 from functools import partial
 
 import pytest
@@ -76,6 +77,16 @@ def job(tmp_path, monkeypatch):
     return Job(name, f"cluster_jobs:{function or name}", arguments, log)
 
   return make
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+  """Jobs that run in this process make it what a command is."""
+  handler, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
+  with warnings.catch_warnings():
+    yield
+  signal.signal(signal.SIGINT, handler)
+  sys.unraisablehook = hook
 
 
 @pytest.fixture

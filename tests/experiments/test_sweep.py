@@ -11,6 +11,7 @@ import time
 import pytest
 
 from experiments.sweeping import plan
+from tests.experiments import commands
 from tests.training.stopped_runs import TIMED
 from training.records.files import read_json
 from training.records.run_folder import RunFolder
@@ -70,7 +71,7 @@ def until(is_so, seconds=120):
 
 
 def test_a_dry_run_prints_the_commands_and_writes_nothing(home):
-  before = set(home.rglob("*"))
+  before = commands.written(home)
   assert "2 to do" in run(home, "--dry_run", "--out=runs/dry").stdout
   done = run(home, "--dry_run=commands", "--out=runs/dry")
   assert done.returncode == 0
@@ -78,7 +79,7 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(home):
     "runs/dry/bad-s0",
     "runs/dry/good-s0",
   ]
-  assert set(home.rglob("*")) == before
+  assert commands.written(home) == before
 
 
 @pytest.mark.parametrize(
@@ -94,11 +95,11 @@ def test_a_dry_run_prints_the_commands_and_writes_nothing(home):
   ],
 )
 def test_bad_usage_is_answered_with_exit_code_2_and_nothing_is_run(home, arguments, answer):
-  before = set(home.rglob("*"))
+  before = commands.written(home)
   done = run(home, *arguments)
   assert done.returncode == 2
   assert done.stderr.startswith("error: ") and answer in done.stderr
-  assert set(home.rglob("*")) == before
+  assert commands.written(home) == before
 
 
 def test_a_sweep_of_finished_runs_compares_them_at_once_without_jax(home):

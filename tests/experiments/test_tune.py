@@ -78,7 +78,7 @@ def best(home, folder):
 
 
 def test_a_dry_run_shows_the_most_that_it_can_cost_and_writes_nothing(home):
-  before = set(home.rglob("*"))
+  before = commands.written(home)
   done = typed(home, "--dry_run", "--trials=6", "--tuning_seeds=3")
   assert (done.returncode, done.stderr) == (0, "")
   assert "2 variants, at most 36 runs and 144 steps, in runs/tiny-tune" in done.stdout
@@ -86,7 +86,7 @@ def test_a_dry_run_shows_the_most_that_it_can_cost_and_writes_nothing(home):
   assert "0.0001..0.3:log" in done.stdout and "2, 4, 8" in done.stdout
   done = typed(home, "--dry_run", "--tune.optimizer.learning_rate=1e-4,2e-4", "--only=plain")
   assert "1 variant, at most 4 runs" in done.stdout  # a grid of two
-  assert set(home.rglob("*")) == before
+  assert commands.written(home) == before
 
 
 @pytest.mark.parametrize(
@@ -106,20 +106,20 @@ def test_a_dry_run_shows_the_most_that_it_can_cost_and_writes_nothing(home):
   ],
 )
 def test_bad_usage_is_answered_with_exit_code_2_and_nothing_is_run(home, words, answer):
-  before = set(home.rglob("*"))
+  before = commands.written(home)
   done = typed(home, *words)
   assert done.returncode == 2
   assert done.stderr.startswith("error: ") and answer in done.stderr
-  assert set(home.rglob("*")) == before
+  assert commands.written(home) == before
 
 
 def test_without_optuna_it_says_what_to_type(home, monkeypatch):
-  before = set(home.rglob("*"))
+  before = commands.written(home)
   monkeypatch.setitem(sys.modules, "optuna", None)  # as if it were not there
   done = typed(home)
   assert done.returncode == 2
   assert done.stderr == 'error: experiments.tune needs Optuna: pip install -e ".[tune]"\n'
-  assert set(home.rglob("*")) == before
+  assert commands.written(home) == before
 
 
 def test_a_sweep_without_a_space_asks_for_one(home):
