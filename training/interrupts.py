@@ -38,11 +38,8 @@ def interrupt(number: int, frame: FrameType | None) -> None:
   _Latest.number = number
   while frame:
     code = frame.f_code
-    if (code.co_filename, code.co_name) == (
-      __file__,
-      "_after_a_callback",
-    ):  # it would lose this, too
-      return _repeat()
+    if (code.co_filename, code.co_name) == (__file__, "_after_a_callback"):
+      return _repeat()  # there it would be lost as well
     frame = frame.f_back
   if time.monotonic() > _Latest.raised + _SAME:
     _Latest.raised = time.monotonic()
