@@ -16,7 +16,7 @@ _QUIET = (
   "--disable-component-update --disable-sync --remote-debugging-pipe --window-size=1000,900"
 ).split()
 
-SILENT = 300  # seconds, after which it will not answer any more
+_SILENT = 300  # seconds, after which it will not answer any more
 _CODES = {"Enter": 13, "Tab": 9, "ArrowRight": 39}
 
 
@@ -77,7 +77,7 @@ class Page:
 
   def _read(self) -> dict:
     while b"\0" not in self._rest:
-      assert select.select([self._from], [], [], SILENT)[0], f"Chromium said nothing in {SILENT} s"
+      assert select.select([self._from], [], [], _SILENT)[0], f"no word in {_SILENT} s"
       part = os.read(self._from, 65536)
       assert part, "Chromium has ended"
       self._rest += part

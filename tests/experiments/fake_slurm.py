@@ -14,13 +14,7 @@ import subprocess
 import sys
 import time
 
-
-def put(path: pathlib.Path, text: str) -> None:
-  """Writes the file, which is there whole or not at all."""
-  new = path.with_name(f"{path.name}-{os.getpid()}")
-  new.write_text(text)
-  new.rename(path)
-
+from training.records.files import write_atomically
 
 COMMANDS = ("sbatch", "srun", "squeue", "sacct", "scontrol", "scancel")
 
@@ -44,7 +38,7 @@ def sbatch(arguments: list[str]) -> None:
   array = re.search(r"--array=0-(\d+)", text)
   tasks = [f"{number}_{i}" for i in range(int(array[1]) + 1)] if array else [number]
   for task in tasks:
-    put(HOME / f"{task}.state", "PENDING")
+    write_atomically(str(HOME / f"{task}.state"), "PENDING")
     command = [sys.executable, __file__, "run", task, str(script)]
     subprocess.Popen(
       command,
@@ -66,13 +60,13 @@ def run(arguments: list[str]) -> None:
   while True:
     again.unlink(missing_ok=True)
     process = subprocess.Popen(["bash", script], env=environment)
-    put(HOME / f"{task}.pid", str(process.pid))
-    put(HOME / f"{task}.state", "RUNNING")
+    write_atomically(str(HOME / f"{task}.pid"), str(process.pid))
+    write_atomically(str(HOME / f"{task}.state"), "RUNNING")
     code = process.wait()
     if not again.exists():
       break
   (HOME / f"{task}.pid").unlink()
-  put(HOME / f"{task}.state", "FAILED" if code else "COMPLETED")
+  write_atomically(str(HOME / f"{task}.state"), "FAILED" if code else "COMPLETED")
 
 
 def srun(arguments: list[str]) -> None:
@@ -107,7 +101,7 @@ def scancel(arguments: list[str]) -> None:
   if pid.exists():
     os.killpg(os.getpgid(int(pid.read_text())), signal.SIGKILL)
     pid.unlink()
-    put(state, "CANCELLED")
+    write_atomically(str(state), "CANCELLED")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ pytest.importorskip("submitit")
 
 FUNCTIONS = """
 import os, pathlib, signal, time
+from training.records.files import write_atomically
 from training.errors import Diverged
 
 def work(report, *, steps=2):
@@ -49,9 +50,7 @@ def wait(report, *, checkpoint, until_there=""):
   if path.exists():
     report({"step": 2, "steps": 2})
     return
-  new = path.with_suffix(".new")
-  new.write_text(str(os.getpid()))
-  new.rename(path)
+  write_atomically(checkpoint, str(os.getpid()))
   report({"step": 1, "steps": 2})
   until(pathlib.Path(until_there).is_file)
 

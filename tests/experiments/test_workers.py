@@ -186,7 +186,7 @@ def test_a_worker_whose_sweep_was_killed_stops_its_job(job):
   worker.stdin.flush()
   assert "progress" in worker.stdout.readline()
   worker.stdin.close()
-  assert worker.wait(timeout=60) == 130
+  assert worker.wait(timeout=10) == 130
   assert '"stopped"' in worker.stdout.read()
 
 
@@ -208,5 +208,5 @@ def test_an_interrupted_idle_worker_ends_quietly(job, shell):
   while '"finished"' not in worker.stdout.readline():  # it has nothing to do then
     assert worker.poll() is None
   worker.send_signal(signal.SIGINT)
-  _, errors = worker.communicate(timeout=60)
+  _, errors = worker.communicate(timeout=10)
   assert (errors, worker.returncode) == ("", 130)

@@ -71,6 +71,20 @@ class Jax:
     )
 
 
+def shown_for(error, folder, monkeypatch):
+  """The warnings that are shown when jax meets this error, and then one of something else."""
+  shown = []
+  config = type("Config", (), {"jax_compilation_cache_dir": folder})
+  monkeypatch.setitem(sys.modules, "jax", type("Module", (), {"config": config}))
+  with warnings.catch_warnings():
+    monkeypatch.setattr(warnings, "showwarning", lambda *facts: shown.append(str(facts[0])))
+    for _ in range(2):
+      compiled_programs.mend()
+    Jax()._cache_read("jit_f-key", error)
+    warnings.warn("something else", stacklevel=1)
+  return shown
+
+
 @pytest.mark.parametrize(
   ("error", "is_removed", "is_said"),
   [
@@ -85,25 +99,20 @@ class Jax:
 def test_a_whole_program_stays_and_what_is_wrong_is_said(
   tmp_path, monkeypatch, error, is_removed, is_said
 ):
-  shown = []
-  (tmp_path / "jit_f-key-cache").write_bytes(b"a program")
-  config = type("Config", (), {"jax_compilation_cache_dir": str(tmp_path)})
-  monkeypatch.setitem(sys.modules, "jax", type("Module", (), {"config": config}))
-  with warnings.catch_warnings():
-    monkeypatch.setattr(warnings, "showwarning", lambda *facts: shown.append(facts))
-    compiled_programs.mend()
-    Jax()._cache_read("jit_f-key", error)
-  assert bool(shown) == is_said
-  assert not os.path.exists(tmp_path / "jit_f-key-cache") == is_removed
+  path = tmp_path / "jit_f-key-cache"
+  path.write_bytes(b"a program")
+  *said, other = shown_for(error, str(tmp_path), monkeypatch)
+  assert (len(said), other) == (is_said, "something else")
+  assert path.exists() != is_removed
 
 
-def test_what_cannot_be_removed_is_said(tmp_path, monkeypatch):
-  shown = []
-  config = type("Config", (), {"jax_compilation_cache_dir": "gs://bucket/programs"})
-  monkeypatch.setitem(sys.modules, "jax", type("Module", (), {"config": config}))
+def test_what_cannot_be_removed_is_said(monkeypatch):
+  assert len(shown_for(EOFError("of a torn file"), "gs://bucket/programs", monkeypatch)) == 2
+
+
+def test_to_mend_is_begun_once(monkeypatch):
   with warnings.catch_warnings():
-    monkeypatch.setattr(warnings, "showwarning", lambda *facts: shown.append(facts))
     compiled_programs.mend()
-    Jax()._cache_read("jit_f-key", EOFError("of a torn file"))
-    warnings.warn("something else", stacklevel=1)
-  assert len(shown) == 2
+    begun = warnings.showwarning
+    compiled_programs.mend()
+    assert warnings.showwarning is begun

@@ -289,4 +289,4 @@ def uninterrupted() -> Iterator[None]:
     for number, handler in caught.items():
       signal.signal(number, handler)
   for number in came:
-    caught[signal.Signals(number)](number, None)
+    signal.raise_signal(number)

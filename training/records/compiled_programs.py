@@ -30,18 +30,21 @@ def mend() -> None:
   again in every later run, with a warning each. That warning is all that tells of it.
   """
   show = warnings.showwarning
+  if show.__module__ == __name__:
+    return  # as in a job that runs in its sweep's own process
 
   def remove_or_show(message, category, filename, lineno, file=None, line=None) -> None:
     is_of_a_file = str(message).startswith(_UNREADABLE)
-    if not (is_of_a_file and _is_mended(sys._getframe())):
+    if not (is_of_a_file and _is_mended()):
       show(message, category, filename, lineno, file, line)
 
   warnings.filterwarnings("always", message=_UNREADABLE)  # of two torn files both are mended
   warnings.showwarning = remove_or_show
 
 
-def _is_mended(frame: FrameType | None) -> bool:
+def _is_mended() -> bool:
   """Whether the file is gone that jax, which has called us, could not read; if it was torn."""
+  frame: FrameType | None = sys._getframe()
   while frame and frame.f_code.co_name != "_cache_read":
     frame = frame.f_back
   found = frame.f_locals if frame else {}

@@ -160,10 +160,12 @@ def test_answers_that_a_reward_cannot_tell_are_refused():
 
 @pytest.mark.parametrize("name, hang", [("hangs", "hang"), ("backtracks", "a" * 50)])
 def test_a_function_that_hangs_is_stopped_and_the_rest_is_scored(name, hang):
+  started = time.perf_counter()
   good = "ab"
   found, faults = rewards_of(f"{OWN}:{name}", good, hang, good, hang, good, seconds=2.0)
   assert found == [1, nan, 1, nan, 1]
   assert faults == [f"reward {name} took longer than 2 s. Unscored: {hang!r}"]
+  assert time.perf_counter() - started < 20
 
 
 def test_a_function_that_raises_leaves_the_response_unscored():
